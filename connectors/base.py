@@ -1,0 +1,211 @@
+"""What a connector is: four small Protocols. A complete toy one is `connectors/memory.py`.
+
+A connector translates every vendor answer into `Outcome`s (per record) or our error tree (per call) in one function of
+its `protocol.py`; nothing above it knows a vendor's code. It never repeats a write by itself: a lost answer is
+`Unknown`, and the engine looks before it sends again (ADR 3).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal, Protocol
+
+from crmbridge.model import Directory, Entity, Life, Native, Outcome, Row, Satellite
+
+# An opaque text; stored only together with the rows it covers. None starts from the beginning.
+Cursor = str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A bounded batch of changes, and the cursor that is right once they are stored."""
+
+    rows: Sequence[Row] = ()
+    satellites: Sequence[Satellite] = ()
+    cursor: Cursor
+    # True on the first page of a read that starts from nothing because an old cursor was refused (an expired delta
+    # link): what the store has and the read does not show is gone.
+    full: bool = False
+    last: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TablePlan:
+    """What to read of one entity; made by wiring from the mapping and the connector's own system columns."""
+
+    entity: Entity
+    table: str  # object or table name
+    columns: tuple[str, ...]  # mapped wire columns; system columns are added by the connector
+    row_type: type[Any]  # msgspec.Struct with all of them; attribute names by `model.attribute_name`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """One record's create or update. Only changed columns."""
+
+    kind: Literal["create", "update"]
+    entity: Entity
+    id: str | None = None  # update: native id. create: the id to give, where the CRM lets us choose (Dynamics)
+    key: str | None = None  # create: value for our key field, where the CRM has one (Salesforce)
+    version: str | None = None  # update: the precondition
+    columns: Native = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """Order to convert (or qualify) one lead. Ids of what exists are given; the CRM itself makes the rest."""
+
+    lead_id: str
+    lead_version: str | None = None
+    account_id: str | None = None
+    contact_id: str | None = None
+    opportunity_id: str | None = None  # an existing one to take
+    create_account: bool = True  # False with account_id None: none is wanted
+    create_contact: bool = True
+    create_opportunity: bool = True
+    opportunity_name: str | None = None
+    status: str | int | None = None  # converted status to give; None: the CRM's default
+    owner_id: str | None = None
+    currency_id: str | None = None  # Dynamics: currency of the new opportunity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """Order for one life-cycle step on one record other than a conversion."""
+
+    kind: Literal["status", "win", "lose", "reopen", "stage"]
+    entity: Entity
+    id: str
+    version: str | None = None
+    columns: Native = field(default_factory=dict)  # native state columns, and values that go along
+    actual_value: Decimal | None = None  # win
+    actual_date: datetime | None = None  # win, lose; a date at 12:00 UTC
+    subject: str = ""  # text for the close activity
+    stage: str | None = None  # stage to reach in `process` (native)
+    process: str | None = None
+    extras: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)  # of the row, to move from
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who we are talking to; pinned at first contact."""
+
+    org_id: str
+    user_id: str
+    production: bool
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    value: str | int  # stable value
+    label: str
+    state: str | None = None  # shared state the CRM's own flag gives it: open, converted, disqualified, won, lost
+    active: bool = True
+    default: bool = False
+    process: str | None = None  # stages of a process: the process's name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    name: str  # as the mapping writes it (a Dynamics lookup: its navigation property)
+    type: str  # text, number, integer, money, date, datetime, boolean, choice, multichoice, lookup, id
+    length: int | None = None
+    scale: int | None = None
+    required: bool = False  # on create, enforced by the API
+    createable: bool = True
+    updateable: bool = True
+    unique: bool = False
+    restricted: bool = False  # unknown choice values are refused
+    options: tuple[Option, ...] = ()
+    targets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What one CRM really has for one entity, for the checker and for compiling labels to stable values."""
+
+    entity: Entity
+    table: str
+    columns: Mapping[str, Column]
+    statuses: tuple[Option, ...] = ()  # lead statuses, opportunity stages (closed ones with their state)
+    key_field: bool = False  # our key field exists, is external id and unique
+    notes: tuple[str, ...] = ()  # what to know: "change tracking is off, polling by modifiedon"
+
+
+class Reader(Protocol):
+    def side_tables(self, entity: Entity) -> tuple[str, ...]:
+        """Names of tables polled beside the entity's own, e.g. contact roles, process instances."""
+        ...
+
+    def changes(self, source: str, cursor: Cursor | None) -> Iterator[Page]:
+        """All changes of an entity or side table since the cursor, oldest first, at least one page (maybe empty).
+
+        Raises TryLater, AccessError, OutsideError."""
+        ...
+
+    def fetch(self, entity: Entity, ids: Sequence[str]) -> Mapping[str, Row]:
+        """Current rows by native id, with their extras; an id that is not found is absent (which proves nothing)."""
+        ...
+
+    def fetch_by_key(self, entity: Entity, keys: Sequence[str]) -> Mapping[str, Row]:
+        """Rows whose key field has one of these values, by key; empty where the CRM has no key field."""
+        ...
+
+    def born_of(self, entity: Entity, ids: Sequence[str]) -> Mapping[str, str]:
+        """Which of these accounts, contacts or opportunities a conversion made or took: native id -> lead id."""
+        ...
+
+    def life(self, row: Row) -> Life: ...
+
+
+class Writer(Protocol):
+    def chosen_id(self, partner_org: str, partner_id: str, generation: int) -> str | None:
+        """The id a create will have, where we choose it: a function of the partner, so that a repeat is the same."""
+        ...
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        """One outcome per write, by position. Creates and updates may be mixed; at most `batch_size` at once."""
+        ...
+
+    @property
+    def batch_size(self) -> int: ...
+
+
+class LifeCycle(Protocol):
+    def convert(self, order: Conversion) -> Outcome: ...
+
+    def converted(self, lead_id: str) -> Outcome | None:
+        """What a conversion of this lead made (Converted, adopted), or None while it is not converted."""
+        ...
+
+    def move(self, order: Move) -> Outcome: ...
+
+
+class Describer(Protocol):
+    def identity(self) -> Identity: ...
+
+    def directory(self) -> Directory: ...
+
+    def describe(self, entity: Entity) -> Description: ...
+
+
+class Connector(Reader, Writer, LifeCycle, Describer, Protocol):
+    """One connected system. `name` is its name in crmbridge.yaml."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def system(self) -> str: ...
+
+    def system_columns(self, entity: Entity) -> Mapping[str, type[Any]]:
+        """Wire columns the connector needs besides the mapped ones, with their Python types."""
+        ...
+
+    def configure(self, tables: Sequence[TablePlan]) -> None:
+        """Called once by wiring, before any read."""
+        ...
+
+    def close(self) -> None: ...
