@@ -78,12 +78,11 @@ class Move:
     entity: Entity
     id: str
     version: str | None = None
-    columns: Native = field(default_factory=dict)  # native state columns, and values that go along
+    status: str | int | None = None  # native status or stage to reach; the connector adds the state that goes with it
+    columns: Native = field(default_factory=dict)  # values that go along in the same call
     actual_value: Decimal | None = None  # win
     actual_date: datetime | None = None  # win, lose; a date at 12:00 UTC
     subject: str = ""  # text for the close activity
-    stage: str | None = None  # stage to reach in `process` (native)
-    process: str | None = None
     extras: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)  # of the row, to move from
 
 
