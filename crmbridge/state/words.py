@@ -1,0 +1,142 @@
+"""What the store keeps besides the model's own words: stored rows, intents, conversions, issues, runs, leases."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from crmbridge.model import Entity, Link, Ref, Row, Side
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A record as last observed."""
+
+    row: Row
+    dirty: bool  # changed since its pair was last settled
+    touched: bool  # reached by a conversion or an opportunity: in scope (A1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A unit of work: a link with both records, or one record without a link."""
+
+    entity: Entity
+    link: Link | None
+    left: Stored | None
+    right: Stored | None
+
+
+IntentState = Literal["sent", "done", "refused", "stale", "later", "lost"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """Written down before a call to a CRM; its id is also the journal's."""
+
+    id: str
+    run_id: str
+    side: Side
+    entity: Entity
+    kind: str  # create, update, convert, status, win, lose, reopen, stage, role
+    link_id: str | None  # shared id; a create's link does not exist yet, its future id is given here
+    native_id: str | None  # known or chosen native id on `side`
+    source_id: str | None = None  # native id of the partner the values come from
+    key: str | None = None  # what makes a repeat recognisable: our key field's value, or the lead's id
+    reason: str = ""
+    before: Mapping[str, Any] = field(default_factory=dict)  # columns as they were (JSON values)
+    after: Mapping[str, Any] = field(default_factory=dict)  # columns as sent (JSON values)
+    pre_version: str | None = None
+    fence: int = 0
+    state: IntentState = "sent"
+    reply: str = ""  # outcome in words, the CRM's code
+    sent_at: datetime | None = None  # set by the store (database clock)
+
+
+ConversionState = Literal["planned", "called", "done", "held"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversionRow:
+    """Ledger of mirrored conversions; UNIQUE (lead_link, epoch) makes "exactly once" a database constraint."""
+
+    lead_link: str
+    epoch: int
+    case: str  # C1 ...
+    from_side: Side
+    state: ConversionState
+    detail: Mapping[str, Any] = field(default_factory=dict)  # ids on both sides, what was wanted and why
+
+
+IssueKind = Literal["held", "failed", "waiting", "report"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issue:
+    """One open matter about one record; unique by (entity, record, cause, field) while open."""
+
+    kind: IssueKind
+    cause: str
+    entity: Entity
+    link_id: str | None
+    side: Side | None  # where the record is that cannot go on
+    native_id: str | None
+    field: str | None = None
+    message: str = ""
+    fix: str = ""
+    attempts: int = 0
+    next_try_at: datetime | None = None
+    fingerprint: str = ""  # hash of what was refused: not retried unchanged
+    id: int | None = None
+    opened_at: datetime | None = None
+    closed_at: datetime | None = None
+    closed_by: str | None = None
+    closed_why: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Everything one transaction records. Applied whole or not at all, and only under the caller's fence."""
+
+    rows: Sequence[
+        Row
+    ] = ()  # read-backs and fetches: stored as observed; clean if also in `clean`, else unchanged flag
+    clean: Sequence[tuple[Ref, str | None]] = ()  # no longer dirty, if the stored version still is this one
+    dirty: Sequence[Ref] = ()
+    touched: Sequence[Ref] = ()
+    links: Sequence[Link] = ()  # upserted by id
+    open_intents: Sequence[Intent] = ()
+    close_intents: Sequence[Intent] = ()  # state, reply, native_id set; "done" ones become journal rows
+    conversions: Sequence[ConversionRow] = ()  # upserted by (lead_link, epoch)
+    issues: Sequence[Issue] = ()  # opened, or refreshed if the same one is open (attempts + 1 for "failed")
+    close_issues: Sequence[tuple[Entity, str | None, Side | None, str | None, str | None]] = ()
+    # ^ (entity, link_id, side, native_id, cause or None for all causes) of issues that are over
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    name: str
+    owner: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    id: str
+    kind: str  # sync, first run, plan, verify
+    started_at: datetime
+    ended_at: datetime | None = None
+    outcome: str = ""  # done, held, stopped by the guard, failed ..., interrupted
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    calls: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRow:
+    id: str
+    created_at: datetime
+    counts: Mapping[str, Any]  # side -> entity -> kind -> n
+    first_run: bool
+    approved_at: datetime | None = None
+    approved_by: str | None = None
+    why: str | None = None
