@@ -141,6 +141,15 @@ class Shared:
     problems: tuple[Problem, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One side's record as the planner sees it."""
+
+    row: Row
+    life: Life
+    shared: Shared
+
+
 # --- links --------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,356 @@
+"""What an event in one CRM's life cycle does in the other: pure functions from (base, left, right) to legal steps.
+
+The cases carry the ids of the life-cycle tables in docs/reference/lifecycle.md (L1-L15 leads, C1-C14 conversions,
+O1-O21 opportunities, A1-A10 accounts and contacts), each with its default. Labels never decide, flags do.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from crmbridge.model import (
+    SIDES,
+    Axes,
+    Entity,
+    Hold,
+    Link,
+    Report,
+    Seen,
+    Shared,
+    Side,
+    Step,
+    other,
+)
+
+# The fields that close and reopen carry along, so that amount and date of a won deal arrive with it (O6, O9).
+CLOSE_FIELDS = ("amount", "close_date")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Powers:
+    """What the system on one side can do in a life cycle; from the connector's system, not from configuration."""
+
+    reactivates_leads: bool  # Dynamics: a qualified lead can be opened again; Salesforce: never
+    converts_bare: bool  # Dynamics: a lead can be "qualified" without making anything
+    needs_account: bool  # Salesforce: a conversion needs an account
+    takes_opportunity: bool  # Salesforce: convertLead takes an existing opportunity
+    closes_through_open: bool  # Dynamics: won <-> lost only through open
+
+
+SALESFORCE = Powers(
+    reactivates_leads=False,
+    converts_bare=False,
+    needs_account=True,
+    takes_opportunity=True,
+    closes_through_open=False,
+)
+DYNAMICS = Powers(
+    reactivates_leads=True,
+    converts_bare=True,
+    needs_account=False,
+    takes_opportunity=False,
+    closes_through_open=True,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifePlan:
+    steps: tuple[Step, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    reports: tuple[Report, ...] = ()
+    axes_settled: bool = True  # False: the base keeps its axes, so that the matter is seen again
+    carried: Mapping[Side, frozenset[str]] = field(default_factory=dict)  # side -> fields its steps write
+
+
+# --- leads --------------------------------------------------------------------------------------------------------
+
+
+def plan_lead(
+    link: Link,
+    left: Seen,
+    right: Seen,
+    *,
+    powers: Mapping[Side, Powers],
+    last_edit: Side | None,
+    mirror_since: datetime | None = None,
+) -> LifePlan:
+    """Steps for a linked pair of leads."""
+    seen: Mapping[Side, Seen] = {"left": left, "right": right}
+    converted = {side: seen[side].shared.state == "converted" for side in SIDES}
+    if converted["left"] and converted["right"]:
+        return _both_converted(link, seen)
+    for side in SIDES:
+        if converted[side]:
+            return _one_converted(link, seen, side, powers, mirror_since)
+    return _open_leads(link, seen, last_edit)
+
+
+def _both_converted(link: Link, seen: Mapping[Side, Seen]) -> LifePlan:
+    known = [side for side in SIDES if link.base.axes(side).state == "converted"]
+    if len(known) == len(SIDES):
+        return LifePlan()
+    fresh: Side = "right" if known == ["left"] else "left"
+    step = Step(
+        case="C9",
+        kind="adopt",
+        side=fresh,
+        status=seen[fresh].shared.status,
+        reason="converted on both sides; the results are linked pairwise (C9)",
+    )
+    return LifePlan(steps=(step,))
+
+
+def _one_converted(
+    link: Link,
+    seen: Mapping[Side, Seen],
+    side: Side,
+    powers: Mapping[Side, Powers],
+    mirror_since: datetime | None,
+) -> LifePlan:
+    target, life, there = other(side), seen[side].life, seen[other(side)].shared
+    if link.base.axes(side).state == "converted" and link.base.axes(target).state == "converted":
+        return _reactivated(there)
+    if powers[side].converts_bare and not (life.account_id or life.contact_id or life.opportunity_id):
+        return _held(
+            "C6",
+            "The lead is qualified, but nothing was made of it: no account, no contact, no opportunity.",
+            "Reactivate and qualify it properly, or close it as disqualified; then it is mirrored.",
+        )
+    if mirror_since is not None and life.converted_at is not None and life.converted_at < mirror_since:
+        return _held(
+            "before_mirror_since",
+            "The lead was converted before mirroring began, so the conversion is not carried out on the other side.",
+            "Convert it there by hand, or set an earlier lifecycle.mirror_since.",
+        )
+    if powers[target].needs_account and not life.account_id and seen[side].shared.fields.get("company") in {None, ""}:
+        return _held(
+            "C5",
+            "The lead was qualified into a contact only and has no company; the other CRM needs an account.",
+            "Fill in the company on the lead, or give the contact an account, then retry.",
+        )
+    case = conversion_case(seen[side])
+    reason = f"converted there, so converted here ({case})"
+    if there.state == "disqualified":
+        case, reason = "C7", "converted there; disqualified here, so opened again and converted (C7)"
+    return LifePlan(steps=(Step(case=case, kind="convert", side=target, reason=reason),))
+
+
+def conversion_case(source: Seen) -> str:
+    """C1 or C2 by what the conversion made; C3 to C5 are told apart by the executor, which knows the links."""
+    return "C1" if source.life.opportunity_id else "C2"
+
+
+def _reactivated(there: Shared) -> LifePlan:
+    """Both were converted, and one was opened again: a Salesforce lead can never follow (C11, C13)."""
+    if there.state == "disqualified":
+        report = Report(
+            cause="C13",
+            message="The lead was opened again after its conversion and then disqualified; the other side stays "
+            "converted, its opportunity is not closed (C13).",
+        )
+        return LifePlan(reports=(report,), axes_settled=False)
+    return _held(
+        "C11",
+        "The lead was opened again after its conversion; a converted lead on the other side cannot be opened again.",
+        "Qualify it again, or leave it: edits then go to its contact, account and opportunity by hand.",
+    )
+
+
+def _open_leads(link: Link, seen: Mapping[Side, Seen], last_edit: Side | None) -> LifePlan:
+    reports = tuple(
+        Report(cause="L6", message=f"{text} Nothing of it is written to the other side (L6).")
+        for side in SIDES
+        if (text := seen[side].shared.contradiction)
+    )
+    contradicted = {side for side in SIDES if seen[side].shared.contradiction}
+    if link.mode == "matched":
+        return _states_at_first_sight(seen, reports, frozenset(contradicted))
+    changed: dict[Side, bool] = {
+        side: not _same_axes(seen[side].shared, link.base.axes(side)) and side not in contradicted for side in SIDES
+    }
+    # A partner that was just made follows the record it was made from.
+    source = link.origin if link.mode == "fresh" else _source(changed, last_edit)
+    if source is None or source in contradicted or _agree(seen):
+        return LifePlan(reports=reports)
+    target = other(source)
+    if target in contradicted:
+        return LifePlan(reports=reports, axes_settled=False)
+    status = seen[source].shared.status
+    if status is None:  # unmapped: the translation's own issue tells which value
+        return LifePlan(reports=reports, axes_settled=False)
+    now, there = seen[source].shared.state, seen[target].shared.state
+    if now == "disqualified":
+        if seen[target].life.opportunity_id:
+            return _held(
+                "L4",
+                "The lead was disqualified, but on the other side an opportunity hangs on it.",
+                "Close or move that opportunity, then retry.",
+                reports,
+            )
+        step = Step(case="L4", kind="disqualify", side=target, status=status, reason="disqualified there (L4)")
+    elif there == "disqualified":
+        step = Step(case="L5", kind="reactivate", side=target, status=status, reason="opened again there (L5)")
+    else:
+        step = Step(case="L3", kind="status", side=target, status=status, reason="status changed there (L3)")
+    return LifePlan(steps=(step,), reports=reports)
+
+
+# --- opportunities ------------------------------------------------------------------------------------------------
+
+
+def plan_opportunity(
+    link: Link,
+    left: Seen,
+    right: Seen,
+    *,
+    powers: Mapping[Side, Powers],
+    last_edit: Side | None,
+) -> LifePlan:
+    """Steps for a linked pair of opportunities."""
+    seen: Mapping[Side, Seen] = {"left": left, "right": right}
+    reports = tuple(
+        Report(cause="O21", message=f"{text} The flag decides (O21).")
+        for side in SIDES
+        if (text := seen[side].shared.contradiction)
+    )
+    if link.mode == "matched":
+        return _states_at_first_sight(seen, reports, frozenset())
+    if link.mode in {"fresh", "converted"} and link.origin is not None:
+        # The partner was just made: the origin's state is the wanted one.
+        return _opportunity_toward(other(link.origin), seen, powers, reports)
+    changed: dict[Side, bool] = {side: not _same_axes(seen[side].shared, link.base.axes(side)) for side in SIDES}
+    # On hold has no counterpart on Salesforce; alone it moves nothing (O4).
+    for side in SIDES:
+        base = link.base.axes(side)
+        if changed[side] and seen[side].shared.state == base.state and seen[side].shared.status == base.status:
+            changed[side] = False
+    if _agree(seen):
+        return LifePlan(reports=reports)
+    if changed["left"] and changed["right"]:
+        closed: list[Side] = [side for side in SIDES if seen[side].shared.state in {"won", "lost"}]
+        if len(closed) == len(SIDES):
+            return _held(
+                "O20",
+                "The opportunity was closed on both sides, differently.",
+                "Correct one side; the other then follows.",
+                reports,
+            )
+        if len(closed) == 1:  # state beats stage (O20)
+            return _opportunity_toward(other(closed[0]), seen, powers, reports)
+    source = _source(changed, last_edit)
+    return LifePlan(reports=reports) if source is None else _opportunity_toward(other(source), seen, powers, reports)
+
+
+def _opportunity_toward(
+    target: Side, seen: Mapping[Side, Seen], powers: Mapping[Side, Powers], reports: tuple[Report, ...]
+) -> LifePlan:
+    wanted, there = seen[other(target)].shared, seen[target].shared
+    if _agree(seen):
+        return LifePlan(reports=reports)
+    if wanted.status is None:  # unmapped stage (O3): the translation's own issue names the value
+        return LifePlan(reports=reports, axes_settled=False)
+    steps, carries = _opportunity_steps(target, wanted, there, powers[target])
+    carried: dict[Side, frozenset[str]] = {target: frozenset(CLOSE_FIELDS)} if carries else {}
+    return LifePlan(steps=steps, reports=reports, carried=carried)
+
+
+def _opportunity_steps(target: Side, wanted: Shared, there: Shared, powers: Powers) -> tuple[tuple[Step, ...], bool]:
+    """The legal way from `there` to `wanted`, and whether amount and date go along with it."""
+    if wanted.state == "open":
+        if there.state == "open":
+            step = Step(case="O2", kind="stage", side=target, status=wanted.status, reason="stage changed there (O2)")
+            return (step,), False
+        step = Step(
+            case="O9",
+            kind="reopen",
+            side=target,
+            status=wanted.status,
+            fields=CLOSE_FIELDS,
+            reason="opened again there (O9)",
+        )
+        return (step,), True
+    if there.state == wanted.state:
+        step = Step(
+            case="O11", kind="status", side=target, status=wanted.status, reason="reason changed after the close (O11)"
+        )
+        return (step,), False
+    won = wanted.state == "won"
+    close = Step(
+        case="O6" if won else "O7",
+        kind="win" if won else "lose",
+        side=target,
+        status=wanted.status,
+        fields=CLOSE_FIELDS if won else (),  # a lost deal's amount is not written over the other side's (O7)
+        reason="won there (O6)" if won else "lost there (O7)",
+    )
+    if there.state in {"won", "lost"} and powers.closes_through_open:
+        through = Step(case="O8", kind="reopen", side=target, reason="won and lost meet only through open (O8)")
+        return (through, close), won
+    return (close,), won
+
+
+# --- accounts and contacts, deletions and merges ------------------------------------------------------------------
+
+_DELETED_CASE: Mapping[Entity, str] = {"account": "A5", "contact": "A6", "lead": "L8", "opportunity": "O18"}
+
+
+def plan_deleted(entity: Entity, *, converted: bool = False) -> Report:
+    """Deletions are unlinked and reported, not propagated (default `delete: keep`)."""
+    case = "L14" if entity == "lead" and converted else _DELETED_CASE[entity]
+    kept = "the records made of it stay linked; " if converted else ""
+    return Report(
+        cause=case,
+        message=f"The {entity} was deleted on one side; {kept}the one on the other side stays ({case}).",
+    )
+
+
+def plan_merged(entity: Entity, *, winner_linked: bool) -> Hold | None:
+    """Only the loser linked: its link moves to the winner (L11). Both linked: a person decides (L10, A8)."""
+    if not winner_linked:
+        return None
+    case = "L10" if entity == "lead" else "A8"
+    return Hold(
+        cause=case,
+        message=f"Two {entity}s were merged on one side; both have a partner on the other side ({case}).",
+        fix="Merge the two partners there as well; children then follow by themselves.",
+        whole=True,
+    )
+
+
+# --- small helpers ------------------------------------------------------------------------------------------------
+
+
+def _states_at_first_sight(
+    seen: Mapping[Side, Seen], reports: tuple[Report, ...], contradicted: frozenset[Side]
+) -> LifePlan:
+    """The first coupling changes no state: equal states are agreement, others wait for a person (lifecycle §8)."""
+    if contradicted or seen["left"].shared.state == seen["right"].shared.state:
+        return LifePlan(reports=reports)
+    return _held(
+        "state_differs",
+        f"The two are the same record, but {seen['left'].shared.state} on one side and "
+        f"{seen['right'].shared.state} on the other; a first coupling closes and reopens nothing.",
+        "Bring one side to the other's state by hand.",
+        reports,
+    )
+
+
+def _held(case: str, message: str, fix: str, reports: tuple[Report, ...] = ()) -> LifePlan:
+    return LifePlan(
+        holds=(Hold(cause=case, message=f"{message} ({case})", fix=fix),), reports=reports, axes_settled=False
+    )
+
+
+def _same_axes(shared: Shared, axes: Axes) -> bool:
+    return (shared.state, shared.status, shared.on_hold) == (axes.state, axes.status, axes.on_hold)
+
+
+def _agree(seen: Mapping[Side, Seen]) -> bool:
+    left, right = seen["left"].shared, seen["right"].shared
+    return (left.state, left.status) == (right.state, right.status)
+
+
+def _source(changed: Mapping[Side, bool], last_edit: Side | None) -> Side | None:
+    if changed["left"] and changed["right"]:
+        return last_edit or "left"
+    return "left" if changed["left"] else "right" if changed["right"] else None
