@@ -162,7 +162,7 @@ def _open_leads(link: Link, seen: Mapping[Side, Seen], last_edit: Side | None) -
         for side in SIDES
         if (text := seen[side].shared.contradiction)
     )
-    contradicted = {side for side in SIDES if seen[side].shared.contradiction}
+    contradicted: set[Side] = {side for side in SIDES if seen[side].shared.contradiction}
     if link.mode == "matched":
         return _states_at_first_sight(seen, reports, frozenset(contradicted))
     changed: dict[Side, bool] = {
