@@ -20,15 +20,18 @@ DATE_TOLERANCE = timedelta(days=31)
 
 # One legal form at the end of a company's name says nothing about which company it is.
 _LEGAL_FORMS = frozenset(
-    ["inc", "incorporated", "ltd", "limited", "llc", "llp", "lp", "plc", "corp", "corporation", "co", "company", "gmbh", "ag", "kg", "ohg", "se", "ab", "oy", "oyj", "as", "asa", "aps", "sa", "sas", "sarl", "srl", "spa", "bv", "nv", "kk", "pty", "pte"]
+    "inc incorporated ltd limited llc llp lp plc corp corporation co company gmbh ag kg ohg se ab oy oyj as asa aps sa "
+    "sas sarl srl spa bv nv kk pty pte".split()
 )
 # Domains that many companies share: never evidence for an account.
 _SHARED_DOMAINS = frozenset(
-    ["gmail.com", "googlemail.com", "outlook.com", "hotmail.com", "live.com", "yahoo.com", "icloud.com", "me.com", "aol.com", "gmx.de", "gmx.net", "web.de", "mail.ru", "qq.com", "163.com", "proton.me", "protonmail.com", "facebook.com", "linkedin.com", "wixsite.com", "wordpress.com", "blogspot.com", "github.io"]
+    "gmail.com googlemail.com outlook.com hotmail.com live.com yahoo.com icloud.com me.com aol.com gmx.de gmx.net web.de "
+    "mail.ru qq.com 163.com proton.me protonmail.com facebook.com linkedin.com wixsite.com wordpress.com "
+    "blogspot.com github.io".split()
 )
-_ROLE_ADDRESSES = frozenset(["info", "sales", "contact", "office", "admin", "support", "hello", "mail", "service", "kontakt", "post", "team"])
+_ROLE_ADDRESSES = frozenset("info sales contact office admin support hello mail service kontakt post team".split())
 # Second-level registries under which one more label is needed.
-_SECOND_LEVEL = frozenset(["co", "com", "org", "net", "gov", "ac", "edu"])
+_SECOND_LEVEL = frozenset("co com org net gov ac edu".split())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,18 +75,16 @@ def match(
     for key in keys:
         name = " + ".join(key)
         exact, near = _parts(entity, key, rules)
-        for cluster in _clusters(free[0].values(), free[1].values(), exact, near):
-            lefts, rights = cluster
+        for lefts, rights in _clusters(free[0].values(), free[1].values(), exact, near):
             for id in lefts:
                 del free[0][id]
             for id in rights:
                 del free[1][id]
-            held_cluster = Cluster(left=lefts, right=rights, key=name)
-            if len(lefts) > 1 or len(rights) > 1:
-                held.append(held_cluster)
-            else:
+            if len(lefts) == 1 and len(rights) == 1:
                 pairs.append((lefts[0], rights[0], name))
                 by_key[name] = by_key.get(name, 0) + 1
+            else:
+                held.append(Cluster(left=lefts, right=rights, key=name))
     return Matches(pairs=tuple(pairs), held=tuple(held), by_key=by_key)
 
 
@@ -246,7 +247,9 @@ def _amounts_meet(a: Value, b: Value) -> bool:
 
 
 def _dates_meet(a: Value, b: Value) -> bool:
-    return isinstance(a, date) and isinstance(b, date) and abs(a - b) <= DATE_TOLERANCE
+    if not isinstance(a, date) or not isinstance(b, date):
+        return False
+    return abs(a.toordinal() - b.toordinal()) <= DATE_TOLERANCE.days
 
 
 def _names_overlap(a: Value, b: Value) -> bool:
