@@ -1,0 +1,531 @@
+"""The one socket to a CRM: a `requests` session that keeps to one host, one deadline and one set of rules.
+
+Every call has a total deadline, goes to the connection's own origin (never where a link in an answer points), follows
+no redirect, keeps no cookie and reads no proxy, CA or netrc from the process environment. It answers an `Answer`
+whatever the status, or raises `NotSent` (the request did not go out) or `LostAnswer` (it did, and no complete answer
+came back). Only reads are ever repeated here; what a status means is decided in each connector's `protocol.py`.
+"""
+
+import http.client
+import io
+import ipaddress
+import logging
+import random
+import re
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode, urlsplit
+
+import requests
+from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.structures import CaseInsensitiveDict
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
+from urllib3.poolmanager import PoolManager
+
+from crmbridge import crashpoint
+from crmbridge.errors import ConfigError, LostAnswer, OutsideError, TryLater
+
+call_deadline_seconds: Final = 120.0
+login_deadline_seconds: Final = 30.0
+connect_seconds_max: Final = 10.0
+body_bytes_max: Final = 64 * 1024 * 1024  # a page of 5,000 wide rows is about 10 MB
+read_attempts_max: Final = 4
+wait_seconds_max: Final = 60.0  # a longer Retry-After is the engine's affair
+backoff_seconds_first: Final = 0.5
+backoff_seconds_max: Final = 8.0
+_chunk_bytes: Final = 64 * 1024
+
+# salesforce-api §9.3 (420: edge maintenance; 406: airbyte), dataverse-api (429 with Retry-After): worth a second read.
+_passing: Final = frozenset({406, 408, 420, 429, 500, 502, 503, 504})
+
+log = logging.getLogger(__name__)
+# Its debug lines hold whole URLs, and with them queries and ids.
+logging.getLogger("urllib3").setLevel(logging.INFO)
+
+
+class NotSent(TryLater):
+    """The request did not go out: the CRM knows nothing of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]  # names in any case
+    body: bytes
+    date: datetime | None  # the server's clock, from its Date header
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds that the server asks us to stay away."""
+        text = self.headers.get("Retry-After", "").strip()
+        if re.fullmatch(r"\d{1,6}(\.\d+)?", text):
+            return float(text)
+        until = _http_date(text)
+        return max(0.0, (until - self.date).total_seconds()) if until and self.date else None
+
+
+# --- the pinned origin --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, host and port of one connection; every URL is rebuilt on it (reliability §11)."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: str, *, what: str) -> "Origin":
+        try:
+            parts = urlsplit(url)
+            scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
+            port = parts.port or (443 if scheme == "https" else 80)
+        except ValueError:
+            scheme, host, port = "", "", 0
+        if scheme not in ("http", "https") or not host or "@" in url:
+            raise ConfigError(f"{what} is not an address like https://host.", fix="Write scheme and host.", code="url")
+        if scheme == "http" and not is_loopback(host):
+            raise ConfigError(
+                f"{what}: {host} must be reached by https; plain http is allowed on this machine only.",
+                fix="Write https:// in front of the host.",
+                code="url",
+            )
+        return cls(scheme, host, port)
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+    def target(self, link: str) -> str:
+        """Path and query of a link from an answer, or an error if it leads anywhere else."""
+        if re.search(r"[\x00-\x20\x7f\\]", link):
+            raise _hostile()
+        try:
+            parts = urlsplit(link)
+            port = parts.port
+        except ValueError:
+            raise _hostile() from None
+        if parts.scheme or parts.netloc:
+            scheme = parts.scheme.lower()
+            same = (scheme, (parts.hostname or "").lower(), port or (443 if scheme == "https" else 80))
+            if same != (self.scheme, self.host, self.port) or "@" in parts.netloc:
+                raise _hostile()
+        if not parts.path.startswith("/") or parts.path.startswith("//"):
+            raise _hostile()
+        return parts.path + (f"?{parts.query}" if parts.query else "")
+
+
+def _hostile() -> OutsideError:
+    return OutsideError(
+        "An answer held a link to another host; it was not followed.",
+        fix="Check the connection's url, and what stands between us and the CRM (a proxy may rewrite answers).",
+        code="foreign_link",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost" or host.lower().endswith(".localhost")
+
+
+# --- a deadline that holds -------------------------------------------------------------------------------------------
+# requests' timeout is per read: a server that drips a byte a minute would hold us for ever (reliability §2). Here each
+# read of the socket gets what is left of the call's time.
+
+
+@dataclass(slots=True)
+class _Exchange:
+    clock: Callable[[], float]
+    ends_at: float
+    sent: bool | None = None  # None: none of our connections was asked yet
+
+    def left(self) -> float:
+        left = self.ends_at - self.clock()
+        if left <= 0:
+            raise TimeoutError("the call's time is over")
+        return left
+
+
+_exchange: ContextVar[_Exchange | None] = ContextVar("exchange", default=None)
+
+
+class _TimedReader(io.RawIOBase):
+    def __init__(self, raw: Any, sock: socket.socket) -> None:
+        super().__init__()
+        self._raw, self._sock = raw, sock
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        exchange = _exchange.get()
+        if exchange is not None:
+            self._sock.settimeout(exchange.left())
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), sock))
+
+
+class _Watched:
+    """Notes the moment from which a request may have reached the server."""
+
+    response_class = _TimedResponse
+    sock: Any
+    _connecting = False
+
+    def connect(self) -> None:
+        exchange = _exchange.get()
+        if exchange is not None and exchange.sent is None:
+            exchange.sent = False
+        self._connecting = True
+        try:
+            super().connect()  # pyright: ignore[reportAttributeAccessIssue]
+        finally:
+            self._connecting = False
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        assert self.sock is not None
+        exchange = _exchange.get()
+        if exchange is not None and not self._connecting:
+            self.sock.settimeout(exchange.left())
+            exchange.sent = True
+        super().send(data)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+class _Http(_Watched, HTTPConnection):
+    pass
+
+
+class _Https(_Watched, HTTPSConnection):
+    pass
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _Http  # pyright: ignore[reportAssignmentType]
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _Https  # pyright: ignore[reportAssignmentType]
+
+
+_pools: Final = {"http": _HttpPool, "https": _HttpsPool}
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _pools  # pyright: ignore[reportAttributeAccessIssue]
+
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> PoolManager:
+        manager = super().proxy_manager_for(proxy, **proxy_kwargs)
+        manager.pool_classes_by_scheme = _pools
+        return manager
+
+
+# --- the session --------------------------------------------------------------------------------------------------
+
+
+class Session:
+    """Calls to one origin. Not shared by threads, and made anew after a fork."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        ca_file: str | None = None,
+        proxy: str | None = None,
+        deadline_seconds: float = call_deadline_seconds,
+        adapter: BaseAdapter | None = None,  # a simulation's transport in place of a socket
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.origin = Origin.of(url, what=f"The address of connection {name}")
+        self.name = name
+        self.calls: Counter[tuple[str, str]] = Counter()  # (table, kind) -> HTTP requests
+        self.server_time: datetime | None = None  # Date of the latest answer
+        self._deadline_seconds = deadline_seconds
+        self._clock, self._sleep = clock, sleep
+        self._rng = rng or random.Random()  # noqa: S311 - jitter, no secret
+        if ca_file and not Path(ca_file).is_file():
+            raise ConfigError(
+                f"The CA file of connection {name} does not exist.",
+                fix=f"Check connections.{name}.ca_file.",
+                code="ca_file",
+            )
+        self._own_sockets = adapter is None
+        self._http = requests.Session()
+        self._http.trust_env = False
+        self._http.verify = ca_file or True
+        self._http.proxies = {"http": proxy, "https": proxy} if proxy else {}
+        self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._http.headers = CaseInsensitiveDict(
+            {
+                "User-Agent": f"crmbridge/{version('crmbridge')}",
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+                "Connection": "keep-alive",
+            }
+        )
+        self._http.mount(f"{self.origin.scheme}://", adapter or _Adapter(max_retries=0))
+
+    def close(self) -> None:
+        self._http.close()
+
+    def send(
+        self,
+        method: str,
+        target: str,
+        *,
+        kind: str,
+        table: str = "",
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        repeat: bool = False,
+        deadline_seconds: float | None = None,
+    ) -> Answer:
+        """One call. `target` is a path with query, or a link from an answer; `repeat` is for reads alone.
+
+        The deadline covers everything: connecting, waiting, repeating, reading the body."""
+        ends_at = self._clock() + (deadline_seconds or self._deadline_seconds)
+        target = self.origin.target(target)
+        attempts = read_attempts_max if repeat else 1
+        for attempt in range(1, attempts + 1):
+            answer, failure = None, None
+            try:
+                answer = self._once(method, target, kind, table, headers or {}, body, ends_at)
+            except (NotSent, LostAnswer) as error:
+                failure = error
+            if answer is not None and (answer.status not in _passing or attempt == attempts):
+                return answer
+            wait = self._wait(answer, attempt)
+            if attempt == attempts or wait > min(wait_seconds_max, ends_at - self._clock()) or _hopeless(failure):
+                if answer is not None:
+                    return answer
+                assert failure is not None
+                raise failure
+            log.info(
+                "%s: %s %s is repeated in %.1f s",
+                *(self.name, table or "-", kind, wait),
+                extra={"action": "http_repeat", "connection": self.name, "kind": kind, "attempt": attempt},
+            )
+            self._sleep(wait)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _wait(self, answer: Answer | None, attempt: int) -> float:
+        asked = answer.retry_after if answer is not None else None
+        if asked is not None:
+            return asked
+        longest = min(backoff_seconds_max, backoff_seconds_first * 2 ** (attempt - 1))
+        return longest * (0.5 + self._rng.random() / 2)
+
+    def _once(
+        self,
+        method: str,
+        target: str,
+        kind: str,
+        table: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        ends_at: float,
+    ) -> Answer:
+        crashpoint.reached(f"send {method} {table} {kind}".replace("  ", " "))
+        self.calls[table, kind] += 1
+        started = self._clock()
+        exchange = _Exchange(self._clock, ends_at)
+        token = _exchange.set(exchange)
+        try:
+            left = exchange.left()
+            response = self._http.request(
+                method,
+                self.origin.url + target,
+                headers=dict(headers),
+                data=body,
+                timeout=(min(connect_seconds_max, left), left),
+                allow_redirects=False,
+                stream=True,
+            )
+            with response:
+                content = self._read(response, exchange)
+        except (requests.RequestException, HTTPError, OSError) as error:
+            raise self._failure(error, exchange, kind) from error
+        finally:
+            _exchange.reset(token)
+        answer = Answer(
+            status=response.status_code,
+            headers=response.headers,
+            body=content,
+            date=_http_date(response.headers.get("Date", "")),
+        )
+        self.server_time = answer.date or self.server_time
+        crashpoint.reached(f"received {method} {table} {kind}".replace("  ", " "))
+        # An allow-list: nothing of the URL, the headers or the body ever reaches a log.
+        log.debug(
+            "%s: %s %s %s -> %d",
+            *(self.name, method, table or "-", kind, answer.status),
+            extra={
+                "action": "http_call",
+                "connection": self.name,
+                "method": method,
+                "table": table,
+                "kind": kind,
+                "status": answer.status,
+                "bytes": len(content),
+                "milliseconds": round((self._clock() - started) * 1000),
+            },
+        )
+        return answer
+
+    def _read(self, response: requests.Response, exchange: _Exchange) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        for chunk in response.iter_content(_chunk_bytes):  # unzipped: the cap holds against zip bombs too
+            exchange.left()
+            size += len(chunk)
+            if size > body_bytes_max:
+                raise LostAnswer(
+                    f"{self.name}: an answer of more than {body_bytes_max // 2**20} MB was cut off.", code="too_large"
+                )
+            parts.append(chunk)
+        return b"".join(parts)
+
+    def _failure(self, error: Exception, exchange: _Exchange, kind: str) -> NotSent | LostAnswer:
+        """Never with the library's own text: it holds the whole URL."""
+        if self._own_sockets:
+            sent = bool(exchange.sent)
+        else:  # the error's own class must tell
+            sent = not _caused(error, requests.ConnectTimeout) and not _caused(error, NewConnectionError)
+        where = f"{self.name} ({self.origin.host}:{self.origin.port})"
+        if sent:
+            return LostAnswer(
+                f"{where}: {kind} was sent, and its answer did not arrive ({_reason(error)}).",
+                fix="It is looked up before anything is sent again.",
+                code="lost_answer",
+            )
+        tls = isinstance(error, requests.exceptions.SSLError) or _caused(error, requests.exceptions.SSLError)
+        return NotSent(
+            f"{where} could not be reached: {_reason(error)}.",
+            fix=f"Check connections.{self.name}.{'ca_file' if tls else 'url and proxy'}, and the network.",
+            code="tls" if tls else "unreachable",
+        )
+
+
+def _hopeless(failure: NotSent | LostAnswer | None) -> bool:
+    return failure is not None and failure.code in ("tls", "too_large")
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error and what caused it; requests and urllib3 also hide causes in `args` and `reason`."""
+    seen: list[BaseException] = []
+    todo: list[Any] = [error]
+    while todo:
+        each = todo.pop()
+        if isinstance(each, BaseException) and all(each is not old for old in seen):
+            seen.append(each)
+            todo += [*each.args, getattr(each, "reason", None), each.__cause__]
+    return seen
+
+
+def _caused(error: BaseException, kind: type[BaseException]) -> bool:
+    return any(isinstance(each, kind) for each in _chain(error))
+
+
+def _reason(error: BaseException) -> str:
+    for kind, words in (
+        (NameResolutionError, "the host name is not known"),
+        (ConnectionRefusedError, "the connection was refused"),
+        (requests.exceptions.ProxyError, "the proxy did not serve"),
+        (requests.exceptions.SSLError, "TLS failed; the certificate is not trusted or not this host's"),
+        (TimeoutError, "time ran out"),
+        (requests.Timeout, "time ran out"),
+        (ConnectionResetError, "the connection was reset"),
+    ):
+        if _caused(error, kind):
+            return words
+    return "the connection broke"
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+
+
+# --- for libraries that want a requests session ---------------------------------------------------------------------
+
+
+class LibrarySession:
+    """What simple-salesforce and msal take for a session: their login calls, on our origin and under our rules.
+
+    `rehost`: the library has a fixed host built in (simple-salesforce: https://{domain}.salesforce.com, libraries.md);
+    only the path of its URLs counts. Without it a URL of another host is an error.
+    """
+
+    def __init__(self, session: Session, *, rehost: bool = False) -> None:
+        self._session, self._rehost = session, rehost
+
+    def post(self, url: str, data: Any = None, **options: Any) -> requests.Response:
+        return self.request("POST", url, data=data, **options)
+
+    def get(self, url: str, **options: Any) -> requests.Response:
+        return self.request("GET", url, **options)
+
+    def close(self) -> None:
+        """The session is closed by its owner."""
+
+    def request(self, method: str, url: str, **options: Any) -> requests.Response:
+        if self._rehost:
+            parts = urlsplit(url)
+            url = parts.path + (f"?{parts.query}" if parts.query else "")
+        if options.get("params"):
+            url += ("&" if "?" in url else "?") + urlencode(options["params"])
+        data, headers = options.get("data"), dict(options.get("headers") or {})
+        if isinstance(data, Mapping):
+            data = urlencode(data)
+            headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
+        answer = self._session.send(
+            method,
+            url,
+            kind="login",
+            headers=headers,
+            body=data.encode() if isinstance(data, str) else data,
+            repeat=method == "GET",
+            deadline_seconds=login_deadline_seconds,
+        )
+        response = requests.Response()
+        response.status_code = answer.status
+        response.headers = CaseInsensitiveDict(answer.headers)
+        response.headers.pop("Content-Encoding", None)  # the body is plain already
+        response.encoding = "utf-8"
+        response.raw = io.BytesIO(answer.body)
+        response.url = url
+        return response
