@@ -1,0 +1,113 @@
+"""`crmbridge sandbox`: both CRMs on localhost, until Ctrl-C or SIGTERM."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from crmbridge.sandbox.sandbox import Sandbox
+
+PORT_DEFAULT = 8100
+EXIT_CONFIG, EXIT_OUTSIDE, EXIT_INTERRUPTED = 2, 4, 130
+
+
+@click.command("sandbox")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_527),
+    default=PORT_DEFAULT,
+    show_default=True,
+    help="First of 7 or 8 neighbouring ports; 0: any free ones.",
+)
+@click.option(
+    "--seed",
+    default="sample",
+    show_default=True,
+    metavar="sample|empty|SHAPE",
+    help="What the CRMs hold: sample records, people only, or a shape file or folder of yours.",
+)
+@click.option("--proxy", is_flag=True, help="Also a CONNECT proxy, for clients whose login hosts are fixed.")
+@click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the certificate authority and keys stay between starts; by default they go when the sandbox stops.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print how to connect as one JSON document.")
+def sandbox_command(port: int, seed: str, proxy: bool, state_dir: Path | None, as_json: bool) -> None:
+    """Run both CRMs on localhost, over http and https, and print how to connect.
+
+    Nothing leaves this machine, and nothing is kept: records live until the sandbox stops.
+    """
+    try:
+        from crmbridge.sandbox.sandbox import Sandbox
+        from crmbridge.sandbox.seed import SeedError
+        from crmbridge.sandbox.server import PortTaken
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("crmbridge"):
+            raise
+        _fail(EXIT_CONFIG, f"The sandbox needs the package {missing.name!r}: pip install 'crmbridge[sandbox]'.")
+    try:
+        box = Sandbox(seed)
+    except SeedError as problem:
+        _fail(EXIT_CONFIG, f"--seed: {problem}")
+    try:
+        interrupted = _serve(box, port=port, proxy=proxy, state_dir=state_dir, as_json=as_json)
+    except PortTaken as problem:
+        _fail(EXIT_OUTSIDE, str(problem))
+    except OSError as problem:
+        _fail(EXIT_OUTSIDE, f"The sandbox could not start: {problem}.")
+    if interrupted:
+        raise SystemExit(EXIT_INTERRUPTED)
+
+
+def _serve(box: "Sandbox", *, port: int, proxy: bool, state_dir: Path | None, as_json: bool) -> bool:
+    """Serve until a signal comes; True if it was Ctrl-C."""
+    import asyncio
+    import signal
+    import tempfile
+    from contextlib import ExitStack
+
+    from crmbridge.sandbox.server import serving
+
+    async def main(directory: Path) -> bool:
+        loop = asyncio.get_running_loop()
+        stopped: asyncio.Future[int] = loop.create_future()
+
+        def stop(number: int) -> None:
+            if not stopped.done():
+                stopped.set_result(number)
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop, number)
+        async with serving(box, port=port, proxy=proxy, state_dir=directory) as connect:
+            _announce(connect, as_json=as_json)
+            return await stopped == signal.SIGINT
+
+    with ExitStack() as stack:
+        directory = state_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crmbridge-sandbox-")))
+        return asyncio.run(main(directory))
+
+
+def _announce(connect: dict[str, Any], *, as_json: bool) -> None:
+    import json
+    import sys
+
+    if as_json:
+        click.echo(json.dumps(connect, indent=2))
+        sys.stdout.flush()
+        return
+    for crm in ("salesforce", "dynamics"):
+        click.secho(crm.capitalize(), bold=True)
+        for name, value in connect[crm].items():
+            click.echo(f"  {name:<17} {value}")
+    for name in ("ca_path", "proxy_url", "control_url"):
+        if connect[name]:
+            click.echo(f"{name:<19} {connect[name]}")
+    sys.stdout.flush()
+    click.echo("Both CRMs are ready; Ctrl-C stops them.", err=True)
+
+
+def _fail(code: int, sentence: str) -> "Any":
+    click.echo(sentence, err=True)
+    raise SystemExit(code)

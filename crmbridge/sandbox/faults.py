@@ -1,0 +1,240 @@
+"""What goes wrong, and when: rules set through the control port, and the decision for one request.
+
+Pure: a rule looks at the request's facts and at how often it has matched; chance comes in as an argument. What a CRM
+answers in each case is in `fault_replies.py`; closing connections and waiting is the adapter's work.
+"""
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast, get_args
+
+from crmbridge.sandbox.core import Request
+
+Service = Literal["salesforce", "dynamics", "identity"]
+ActionName = Literal["status", "html", "drop_before_commit", "drop_after_commit", "truncate", "slow", "refuse"]
+Moment = Literal["before_commit", "after_commit"]
+
+STATUS_MIN, STATUS_MAX = 300, 599
+SECONDS_MAX = 600.0
+CODE_PATTERN = re.compile(r"\w[\w.:-]{0,99}")  # a code goes into headers-free JSON and XML bodies as it is
+
+
+class BadRule(ValueError):
+    """A fault rule that cannot be understood; the text says which key and what it may be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    name: ActionName
+    status: int = 0  # status, html, refuse: 0 = what the CRM uses for this error
+    code: str = ""  # status, refuse: the CRM's own error code
+    message: str = ""
+    fields: tuple[str, ...] = ()  # refuse on Salesforce
+    retry_after: int | None = None  # seconds
+    seconds: float = 0.0  # slow
+    when: Moment = "after_commit"  # slow: before or after the change is made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    action: Action
+    crm: Service | None = None
+    table: str | None = None
+    kind: str | None = None
+    method: str | None = None
+    path_regex: re.Pattern[str] | None = None  # searched in the decoded path and query
+    body_regex: re.Pattern[bytes] | None = None  # finds one operation inside a batch, one lead in an envelope
+    times: int | None = 1  # None: until deleted
+    skip: int = 0  # so many matching requests pass first
+    probability: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a rule may look at; `table` and `kind` are spelled as in the ledger of calls."""
+
+    service: Service
+    table: str
+    kind: str
+    request: Request
+
+
+@dataclass(slots=True, kw_only=True)
+class Armed:
+    """A rule with its history."""
+
+    id: int
+    rule: Rule
+    source: Mapping[str, Any]  # as it was given, for GET /faults
+    seen: int = 0
+    fired: int = 0
+
+
+@dataclass(slots=True)
+class Faults:
+    armed: list[Armed] = field(default_factory=list[Armed])
+    _next_id: int = 1
+
+    def add(self, source: Mapping[str, Any]) -> Armed:
+        entry = Armed(id=self._next_id, rule=parse_rule(source), source=source)
+        self._next_id += 1
+        self.armed.append(entry)
+        return entry
+
+    def remove(self, entry_id: int) -> bool:
+        before = len(self.armed)
+        self.armed = [entry for entry in self.armed if entry.id != entry_id]
+        return len(self.armed) < before
+
+    def clear(self) -> None:
+        self.armed.clear()
+
+    def decide(self, facts: Facts, rng: random.Random) -> Action | None:
+        """The first rule that fires decides; rules behind it do not see the request."""
+        for entry in self.armed:
+            rule = entry.rule
+            if not matches(rule, facts):
+                continue
+            entry.seen += 1
+            if entry.seen <= rule.skip or (rule.times is not None and entry.fired >= rule.times):
+                continue
+            if rule.probability < 1.0 and rng.random() >= rule.probability:
+                continue
+            entry.fired += 1
+            return rule.action
+        return None
+
+
+def matches(rule: Rule, facts: Facts) -> bool:
+    request = facts.request
+    if rule.crm is not None and rule.crm != facts.service:
+        return False
+    if rule.table is not None and rule.table.casefold() != facts.table.casefold():
+        return False
+    if rule.kind is not None and rule.kind.casefold() != facts.kind.casefold():
+        return False
+    if rule.method is not None and rule.method != request.method:
+        return False
+    if rule.path_regex is not None and not rule.path_regex.search(decoded_target(request)):
+        return False
+    return rule.body_regex is None or rule.body_regex.search(request.body) is not None
+
+
+def decoded_target(request: Request) -> str:
+    query = " ".join(f"{name}={value}" for name, value in request.options().items())
+    return f"{request.plain_path}?{query}" if query else request.plain_path
+
+
+# --- reading rules -------------------------------------------------------------------------------------------------
+
+RULE_KEYS = {"crm", "table", "kind", "method", "path_regex", "body_regex", "times", "skip", "probability", "action"}
+ACTION_KEYS: dict[ActionName, set[str]] = {
+    "status": {"status", "code", "message", "retry_after"},
+    "html": {"status", "retry_after"},
+    "drop_before_commit": set(),
+    "drop_after_commit": set(),
+    "truncate": set(),
+    "slow": {"seconds", "when"},
+    "refuse": {"code", "message", "status", "fields"},
+}
+
+
+def parse_rule(source: Mapping[str, Any]) -> Rule:
+    """`{"crm": "dynamics", "table": "lead", "times": 2, "action": {"name": "status", "status": 429}}`."""
+    unknown = sorted(set(source) - RULE_KEYS)
+    if unknown:
+        raise BadRule(f"unknown key {unknown[0]!r}; a rule may have: {', '.join(sorted(RULE_KEYS))}")
+    if "action" not in source:
+        raise BadRule(f"'action' is missing; it is one of: {', '.join(ACTION_KEYS)}")
+    crm = _text(source, "crm")
+    if crm is not None and crm not in get_args(Service):
+        raise BadRule(f"crm: {crm!r} is not one of {', '.join(get_args(Service))}")
+    times = source.get("times", 1)
+    if times is not None and (not isinstance(times, int) or isinstance(times, bool) or times < 1):
+        raise BadRule("times: a whole number from 1 on, or null for every time")
+    skip = source.get("skip", 0)
+    if not isinstance(skip, int) or isinstance(skip, bool) or skip < 0:
+        raise BadRule("skip: a whole number from 0 on")
+    method = _text(source, "method")
+    body = _pattern(source, "body_regex")
+    return Rule(
+        action=parse_action(source["action"]),
+        crm=cast("Service | None", crm),
+        table=_text(source, "table"),
+        kind=_text(source, "kind"),
+        method=method.upper() if method else None,
+        path_regex=_pattern(source, "path_regex"),
+        body_regex=re.compile(body.pattern.encode()) if body else None,
+        times=times,
+        skip=skip,
+        probability=_number(source, "probability", 1.0, low=0.0, high=1.0),
+    )
+
+
+def parse_action(source: Any) -> Action:
+    """Either the action's bare name, or an object with `name` and its settings."""
+    settings: Any = {"name": source} if isinstance(source, str) else source
+    if not isinstance(settings, dict):
+        raise BadRule("action: a name, or an object with 'name' and its settings")
+    name = settings.get("name")
+    if name not in ACTION_KEYS:
+        raise BadRule(f"action.name: {name!r} is not one of: {', '.join(ACTION_KEYS)}")
+    unknown = sorted(set(settings) - ACTION_KEYS[name] - {"name"})
+    if unknown:
+        allowed = ", ".join(sorted(ACTION_KEYS[name])) or "nothing"
+        raise BadRule(f"action.{unknown[0]}: not a setting of {name!r}, which takes: {allowed}")
+    status = int(_number(settings, "status", 0, low=STATUS_MIN, high=STATUS_MAX))
+    if name == "status" and not status:
+        raise BadRule("action.status: missing; for instance 429, 503, 500 or 401")
+    code = _text(settings, "code") or ""
+    if name == "refuse" and not code:
+        raise BadRule("action.code: missing; the CRM's own code, as FIELD_CUSTOM_VALIDATION_EXCEPTION or 0x80040265")
+    if code and not CODE_PATTERN.fullmatch(code):
+        raise BadRule("action.code: letters, digits and _ . : - only")
+    if name == "slow" and "seconds" not in settings:
+        raise BadRule("action.seconds: missing")
+    when = settings.get("when", "after_commit")
+    if when not in get_args(Moment):
+        raise BadRule(f"action.when: {when!r} is not one of {', '.join(get_args(Moment))}")
+    fields = settings.get("fields", ())
+    if isinstance(fields, str) or not isinstance(fields, Sequence):
+        raise BadRule("action.fields: a list of field names")
+    retry_after = settings.get("retry_after")
+    return Action(
+        name=name,
+        status=status,
+        code=code,
+        message=_text(settings, "message") or "",
+        fields=tuple(str(name) for name in fields),
+        retry_after=None if retry_after is None else int(_number(settings, "retry_after", 0, high=86_400)),
+        seconds=_number(settings, "seconds", 0.0, high=SECONDS_MAX),
+        when=when,
+    )
+
+
+def _text(source: Mapping[str, Any], key: str) -> str | None:
+    value = source.get(key)
+    if value is not None and not isinstance(value, str):
+        raise BadRule(f"{key}: a text is expected")
+    return value
+
+
+def _number(source: Mapping[str, Any], key: str, default: float, *, low: float = 0.0, high: float) -> float:
+    if key not in source:
+        return default
+    value = source[key]
+    if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+        raise BadRule(f"{key}: a number from {low:g} to {high:g} is expected")
+    return value
+
+
+def _pattern(source: Mapping[str, Any], key: str) -> re.Pattern[str] | None:
+    text = _text(source, key)
+    if text is None:
+        return None
+    try:
+        return re.compile(text)
+    except re.error as problem:
+        raise BadRule(f"{key}: not a regular expression: {problem}") from None

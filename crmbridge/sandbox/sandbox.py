@@ -1,0 +1,213 @@
+"""Both CRMs and their identity service in one box: time, chance, calls and faults, still without any socket.
+
+A request passes in steps: *judge* (does a fault apply?), *commit* (the CRM carries it out), and the reply, which is
+the business of whoever drives it: `server.py` over HTTP, `adapter.py` in process.
+"""
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol, get_args
+
+from crmbridge.sandbox import calls
+from crmbridge.sandbox.connection import connection
+from crmbridge.sandbox.core import App, Call, Clock, Crm, MovableClock, Reply, Request, Row, World
+from crmbridge.sandbox.fault_replies import reply_for
+from crmbridge.sandbox.faults import Action, Facts, Faults, Service
+from crmbridge.sandbox.seed import Seed, find_seed
+
+log = logging.getLogger("crmbridge.sandbox")
+
+RNG_SEED = 20  # the same ids in every sandbox, unless a caller brings its own chance
+
+
+class CrmApp(App, Protocol):
+    """A CRM as the box needs it: an App that can be filled and emptied."""
+
+    credentials: dict[str, str]
+
+    def load(self, records: Mapping[str, list[Row]]) -> Any: ...
+
+    def reset(self) -> None: ...
+
+
+class ClockNotOurs(RuntimeError):
+    """The clock was brought by a simulation: it alone moves it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What happens to one request besides being carried out."""
+
+    instead: Reply | None = None  # given in place of the CRM's answer; nothing is carried out
+    drop: str = ""  # "before_commit", "after_commit": the connection is closed without an answer
+    truncate: bool = False  # half of the body, then the connection is closed
+    wait_before: float = 0.0  # seconds before the commit
+    wait_after: float = 0.0  # seconds between the commit and the reply
+
+
+CLEAN = Verdict()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apps:
+    salesforce: CrmApp
+    dynamics: CrmApp
+    identity: App
+    tables_by_set: Mapping[str, str]  # of Dynamics: entity set name -> logical name
+
+
+Builder = Callable[[World, Mapping[Crm, Path]], Apps]
+
+
+def shipped_apps(world: World, shapes: Mapping[Crm, Path]) -> Apps:
+    """Both CRMs as this package has them; a CRM without a shape file gets the out-of-box shape."""
+    from crmbridge.sandbox.dynamics import shape as dynamics_shape
+    from crmbridge.sandbox.dynamics.app import DynamicsApp
+    from crmbridge.sandbox.identity import IdentityApp
+    from crmbridge.sandbox.salesforce import shape as salesforce_shape
+    from crmbridge.sandbox.salesforce.app import SalesforceApp
+
+    environment = dynamics_shape.load_shape(shapes.get("dynamics"))
+    dynamics = DynamicsApp(world, environment)
+    return Apps(
+        salesforce=SalesforceApp(world, salesforce_shape.load_shape(shapes.get("salesforce"))),
+        dynamics=dynamics,
+        identity=IdentityApp(world, dynamics),
+        tables_by_set={table.set_name: table.name for table in environment.tables.values()},
+    )
+
+
+class Sandbox:
+    """Thread-safe: one lock, held for a commit or a question and never while waiting."""
+
+    def __init__(
+        self,
+        seed: str | Path = "sample",
+        *,
+        shapes: Mapping[Crm, Path] | None = None,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        build: Builder | None = None,
+    ) -> None:
+        self.lock = threading.RLock()
+        self.seed: Seed = find_seed(seed)
+        self.faults = Faults()
+        self.world = World(
+            clock=clock or MovableClock(source=lambda: datetime.now(UTC)),
+            rng=rng or random.Random(RNG_SEED),  # noqa: S311 - ids must repeat, nothing here is secret
+        )
+        apps = (build or shipped_apps)(self.world, {**self.seed.shapes, **(shapes or {})})
+        self.salesforce, self.dynamics, self.identity = apps.salesforce, apps.dynamics, apps.identity
+        self.tables_by_set = apps.tables_by_set
+        self._fill()
+
+    @property
+    def crms(self) -> dict[Crm, CrmApp]:
+        return {"salesforce": self.salesforce, "dynamics": self.dynamics}
+
+    def app_for(self, service: Service) -> App:
+        apps: dict[Service, App] = {
+            "salesforce": self.salesforce,
+            "dynamics": self.dynamics,
+            "identity": self.identity,
+        }
+        return apps[service]
+
+    # --- one request ---------------------------------------------------------------------------------------------
+
+    def judge(self, service: Service, request: Request) -> Verdict:
+        """Ask the faults. An answer given by a fault is counted as a call all the same: the client did make it."""
+        with self.lock:
+            if not self.faults.armed:
+                return CLEAN
+            place = calls.place(service, request, self.tables_by_set)
+            facts = Facts(service=service, table=place.table, kind=place.kind, request=request)
+            action = self.faults.decide(facts, self.world.rng)
+            if action is None:
+                return CLEAN
+            verdict = verdict_of(action, service, request)
+            if verdict.instead is not None or verdict.drop == "before_commit":
+                self._count_failed(service, place, verdict.instead.status if verdict.instead else 0)
+            return verdict
+
+    def commit(self, service: Service, request: Request) -> Reply:
+        with self.lock:
+            try:
+                return self.app_for(service).commit(request)
+            except Exception:
+                # Our bug, not the client's: said so in words, with the traceback in the sandbox's own log.
+                log.exception("the sandbox failed on %s %s of %s", request.method, request.path, service)
+                text = f"The sandbox itself failed on {request.method} {request.path}; its log has the details."
+                return Reply(status=500, headers=(("Content-Type", "text/plain; charset=utf-8"),), body=text.encode())
+
+    def date_of(self, service: Service) -> datetime:
+        """The Date header: data time for the CRMs (cursors are taken from it), token time for the identity service."""
+        return self.world.clock.real() if service == "identity" else self.world.clock.now()
+
+    # --- the control port's questions ----------------------------------------------------------------------------
+
+    def dump(self) -> dict[Crm, dict[str, list[Row]]]:
+        with self.lock:
+            return {name: app.dump() for name, app in self.crms.items()}
+
+    def move_clock(self, *, by: timedelta | None = None, to: datetime | None = None, tokens: bool = False) -> None:
+        """Data time; token time only when asked."""
+        with self.lock:
+            clock = self.world.clock
+            if not isinstance(clock, MovableClock):
+                raise ClockNotOurs("this sandbox runs on a clock of its owner's; move that one")
+            step = by if by is not None else (to or clock.now()) - clock.now()
+            clock.offset += step
+            if tokens:
+                clock.token_offset += step
+
+    def reset(self, seed: str | Path | None = None) -> None:
+        """Empty again and filled anew: rows, calls, faults, clock. Credentials stay good."""
+        with self.lock:
+            fresh = self.seed if seed is None else find_seed(seed)
+            if fresh.shapes != self.seed.shapes:
+                raise ValueError("this seed brings shapes of its own: start another sandbox with it")
+            self.seed = fresh
+            for app in self.crms.values():
+                app.reset()
+            self.world.calls.clear()
+            self.faults.clear()
+            clock = self.world.clock
+            if isinstance(clock, MovableClock):
+                clock.offset = clock.token_offset = timedelta()
+            self._fill()
+
+    def connection(self, origins: Mapping[Service, tuple[str, str]], state_dir: Path | None = None) -> dict[str, Any]:
+        """The connect document of design.md §7, for services reachable at (http, https); keys go to `state_dir`."""
+        return connection(self.salesforce.credentials, self.dynamics.credentials, origins, state_dir)
+
+    def _fill(self) -> None:
+        today = self.world.clock.now()
+        for crm in get_args(Crm):
+            self.crms[crm].load(self.seed.records(crm, today))
+
+    def _count_failed(self, service: Service, place: calls.Place, status: int) -> None:
+        crm: Crm = "salesforce" if service == "salesforce" else "dynamics"
+        call = Call(crm=crm, user="", status=status, table=place.table, kind=place.kind, category=place.category)
+        self.world.count(call)
+
+
+def verdict_of(action: Action, service: Service, request: Request) -> Verdict:
+    match action.name:
+        case "drop_before_commit":
+            return Verdict(drop="before_commit")
+        case "drop_after_commit":
+            return Verdict(drop="after_commit")
+        case "truncate":
+            return Verdict(truncate=True)
+        case "slow" if action.when == "before_commit":
+            return Verdict(wait_before=action.seconds)
+        case "slow":
+            return Verdict(wait_after=action.seconds)
+        case "status" | "html" | "refuse":
+            return Verdict(instead=reply_for(action, service, request))

@@ -1,0 +1,132 @@
+"""What a sandbox starts with: one of the shipped seeds, or a folder or file of one's own.
+
+A folder may hold `salesforce.shape.yaml`, `dynamics.shape.yaml` (the org; without one the shipped shape) and
+`salesforce.records.yaml`, `dynamics.records.yaml` (or `.json`, quicker for many rows): rows by object or table, in
+native columns, with `_ref: name` to name a row and `"@name"` to point to it. A single file is the shape of one CRM.
+`{today+21}` in a text is a date relative to the day the sandbox starts.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from crmbridge.sandbox.core import Crm, Row
+
+SHAPES = Path(__file__).parent / "shapes"
+SHIPPED: Mapping[str, tuple[str, ...]] = {"empty": ("empty",), "sample": ("empty", "sample")}  # later ones add rows
+
+RELATIVE_DATE = re.compile(r"\{today(?P<days>[+-]\d+)?\}")
+OLDEST_ROW = timedelta(days=60)  # sample rows were made two months ago, a few minutes apart
+ROW_DISTANCE = timedelta(minutes=7)
+STAMPS: Mapping[Crm, tuple[str, ...]] = {
+    "salesforce": ("CreatedDate", "LastModifiedDate", "SystemModstamp"),
+    "dynamics": ("createdon", "modifiedon"),
+}
+
+
+class SeedError(ValueError):
+    """A seed that cannot be read; the message names the file and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seed:
+    name: str
+    shapes: Mapping[Crm, Path] = field(default_factory=dict[Crm, Path])  # a CRM that is absent has the shipped shape
+    folders: tuple[Path, ...] = ()
+
+    def records(self, crm: Crm, start: datetime) -> dict[str, list[Row]]:
+        """Rows by table, dates resolved, with stamps where the file gives none."""
+        merged: dict[str, list[Row]] = {}
+        for folder in self.folders:
+            for table, rows in _records_in(folder, crm).items():
+                merged.setdefault(table, []).extend(resolve(row, start.date()) for row in rows)
+        moment = start.replace(microsecond=0) - OLDEST_ROW
+        for rows in merged.values():
+            for row in rows:
+                moment += ROW_DISTANCE
+                created = row.get(STAMPS[crm][0], stamp(moment))
+                for column in STAMPS[crm]:
+                    row.setdefault(column, created)
+        return merged
+
+
+def find_seed(name: str | Path) -> Seed:
+    """A shipped seed by its name, else a folder or file."""
+    if str(name) in SHIPPED:
+        return Seed(name=str(name), folders=tuple(SHAPES / part for part in SHIPPED[str(name)]))
+    path = Path(name).expanduser()
+    if path.is_dir():
+        shapes = {crm: found for crm in get_args(Crm) if (found := path / f"{crm}.shape.yaml").exists()}
+        if not shapes and not any(_records_file(path, crm) for crm in get_args(Crm)):
+            raise SeedError(
+                f"{path} holds no seed: expected are salesforce.shape.yaml, dynamics.shape.yaml, "
+                "salesforce.records.yaml or dynamics.records.yaml (or .json)."
+            )
+        return Seed(name=str(path), shapes=shapes, folders=(path,))
+    if path.is_file():
+        return Seed(name=str(path), shapes={_crm_of(path): path}, folders=(SHAPES / "empty",))
+    raise SeedError(
+        f"There is no seed {str(name)!r}: give {', '.join(SHIPPED)}, or the path of a shape file or folder."
+    )
+
+
+def resolve(row: Row, today: date) -> Row:
+    def day(match: re.Match[str]) -> str:
+        return (today + timedelta(days=int(match["days"] or 0))).isoformat()
+
+    return {key: RELATIVE_DATE.sub(day, value) if isinstance(value, str) else value for key, value in row.items()}
+
+
+def stamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _records_file(folder: Path, crm: Crm) -> Path | None:
+    names = (f"{crm}.records.yaml", f"{crm}.records.json")
+    return next((folder / name for name in names if (folder / name).exists()), None)
+
+
+def _records_in(folder: Path, crm: Crm) -> dict[str, list[Row]]:
+    path = _records_file(folder, crm)
+    return {} if path is None else _read_records(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _read_records(path: Path, version: int) -> dict[str, list[Row]]:
+    """Read once per version of the file; callers copy the rows before they change them."""
+    document: Any = _parse(path)
+    if not isinstance(document, dict):
+        raise SeedError(f"{path}: a mapping of tables to lists of rows is expected.")
+    for table, rows in document.items():
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise SeedError(f"{path}: {table}: a list of rows is expected.")
+    return document
+
+
+def _crm_of(path: Path) -> Crm:
+    """Which CRM a shape file describes: it says so by what it extends, or by being one of the shipped kind."""
+    document: Any = _parse(path)
+    if isinstance(document, dict):
+        own_keys: dict[Crm, str] = {"salesforce": "org", "dynamics": "organization"}
+        for crm, own_key in own_keys.items():
+            if crm in (document.get("extends"), document.get("shape")) or own_key in document:
+                return crm
+    raise SeedError(
+        f"{path} does not say which CRM it shapes: begin it with `extends: salesforce` or `extends: dynamics`."
+    )
+
+
+def _parse(path: Path) -> Any:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text) if path.suffix == ".json" else YAML(typ="safe").load(text)
+    except (OSError, ValueError, YAMLError) as problem:
+        raise SeedError(f"{path} cannot be read: {problem}") from problem
