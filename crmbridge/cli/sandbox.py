@@ -1,7 +1,7 @@
 """`crmbridge sandbox`: both CRMs on localhost, until Ctrl-C or SIGTERM."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -40,25 +40,25 @@ def sandbox_command(port: int, seed: str, proxy: bool, state_dir: Path | None, a
     Nothing leaves this machine, and nothing is kept: records live until the sandbox stops.
     """
     try:
-        from crmbridge.sandbox.sandbox import Sandbox
-        from crmbridge.sandbox.seed import SeedError
-        from crmbridge.sandbox.server import PortTaken
+        if _run(seed, port=port, proxy=proxy, state_dir=state_dir, as_json=as_json):
+            raise SystemExit(EXIT_INTERRUPTED)
     except ModuleNotFoundError as missing:
         if (missing.name or "").startswith("crmbridge"):
             raise
         _fail(EXIT_CONFIG, f"The sandbox needs the package {missing.name!r}: pip install 'crmbridge[sandbox]'.")
+    except OSError as problem:
+        _fail(EXIT_OUTSIDE, f"The sandbox could not start: {problem}")
+
+
+def _run(seed: str, *, port: int, proxy: bool, state_dir: Path | None, as_json: bool) -> bool:
+    from crmbridge.sandbox.sandbox import Sandbox
+    from crmbridge.sandbox.seed import SeedError
+
     try:
         box = Sandbox(seed)
     except SeedError as problem:
         _fail(EXIT_CONFIG, f"--seed: {problem}")
-    try:
-        interrupted = _serve(box, port=port, proxy=proxy, state_dir=state_dir, as_json=as_json)
-    except PortTaken as problem:
-        _fail(EXIT_OUTSIDE, str(problem))
-    except OSError as problem:
-        _fail(EXIT_OUTSIDE, f"The sandbox could not start: {problem}.")
-    if interrupted:
-        raise SystemExit(EXIT_INTERRUPTED)
+    return _serve(box, port=port, proxy=proxy, state_dir=state_dir, as_json=as_json)
 
 
 def _serve(box: "Sandbox", *, port: int, proxy: bool, state_dir: Path | None, as_json: bool) -> bool:
@@ -108,6 +108,6 @@ def _announce(connect: dict[str, Any], *, as_json: bool) -> None:
     click.echo("Both CRMs are ready; Ctrl-C stops them.", err=True)
 
 
-def _fail(code: int, sentence: str) -> "Any":
+def _fail(code: int, sentence: str) -> NoReturn:
     click.echo(sentence, err=True)
     raise SystemExit(code)

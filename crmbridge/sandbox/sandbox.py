@@ -18,7 +18,7 @@ from crmbridge.sandbox.connection import connection
 from crmbridge.sandbox.core import App, Call, Clock, Crm, MovableClock, Reply, Request, Row, World
 from crmbridge.sandbox.fault_replies import reply_for
 from crmbridge.sandbox.faults import Action, Facts, Faults, Service
-from crmbridge.sandbox.seed import Seed, find_seed
+from crmbridge.sandbox.seed import Seed, SeedError, find_seed
 
 log = logging.getLogger("crmbridge.sandbox")
 
@@ -72,10 +72,14 @@ def shipped_apps(world: World, shapes: Mapping[Crm, Path]) -> Apps:
     from crmbridge.sandbox.salesforce import shape as salesforce_shape
     from crmbridge.sandbox.salesforce.app import SalesforceApp
 
-    environment = dynamics_shape.load_shape(shapes.get("dynamics"))
+    try:
+        org = salesforce_shape.load_shape(shapes.get("salesforce"))
+        environment = dynamics_shape.load_shape(shapes.get("dynamics"))
+    except (salesforce_shape.ShapeError, dynamics_shape.ShapeError) as problem:
+        raise SeedError(str(problem)) from problem
     dynamics = DynamicsApp(world, environment)
     return Apps(
-        salesforce=SalesforceApp(world, salesforce_shape.load_shape(shapes.get("salesforce"))),
+        salesforce=SalesforceApp(world, org),
         dynamics=dynamics,
         identity=IdentityApp(world, dynamics),
         tables_by_set={table.set_name: table.name for table in environment.tables.values()},
