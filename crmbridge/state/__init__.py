@@ -1,0 +1,1 @@
+"""The memory: what was observed, what is linked, what was sent and what came of it. Only here is SQL known."""

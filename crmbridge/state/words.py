@@ -26,6 +26,14 @@ class Pair:
     left: Stored | None
     right: Stored | None
 
+    @property
+    def key(self) -> str:
+        """Its place in the order of `Store.pending`, which can go on after it."""
+        for side, stored in (("left", self.left), ("right", self.right)):
+            if stored is not None and stored.dirty:
+                return f"{side}:{stored.row.ref.id}"
+        return f"link:{self.link.id if self.link else ''}"
+
 
 IntentState = Literal["sent", "done", "refused", "stale", "later", "lost"]
 
@@ -51,6 +59,26 @@ class Intent:
     state: IntentState = "sent"
     reply: str = ""  # outcome in words, the CRM's code
     sent_at: datetime | None = None  # set by the store (database clock)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalRow:
+    """One write that happened."""
+
+    number: int
+    id: str  # the intent's
+    run_id: str
+    side: Side
+    entity: Entity
+    kind: str
+    link_id: str | None
+    native_id: str | None
+    source_id: str | None
+    reason: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    reply: str
+    at: datetime
 
 
 ConversionState = Literal["planned", "called", "done", "held"]
@@ -89,6 +117,8 @@ class Issue:
     fingerprint: str = ""  # hash of what was refused: not retried unchanged
     id: int | None = None
     opened_at: datetime | None = None
+    released_by: str | None = None  # who asked to try it again, and why
+    released_why: str | None = None
     closed_at: datetime | None = None
     closed_by: str | None = None
     closed_why: str | None = None

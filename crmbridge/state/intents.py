@@ -1,0 +1,191 @@
+"""What was about to be sent, what came of it (the journal), and the ledger of mirrored conversions (reliability §3)."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from crmbridge.errors import StaleError
+from crmbridge.model import Side
+from crmbridge.state import codec
+from crmbridge.state.database import Upsert, among, array, insert
+from crmbridge.state.records import chunks
+from crmbridge.state.schema import IS_SENT, conversion, intent, journal
+from crmbridge.state.words import ConversionRow, Intent, JournalRow
+
+_INTENT = tuple(column for column in intent.c if column.name not in ("payload_hash", "closed_at"))
+_LEDGER = tuple(column for column in conversion.c if column.name != "changed_at")
+
+
+def clear(text: str) -> str:
+    """A CRM's words, storable: PostgreSQL refuses NUL."""
+    return text.replace("\x00", "")
+
+
+def _payload(one: Intent) -> dict[str, Any]:
+    return {
+        "run_id": one.run_id,
+        "side": one.side,
+        "entity": one.entity,
+        "kind": one.kind,
+        "link_id": one.link_id,
+        "native_id": one.native_id,
+        "source_id": one.source_id,
+        "reason": clear(one.reason),
+        "before": codec.dump(one.before),
+        "after": codec.dump(one.after),
+    }
+
+
+def _load(values: Sequence[Any]) -> Intent:
+    known = {column.name: value for column, value in zip(_INTENT, values, strict=True)}
+    return Intent(**known | {name: codec.load(known[name]) for name in ("before", "after")})
+
+
+# --- intents ------------------------------------------------------------------------------------------------------
+
+
+def open_(connection: Connection, given: Iterable[Intent], fence: int, at: datetime) -> None:
+    lines: list[dict[str, Any]] = [
+        {"id": one.id, "key": one.key, "pre_version": one.pre_version, "fence": fence, "sent_at": at}
+        | {"state": "sent", "reply": "", "closed_at": None, "payload_hash": _hash(payload)}
+        | payload
+        for one, payload in sorted(((one, _payload(one)) for one in given), key=lambda pair: pair[0].id)
+    ]
+    if not lines:
+        return
+    dialect = connection.dialect.name
+    hashes = {line["id"]: line["payload_hash"] for line in lines}
+    for some in chunks(sorted(hashes)):
+        for known in connection.execute(_hashes(dialect), {"ids": array(dialect, some)}):
+            if known.payload_hash != hashes[known.id]:  # reliability §3.7: our bug
+                raise AssertionError(f"intent {known.id} was written before, with another payload")
+    connection.execute(_open(dialect), lines)
+
+
+def _hash(payload: dict[str, Any]) -> str:
+    names = ("side", "entity", "kind", "link_id", "native_id", "after")
+    return codec.digest(*(payload[name] for name in names))
+
+
+@cache
+def _hashes(dialect: str) -> Any:
+    return select(intent.c.id, intent.c.payload_hash).where(among(dialect, intent.c.id))
+
+
+@cache
+def _open(dialect: str) -> Upsert:
+    return insert(dialect, intent).on_conflict_do_nothing(index_elements=[intent.c.id])
+
+
+def close(connection: Connection, given: Iterable[Intent], at: datetime) -> None:
+    intents = sorted(given, key=lambda one: one.id)
+    if not intents:
+        return
+    lines = [
+        {"at_id": one.id, "state": one.state, "reply": clear(one.reply), "native_id": one.native_id, "closed_at": at}
+        for one in intents
+    ]
+    if connection.execute(_CLOSE, lines).rowcount != len(lines):
+        raise AssertionError("an intent was closed that nobody opened")
+    done = [
+        _payload(one) | {"id": one.id, "reply": clear(one.reply), "at": at} for one in intents if one.state == "done"
+    ]
+    if done:
+        connection.execute(_write_journal(connection.dialect.name), done)
+
+
+_CLOSE = (
+    update(intent)
+    .where(intent.c.id == bindparam("at_id"))
+    .values({name: bindparam(name) for name in ("state", "reply", "native_id", "closed_at")})
+)
+
+
+@cache
+def _write_journal(dialect: str) -> Upsert:
+    return insert(dialect, journal).on_conflict_do_nothing(index_elements=[journal.c.id])
+
+
+def still_open(connection: Connection) -> list[Intent]:
+    statement = select(*_INTENT).where(IS_SENT).order_by(intent.c.sent_at, intent.c.id)
+    return [_load(line) for line in connection.execute(statement)]
+
+
+# --- journal ------------------------------------------------------------------------------------------------------
+
+
+def read_journal(
+    connection: Connection,
+    *,
+    link_id: str | None,
+    run_id: str | None,
+    side: Side | None,
+    native_id: str | None,
+    limit: int | None,
+) -> list[JournalRow]:
+    wanted = {
+        journal.c.link_id: link_id,
+        journal.c.run_id: run_id,
+        journal.c.side: side,
+        journal.c.native_id: native_id,
+    }
+    where = [column == value for column, value in wanted.items() if value is not None]
+    statement = select(journal).where(*where).order_by(journal.c.number.desc()).limit(limit)
+    return [
+        JournalRow(**dict(line) | {name: codec.load(line[name]) for name in ("before", "after")})
+        for line in connection.execute(statement).mappings()
+    ]
+
+
+# --- ledger of conversions ----------------------------------------------------------------------------------------
+
+
+def save_conversions(connection: Connection, given: Iterable[ConversionRow], at: datetime) -> None:
+    for one in sorted(given, key=lambda one: (one.lead_link, one.epoch)):
+        line = {"lead_link": one.lead_link, "epoch": one.epoch, "case": one.case, "from_side": one.from_side}
+        line |= {"state": one.state, "detail": codec.dump(one.detail), "changed_at": at}
+        if connection.execute(_save_conversion(connection.dialect.name), line).rowcount == 0:
+            raise StaleError(
+                f"Conversion {one.epoch} of lead {one.lead_link} is in the ledger already, as another case than "
+                f"{one.case} or from the other side.",
+                fix="It is planned again from what is stored.",
+                code="conversion_exists",
+            )
+
+
+@cache
+def _save_conversion(dialect: str) -> Upsert:
+    statement = insert(dialect, conversion)
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=list(conversion.primary_key),
+        set_={"state": new.state, "detail": new.detail, "changed_at": new.changed_at},
+        where=(conversion.c.case == new.case) & (conversion.c.from_side == new.from_side),
+    )
+
+
+def conversions(
+    connection: Connection, lead_links: Sequence[str] | None = None, epoch: int | None = None
+) -> list[ConversionRow]:
+    statement = select(*_LEDGER).order_by(conversion.c.lead_link, conversion.c.epoch)
+    if epoch is not None:
+        statement = statement.where(conversion.c.epoch == epoch)
+    if lead_links is None:
+        lines: list[Sequence[Any]] = list(connection.execute(statement))
+    else:
+        dialect = connection.dialect.name
+        statement = statement.where(among(dialect, conversion.c.lead_link))
+        lines = [
+            line
+            for some in chunks(sorted(set(lead_links)))
+            for line in connection.execute(statement, {"ids": array(dialect, some)})
+        ]
+    return [
+        ConversionRow(
+            lead_link=lead_link, epoch=epoch, case=case, from_side=side, state=state, detail=codec.load(detail)
+        )
+        for lead_link, epoch, case, side, state, detail in lines
+    ]

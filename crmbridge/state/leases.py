@@ -1,0 +1,103 @@
+"""Who works. A lease ends by itself; the fence, which rises at each take, says whose word still counts.
+
+On the same host a dead process's lease is taken over at once; a pid is the same process only with the same start.
+"""
+
+import os
+import socket
+import sys
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import Connection, Row, select, update
+
+from crmbridge.errors import LeaseTaken
+from crmbridge.state.database import insert, now
+from crmbridge.state.schema import lease
+from crmbridge.state.words import Lease
+
+
+def take(connection: Connection, name: str, seconds: float, owner: str | None) -> Lease:
+    free = {"name": name, "owner": None, "fence": 0, "host": "", "pid": 0, "born": "", "since": None, "until": None}
+    connection.execute(insert(connection.dialect.name, lease).on_conflict_do_nothing(index_elements=["name"]), free)
+    held = connection.execute(select(lease).where(lease.c.name == name).with_for_update()).one()
+    at = now(connection)  # after the lock: the wait for it counts
+    if held.owner is not None and held.until > at and not _is_dead(held):
+        raise LeaseTaken(
+            f"Another run is at work ({name}): process {held.pid} on {held.host.split(' ')[0]} since "
+            f"{held.since:%Y-%m-%d %H:%M:%S} UTC.",
+            fix=f"Wait for it to end; a dead one's lease ends at {held.until:%H:%M:%S} UTC.",
+            code="lease_taken",
+        )
+    pid = os.getpid()
+    taken = Lease(name=name, owner=owner or f"{socket.gethostname()}:{pid}:{uuid4().hex[:8]}", fence=held.fence + 1)
+    values = {"owner": taken.owner, "fence": taken.fence, "host": host(), "pid": pid, "born": born(pid)}
+    values |= {"since": at, "until": at + timedelta(seconds=seconds)}
+    connection.execute(update(lease).where(lease.c.name == name).values(values))
+    return taken
+
+
+def renew(connection: Connection, held: Lease, seconds: float) -> None:
+    guard(connection, held)
+    until = now(connection) + timedelta(seconds=seconds)
+    connection.execute(update(lease).where(lease.c.name == held.name).values(until=until))
+
+
+def release(connection: Connection, held: Lease) -> None:
+    """Not ours any more: nothing to give back."""
+    mine = (lease.c.name == held.name, lease.c.owner == held.owner, lease.c.fence == held.fence)
+    connection.execute(update(lease).where(*mine).values(owner=None, until=None))
+
+
+def guard(connection: Connection, held: Lease) -> None:
+    """Until the transaction ends nobody can take the lease over (reliability §3.5)."""
+    mine = (lease.c.name == held.name, lease.c.owner == held.owner, lease.c.fence == held.fence)
+    if connection.execute(select(lease.c.fence).where(*mine).with_for_update()).first() is None:
+        raise LeaseTaken(
+            f"Another run took over ({held.name}); this one stops and has written nothing of this step.",
+            fix="Nothing to do: the other run goes on from what is stored.",
+            code="lease_lost",
+        )
+
+
+def holder(connection: Connection, name: str) -> tuple[str, int, datetime] | None:
+    """Host, pid and since when, for `status`; None while it is free."""
+    held = connection.execute(select(lease).where(lease.c.name == name)).one_or_none()
+    if held is None or held.owner is None or held.until <= now(connection) or _is_dead(held):
+        return None
+    return held.host.split(" ")[0], held.pid, held.since
+
+
+# --- processes ----------------------------------------------------------------------------------------------------
+
+
+@cache
+def host() -> str:
+    """Where pids mean the same: two containers may share a host name, but not the name space of their pids."""
+    try:
+        return f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:  # no Linux
+        return socket.gethostname()
+
+
+def born(pid: int) -> str:
+    """When the process started, as its system counts; '' where that cannot be told."""
+    try:
+        # proc_pid_stat(5): field 22 is the start time; the name in field 2 may hold spaces and brackets.
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+
+
+def _is_dead(held: Row[tuple[object, ...]]) -> bool:
+    if held.host != host() or sys.platform == "win32":
+        return False
+    try:
+        os.kill(held.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass  # alive, and somebody else's
+    return held.born != born(held.pid)

@@ -1,0 +1,366 @@
+"""The store: what crmbridge remembers. Each method is one transaction, and none stays open across a call to a CRM.
+
+Every commit is a place where a crash matters, and is passed on to `crashpoint`. How each thing is kept stands in the
+modules beside this one; the tables stand in `schema.py`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Self, TypeVar
+from uuid import uuid4
+
+from sqlalchemy import func, select
+
+from crmbridge.model import Entity, Link, Ref, Side
+from crmbridge.state import intents, issues, leases, links, records, runs
+from crmbridge.state.codec import RowCodec, RowTypes
+from crmbridge.state.database import Database, insert, now, put
+from crmbridge.state.records import PageLike
+from crmbridge.state.schema import cursor, link, meta, record
+from crmbridge.state.words import (
+    Batch,
+    ConversionRow,
+    Intent,
+    Issue,
+    IssueKind,
+    JournalRow,
+    Lease,
+    Pair,
+    PlanRow,
+    RunRow,
+    Stored,
+)
+
+T = TypeVar("T")
+_CHUNK = 500  # what an iterator holds in memory
+
+
+class Store:
+    def __init__(self, database: Database, row_types: RowTypes | None = None) -> None:
+        self._database = database
+        self._rows = RowCodec(row_types)
+
+    @classmethod
+    def open(cls, url: str, *, row_types: RowTypes | None = None) -> Self:
+        """Makes the store where there is none, and brings an older one to this version's schema."""
+        store = cls(Database(url), row_types)
+        try:
+            store._database.migrate()
+            if store.meta("installation_id") is None:
+                with store._database.writing("open") as connection:
+                    new = {"name": "installation_id", "value": str(uuid4())}
+                    connection.execute(insert(store._dialect, meta).on_conflict_do_nothing(), new)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def close(self) -> None:
+        self._database.close()
+
+    def after_fork(self) -> None:
+        """In the child: the parent's connections are the parent's."""
+        self._database.forget()
+
+    def configure(self, row_types: RowTypes) -> None:
+        self._rows.configure(row_types)
+
+    @property
+    def _dialect(self) -> str:
+        return self._database.dialect
+
+    # --- facts about this store -----------------------------------------------------------------------------------
+
+    @property
+    def place(self) -> str:
+        """Its address, without the password."""
+        return self._database.place
+
+    def meta(self, name: str) -> str | None:
+        with self._database.reading() as connection:
+            return connection.execute(select(meta.c.value).where(meta.c.name == name)).scalar()
+
+    def set_meta(self, name: str, value: str) -> None:
+        with self._database.writing("meta") as connection:
+            connection.execute(put(self._dialect, meta), {"name": name, "value": value})
+
+    def installation_id(self) -> str:
+        found = self.meta("installation_id")
+        assert found is not None
+        return found
+
+    def now(self) -> datetime:
+        with self._database.reading() as connection:
+            return now(connection)
+
+    # --- leases ---------------------------------------------------------------------------------------------------
+
+    def take_lease(self, name: str, seconds: float, *, owner: str | None = None) -> Lease:
+        with self._database.writing("take lease") as connection:
+            return leases.take(connection, name, seconds, owner)
+
+    def renew(self, lease: Lease, seconds: float) -> None:
+        with self._database.writing("renew lease") as connection:
+            leases.renew(connection, lease, seconds)
+
+    def release(self, lease: Lease) -> None:
+        with self._database.writing("release lease") as connection:
+            leases.release(connection, lease)
+
+    def lease_holder(self, name: str) -> tuple[str, int, datetime] | None:
+        """Host, pid, since when; None while nobody holds it."""
+        with self._database.reading() as connection:
+            return leases.holder(connection, name)
+
+    # --- observations ---------------------------------------------------------------------------------------------
+
+    def cursor(self, side: Side, source: str) -> str | None:
+        with self._database.reading() as connection:
+            return records.read_cursor(connection, side, source)
+
+    def cursors(self) -> dict[tuple[Side, str], datetime]:
+        """When each table was last read."""
+        with self._database.reading() as connection:
+            lines = connection.execute(select(cursor.c.side, cursor.c.source, cursor.c.saved_at))
+            return {(line.side, line.source): line.saved_at for line in lines}
+
+    def forget_cursor(self, side: Side, source: str) -> None:
+        """The table is read from its beginning next time; what is stored stays."""
+        with self._database.writing("forget cursor") as connection:
+            connection.execute(cursor.delete().where(cursor.c.side == side, cursor.c.source == source))
+
+    def save_page(self, side: Side, source: str, page: PageLike, *, lease: Lease | None = None) -> int:
+        """Rows, what stands beside them, and the cursor. Returns how many differed from what was stored.
+
+        With a lease, a run that has lost it cannot put an old page over a newer one."""
+        with self._database.writing("page") as connection:
+            if lease is not None:
+                leases.guard(connection, lease)
+            return records.save_page(connection, self._rows, side, source, page)
+
+    def records(self, side: Side, entity: Entity, ids: Sequence[str]) -> dict[str, Stored]:
+        with self._database.reading() as connection:
+            return records.fetch(connection, self._rows, side, entity, ids)
+
+    def record(self, ref: Ref) -> Stored | None:
+        return self.records(ref.side, ref.entity, [ref.id]).get(ref.id)
+
+    def all_records(self, side: Side, entity: Entity) -> Iterator[Stored]:
+        """Deleted ones too, by id; chunk by chunk."""
+
+        def chunk(after: str) -> list[Stored]:
+            where = (record.c.side == side, record.c.entity == entity, record.c.id > after, records.is_observed())
+            with self._database.reading() as connection:
+                statement = select(record).where(*where).order_by(record.c.id).limit(_CHUNK)
+                return [records.stored(line, self._rows) for line in connection.execute(statement)]
+
+        return _in_chunks(chunk, lambda one: one.row.ref.id)
+
+    def count_records(self, side: Side, entity: Entity) -> int:
+        """Live ones."""
+        live = (record.c.side == side, record.c.entity == entity, record.c.deleted.is_(False), record.c.version != "")
+        with self._database.reading() as connection:
+            return connection.execute(select(func.count()).select_from(record).where(*live)).scalar_one()
+
+    # --- work -----------------------------------------------------------------------------------------------------
+
+    def pending(self, entity: Entity, limit: int | None = None, after: str | None = None) -> Iterator[Pair]:
+        """Links that are dirty or not steady, dead ones if dirty, and dirty records without a link, each once.
+
+        The order is fixed: dirty left records by id, then right ones whose partner is clean, then unsteady links.
+        `after` is the `key` of a pair: go on behind it. Chunks are read as they are needed, so what is settled
+        meanwhile is not shown again."""
+        first, _, position = (after or "").partition(":")
+        names = [walk.name for walk in links.WALKS]
+        count = 0
+        for walk in links.WALKS[names.index(first) if after else 0 :]:
+            place = position if walk.name == first else ""
+            while limit is None or count < limit:
+                size = _CHUNK if limit is None else min(_CHUNK, limit - count)
+                with self._database.reading() as connection:
+                    pairs = links.work(connection, self._rows, walk, entity, place, size)
+                yield from pairs
+                count += len(pairs)
+                if len(pairs) < size:
+                    break
+                place = pairs[-1].key.partition(":")[2]
+
+    def unlinked(self, side: Side, entity: Entity) -> Iterator[Stored]:
+        """Live, observed, without a link; a dead link is one."""
+
+        def chunk(after: str) -> list[Stored]:
+            with self._database.reading() as connection:
+                return links.unlinked(connection, self._rows, side, entity, after, _CHUNK)
+
+        return _in_chunks(chunk, lambda one: one.row.ref.id)
+
+    # --- links ----------------------------------------------------------------------------------------------------
+
+    def links(self, ids: Sequence[str]) -> dict[str, Link]:
+        with self._database.reading() as connection:
+            return links.by_id(connection, ids)
+
+    def links_by_native(self, side: Side, entity: Entity, ids: Sequence[str]) -> dict[str, Link]:
+        """By native id on that side; dead links too."""
+        with self._database.reading() as connection:
+            return links.by_native(connection, side, entity, ids)
+
+    def all_links(self, entity: Entity | None = None) -> Iterator[Link]:
+        def chunk(after: str) -> list[Link]:
+            with self._database.reading() as connection:
+                return links.walk(connection, entity, after, _CHUNK)
+
+        return _in_chunks(chunk, lambda one: one.id)
+
+    def count_links(self, entity: Entity) -> int:
+        """Live ones."""
+        live = (link.c.entity == entity, link.c.alive.is_(True))
+        with self._database.reading() as connection:
+            return connection.execute(select(func.count()).select_from(link).where(*live)).scalar_one()
+
+    def find_record(self, text: str) -> list[tuple[Entity, Link | None, Ref | None]]:
+        """By shared id or native id."""
+        with self._database.reading() as connection:
+            return links.find(connection, text)
+
+    # --- what a step writes ---------------------------------------------------------------------------------------
+
+    def apply(self, batch: Batch, *, lease: Lease) -> None:
+        """All of it in one transaction, or nothing; LeaseTaken if another run has taken over."""
+        with self._database.writing("apply") as connection:
+            leases.guard(connection, lease)
+            at = now(connection)
+            records.observe(connection, self._rows, batch.rows, marks=False)
+            links.save(connection, batch.links)
+            records.clean(connection, batch.clean)
+            records.mark(connection, batch.touched, touched=True, quiet=frozenset(ref for ref, _ in batch.clean))
+            records.mark(connection, batch.dirty)
+            intents.open_(connection, batch.open_intents, lease.fence, at)
+            intents.close(connection, batch.close_intents, at)
+            intents.save_conversions(connection, batch.conversions, at)
+            refreshed = issues.open_(connection, batch.issues, at)
+            issues.close_over(connection, batch.close_issues, at, keep=refreshed)
+
+    # --- intents, journal, conversions ----------------------------------------------------------------------------
+
+    def open_intents(self) -> list[Intent]:
+        """Sent, and nobody knows yet what came of it; oldest first."""
+        with self._database.reading() as connection:
+            return intents.still_open(connection)
+
+    def journal(
+        self,
+        link_id: str | None = None,
+        run_id: str | None = None,
+        side: Side | None = None,
+        native_id: str | None = None,
+        limit: int | None = None,
+    ) -> list[JournalRow]:
+        """Newest first."""
+        with self._database.reading() as connection:
+            return intents.read_journal(
+                connection, link_id=link_id, run_id=run_id, side=side, native_id=native_id, limit=limit
+            )
+
+    def conversions(self, lead_links: Sequence[str] | None = None) -> list[ConversionRow]:
+        with self._database.reading() as connection:
+            return intents.conversions(connection, lead_links)
+
+    def conversion(self, lead_link: str, epoch: int) -> ConversionRow | None:
+        with self._database.reading() as connection:
+            return next(iter(intents.conversions(connection, [lead_link], epoch)), None)
+
+    # --- issues ---------------------------------------------------------------------------------------------------
+
+    def open_issues(
+        self,
+        *,
+        entity: Entity | None = None,
+        kind: IssueKind | None = None,
+        cause: str | None = None,
+        link_id: str | None = None,
+        side: Side | None = None,
+        native_id: str | None = None,
+        due: bool = False,
+        limit: int | None = None,
+    ) -> list[Issue]:
+        """`due`: only those whose next try is due."""
+        with self._database.reading() as connection:
+            return issues.read(
+                connection,
+                entity=entity,
+                kind=kind,
+                cause=cause,
+                link_id=link_id,
+                side=side,
+                native_id=native_id,
+                due_at=now(connection) if due else None,
+                limit=limit,
+            )
+
+    def issues_of(self, link_ids: Iterable[str] = (), refs: Iterable[Ref] = ()) -> list[Issue]:
+        """Open issues of many links and records in a few look-ups."""
+        with self._database.reading() as connection:
+            return issues.of(connection, [*link_ids, *(f"{ref.side}:{ref.id}" for ref in refs)])
+
+    def count_issues(self) -> dict[str, int]:
+        """Open ones by kind."""
+        with self._database.reading() as connection:
+            return issues.counts(connection)
+
+    def issue(self, id: int) -> Issue | None:
+        with self._database.reading() as connection:
+            return issues.get(connection, id)
+
+    def close_issue(self, id: int, by: str, why: str) -> None:
+        with self._database.writing("close issue") as connection:
+            issues.close(connection, id, by, why, now(connection))
+
+    def release_issues(self, ids: Sequence[int] | None, by: str, why: str) -> int:
+        """Try again in the next run; None: all open ones. Returns how many."""
+        with self._database.writing("release issues") as connection:
+            return issues.release(connection, ids, by, why, now(connection))
+
+    # --- runs and plans -------------------------------------------------------------------------------------------
+
+    def start_run(self, kind: str, *, lease: Lease | None = None) -> RunRow:
+        """With a lease, earlier runs under it that never ended are noted as interrupted."""
+        with self._database.writing("start run") as connection:
+            return runs.start(connection, kind, lease, now(connection))
+
+    def end_run(
+        self, id: str, outcome: str, *, counts: Mapping[str, Any] | None = None, calls: Mapping[str, Any] | None = None
+    ) -> None:
+        with self._database.writing("end run") as connection:
+            runs.end(connection, id, outcome, counts or {}, calls or {}, now(connection))
+
+    def runs(self, limit: int | None = None) -> list[RunRow]:
+        """Newest first."""
+        with self._database.reading() as connection:
+            return runs.read(connection, limit)
+
+    def save_plan(self, counts: Mapping[str, Any], *, first_run: bool, id: str | None = None) -> PlanRow:
+        with self._database.writing("save plan") as connection:
+            return runs.save_plan(connection, counts, first_run, id, now(connection))
+
+    def plan(self, id: str) -> PlanRow | None:
+        with self._database.reading() as connection:
+            return runs.get_plan(connection, id)
+
+    def plans(self, limit: int | None = None) -> list[PlanRow]:
+        """Newest first."""
+        with self._database.reading() as connection:
+            return runs.plans(connection, limit)
+
+    def approve_plan(self, id: str, by: str, why: str) -> PlanRow:
+        with self._database.writing("approve plan") as connection:
+            return runs.approve_plan(connection, id, by, why, now(connection))
+
+
+def _in_chunks(chunk: Any, key: Any) -> Iterator[Any]:
+    after = ""
+    while found := chunk(after):
+        yield from found
+        if len(found) < _CHUNK:
+            return
+        after = key(found[-1])
