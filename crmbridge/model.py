@@ -139,6 +139,7 @@ class Shared:
     on_hold: bool = False
     contradiction: str | None = None  # the label says one thing, the flag another (L6, O21)
     problems: tuple[Problem, ...] = ()
+    created_at: datetime | None = None  # of the row it was read from; dated fillers count from it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,181 @@
+"""From checked documents to a translation: columns chosen, labels turned into stable values, closures made."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+from crmbridge.errors import ConfigError
+from crmbridge.model import SIDES, Entity, FieldRule, Money, Side, State, Value
+from mapping.check import check
+from mapping.described import ColumnLike, DescriptionLike, Descriptions
+from mapping.document import Document, Documents, FieldDoc
+from mapping.ends import End, Setting, currency_wire, make_end
+from mapping.status import status_table
+from mapping.transforms import CONVERTERS, Same, coarser, rounded
+from mapping.translate import CompiledEntity, SidePlan, SideTable
+
+_VARIANTS: Final[tuple[State, ...]] = ("won", "lost")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    entities: Mapping[Entity, CompiledEntity] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def compile_documents(documents: Documents | Iterable[Document], descriptions: Descriptions | None = None) -> Compiled:
+    """Raises ConfigError with every problem at once; warnings come along."""
+    known = descriptions or {}
+    findings = check(documents, known or None)
+    errors = tuple(str(f) for f in findings if f.severity == "error")
+    if errors:
+        raise ConfigError(
+            f"the mapping has {len(errors)} problem{'s' if len(errors) > 1 else ''}:\n" + "\n".join(errors),
+            problems=errors,
+            fix="Correct the lines named and run `crmbridge check` again.",
+            code="mapping",
+        )
+    return Compiled(
+        entities={document.entity: _entity(document, known) for document in documents},
+        warnings=tuple(str(f) for f in findings if f.severity == "warning"),
+    )
+
+
+def _entity(document: Document, descriptions: Descriptions) -> CompiledEntity:
+    described: dict[Side, DescriptionLike] = {
+        side: descriptions[side, document.entity] for side in SIDES if (side, document.entity) in descriptions
+    }
+    rules = {doc.name: _rule(document, doc, described) for doc in document.fields.values()}
+    return CompiledEntity(
+        entity=document.entity,
+        rules=tuple(rules.values()),
+        match=document.match,
+        sides={side: _side(document, side, described.get(side), rules) for side in SIDES},
+        status=status_table(document.status, {side: d.statuses for side, d in described.items()})
+        if document.status
+        else None,
+        status_place=f"`{document.axis}:` in {document.source.file}",
+    )
+
+
+def _side(
+    document: Document, side: Side, description: DescriptionLike | None, rules: Mapping[str, FieldRule]
+) -> SideTable:
+    docs = [doc for doc in document.fields.values() if side in doc.columns]
+
+    def plan(state: State | None) -> tuple[SidePlan, list[End]]:
+        ends: list[End] = []
+        for doc in docs:
+            column = doc.columns[side].at(state)
+            meta = description.columns.get(column) if description else None
+            ends.append(
+                make_end(
+                    Setting(
+                        document=document,
+                        field=doc,
+                        side=side,
+                        column=column,
+                        meta=meta,
+                        description=description,
+                        same=rules[doc.name].same,
+                    )
+                )
+            )
+        return _plan(ends), ends
+
+    base, ends = plan(None)
+    by_state: dict[State, SidePlan] = {}
+    for state in _VARIANTS:
+        if any(state in doc.columns[side].by_state for doc in docs):
+            by_state[state], more = plan(state)
+            ends = [*ends, *more]
+    columns: dict[str, Any] = {}
+    for end in ends:
+        columns.update(end.wires)
+    has_money = any(doc.convert == "money" for doc in docs)
+    return SideTable(
+        name=document.names[side],
+        system=document.systems[side],
+        table=document.tables[side],
+        columns=columns,
+        plan=base,
+        by_state=by_state,
+        currency=currency_wire(document.systems[side], description) if has_money else None,
+        has_money=has_money,
+    )
+
+
+def _plan(ends: Iterable[End]) -> SidePlan:
+    made = list(ends)
+    return SidePlan(
+        ends={end.name: end for end in made},
+        plain=tuple((end.name, *end.plain) for end in made if end.plain is not None),
+        others=tuple(end for end in made if end.plain is None),
+    )
+
+
+# --- rules --------------------------------------------------------------------------------------------------------
+
+
+def _rule(document: Document, doc: FieldDoc, described: Mapping[Side, DescriptionLike]) -> FieldRule:
+    metas: dict[Side, ColumnLike | None] = {
+        side: described[side].columns.get(choice.column) if side in described else None
+        for side, choice in doc.columns.items()
+    }
+    return FieldRule(
+        name=doc.name,
+        rule=doc.rule,
+        sides=frozenset(doc.columns),
+        link=doc.link,
+        kind=doc.convert,
+        restrictive=doc.restrictive,
+        same=_same(document, doc, metas),
+    )
+
+
+def _same(document: Document, doc: FieldDoc, metas: Mapping[Side, ColumnLike | None]) -> Same:
+    """Equality of a field's values up to what is declared lost."""
+    left, right = metas.get("left"), metas.get("right")
+    if doc.convert == "money":
+        return _money_same(coarser(left, right))
+    if doc.convert == "choice":
+        return _choice_same(document, doc)
+    if doc.convert in CONVERTERS:
+        return CONVERTERS[doc.convert].same(left, right)
+    return lambda a, b: a == b
+
+
+def _money_same(scale: int | None) -> Same:
+    def same(a: Value, b: Value) -> bool:
+        if isinstance(a, Money) and isinstance(b, Money):
+            return a.currency == b.currency and _near(a.amount, b.amount, scale)
+        return a == b
+
+    return same
+
+
+def _near(a: Decimal, b: Decimal, scale: int | None) -> bool:
+    return a == b or rounded(a, scale) == rounded(b, scale)
+
+
+def _choice_same(document: Document, doc: FieldDoc) -> Same:
+    """Two rows are the same where a side that is declared lossy writes both as one value."""
+    table = document.values[doc.values or ""]
+    groups: dict[tuple[str, str], bool] = {}
+    for side in SIDES:
+        written: dict[Any, list[str]] = {}
+        lossy = {row.name for row in table.rows if side in row.lossy}
+        for row in table.rows:
+            if side in row.natives:
+                written.setdefault(row.natives[side][0], []).append(row.name)
+        for names in written.values():
+            for a in names:
+                for b in names:
+                    if a != b and (a in lossy or b in lossy):
+                        groups[a, b] = True
+
+    def same(a: Value, b: Value) -> bool:
+        return a == b or (isinstance(a, str) and isinstance(b, str) and (a, b) in groups)
+
+    return same

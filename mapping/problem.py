@@ -1,0 +1,46 @@
+"""What is wrong with a mapping, and where it stands: `file:line:column: path: message; did you mean ...?`."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+# The way to a value: keys and list positions from the top of the document.
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    file: str
+    line: int = 1  # from 1, as editors count
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One complaint about a mapping. Warnings are told; errors stop the mapping from being used."""
+
+    place: Place
+    path: str
+    message: str
+    suggestion: str | None = None
+    severity: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        where = f"{self.place}: {self.path}: " if self.path else f"{self.place}: "
+        meant = f"; did you mean {self.suggestion!r}?" if self.suggestion else ""
+        return f"{where}{self.message}{meant}"
+
+
+def path_text(path: Path) -> str:
+    return ".".join(str(part) for part in path)
+
+
+def closest(word: object, known: Iterable[object]) -> str | None:
+    """The known word that was probably meant, whatever the case it was written in."""
+    by_folded = {str(k).casefold(): str(k) for k in known}
+    hits = difflib.get_close_matches(str(word).casefold(), by_folded, n=1, cutoff=0.6)
+    return by_folded[hits[0]] if hits else None

@@ -1,0 +1,198 @@
+"""Reads one YAML file to plain data and remembers where every key and value stood.
+
+The parser's events are used as they come instead of a loaded document: so all duplicate keys, anchors and tags are
+found in one pass, nothing is ever constructed from a tag, and an alias cannot be expanded.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any, Final
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentEndEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+    StreamStartEvent,
+)
+
+from mapping.problem import Finding, Path, Place, path_text
+
+SIZE_MAX_BYTES: Final = 512 * 1024
+DEPTH_MAX: Final = 12
+
+_INTEGER: Final = re.compile(r"[-+]?[0-9]+")
+_FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+# The YAML 1.2 core schema: `no`, `on` and `y` are text (Norway stays Norway).
+_WORDS: Final[Mapping[str, Any]] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Source:
+    """A file's plain data (dicts, lists, text, numbers), and the place of each part."""
+
+    file: str
+    data: Any = None
+    keys: dict[Path, Place] = field(default_factory=dict)
+    values: dict[Path, Place] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    def place(self, path: Path, *, key: bool = False) -> Place:
+        """Where a path stands; for what is not there, its nearest parent."""
+        while path:
+            found = (self.keys.get(path) if key else None) or self.values.get(path) or self.keys.get(path)
+            if found:
+                return found
+            path, key = path[:-1], True
+        return Place(file=self.file)
+
+    def complain(self, path: Path, message: str, *, suggestion: str | None = None, key: bool = False) -> None:
+        self.findings.append(self.finding(path, message, suggestion=suggestion, key=key))
+
+    def finding(
+        self, path: Path, message: str, *, suggestion: str | None = None, key: bool = False, warning: bool = False
+    ) -> Finding:
+        return Finding(
+            place=self.place(path, key=key),
+            path=path_text(path),
+            message=message,
+            suggestion=suggestion,
+            severity="warning" if warning else "error",
+        )
+
+
+class _GaveUp(Exception):
+    pass
+
+
+def read_file(path: FilePath) -> Source:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        source = Source(file=str(path))
+        source.complain((), f"cannot be read ({error.strerror or error})")
+        return source
+    return read_text(raw, file=str(path))
+
+
+def read_text(raw: bytes | str, *, file: str) -> Source:
+    source = Source(file=file)
+    if len(raw) > SIZE_MAX_BYTES:
+        source.complain((), f"is larger than {SIZE_MAX_BYTES // 1024} kB; a mapping is a few kB")
+        return source
+    try:
+        text = raw if isinstance(raw, str) else raw.decode("utf-8-sig")
+        events: Iterator[Any] = iter(YAML(typ="safe", pure=True).parse(text))
+        _Walk(source, events).document()
+    except UnicodeDecodeError as error:
+        source.complain((), f"is not UTF-8 text (byte {error.start}); save it as UTF-8")
+    except MarkedYAMLError as error:
+        mark: Any = error.problem_mark or error.context_mark
+        place = Place(file=file, line=mark.line + 1, column=mark.column + 1) if mark else Place(file=file)
+        what = " ".join(str(error.problem or error.context or "cannot be parsed").split())
+        source.findings.append(Finding(place=place, path="", message=f"not YAML: {what}"))
+    except YAMLError as error:
+        source.complain((), f"not YAML: {' '.join(str(error).split())[:200]}")
+    except _GaveUp:
+        pass
+    return source
+
+
+class _Walk:
+    def __init__(self, source: Source, events: Iterator[Any]) -> None:
+        self._source = source
+        self._events = events
+
+    def document(self) -> None:
+        event = next(self._events)
+        while isinstance(event, (StreamStartEvent, DocumentStartEvent)):
+            event = next(self._events)
+        if isinstance(event, StreamEndEvent):
+            self._source.complain((), "is empty")
+            return
+        data = self._node(event, ())
+        event = next(self._events)
+        if isinstance(event, DocumentEndEvent):
+            event = next(self._events)
+        if not isinstance(event, StreamEndEvent):
+            self._complain_at(event, (), "a second document; one entity is one file")
+        self._source.data = data
+
+    def _node(self, event: Any, path: Path) -> Any:
+        self._source.values[path] = self._place(event)
+        if len(path) > DEPTH_MAX:
+            self._complain_at(event, path, f"is nested deeper than {DEPTH_MAX} levels")
+            raise _GaveUp
+        if isinstance(event, AliasEvent):
+            self._complain_at(event, path, f"an alias (*{event.anchor}) is not allowed here; write the value out")
+            return None
+        if event.anchor:
+            self._complain_at(event, path, f"an anchor (&{event.anchor}) is not allowed here; write the value out")
+        if event.tag is not None:
+            self._complain_at(event, path, f"a tag ({event.tag}) is not allowed here; write the plain value")
+        if isinstance(event, ScalarEvent):
+            return _scalar(event)
+        if isinstance(event, SequenceStartEvent):
+            return self._sequence(path)
+        assert isinstance(event, MappingStartEvent)
+        return self._mapping(path)
+
+    def _sequence(self, path: Path) -> list[Any]:
+        items: list[Any] = []
+        while not isinstance(event := next(self._events), SequenceEndEvent):
+            items.append(self._node(event, (*path, len(items))))
+        return items
+
+    def _mapping(self, path: Path) -> dict[str, Any]:
+        entries: dict[str, Any] = {}
+        while not isinstance(event := next(self._events), MappingEndEvent):
+            if not isinstance(event, ScalarEvent):
+                self._complain_at(event, path, "a key must be plain text")
+                raise _GaveUp
+            key = str(event.value)
+            here = (*path, key)
+            if event.anchor or event.tag is not None:
+                self._complain_at(event, here, "a key must be plain text, without anchor or tag")
+            if key in entries:
+                first = self._source.keys[here].line
+                self._complain_at(event, here, f"duplicate key; the first one is on line {first}")
+                kept = (dict(self._source.keys), dict(self._source.values), len(self._source.findings))
+                self._node(next(self._events), here)  # read over it: the first one stays
+                self._source.keys, self._source.values = kept[0], kept[1]
+                del self._source.findings[kept[2] :]
+                continue
+            self._source.keys[here] = self._place(event)
+            entries[key] = self._node(next(self._events), here)
+        return entries
+
+    def _place(self, event: Any) -> Place:
+        mark = event.start_mark
+        return Place(file=self._source.file, line=mark.line + 1, column=mark.column + 1)
+
+    def _complain_at(self, event: Any, path: Path, message: str) -> None:
+        self._source.findings.append(Finding(place=self._place(event), path=path_text(path), message=message))
+
+
+def _scalar(event: ScalarEvent) -> Any:
+    text = str(event.value)
+    if event.style is not None or event.tag is not None:  # quoted, or literal: text
+        return text
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        # 0123 is a code, not a number
+        return text if text.lstrip("+-").startswith("0") and text.lstrip("+-") != "0" else int(text)
+    return float(text) if _FLOAT.fullmatch(text) else text

@@ -1,0 +1,325 @@
+"""A compiled mapping at work: native row -> shared record (get), shared values -> native columns (put).
+
+Data never makes these raise: what cannot be translated becomes a `Problem` of that field, and the others go on.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Final
+
+from crmbridge.model import (
+    Directory,
+    Entity,
+    FieldRule,
+    Fields,
+    Life,
+    Native,
+    NativeRef,
+    Problem,
+    Row,
+    Shared,
+    Side,
+    State,
+    Value,
+    other,
+)
+from mapping.ends import End, Facts, Ignored, currency_columns, filler_text
+from mapping.status import StatusTable
+from mapping.transforms import Get, Refusal
+
+# Problems worth telling that stop nothing: the field is left as it is, the record is in step without it.
+NOTES: Final = frozenset({"no_such_user", "owner_not_user"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Put:
+    """What to write. `blocked` says that a create would be refused, because a required value is missing."""
+
+    columns: Native
+    problems: tuple[Problem, ...] = ()
+    fillers: Mapping[str, str] = field(default_factory=dict)  # field -> text, to be remembered with the link
+    blocked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SidePlan:
+    """One side in one state: which ends count, split by how they are read."""
+
+    ends: Mapping[str, End]
+    plain: tuple[tuple[str, Callable[[Any], Any], Get, Value], ...]
+    others: tuple[End, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideTable:
+    """One side of an entity."""
+
+    name: str  # the connection's
+    system: str
+    table: str
+    columns: Mapping[str, Any]
+    plan: SidePlan
+    by_state: Mapping[State, SidePlan]
+    currency: str | None = None  # wire column of the record's currency, where money is mapped
+    has_money: bool = False
+
+    def at(self, state: State | None) -> SidePlan:
+        return self.by_state.get(state, self.plan) if state is not None else self.plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledEntity:
+    entity: Entity
+    rules: tuple[FieldRule, ...]
+    match: tuple[tuple[str, ...], ...]
+    sides: Mapping[Side, SideTable]
+    status: StatusTable | None = None
+    status_place: str = ""  # where a row would be added, for messages
+
+    def table(self, side: Side) -> str:
+        return self.sides[side].table
+
+    def columns(self, side: Side) -> Mapping[str, Any]:
+        """Wire columns to read, with the Python types that a page is decoded to."""
+        return self.sides[side].columns
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    def get(self, side: Side, row: Row, life: Life, facts: Facts, hint: str | None = None) -> Shared:
+        problems: list[Problem] = []
+        state, status, contradiction = self._standing(side, life, hint, problems)
+        fields: dict[str, Value] = {}
+        values = row.values
+        if values is not None:
+            plan = self.sides[side].at(state)
+            for name, raw, get, blank in plan.plain:
+                native = raw(values)
+                if native is None:
+                    fields[name] = blank
+                    continue
+                try:
+                    fields[name] = get(native)
+                except Refusal as refusal:
+                    problems.append(refusal.problem(name))
+                except Ignored:
+                    pass
+            for end in plan.others:
+                try:
+                    fields[end.name] = end.read(values, facts)
+                except Refusal as refusal:
+                    problems.append(refusal.problem(end.name))
+                except Ignored:
+                    pass
+        return Shared(
+            fields=fields,
+            state=state,
+            status=status,
+            on_hold=life.on_hold,
+            contradiction=contradiction,
+            problems=tuple(problems),
+            created_at=row.created_at,
+        )
+
+    def _standing(
+        self, side: Side, life: Life, hint: str | None, problems: list[Problem]
+    ) -> tuple[State | None, str | None, str | None]:
+        if self.status is None:
+            return life.state, None, None
+        standing = self.status.read(side, life, hint)
+        if standing.unmapped:
+            name = self.sides[side].name
+            problems.append(
+                Problem(
+                    cause="unmapped_status",
+                    field="status",
+                    message=f"{name} has status {life.status!r}, which no row of the mapping names",
+                    fix=f"add {life.status!r} to a row of {self.status_place}",
+                )
+            )
+        return standing.state, standing.status, standing.contradiction
+
+    # --- writing --------------------------------------------------------------------------------------------------
+
+    def put(
+        self,
+        side: Side,
+        fields: Fields,
+        *,
+        facts: Facts,
+        current: Row | None,
+        life: Life | None,
+        state: State | None,
+        whole: Shared | None = None,
+    ) -> Put:
+        """Native columns for these values; without `current` for a new record. What already reads so is left out."""
+        table = self.sides[side]
+        plan = table.at(state if state is not None else life.state if life else None)
+        writing = _Writing(table, side, facts, current, whole)
+        if current is None:
+            writing.create(plan, fields)
+        else:
+            writing.update(plan, fields, current.values)
+        return writing.done()
+
+    # --- status ---------------------------------------------------------------------------------------------------
+
+    def status_rows(self) -> Mapping[str, State]:
+        """Rows of the status or stage table in their order, with their states."""
+        return self.status.rows if self.status else {}
+
+    def state_of(self, status: str) -> State:
+        assert self.status is not None, f"{self.entity} has no status"
+        return self.status.rows[status]
+
+    def first_open(self, side: Side | None = None) -> str | None:
+        """The first row of state open; with a side, one that can be written there."""
+        return self.status.first_of("open", side) if self.status else None
+
+    def row_for_state(self, side: Side, state: State, life: Life | None = None) -> str | None:
+        """The row to reach for a state: the one the record is at, else the first that can be written there."""
+        if self.status is None:
+            return None
+        if life is not None and life.status is not None:
+            fitting = [r for r in self.status.sides[side].rows(life.status, life) if self.status.rows[r] == state]
+            if fitting:
+                return fitting[0]
+        return self.status.first_of(state, side)
+
+    def status_for(
+        self, side: Side, status: str, *, life: Life | None = None, last_open: str | None = None
+    ) -> str | int | None:
+        """Native status or stage to write so that the record reads as this row; None where there is none to write."""
+        return self.status.native(side, status, life=life, last_open=last_open) if self.status else None
+
+    def converted_status(self, side: Side) -> str | int | None:
+        """Native status to pass to the CRM's own conversion."""
+        return self.status.converted(side) if self.status else None
+
+
+class _Writing:
+    """One put in the making."""
+
+    def __init__(self, table: SideTable, side: Side, facts: Facts, current: Row | None, whole: Shared | None) -> None:
+        self._table = table
+        self._side: Side = side
+        self._facts = facts
+        self._whole = whole
+        self._current: Any = current.values if current is not None else None
+        self._created_at = (whole.created_at if whole else None) or (current.created_at if current else None)
+        self._columns: dict[str, Any] = {}
+        self._problems: list[Problem] = []
+        self._fillers: dict[str, str] = {}
+        self._blocked = False
+
+    def done(self) -> Put:
+        return Put(columns=self._columns, problems=tuple(self._problems), fillers=self._fillers, blocked=self._blocked)
+
+    def update(self, plan: SidePlan, fields: Fields, values: Any) -> None:
+        for name, value in fields.items():
+            end = plan.ends.get(name)
+            if end is None or (values is not None and end.keeps(values, value, self._facts)):
+                continue
+            if not end.updateable:
+                self._refuse(name, "not_updateable", f"{end.column} can only be set at creation", "change it by hand")
+            elif value is None and end.filler is not None:
+                self._fill(end)
+            elif value is None and end.required:
+                self._required_blank(end)
+            else:
+                self._write(end, value)
+
+    def create(self, plan: SidePlan, fields: Fields) -> None:
+        for name, end in plan.ends.items():
+            if not end.createable:
+                continue
+            value = fields.get(name)
+            if value is None and end.template is not None:
+                value = self._from_template(end, fields)
+            if value is not None:
+                refused = not self._write(end, value)
+                self._blocked = self._blocked or (refused and end.required and not end.owner)
+            elif end.filler is not None:
+                self._fill(end)
+            elif end.required and not end.owner:
+                self._required_blank(end)
+                self._blocked = True
+            if end.owner and end.column not in self._columns:
+                self._default_owner(end)
+        if self._table.has_money:
+            self._currency()
+
+    def _write(self, end: End, value: Value) -> bool:
+        try:
+            self._columns.update(end.write(value, self._facts, self._current))
+        except Refusal as refusal:
+            self._problems.append(refusal.problem(end.name))
+            return False
+        except Ignored:
+            return False
+        return True
+
+    def _fill(self, end: End) -> None:
+        assert end.filler is not None
+        try:
+            native, text = filler_text(end.filler, self._day())
+        except Refusal as refusal:
+            self._problems.append(refusal.problem(end.name))
+            self._blocked = self._blocked or self._current is None
+            return
+        self._columns[end.column] = native
+        self._fillers[end.name] = text
+
+    def _day(self) -> date | None:
+        return self._created_at.date() if self._created_at else None
+
+    def _required_blank(self, end: End) -> None:
+        here = self._table.name
+        self._refuse(
+            end.name,
+            "required_blank",
+            f"is blank, and {here} needs {end.column}",
+            f"fill it in, or give the field a `filler:` for {here} in the mapping",
+        )
+
+    def _refuse(self, name: str, cause: str, message: str, fix: str) -> None:
+        self._problems.append(Problem(cause=cause, field=name, message=f"{name}: {message}", fix=fix))
+
+    def _from_template(self, end: End, fields: Fields) -> Value:
+        source = {**(self._whole.fields if self._whole else {}), **fields}
+        return render(end.template or "", source, end.length)
+
+    def _default_owner(self, end: End) -> None:
+        owner = self._facts.directory[self._side].default_owner
+        if owner is not None:
+            self._columns[end.column] = NativeRef("user", owner)
+
+    def _currency(self) -> None:
+        """A new record gets the partner's currency even where it has no amount yet (lifecycle §7: always sent)."""
+        system, wire = self._table.system, self._table.currency
+        key = "transactioncurrencyid" if system == "dynamics" else wire
+        partner: Directory | None = self._facts.directory.get(other(self._side))
+        if key is None or key in self._columns or partner is None:
+            return
+        directory = self._facts.directory[self._side]
+        try:
+            self._columns.update(currency_columns(system, wire, self._table.name, partner.currency, directory))
+        except Refusal:
+            return  # without an amount the CRM's own default currency is as good
+
+
+_SLOT: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+
+
+def render(template: str, fields: Fields, length: int | None) -> str | None:
+    """Fills `{company} - {last_name}`; a blank part takes its separator along. Our own text, so it may be cut."""
+
+    def part(match: re.Match[str]) -> str:
+        value = fields.get(match[1])
+        return "" if value is None else str(value)
+
+    if _SLOT.search(template) and not any(fields.get(m[1]) is not None for m in _SLOT.finditer(template)):
+        return None
+    text = re.sub(r"\s+", " ", _SLOT.sub(part, template)).strip(" -–—,/|:;")
+    return (text[:length].rstrip() if length else text) or None
