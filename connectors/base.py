@@ -199,6 +199,11 @@ class Connector(Reader, Writer, LifeCycle, Describer, Protocol):
     @property
     def system(self) -> str: ...
 
+    @property
+    def calls(self) -> Mapping[tuple[str, str], int]:
+        """HTTP requests so far, by (table, kind)."""
+        ...
+
     def system_columns(self, entity: Entity) -> Mapping[str, type[Any]]:
         """Wire columns the connector needs besides the mapped ones, with their Python types."""
         ...

@@ -35,6 +35,7 @@ class Powers:
     needs_account: bool  # Salesforce: a conversion needs an account
     takes_opportunity: bool  # Salesforce: convertLead takes an existing opportunity
     closes_through_open: bool  # Dynamics: won <-> lost only through open
+    rows_tell_origin: bool  # Dynamics: a row names the lead it was made from; Salesforce: only the lead names its rows
 
 
 SALESFORCE = Powers(
@@ -43,6 +44,7 @@ SALESFORCE = Powers(
     needs_account=True,
     takes_opportunity=True,
     closes_through_open=False,
+    rows_tell_origin=False,
 )
 DYNAMICS = Powers(
     reactivates_leads=True,
@@ -50,6 +52,7 @@ DYNAMICS = Powers(
     needs_account=False,
     takes_opportunity=False,
     closes_through_open=True,
+    rows_tell_origin=True,
 )
 
 
@@ -163,7 +166,7 @@ def _open_leads(link: Link, seen: Mapping[Side, Seen], last_edit: Side | None) -
         if (text := seen[side].shared.contradiction)
     )
     contradicted: set[Side] = {side for side in SIDES if seen[side].shared.contradiction}
-    if link.mode == "matched":
+    if link.mode == "matched" or (link.mode == "steady" and _never_agreed(link)):
         return _states_at_first_sight(seen, reports, frozenset(contradicted))
     changed: dict[Side, bool] = {
         side: not _same_axes(seen[side].shared, link.base.axes(side)) and side not in contradicted for side in SIDES
@@ -213,7 +216,7 @@ def plan_opportunity(
         for side in SIDES
         if (text := seen[side].shared.contradiction)
     )
-    if link.mode == "matched":
+    if link.mode == "matched" or (link.mode == "steady" and _never_agreed(link)):
         return _states_at_first_sight(seen, reports, frozenset())
     if link.mode in {"fresh", "converted"} and link.origin is not None:
         # The partner was just made: the origin's state is the wanted one.
@@ -339,6 +342,10 @@ def _held(case: str, message: str, fix: str, reports: tuple[Report, ...] = ()) -
     return LifePlan(
         holds=(Hold(cause=case, message=f"{message} ({case})", fix=fix),), reports=reports, axes_settled=False
     )
+
+
+def _never_agreed(link: Link) -> bool:
+    return link.base.left_axes.state is None and link.base.right_axes.state is None
 
 
 def _same_axes(shared: Shared, axes: Axes) -> bool:

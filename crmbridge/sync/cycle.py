@@ -1,0 +1,226 @@
+"""One cycle: observe -> pair -> translate -> plan -> guard -> push -> settle, in the order that makes no duplicates.
+
+The same functions serve one process (`crmbridge sync`) and Celery workers. A dry pass plans everything first, so that
+the guard judges the whole before anything is written; the real pass then goes the same way.
+"""
+
+import getpass
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import mapping
+from connectors.base import Connector, Identity
+from crmbridge.errors import AccessError, ConfigError
+from crmbridge.guard import Ruling, judge
+from crmbridge.lifecycle import Powers
+from crmbridge.model import SIDES, Directory, Entity, Side
+from crmbridge.state.store import Store
+from crmbridge.state.words import Issue, Lease, RunRow
+from crmbridge.sync.hands import LEASE_NAME, LEASE_SECONDS, Event, Hands, Options, Progress, Quiet
+from crmbridge.sync.observe import observe
+from crmbridge.sync.phase import run_phase
+from crmbridge.sync.recover import recover
+from crmbridge.sync.scope import release_claims, touch
+from crmbridge.sync.view import Crosswalk, View
+
+# Claims first, then parents before children; accounts and contacts come again for what the conversions made.
+PHASES: tuple[Entity, ...] = ("account", "contact", "lead", "account", "contact", "opportunity")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a plan or a sync came to."""
+
+    run_id: str
+    plan_id: str | None
+    dry: bool
+    ruling: Ruling
+    first_run: frozenset[Entity]
+    counts: Mapping[tuple[str, str, str], int]
+    by_key: Mapping[str, int]
+    events: tuple[Event, ...]
+    issues: tuple[Issue, ...]  # open ones that need a person, after the run
+    calls: Mapping[str, Mapping[str, int]]  # connection -> "table kind" -> HTTP requests
+    identities: Mapping[Side, Identity] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all done; 1 records held or failed, or stopped by the guard."""
+        if self.dry:
+            return 0
+        return 1 if not self.ruling.go or self.issues else 0
+
+
+@dataclass(kw_only=True)
+class Engine:
+    store: Store
+    connectors: Mapping[Side, Connector]
+    names: Mapping[Side, str]
+    compiled: "mapping.Compiled"
+    powers: Mapping[Side, Powers]
+    options: Options = field(default_factory=Options)
+    progress: Progress = field(default_factory=Quiet)
+    sleep: Callable[[float], None] = time.sleep
+    _identities: dict[Side, Identity] = field(default_factory=dict)
+    _directories: dict[Side, Directory] = field(default_factory=dict)
+
+    def plan(self) -> Outcome:
+        """Read, and say what would be written; nothing is."""
+        with self._running("plan") as (lease, run):
+            self._read(lease, run)
+            hands = self._dry_pass(run)
+            ruling = self._judge(hands, None)
+            saved = self.store.save_plan(_nested(hands.counts), first_run=bool(hands.first_run))
+            return self._outcome(hands, ruling, saved.id)
+
+    def sync(self, *, approve: str | None = None, approve_all: bool = False, by: str = "", why: str = "") -> Outcome:
+        """One whole cycle. `approve`: id of a plan that a person has read; `approve_all` is for demos and tests."""
+        with self._running("sync") as (lease, run):
+            hands = self._read(lease, run)
+            dry = self._dry_pass(run)
+            approved = self._approved(approve, by, why) if approve else None
+            ruling = self._judge(dry, dry.counts if approve_all else approved)
+            if not ruling.go:
+                saved = self.store.save_plan(_nested(dry.counts), first_run=bool(dry.first_run))
+                return self._outcome(dry, ruling, saved.id, dry=False)
+            view = View(hands=hands, crosswalk=Crosswalk(hands=hands))
+            self._pass(hands, view)
+            for entity in self.options.entities:
+                if entity in hands.first_run:
+                    self.store.set_meta(f"first_run:{entity}", run.id)
+            return self._outcome(hands, ruling, approve)
+
+    # --- parts --------------------------------------------------------------------------------------------------------
+
+    def _read(self, lease: Lease, run: RunRow) -> Hands:
+        hands = self._hands(run, lease)
+        view = View(hands=hands, crosswalk=Crosswalk(hands=hands))
+        hands.untouchable = recover(hands, view, self.sleep)
+        observe(hands)
+        release_claims(hands)
+        return hands
+
+    def _dry_pass(self, run: RunRow) -> Hands:
+        hands = self._hands(run, None)
+        view = View(hands=hands, crosswalk=Crosswalk(hands=hands))
+        self._pass(hands, view)
+        return hands
+
+    def _pass(self, hands: Hands, view: View) -> None:
+        touch(hands, view)
+        for entity in PHASES:
+            if entity in self.options.entities:
+                hands.progress.step(f"{'planning' if hands.dry else 'syncing'} {entity} records")
+                run_phase(hands, view, entity)
+
+    def _judge(self, hands: Hands, approved: Mapping[tuple[str, str, str], int] | None) -> Ruling:
+        return judge(
+            hands.counts,
+            caps=self.options.caps,
+            linked={entity: self.store.count_links(entity) for entity in self.options.entities},
+            first_run_of=frozenset(hands.first_run),
+            approved=approved,
+        )
+
+    def _approved(self, plan_id: str, by: str, why: str) -> Counter[tuple[str, str, str]]:
+        plan = self.store.plan(plan_id)
+        if plan is None:
+            raise ConfigError(f"There is no plan '{plan_id}'.", fix="Make one with: crmbridge plan")
+        self.store.approve_plan(plan_id, by or getpass.getuser(), why)
+        return Counter(
+            {
+                (side, entity, kind): count
+                for side, entities in plan.counts.items()
+                for entity, kinds in entities.items()
+                for kind, count in kinds.items()
+            }
+        )
+
+    def _hands(self, run: RunRow, lease: Lease | None) -> Hands:
+        return Hands(
+            store=self.store,
+            connectors=self.connectors,
+            names=self.names,
+            compiled=self.compiled,
+            powers=self.powers,
+            identities=self._identities,
+            directories=self._directories,
+            options=self.options,
+            run=run,
+            lease=lease,
+            progress=self.progress,
+            first_run=frozenset(
+                entity for entity in self.options.entities if self.store.meta(f"first_run:{entity}") is None
+            ),
+        )
+
+    @contextmanager
+    def _running(self, kind: str) -> Iterator[tuple[Lease, RunRow]]:
+        lease = self.store.take_lease(LEASE_NAME, LEASE_SECONDS)
+        run = self.store.start_run(kind, lease=lease)
+        outcome = "failed"
+        try:
+            self._meet()
+            yield lease, run
+            outcome = "done"
+        except KeyboardInterrupt:
+            outcome = "interrupted"
+            raise
+        except Exception as error:
+            outcome = f"failed: {type(error).__name__}"
+            raise
+        finally:
+            self.store.end_run(run.id, outcome, calls=self._calls())
+            self.store.release(lease)
+
+    def _meet(self) -> None:
+        """Who are we talking to; the org is pinned at first contact, and if it changes writing stops."""
+        for side in SIDES:
+            if side not in self._identities:
+                self._identities[side] = self.connectors[side].identity()
+                self._directories[side] = self.connectors[side].directory()
+            identity = self._identities[side]
+            pinned = self.store.meta(f"org:{side}")
+            now = f"{identity.org_id} {'production' if identity.production else 'sandbox'}"
+            if pinned is None:
+                self.store.set_meta(f"org:{side}", now)
+            elif pinned != now:
+                raise AccessError(
+                    f"{self.names[side]} answers as another organization ({now}) than the one this store belongs to "
+                    f"({pinned}); nothing was written.",
+                    fix="Correct the connection's url, or use another store.url for another organization.",
+                    code="wrong_org",
+                )
+
+    def _calls(self) -> dict[str, dict[str, int]]:
+        return {
+            self.names[side]: {f"{table} {kind}".strip(): n for (table, kind), n in self.connectors[side].calls.items()}
+            for side in SIDES
+        }
+
+    def _outcome(self, hands: Hands, ruling: Ruling, plan_id: str | None, *, dry: bool | None = None) -> Outcome:
+        issues = tuple(issue for kind in ("held", "failed") for issue in self.store.open_issues(kind=kind))
+        return Outcome(
+            run_id=hands.run.id,
+            plan_id=plan_id,
+            dry=hands.dry if dry is None else dry,
+            ruling=ruling,
+            first_run=hands.first_run,
+            counts=dict(hands.counts),
+            by_key=dict(hands.by_key),
+            events=tuple(hands.events),
+            issues=issues,
+            calls=self._calls(),
+            identities=self._identities,
+        )
+
+
+def _nested(counts: Mapping[tuple[str, str, str], int]) -> dict[str, Any]:
+    nested: dict[str, dict[str, dict[str, int]]] = {}
+    for (side, entity, kind), count in counts.items():
+        nested.setdefault(side, {}).setdefault(entity, {})[kind] = count
+    return nested

@@ -1,0 +1,180 @@
+"""What one cycle works with: the store, both connectors, the compiled mapping, and the account it keeps of itself."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Literal, Protocol
+
+import mapping
+from connectors.base import Connector, Identity
+from crmbridge.guard import Caps
+from crmbridge.lifecycle import Powers
+from crmbridge.model import SIDES, Directory, Entity, Link, NativeRef, Ref, Side
+from crmbridge.state.store import Store
+from crmbridge.state.words import Batch, Intent, Issue, Lease, RunRow
+
+LEASE_NAME = "cycle"
+LEASE_SECONDS = 150  # reliability §5; renewed before each call by the working code
+
+
+class Progress(Protocol):
+    def step(self, text: str, done: int = 0, total: int | None = None) -> None:
+        """Something for people: which phase, how far."""
+        ...
+
+
+class Quiet:
+    def step(self, text: str, done: int = 0, total: int | None = None) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One line of what a run did, or would do, to one record."""
+
+    entity: Entity
+    side: Side | None  # where it was done
+    kind: str  # link, create, update, convert, adopt, status, win, ... held, waiting, report, failed
+    link_id: str | None
+    ids: Mapping[Side, str | None]
+    reason: str
+    cause: str | None = None
+    fix: str = ""
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Only:
+    """Pilot a few records: everything else is observed and left alone."""
+
+    ids: frozenset[str] = frozenset()
+    owner: str | None = None
+    modified_since: datetime | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    caps: Caps = field(default_factory=Caps)
+    choices: Mapping[str, Side] = field(default_factory=dict)  # "lead.industry" -> side that was chosen
+    mirror_since: datetime | None = None
+    entities: tuple[Entity, ...] = ("account", "contact", "lead", "opportunity")
+    only: Only = Only()
+    settle_seconds: Mapping[Side, float] = field(default_factory=dict)  # request limit + margin (reliability §3)
+
+
+@dataclass(kw_only=True)
+class Hands:
+    store: Store
+    connectors: Mapping[Side, Connector]
+    names: Mapping[Side, str]  # connection names, for people
+    compiled: "mapping.Compiled"
+    powers: Mapping[Side, Powers]
+    identities: Mapping[Side, Identity]
+    directories: Mapping[Side, Directory]
+    options: Options
+    run: RunRow
+    lease: Lease | None = None  # None: a dry run, which writes nothing anywhere
+    progress: Progress = field(default_factory=Quiet)
+    events: list[Event] = field(default_factory=list)
+    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (side, entity, kind)
+    by_key: Counter[str] = field(default_factory=Counter)  # "account: website + name" -> pairs
+    touched: set[Ref] = field(default_factory=set)  # accounts and contacts that this run brought into scope
+    untouchable: set[str] = field(default_factory=set)  # shared ids whose last call may still land
+    first_run: frozenset[Entity] = frozenset()  # entities that were never synced
+
+    @property
+    def dry(self) -> bool:
+        return self.lease is None
+
+    @property
+    def our_users(self) -> Mapping[Side, str | None]:
+        return {side: self.identities[side].user_id for side in SIDES}
+
+    def record(self, batch: Batch) -> None:
+        """One transaction under our lease; a dry run records nothing."""
+        if self.lease is not None:
+            self.store.apply(batch, lease=self.lease)
+
+    def renew(self) -> None:
+        if self.lease is not None:
+            self.store.renew(self.lease, LEASE_SECONDS)
+
+    def tell(self, event: Event) -> None:
+        self.events.append(event)
+
+    def count(self, side: Side, entity: Entity, kind: str, by: int = 1) -> None:
+        self.counts[(self.names[side], entity, kind)] += by
+
+    def issue(
+        self,
+        kind: Literal["held", "failed", "waiting", "report"],
+        *,
+        cause: str,
+        entity: Entity,
+        message: str,
+        fix: str = "",
+        link: Link | None = None,
+        ref: Ref | None = None,
+        field: str | None = None,
+        fingerprint: str = "",
+    ) -> Issue:
+        """An issue, told as an event as well; the caller puts it into its batch."""
+        ids: dict[Side, str | None] = {side: link.id_on(side) if link else None for side in SIDES}
+        if ref is not None:
+            ids[ref.side] = ref.id
+        self.tell(
+            Event(
+                entity=entity,
+                side=ref.side if ref else None,
+                kind=kind,
+                link_id=link.id if link else None,
+                ids=ids,
+                reason=message,
+                cause=cause,
+                fix=fix,
+                fields=(field,) if field else (),
+            )
+        )
+        return Issue(
+            kind=kind,
+            cause=cause,
+            entity=entity,
+            link_id=link.id if link else None,
+            side=ref.side if ref else None,
+            native_id=ref.id if ref else None,
+            field=field,
+            message=message,
+            fix=fix,
+            fingerprint=fingerprint,
+        )
+
+
+def jsonable(value: Any) -> Any:
+    """A column's value as the journal keeps it."""
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, NativeRef):
+        return f"{value.entity}:{value.id}"
+    if isinstance(value, str | int | float | bool) or value is None:
+        return value
+    return str(value)
+
+
+def fingerprint(columns: Mapping[str, Any]) -> str:
+    """What was refused: the same payload is not sent again unchanged."""
+    text = json.dumps({name: jsonable(value) for name, value in columns.items()}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def new_intent(hands: Hands, **words: Any) -> Intent:
+    import uuid
+
+    fence = hands.lease.fence if hands.lease else 0
+    return Intent(id=str(uuid.uuid4()), run_id=hands.run.id, fence=fence, **words)

@@ -1,0 +1,37 @@
+"""Pulling changes: every page goes into the store together with the cursor that covers it."""
+
+from crmbridge.model import SIDES, Entity, Side
+from crmbridge.state.words import Batch
+from crmbridge.sync.hands import Hands
+
+
+def observe(hands: Hands) -> dict[tuple[Side, str], int]:
+    """Read all tables of both sides up to now, before anything is planned (claims need that). Returns changed rows."""
+    changed: dict[tuple[Side, str], int] = {}
+    for side in SIDES:
+        for source in sources(hands, side):
+            hands.progress.step(f"reading {source} from {hands.names[side]}")
+            hands.renew()
+            cursor = hands.store.cursor(side, source)
+            for page in hands.connectors[side].changes(source, cursor):
+                changed[(side, source)] = changed.get((side, source), 0) + hands.store.save_page(side, source, page)
+                hands.renew()
+    return changed
+
+
+def sources(hands: Hands, side: Side) -> tuple[str, ...]:
+    names: list[str] = []
+    for entity in hands.options.entities:
+        names.append(entity)
+        names.extend(name for name in hands.connectors[side].side_tables(entity) if name not in names)
+    return tuple(names)
+
+
+def fetch_missing(hands: Hands, side: Side, entity: Entity, ids: list[str]) -> None:
+    """Rows that something points at and no page has shown yet: stored as observed, to be planned."""
+    known = hands.store.records(side, entity, ids)
+    missing = [id for id in ids if id not in known or known[id].row.values is None]
+    if not missing:
+        return
+    rows = list(hands.connectors[side].fetch(entity, missing).values())
+    hands.record(Batch(rows=rows, dirty=[row.ref for row in rows]))

@@ -1,0 +1,456 @@
+"""One entity's turn in a cycle: ended pairs, twins, creates, then what differs in linked pairs."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from crmbridge.lifecycle import LifePlan, plan_deleted, plan_lead, plan_merged, plan_opportunity
+from crmbridge.match import Candidate, Cluster, Matches, match
+from crmbridge.model import SIDES, Entity, Hold, Link, Ref, Row, Seen, Side, Step, Update, other
+from crmbridge.plan import newest, plan_create, plan_fields
+from crmbridge.state.words import Batch, Issue, Pair, Stored
+from crmbridge.sync import convert
+from crmbridge.sync.hands import Event, Hands
+from crmbridge.sync.push import NewRecord, Work, problem_issues, push_creates, push_step, push_updates, settle
+from crmbridge.sync.scope import claimed_by, in_scope, will_link
+from crmbridge.sync.view import View, link_ids
+
+# A record that moved while it was being planned is planned again, so often; then the next cycle has it.
+ROUNDS_MAX = 3
+
+
+def run_phase(hands: Hands, view: View, entity: Entity) -> None:
+    for _ in range(ROUNDS_MAX):
+        works, singles = _gather(hands, view, entity)
+        works += _pair_up(hands, view, entity, singles)
+        _sync_pairs(hands, view, entity, works)
+        if hands.dry or not any(work.moved for work in works):
+            return
+
+
+# --- what is due --------------------------------------------------------------------------------------------------
+
+
+def _gather(hands: Hands, view: View, entity: Entity) -> tuple[list[Work], list[Stored]]:
+    works: list[Work] = []
+    singles: list[Stored] = []
+    ended: list[Pair] = []
+    for pair in hands.store.pending(entity):
+        if not _selected(hands, view, pair):
+            continue
+        if pair.link is None:
+            stored = pair.left or pair.right
+            if stored is not None and view.crosswalk.planned(stored.row.ref) is None:
+                singles.append(stored)
+        elif pair.link.id in hands.untouchable:
+            continue
+        elif _is_ended(pair):
+            ended.append(pair)
+        elif pair.left and pair.right and pair.left.row.values is not None and pair.right.row.values is not None:
+            works.append(_work(view, pair.link, pair.left.row, pair.right.row))
+    for pair in ended:
+        works.extend(_end(hands, view, pair))
+    return works, singles
+
+
+def _selected(hands: Hands, view: View, pair: Pair) -> bool:
+    """`only:` pilots a few records and leaves the others alone."""
+    only = hands.options.only
+    if not only.ids and only.owner is None and only.modified_since is None:
+        return True
+    rows = [stored.row for stored in (pair.left, pair.right) if stored is not None]
+    if (
+        only.ids
+        and not any(row.ref.id in only.ids for row in rows)
+        and (pair.link is None or pair.link.id not in only.ids)
+    ):
+        return False
+    if only.modified_since and not any(row.modified_at and row.modified_at >= only.modified_since for row in rows):
+        return False
+    if only.owner:
+        owners = {view.see(row, link=pair.link).shared.fields.get("owner") for row in rows if row.values is not None}
+        return only.owner.casefold() in owners
+    return True
+
+
+def _work(view: View, link: Link, left: Row, right: Row) -> Work:
+    seen_left, seen_right = view.see_pair(link, left, right)
+    return Work(link=link, rows={"left": left, "right": right}, seen={"left": seen_left, "right": seen_right})
+
+
+# --- deletions and merges -----------------------------------------------------------------------------------------
+
+
+def _is_ended(pair: Pair) -> bool:
+    assert pair.link is not None
+    rows = [stored.row for stored in (pair.left, pair.right) if stored is not None]
+    return not pair.link.alive or any(row.deleted or row.merged_into for row in rows)
+
+
+def _end(hands: Hands, view: View, pair: Pair) -> list[Work]:
+    """A pair of which one record is gone, merged away, or back again. Returns pairs that go on."""
+    link = pair.link
+    assert link is not None
+    stored: dict[Side, Stored] = {side: s for side, s in (("left", pair.left), ("right", pair.right)) if s is not None}
+    clean = [(s.row.ref, s.row.version) for s in stored.values()]
+    gone: list[Side] = [side for side, s in stored.items() if s.row.deleted or s.row.merged_into]
+    if not link.alive:
+        if not gone and len(stored) == len(SIDES) and all(s.row.values is not None for s in stored.values()):
+            revived = replace(link, alive=True)  # L9, O19, A7: the pair lives again and is compared with its base
+            view.crosswalk.learn(revived)
+            hands.record(Batch(links=[revived]))
+            return [_work(view, revived, stored["left"].row, stored["right"].row)]
+        hands.record(Batch(clean=clean))
+        return []
+    if len(gone) == len(SIDES) or not gone:
+        hands.record(Batch(links=[replace(link, alive=False)], clean=clean))
+        return []
+    side = gone[0]
+    winner = stored[side].row.merged_into
+    if winner is not None:
+        return _merged(hands, view, link, side, winner, clean)
+    dead = replace(link, alive=False)
+    view.crosswalk.learn(dead)
+    report = plan_deleted(link.entity, converted=link.epoch > 0)
+    issue = hands.issue("report", cause=report.cause, entity=link.entity, link=link, message=report.message)
+    hands.record(Batch(links=[dead], clean=clean, issues=[issue]))
+    return []
+
+
+def _merged(
+    hands: Hands, view: View, link: Link, side: Side, winner: str, clean: Sequence[tuple[Ref, str | None]]
+) -> list[Work]:
+    winner_link = hands.store.links_by_native(side, link.entity, [winner]).get(winner)
+    hold = plan_merged(link.entity, winner_linked=winner_link is not None and winner_link.alive)
+    if hold:
+        issue = hands.issue("held", cause=hold.cause, entity=link.entity, link=link, message=hold.message, fix=hold.fix)
+        hands.record(Batch(links=[replace(link, alive=False)], clean=clean, issues=[issue]))
+        return []
+    # Only the loser was linked: its link moves to the winner, and is compared without a base (L11).
+    moved = replace(
+        link,
+        left_id=winner if side == "left" else link.left_id,
+        right_id=winner if side == "right" else link.right_id,
+        mode="matched",
+        how=f"{link.how}; moved to the winner of a merge (L11)",
+    )
+    view.crosswalk.learn(moved)
+    here = hands.store.records(side, link.entity, [winner]).get(winner)
+    partner = moved.id_on(other(side))
+    there = hands.store.records(other(side), link.entity, [partner]).get(partner) if partner else None
+    hands.record(Batch(links=[moved], clean=clean))
+    hands.tell(_event(moved, None, "link", "moved to the winner of a merge (L11)"))
+    if here is None or there is None or here.row.values is None or there.row.values is None:
+        return []
+    rows = {side: here.row, other(side): there.row}
+    return [_work(view, moved, rows["left"], rows["right"])]
+
+
+# --- twins and creates --------------------------------------------------------------------------------------------
+
+
+def _pair_up(hands: Hands, view: View, entity: Entity, singles: Sequence[Stored]) -> list[Work]:
+    """Records without a partner: find it, or make it, or say why not."""
+    gone = [stored for stored in singles if stored.row.deleted or stored.row.merged_into or stored.row.values is None]
+    if gone:
+        hands.record(Batch(clean=[(stored.row.ref, stored.row.version) for stored in gone]))
+    alive = [stored for stored in singles if stored not in gone]
+    if not alive:
+        return []
+    touched = {stored.row.ref for stored in alive if stored.touched}
+    due = {stored.row.ref.id: view.see(stored.row) for stored in alive}
+    pool: dict[Side, dict[str, Seen]] = {side: {} for side in SIDES}
+    for side in SIDES:
+        for seen in view.see_all(hands.store.unlinked(side, entity)):
+            if view.crosswalk.planned(seen.row.ref) is None:
+                pool[side][seen.row.ref.id] = seen
+    works, rest = _join_twins(hands, view, entity, due, pool)
+    return works + _make_partners(hands, view, entity, rest, touched)
+
+
+def _join_twins(
+    hands: Hands, view: View, entity: Entity, due: dict[str, Seen], pool: dict[Side, dict[str, Seen]]
+) -> tuple[list[Work], list[Seen]]:
+    compiled = hands.compiled.entities[entity]
+    rules = {rule.name: rule for rule in compiled.rules}
+    found = _by_our_key(pool)
+    keyed = {id for pair in found for id in pair[:2]}
+    free: dict[Side, list[Seen]] = {
+        side: [seen for seen in pool[side].values() if seen.row.ref.id not in keyed] for side in SIDES
+    }
+    matches: Matches = match(entity, compiled.match, rules, *(map(_candidate, free[side]) for side in SIDES))
+    pairs = [pair for pair in (*found, *matches.pairs) if pair[0] in due or pair[1] in due]
+    taken = {id for pair in pairs for id in pair[:2]} | {
+        id for cluster in matches.held for id in (*cluster.left, *cluster.right)
+    }
+    # The same keys, whatever the state: the same record in two states is for a person (lifecycle §8).
+    left_over: dict[Side, list[Seen]] = {
+        side: [seen for seen in free[side] if seen.row.ref.id not in taken] for side in SIDES
+    }
+    apart = match(entity, compiled.match, rules, *(map(_stateless, left_over[side]) for side in SIDES))
+    clusters = [*matches.held]
+    clusters += [
+        Cluster(left=(left,), right=(right,), key=key, cause="state_differs") for left, right, key in apart.pairs
+    ]
+    clusters += [replace(cluster, cause="state_differs") for cluster in apart.held]
+    works: list[Work] = []
+    links: list[Link] = []
+    for left, right, key in pairs:
+        link = Link(id=_new_id(), entity=entity, left_id=left, right_id=right, mode="matched", how=f"matched by {key}")
+        links.append(link)
+        view.crosswalk.learn(link)
+        hands.by_key[f"{entity}: {key}"] += 1
+        hands.tell(_event(link, None, "link", f"the same {entity} on both sides, by {key}"))
+        works.append(_work(view, link, pool["left"][left].row, pool["right"][right].row))
+    hands.record(
+        Batch(
+            links=links,
+            close_issues=[
+                (entity, None, side, id, None)
+                for link in links
+                for side, id in link_ids(link).items()
+                if id is not None
+            ],
+        )
+    )
+    held = _hold_clusters(hands, entity, clusters, due)
+    taken = {id for pair in pairs for id in pair[:2]} | held
+    return works, [seen for id, seen in due.items() if id not in taken]
+
+
+def _by_our_key(pool: dict[Side, dict[str, Seen]]) -> list[tuple[str, str, str]]:
+    """Rows that carry our key: the partner's native id, written at creation (key 0)."""
+    found: list[tuple[str, str, str]] = []
+    for side in SIDES:
+        for id, seen in pool[side].items():
+            partner = seen.row.key
+            if partner and partner in pool[other(side)]:
+                found.append((id, partner, "our key") if side == "left" else (partner, id, "our key"))
+    return found
+
+
+def _hold_clusters(hands: Hands, entity: Entity, clusters: Iterable[Cluster], due: dict[str, Seen]) -> set[str]:
+    issues: list[Issue] = []
+    clean: list[tuple[Ref, str | None]] = []
+    held: set[str] = set()
+    for cluster in clusters:
+        mine: dict[Side, tuple[str, ...]] = {"left": cluster.left, "right": cluster.right}
+        if not any(id in due for ids in mine.values() for id in ids):
+            continue
+        for side in SIDES:
+            for id in mine[side]:
+                if id not in due:
+                    continue
+                seen = due[id]
+                held.add(id)
+                clean.append((seen.row.ref, seen.row.version))
+                partners = ", ".join(mine[other(side)])
+                if cluster.cause == "state_differs":
+                    message = (
+                        f"Its twin by {cluster.key} on {hands.names[other(side)]} ({partners}) is in another state."
+                    )
+                    fix = "Bring one of them to the other's state; a first coupling closes and reopens nothing."
+                else:
+                    message = f"Several candidates by {cluster.key} on {hands.names[other(side)]}: {partners}."
+                    fix = "Choose the right one: crmbridge resolve ISSUE --with ID."
+                issues.append(
+                    hands.issue("held", cause=cluster.cause, entity=entity, ref=seen.row.ref, message=message, fix=fix)
+                )
+    hands.record(Batch(issues=issues, clean=clean))
+    return held
+
+
+def _make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen], touched: set[Ref]) -> list[Work]:
+    clean: list[tuple[Ref, str | None]] = []
+    tombstones: list[Link] = []
+    candidates: list[Seen] = []
+    for seen in rest:
+        ref = seen.row.ref
+        if not in_scope(hands, ref, touched=ref in touched):
+            clean.append((ref, seen.row.version))  # it comes back when something reaches it
+        elif entity == "lead" and seen.shared.state == "converted" and "lead" in hands.first_run:
+            # Converted before mirroring began: linked by its results only (lifecycle §8), never converted again.
+            tombstones.append(
+                Link(
+                    id=_new_id(),
+                    entity="lead",
+                    left_id=ref.id if ref.side == "left" else None,
+                    right_id=ref.id if ref.side == "right" else None,
+                    alive=False,
+                    how="converted before mirroring began",
+                )
+            )
+            clean.append((ref, seen.row.version))
+        else:
+            candidates.append(seen)
+    issues: list[Issue] = []
+    claims: dict[str, str] = {}
+    for side in SIDES:
+        claims |= claimed_by(hands, side, entity, [seen for seen in candidates if seen.row.ref.side == side])
+    records: list[NewRecord] = []
+    reason = f"new {entity} on the other side"
+    limit = hands.options.only.limit
+    for seen in candidates:
+        ref = seen.row.ref
+        if ref.id in claims:
+            issues.append(_claimed(hands, entity, ref, claims[ref.id]))
+            clean.append((ref, seen.row.version))
+            continue
+        plan = plan_create(
+            hands.compiled.entities[entity].rules, seen, reason=reason, will_link=lambda r: will_link(hands, r)
+        )
+        if plan.create is None:
+            waits = ", ".join(sorted({wait.waits_for for wait in plan.waits}))
+            issues.append(
+                hands.issue(
+                    "waiting", cause="waiting", entity=entity, ref=ref, message=f"Waits for {waits} to be linked."
+                )
+            )
+        elif limit is None or len(records) < limit:
+            records.append(NewRecord(create=plan.create, source=seen))
+    hands.record(Batch(links=tombstones, clean=clean, issues=issues))
+    return push_creates(hands, view, entity, records)
+
+
+def _claimed(hands: Hands, entity: Entity, ref: Ref, lead_id: str) -> Issue:
+    return hands.issue(
+        "waiting",
+        cause="claimed",
+        entity=entity,
+        ref=ref,
+        field=lead_id,
+        message=f"Belongs to the conversion of lead {lead_id} and waits for its mirror.",
+    )
+
+
+# --- linked pairs -------------------------------------------------------------------------------------------------
+
+
+def _sync_pairs(hands: Hands, view: View, entity: Entity, works: Sequence[Work]) -> None:
+    lives: dict[str, LifePlan] = {}
+    due: list[tuple[Work, Update]] = []
+    for work in works:
+        if len(work.rows) < len(SIDES):
+            continue  # a dry run's new record: nothing to compare yet
+        life = _plan_life(hands, work)
+        lives[work.link.id] = life
+        work.axes_settled = life.axes_settled
+        for hold in life.holds:
+            work.issues.append(_hold(hands, work, hold))
+        for report in life.reports:
+            work.issues.append(
+                hands.issue("report", cause=report.cause, entity=entity, link=work.link, message=report.message)
+            )
+        for side in SIDES:
+            work.issues.extend(
+                problem_issues(
+                    hands,
+                    entity,
+                    work.seen[side].shared.problems,
+                    link=work.link,
+                    ref=work.rows[side].ref,
+                )
+            )
+        due.extend(_field_updates(hands, work, life))
+    push_updates(hands, view, due)
+    for work in works:
+        life = lives.get(work.link.id)
+        if life is None or work.moved:
+            continue
+        for step in life.steps:
+            if not _take(hands, view, work, step):
+                work.unsettled |= {name for names in life.carried.values() for name in names}
+                break
+    settle(hands, view, [work for work in works if len(work.rows) == len(SIDES)])
+
+
+def _plan_life(hands: Hands, work: Work) -> LifePlan:
+    left, right = work.seen["left"], work.seen["right"]
+    last_edit = newest(left.row, right.row, hands.our_users)
+    if work.entity == "lead":
+        return plan_lead(
+            work.link,
+            left,
+            right,
+            powers=hands.powers,
+            last_edit=last_edit,
+            mirror_since=hands.options.mirror_since,
+        )
+    if work.entity == "opportunity":
+        return plan_opportunity(work.link, left, right, powers=hands.powers, last_edit=last_edit)
+    return LifePlan()
+
+
+def _field_updates(hands: Hands, work: Work, life: LifePlan) -> list[tuple[Work, Update]]:
+    plan = plan_fields(
+        work.entity,
+        hands.compiled.entities[work.entity].rules,
+        work.link,
+        work.seen["left"],
+        work.seen["right"],
+        our_users=hands.our_users,
+        choices=hands.options.choices,
+        with_step=life.carried,
+    )
+    work.unsettled |= plan.unsettled
+    for hold in plan.holds:
+        work.issues.append(_hold(hands, work, hold))
+    converted: set[Side] = {side for side in SIDES if work.seen[side].shared.state == "converted"}
+    updates: list[tuple[Work, Update]] = []
+    for update in plan.updates:
+        if update.side in converted and work.entity == "lead":
+            # A converted lead is not written to any more; its values live on in what it became (L12, L13).
+            work.unsettled |= set(update.fields)
+            if len(converted) == len(SIDES):
+                work.issues.append(_hold(hands, work, _late_edit(update)))
+            continue
+        updates.append((work, update))
+    if not updates and work.link.mode == "converted" and work.link.origin is not None:
+        side = other(work.link.origin)  # our key is still to be written there
+        updates.append((work, Update(side=side, fields={}, reason="key of a record made by a conversion")))
+    return updates
+
+
+def _late_edit(update: Update) -> Hold:
+    return Hold(
+        cause="L12",
+        message=f"A converted lead was edited ({', '.join(sorted(update.fields))}); its partner is converted too (L12).",
+        fix="Make the edit on the contact, account or opportunity it became.",
+    )
+
+
+def _take(hands: Hands, view: View, work: Work, step: Step) -> bool:
+    if step.kind == "convert":
+        return convert.mirror(hands, view, work, step)
+    if step.kind == "adopt":
+        return convert.adopt(hands, view, work, step)
+    return push_step(hands, view, work, step)
+
+
+def _hold(hands: Hands, work: Work, hold: Hold) -> Issue:
+    return hands.issue(
+        "held",
+        cause=hold.cause,
+        entity=work.entity,
+        link=work.link,
+        field=hold.field,
+        message=hold.message,
+        fix=hold.fix,
+    )
+
+
+def _candidate(seen: Seen) -> Candidate:
+    return Candidate(id=seen.row.ref.id, fields=seen.shared.fields, state=seen.shared.state)
+
+
+def _stateless(seen: Seen) -> Candidate:
+    return Candidate(id=seen.row.ref.id, fields=seen.shared.fields)
+
+
+def _event(link: Link, side: Side | None, kind: str, reason: str) -> Event:
+    return Event(entity=link.entity, side=side, kind=kind, link_id=link.id, ids=link_ids(link), reason=reason)
+
+
+def _new_id() -> str:
+    import uuid
+
+    return str(uuid.uuid4())

@@ -1,0 +1,607 @@
+"""Carrying out decisions: intent first, one call, then everything it changed in one transaction (reliability §3).
+
+A dry run goes the same way, but for the call and the store: it counts, and lays planned links over the crosswalk.
+"""
+
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time
+from typing import Any, TypeVar
+
+import mapping
+from connectors.base import Move, Write
+from crmbridge.model import (
+    SIDES,
+    Base,
+    Create,
+    Entity,
+    Fields,
+    Later,
+    Link,
+    Money,
+    Outcome,
+    Problem,
+    Ref,
+    Refused,
+    Row,
+    Seen,
+    Side,
+    Stale,
+    Step,
+    Unknown,
+    Update,
+    Written,
+    attribute_name,
+    other,
+)
+from crmbridge.plan import settled_base
+from crmbridge.state.words import Batch, Intent, Issue
+from crmbridge.sync.hands import Event, Hands, fingerprint, jsonable, new_intent
+from crmbridge.sync.view import View, link_ids
+
+T = TypeVar("T")
+
+# A create without a state cannot be right; any other problem holds one field and lets the rest go on.
+UNMAPPED_STATUS = "unmapped_status"
+
+
+@dataclass(kw_only=True)
+class Work:
+    """One linked pair on its way through a phase."""
+
+    link: Link
+    rows: dict[Side, Row]
+    seen: dict[Side, Seen]
+    unsettled: set[str] = field(default_factory=set)
+    axes_settled: bool = True
+    open: bool = False  # something is left to try: the pair stays due
+    moved: bool = False  # the record changed under us: planned again in the next round
+    source: Side | None = None  # the side a step took its state from
+    issues: list[Issue] = field(default_factory=list)
+    wrote: bool = False
+
+    @property
+    def entity(self) -> Entity:
+        return self.link.entity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRecord:
+    """A create that is due."""
+
+    create: Create
+    source: Seen
+    generation: int = 1
+
+
+def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+# --- creates ------------------------------------------------------------------------------------------------------
+
+
+def push_creates(hands: Hands, view: View, entity: Entity, records: Sequence[NewRecord]) -> list[Work]:
+    """Create partners; returns the new pairs (mode fresh), ready for their life-cycle steps."""
+    done: list[Work] = []
+    for side in SIDES:
+        mine = [record for record in records if record.create.side == side]
+        for chunk in chunks(mine, hands.connectors[side].batch_size):
+            done.extend(_create_chunk(hands, view, entity, side, chunk))
+    return done
+
+
+def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records: Sequence[NewRecord]) -> list[Work]:
+    compiled, connector = hands.compiled.entities[entity], hands.connectors[side]
+    ready: list[tuple[NewRecord, Link, Write]] = []
+    issues: list[Issue] = []
+    for record in records:
+        source = record.source
+        put = compiled.put(
+            side,
+            record.create.fields,
+            facts=view.facts(),
+            current=None,
+            life=None,
+            state=None if source.shared.state is None else "open",
+            whole=source.shared,
+        )
+        problems = (*source.shared.problems, *put.problems)
+        issues.extend(problem_issues(hands, entity, problems, ref=source.row.ref))
+        if put.blocked or any(problem.cause == UNMAPPED_STATUS for problem in problems):
+            continue
+        if _refused_before(hands, entity, source.row.ref, fingerprint(put.columns)):
+            continue
+        link = Link(
+            id=str(uuid.uuid4()),
+            entity=entity,
+            left_id=source.row.ref.id if source.row.ref.side == "left" else None,
+            right_id=source.row.ref.id if source.row.ref.side == "right" else None,
+            mode="fresh",
+            origin=other(side),
+            generation=record.generation,
+            fillers={side: put.fillers} if put.fillers else {},
+            how=record.create.reason,
+        )
+        chosen = connector.chosen_id(hands.identities[other(side)].org_id, source.row.ref.id, record.generation)
+        write = Write(kind="create", entity=entity, id=chosen, key=source.row.ref.id, columns=put.columns)
+        ready.append((record, link, write))
+        hands.count(side, entity, "create")
+    if hands.dry:
+        return [_planned(hands, view, record, link, side) for record, link, _ in ready]
+    intents = [
+        new_intent(
+            hands,
+            side=side,
+            entity=entity,
+            kind="create",
+            link_id=link.id,
+            native_id=write.id,
+            source_id=record.source.row.ref.id,
+            key=write.key,
+            reason=record.create.reason,
+            after=_journal(write.columns),
+        )
+        for record, link, write in ready
+    ]
+    hands.record(Batch(open_intents=intents, issues=issues))
+    if not ready:
+        return []
+    hands.renew()
+    outcomes = connector.write([write for _, _, write in ready])
+    return _settle_creates(hands, view, side, ready, intents, outcomes)
+
+
+def _settle_creates(
+    hands: Hands,
+    view: View,
+    side: Side,
+    ready: Sequence[tuple[NewRecord, Link, Write]],
+    intents: Sequence[Intent],
+    outcomes: Sequence[Outcome],
+) -> list[Work]:
+    entity = ready[0][1].entity
+    rows = _read_back(hands, side, entity, outcomes)
+    closed: list[Intent] = []
+    links: list[Link] = []
+    stored: list[Row] = []
+    issues: list[Issue] = []
+    over: list[tuple[Entity, str | None, Side | None, str | None, str | None]] = []
+    works: list[Work] = []
+    for (record, link, write), intent, outcome in zip(ready, intents, outcomes, strict=True):
+        source = record.source.row
+        if isinstance(outcome, Written):
+            made = _with_id(link, side, outcome.id)
+            links.append(made)
+            closed.append(replace(intent, state="done", native_id=outcome.id, reply=_reply(outcome)))
+            over.append((entity, None, source.ref.side, source.ref.id, None))
+            view.crosswalk.learn(made)
+            row = rows.get(outcome.id)
+            if row is not None:
+                stored.append(row)
+                pair: dict[Side, Row] = {side: row, other(side): source}
+                works.append(_work(view, made, pair))
+            hands.tell(_event(made, side, "create", record.create.reason, tuple(record.create.fields)))
+        elif isinstance(outcome, Unknown):
+            continue  # the intent stays open; recovery looks before anything is repeated
+        else:
+            closed.append(replace(intent, state=_state(outcome), reply=_reply(outcome)))
+            if isinstance(outcome, Refused):
+                issues.append(refused_issue(hands, outcome, entity, fingerprint(write.columns), ref=source.ref))
+    hands.record(Batch(rows=stored, links=links, close_intents=closed, issues=issues, close_issues=over))
+    return works
+
+
+def _planned(hands: Hands, view: View, record: NewRecord, link: Link, side: Side) -> Work:
+    """A dry run's stand-in for the new record: what is planned for the source's state is counted as well."""
+    made = _with_id(link, side, f"planned:{link.id}")
+    view.crosswalk.learn(made)
+    hands.tell(_event(made, side, "create", record.create.reason, tuple(record.create.fields)))
+    closing = {"won": "close", "lost": "close", "disqualified": "disqualify", "converted": "convert"}
+    kind = closing.get(record.source.shared.state or "")
+    if kind:
+        hands.count(side, link.entity, kind)
+    return Work(link=made, rows={other(side): record.source.row}, seen={other(side): record.source})
+
+
+# --- updates ------------------------------------------------------------------------------------------------------
+
+
+def push_updates(hands: Hands, view: View, due: Sequence[tuple[Work, Update]]) -> None:
+    """Field updates of linked pairs, batched per side; outcomes are noted in each Work."""
+    for side in SIDES:
+        mine = [(work, update) for work, update in due if update.side == side]
+        for chunk in chunks(mine, hands.connectors[side].batch_size):
+            _update_chunk(hands, view, side, chunk)
+
+
+def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work, Update]]) -> None:
+    ready: list[tuple[Work, Update, Write]] = []
+    links: list[Link] = []
+    for work, update in due:
+        write, link = _update_write(hands, view, side, work, update)
+        if write is None:
+            continue
+        if link is not work.link:
+            work.link = link
+            links.append(link)
+        ready.append((work, update, write))
+        hands.count(side, work.entity, "update")
+        blanks = sum(1 for value in update.fields.values() if value is None)
+        if blanks:
+            hands.count(side, work.entity, "blank", blanks)
+    if hands.dry:
+        for work, update, _ in ready:
+            hands.tell(_event(work.link, side, "update", update.reason, tuple(update.fields)))
+        return
+    if not ready:
+        return
+    intents = [
+        new_intent(
+            hands,
+            side=side,
+            entity=work.entity,
+            kind="update",
+            link_id=work.link.id,
+            native_id=write.id,
+            source_id=work.link.id_on(other(side)),
+            reason=update.reason,
+            before=_journal(_as_they_were(work.rows[side], write.columns)),
+            after=_journal(write.columns),
+            pre_version=write.version,
+        )
+        for work, update, write in ready
+    ]
+    hands.record(Batch(open_intents=intents, links=links))
+    hands.renew()
+    outcomes = hands.connectors[side].write([write for _, _, write in ready])
+    rows: dict[str, Row] = {}
+    for entity in {work.entity for work, _, _ in ready}:
+        rows |= _read_back(
+            hands, side, entity, [o for (w, _, _), o in zip(ready, outcomes, strict=True) if w.entity == entity]
+        )
+    closed: list[Intent] = []
+    issues: list[Issue] = []
+    stored: list[Row] = []
+    moved: list[Ref] = []
+    for (work, update, write), intent, outcome in zip(ready, intents, outcomes, strict=True):
+        names = tuple(update.fields)
+        if isinstance(outcome, Written):
+            row = rows.get(outcome.id)
+            if row is not None:
+                work.rows[side] = row
+                stored.append(row)
+            work.wrote = True
+            closed.append(replace(intent, state="done", reply=_reply(outcome)))
+            hands.tell(_event(work.link, side, "update", update.reason, names))
+            continue
+        work.unsettled |= set(names)
+        work.open = True
+        if isinstance(outcome, Unknown):
+            continue
+        closed.append(replace(intent, state=_state(outcome), reply=_reply(outcome)))
+        if isinstance(outcome, Refused):
+            ref = work.rows[side].ref
+            work.issues.append(
+                refused_issue(hands, outcome, work.entity, fingerprint(write.columns), link=work.link, ref=ref)
+            )
+        if isinstance(outcome, Stale):
+            work.moved = True
+            moved.append(work.rows[side].ref)
+    stored.extend(_fresh_rows(hands, moved))
+    hands.record(Batch(rows=stored, dirty=moved, close_intents=closed, issues=issues))
+
+
+def _update_write(hands: Hands, view: View, side: Side, work: Work, update: Update) -> tuple[Write | None, Link]:
+    row, seen, link = work.rows[side], work.seen[side], work.link
+    put = hands.compiled.entities[work.entity].put(
+        side,
+        update.fields,
+        facts=view.facts(link),
+        current=row,
+        life=seen.life,
+        state=seen.shared.state,
+        whole=work.seen[other(side)].shared,
+    )
+    held = {problem.field for problem in put.problems if problem.cause not in mapping.NOTES}
+    work.issues.extend(problem_issues(hands, work.entity, put.problems, link=link, ref=row.ref))
+    work.unsettled |= held
+    # A record made by a conversion gets our key with its first write, so that it can always be found again.
+    key = link.id_on(other(side)) if link.mode == "converted" and link.origin != side else None
+    if not put.columns and key is None:
+        return None, link
+    if _refused_before(hands, work.entity, row.ref, fingerprint(put.columns), link):
+        work.unsettled |= set(update.fields)
+        work.open = True
+        return None, link
+    if put.fillers:
+        fillers = {**link.fillers, side: {**link.fillers.get(side, {}), **put.fillers}}
+        link = replace(link, fillers=fillers)
+    write = Write(kind="update", entity=work.entity, id=row.ref.id, key=key, version=row.version, columns=put.columns)
+    return write, link
+
+
+# --- life-cycle steps ---------------------------------------------------------------------------------------------
+
+
+def push_step(hands: Hands, view: View, work: Work, step: Step) -> bool:
+    """One life-cycle step other than a conversion. Returns whether the next step may follow."""
+    side, row, seen = step.side, work.rows[step.side], work.seen[step.side]
+    move = _move(hands, view, work, step)
+    if move is None:
+        return False
+    kind = {"win": "close", "lose": "close", "reopen": "reopen", "disqualify": "disqualify"}.get(step.kind, "update")
+    hands.count(side, work.entity, kind)
+    work.source = other(side)
+    if hands.dry:
+        hands.tell(_event(work.link, side, step.kind, step.reason, (), case=step.case))
+        return True
+    payload = {"status": move.status, **move.columns}
+    if move.actual_value is not None:
+        payload["actual_value"] = move.actual_value
+    if _refused_before(hands, work.entity, row.ref, fingerprint(payload), work.link):
+        work.axes_settled, work.open = False, True
+        return False
+    intent = new_intent(
+        hands,
+        side=side,
+        entity=work.entity,
+        kind=move.kind,
+        link_id=work.link.id,
+        native_id=row.ref.id,
+        source_id=work.link.id_on(other(side)),
+        key=str(move.status),
+        reason=step.reason,
+        before={"state": seen.shared.state, "status": jsonable(seen.life.status)},
+        after={"state": _target_state(hands, work, step), **_journal(payload)},
+        pre_version=row.version,
+    )
+    hands.record(Batch(open_intents=[intent]))
+    hands.renew()
+    outcome = hands.connectors[side].move(move)
+    if isinstance(outcome, Unknown):
+        work.axes_settled, work.open = False, True
+        return False
+    if isinstance(outcome, Written):
+        now = outcome.row or hands.connectors[side].fetch(work.entity, [row.ref.id]).get(row.ref.id)
+        rows = [now] if now else []
+        if now:
+            work.rows[side] = now
+            work.seen[side] = view.see(now, link=work.link, hint=work.seen[other(side)].shared.status)
+        work.wrote = True
+        hands.record(
+            Batch(rows=rows, links=[work.link], close_intents=[replace(intent, state="done", reply=_reply(outcome))])
+        )
+        hands.tell(_event(work.link, side, step.kind, step.reason, step.fields, case=step.case))
+        return True
+    work.axes_settled, work.open = False, True
+    batch = Batch(close_intents=[replace(intent, state=_state(outcome), reply=_reply(outcome))])
+    if isinstance(outcome, Refused):
+        work.issues.append(
+            refused_issue(hands, outcome, work.entity, fingerprint(payload), link=work.link, ref=row.ref)
+        )
+    if isinstance(outcome, Stale):
+        work.moved = True
+        batch = replace(batch, rows=_fresh_rows(hands, [row.ref]), dirty=[row.ref])
+    hands.record(batch)
+    return False
+
+
+def _move(hands: Hands, view: View, work: Work, step: Step) -> Move | None:
+    side, row, seen = step.side, work.rows[step.side], work.seen[step.side]
+    compiled = hands.compiled.entities[work.entity]
+    there = work.seen[other(side)].shared
+    status = step.status or compiled.first_open()
+    last_open = work.link.last_open.get(side) if step.kind in {"reopen", "reactivate"} else None
+    native = compiled.status_for(side, status, life=seen.life, last_open=last_open)
+    if native is None:
+        work.axes_settled = False
+        work.issues.append(
+            hands.issue(
+                "held",
+                cause="unmapped_status",
+                entity=work.entity,
+                link=work.link,
+                ref=row.ref,
+                field="status",
+                message=f"'{status}' has no value on {hands.names[side]} ({step.case}).",
+                fix="Add one to that row of the mapping's status or stage table.",
+            )
+        )
+        return None
+    if native == seen.life.status and _target_state(hands, work, step) == seen.shared.state:
+        return None  # the finer native value there already means this
+    wanted: Fields = {name: there.fields[name] for name in step.fields if there.fields.get(name) is not None}
+    state = "won" if step.kind == "win" else "lost" if step.kind == "lose" else "open"
+    put = compiled.put(side, wanted, facts=view.facts(work.link), current=row, life=seen.life, state=state, whole=there)
+    work.issues.extend(problem_issues(hands, work.entity, put.problems, link=work.link, ref=row.ref))
+    amount, day = there.fields.get("amount"), there.fields.get("close_date")
+    return Move(
+        kind="status" if step.kind in {"disqualify", "reactivate"} else step.kind,  # type: ignore[arg-type]
+        entity=work.entity,
+        id=row.ref.id,
+        version=row.version,
+        status=native,
+        columns=put.columns,
+        actual_value=amount.amount if step.kind == "win" and isinstance(amount, Money) else None,
+        # A date travels as noon UTC, so that no time zone makes another day of it (O6).
+        actual_date=datetime.combine(day, time(12), UTC)
+        if step.kind in {"win", "lose"} and isinstance(day, date)
+        else None,
+        subject=step.reason,
+        extras=row.extras,
+    )
+
+
+def _target_state(hands: Hands, work: Work, step: Step) -> str | None:
+    status = step.status or hands.compiled.entities[work.entity].first_open()
+    return hands.compiled.entities[work.entity].state_of(status)
+
+
+# --- settling -----------------------------------------------------------------------------------------------------
+
+
+def settle(hands: Hands, view: View, works: Iterable[Work]) -> None:
+    """New bases, in one transaction per batch; what is left open stays due."""
+    if hands.dry:
+        return
+    todo = [work for work in works if not work.moved]
+    for chunk in chunks(todo, 200):
+        links: list[Link] = []
+        clean: list[tuple[Ref, str | None]] = []
+        issues: list[Issue] = []
+        over: list[tuple[Entity, str | None, Side | None, str | None, str | None]] = []
+        for work in chunk:
+            links.append(_settled_link(view, work))
+            over.append((work.entity, work.link.id, None, None, None))
+            issues.extend(work.issues)
+            if not work.open:
+                clean.extend((row.ref, row.version) for row in work.rows.values())
+        hands.record(Batch(links=links, clean=clean, issues=issues, close_issues=over))
+
+
+def _settled_link(view: View, work: Work) -> Link:
+    left, right = work.rows.get("left"), work.rows.get("right")
+    if left is None or right is None:
+        return work.link
+    seen_left, seen_right = view.see_pair(work.link, left, right, source=work.source or work.link.origin)
+    base: Base = settled_base(
+        work.link.base, seen_left.shared, seen_right.shared, frozenset(work.unsettled), axes_settled=work.axes_settled
+    )
+    last_open: dict[Side, str] = dict(work.link.last_open)
+    for side, seen in (("left", seen_left), ("right", seen_right)):
+        if seen.shared.state == "open" and seen.life.status is not None:
+            last_open[side] = str(seen.life.status)
+    mode = work.link.mode if work.open and work.link.mode != "steady" else "steady"
+    return replace(work.link, base=base, mode=mode, last_open=last_open)
+
+
+# --- shared by all of them ----------------------------------------------------------------------------------------
+
+
+def problem_issues(
+    hands: Hands, entity: Entity, problems: Iterable[Problem], *, link: Link | None = None, ref: Ref | None = None
+) -> list[Issue]:
+    return [
+        hands.issue(
+            "report" if problem.cause in mapping.NOTES else "held",
+            cause=problem.cause,
+            entity=entity,
+            link=link,
+            ref=ref,
+            field=problem.field,
+            message=problem.message,
+            fix=problem.fix,
+        )
+        for problem in problems
+    ]
+
+
+def refused_issue(
+    hands: Hands,
+    outcome: Refused,
+    entity: Entity,
+    mark: str,
+    *,
+    link: Link | None = None,
+    ref: Ref | None = None,
+) -> Issue:
+    """The CRM's own words; retried later, or at once when the record, the mapping or the schema changes."""
+    side = ref.side if ref and link else other(ref.side) if ref else None
+    where = hands.names[side] if side else "the other side"
+    return hands.issue(
+        "failed",
+        cause=outcome.code,
+        entity=entity,
+        link=link,
+        ref=ref,
+        field=outcome.fields[0] if outcome.fields else None,
+        message=f"{where} refused it: {outcome.message}",
+        fix="Correct the record or the rule there; it is tried again by itself, or with: crmbridge retry ISSUE.",
+        fingerprint=mark,
+    )
+
+
+def _refused_before(hands: Hands, entity: Entity, ref: Ref, mark: str, link: Link | None = None) -> bool:
+    """The same payload was refused and its next try is not due: sent again it would only be refused again."""
+    if hands.dry:
+        return False
+    now = hands.store.now()
+    for issue in hands.store.open_issues(
+        entity=entity, link_id=link.id if link else None, native_id=None if link else ref.id
+    ):
+        if issue.fingerprint == mark and issue.next_try_at is not None and issue.next_try_at > now:
+            return True
+    return False
+
+
+def _read_back(hands: Hands, side: Side, entity: Entity, outcomes: Iterable[Outcome]) -> dict[str, Row]:
+    """Rows as the CRM now shows them: from the answers where it gives them, else one more read."""
+    rows: dict[str, Row] = {}
+    missing: list[str] = []
+    for outcome in outcomes:
+        if isinstance(outcome, Written):
+            if outcome.row is not None:
+                rows[outcome.id] = outcome.row
+            else:
+                missing.append(outcome.id)
+    if missing:
+        rows |= hands.connectors[side].fetch(entity, missing)
+    return rows
+
+
+def _fresh_rows(hands: Hands, refs: Sequence[Ref]) -> list[Row]:
+    rows: list[Row] = []
+    for side in SIDES:
+        for entity in {ref.entity for ref in refs if ref.side == side}:
+            ids = [ref.id for ref in refs if ref.side == side and ref.entity == entity]
+            rows.extend(hands.connectors[side].fetch(entity, ids).values())
+    return rows
+
+
+def _work(view: View, link: Link, rows: dict[Side, Row]) -> Work:
+    left, right = view.see_pair(link, rows["left"], rows["right"])
+    return Work(link=link, rows=rows, seen={"left": left, "right": right})
+
+
+def _with_id(link: Link, side: Side, id: str) -> Link:
+    return replace(link, left_id=id) if side == "left" else replace(link, right_id=id)
+
+
+def _as_they_were(row: Row, columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: getattr(row.values, attribute_name(name), getattr(row.values, f"_{name}_value", None)) for name in columns
+    }
+
+
+def _journal(columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: jsonable(value) for name, value in columns.items()}
+
+
+def _state(outcome: Outcome) -> Any:
+    return {Refused: "refused", Stale: "stale", Later: "later"}.get(type(outcome), "lost")
+
+
+def _reply(outcome: Outcome) -> str:
+    if isinstance(outcome, Refused):
+        return f"{outcome.code}: {outcome.message}"
+    if isinstance(outcome, Written):
+        return "adopted" if outcome.adopted else "written"
+    return getattr(outcome, "message", "") or type(outcome).__name__.lower()
+
+
+def _event(
+    link: Link, side: Side | None, kind: str, reason: str, fields: tuple[str, ...], *, case: str | None = None
+) -> Event:
+    return Event(
+        entity=link.entity,
+        side=side,
+        kind=kind,
+        link_id=link.id,
+        ids=link_ids(link),
+        reason=reason,
+        cause=case,
+        fields=fields,
+    )

@@ -1,0 +1,137 @@
+"""Which accounts and contacts cross at all, and which rows belong to a conversion that has not been mirrored yet.
+
+A1: only accounts and contacts reached by an opportunity or a conversion, and matched ones, cross by default: a whole
+customer base must not on day one. Claims (lifecycle §1.3): a row that a conversion made waits for that conversion's
+mirror; without this every converted account would be doubled.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from crmbridge.model import SIDES, Entity, Ref, Seen, Side, Unlinked
+from crmbridge.state.words import Batch, Issue
+from crmbridge.sync.convert import made_by
+from crmbridge.sync.hands import Hands
+from crmbridge.sync.view import View
+
+
+def touch(hands: Hands, view: View) -> None:
+    """Bring into scope what pending opportunities and conversions point at, and those rows' own accounts."""
+    reached: set[Ref] = set()
+    for entity in ("opportunity", "lead"):
+        if entity not in hands.options.entities:
+            continue
+        for pair in hands.store.pending(entity):
+            for stored in (pair.left, pair.right):
+                if stored is None or stored.row.values is None or stored.row.deleted:
+                    continue
+                seen = view.see(stored.row, link=pair.link)
+                reached |= _links_of(seen) if entity == "opportunity" else _older_results(hands, view, seen)
+    contacts = [ref for ref in reached if ref.entity == "contact"]
+    for side in SIDES:
+        ids = [ref.id for ref in contacts if ref.side == side]
+        for stored in hands.store.records(side, "contact", ids).values():
+            if stored.row.values is not None:
+                reached |= {ref for ref in _links_of(view.see(stored.row)) if ref.entity == "account"}
+    for entity in ("contact",):  # contacts that were touched earlier and still wait for their account
+        for pair in hands.store.pending(entity):
+            for stored in (pair.left, pair.right):
+                if stored and stored.touched and stored.row.values is not None and not stored.row.deleted:
+                    reached |= {ref for ref in _links_of(view.see(stored.row)) if ref.entity == "account"}
+    hands.touched |= reached
+    if reached:
+        known = _not_yet_touched(hands, reached)
+        if known:
+            hands.record(Batch(touched=known, dirty=known))
+
+
+def _links_of(seen: Seen) -> set[Ref]:
+    side = seen.row.ref.side
+    return {
+        Ref(side=side, entity=value.entity, id=value.id)
+        for value in seen.shared.fields.values()
+        if isinstance(value, Unlinked)
+    }
+
+
+def _older_results(hands: Hands, view: View, lead: Seen) -> set[Ref]:
+    """Records that a conversion took, but did not make: they are synced the ordinary way first."""
+    if lead.shared.state != "converted" or "lead" in hands.first_run:
+        return set()
+    side, reached = lead.row.ref.side, set[Ref]()
+    ids: tuple[tuple[Entity, str | None], ...] = (
+        ("account", lead.life.account_id),
+        ("contact", lead.life.contact_id),
+        ("opportunity", lead.life.opportunity_id),
+    )
+    for entity, native in ids:
+        if native is None or view.crosswalk.shared_id(side, entity, native) is not None:
+            continue
+        stored = hands.store.records(side, entity, [native]).get(native)
+        if stored and stored.row.values is not None and not made_by(lead, view.see(stored.row)):
+            reached.add(Ref(side=side, entity=entity, id=native))
+    return reached
+
+
+def _not_yet_touched(hands: Hands, refs: Iterable[Ref]) -> list[Ref]:
+    fresh: list[Ref] = []
+    by_place: dict[tuple[Side, Entity], list[str]] = {}
+    for ref in refs:
+        by_place.setdefault((ref.side, ref.entity), []).append(ref.id)
+    for (side, entity), ids in by_place.items():
+        for native, stored in hands.store.records(side, entity, ids).items():
+            if not stored.touched:
+                fresh.append(Ref(side=side, entity=entity, id=native))
+    return fresh
+
+
+def in_scope(hands: Hands, ref: Ref, *, touched: bool) -> bool:
+    return ref.entity in {"lead", "opportunity"} or touched or ref in hands.touched
+
+
+def will_link(hands: Hands, ref: Ref) -> bool:
+    """Is it worth waiting for this parent: does it exist, is it in scope, was its pair not ended?"""
+    stored = hands.store.records(ref.side, ref.entity, [ref.id]).get(ref.id)
+    if stored is None or stored.row.values is None or stored.row.deleted:
+        return False
+    link = hands.store.links_by_native(ref.side, ref.entity, [ref.id]).get(ref.id)
+    if link is not None and not link.alive:
+        return False
+    return in_scope(hands, ref, touched=stored.touched)
+
+
+# --- claims -------------------------------------------------------------------------------------------------------
+
+
+def claimed_by(hands: Hands, side: Side, entity: Entity, rows: Sequence[Seen]) -> dict[str, str]:
+    """Native id -> id of the lead whose conversion made or took it and is not mirrored yet. One call per 200 rows."""
+    if entity == "lead" or entity in hands.first_run or "lead" not in hands.options.entities:
+        return {}
+    if hands.powers[side].rows_tell_origin:
+        leads = {seen.row.ref.id: seen.life.origin_lead_id for seen in rows if seen.life.origin_lead_id}
+    else:
+        leads = dict(hands.connectors[side].born_of(entity, [seen.row.ref.id for seen in rows])) if rows else {}
+    return {native: lead for native, lead in leads.items() if _mirror_is_due(hands, side, lead)}
+
+
+def _mirror_is_due(hands: Hands, side: Side, lead_id: str) -> bool:
+    link = hands.store.links_by_native(side, "lead", [lead_id]).get(lead_id)
+    if link is not None:
+        return link.alive and link.epoch == 0
+    stored = hands.store.records(side, "lead", [lead_id]).get(lead_id)
+    # Not read yet: it converted a moment ago and comes with the next page; deleted: nobody will mirror it (C8).
+    return stored is None or not stored.row.deleted
+
+
+def release_claims(hands: Hands) -> None:
+    """Rows whose conversion is over, or will never come, go the ordinary way again."""
+    released: list[Ref] = []
+    over: list[Issue] = []
+    for issue in hands.store.open_issues(cause="claimed"):
+        if issue.side is None or issue.native_id is None or issue.field is None:
+            continue
+        if not _mirror_is_due(hands, issue.side, issue.field):
+            released.append(Ref(side=issue.side, entity=issue.entity, id=issue.native_id))
+            over.append(issue)
+    if released:
+        closing = [(i.entity, i.link_id, i.side, i.native_id, "claimed") for i in over]
+        hands.record(Batch(dirty=released, close_issues=closing))

@@ -1,0 +1,127 @@
+"""Stored rows as the planner sees them: translated, with links resolved through the crosswalk."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import mapping
+from crmbridge.model import Axes, Entity, Link, Ref, Row, Seen, Side, other
+from crmbridge.state.words import Stored
+from crmbridge.sync.hands import Hands
+
+# Crosswalks up to this many links are held in memory for the time of a run; larger ones are asked row by row.
+CROSSWALK_ROWS_MAX = 300_000
+
+
+@dataclass(kw_only=True)
+class Crosswalk:
+    """Native id <-> shared id, both ways; links planned by a dry run are laid over the stored ones."""
+
+    hands: Hands
+    _shared: dict[tuple[Side, Entity, str], str | None] = field(default_factory=dict)
+    _native: dict[tuple[Side, Entity, str], str | None] = field(default_factory=dict)
+    _loaded: set[Entity] = field(default_factory=set)
+    _planned: dict[tuple[Side, Entity, str], Link] = field(default_factory=dict)
+
+    def shared_id(self, side: Side, entity: Entity, native_id: str) -> str | None:
+        self._load(entity)
+        place = (side, entity, native_id)
+        if place not in self._shared and entity not in self._loaded:
+            link = self.hands.store.links_by_native(side, entity, [native_id]).get(native_id)
+            self._shared[place] = link.id if link and link.alive else None
+        return self._shared.get(place)
+
+    def native_id(self, side: Side, entity: Entity, shared_id: str) -> str | None:
+        self._load(entity)
+        place = (side, entity, shared_id)
+        if place not in self._native and entity not in self._loaded:
+            link = self.hands.store.links([shared_id]).get(shared_id)
+            self._native[place] = link.id_on(side) if link and link.alive else None
+        return self._native.get(place)
+
+    def learn(self, link: Link) -> None:
+        """A link that was just made, moved or ended."""
+        for side in ("left", "right"):
+            native = link.id_on(side)
+            if native is None:
+                continue
+            self._shared[(side, link.entity, native)] = link.id if link.alive else None
+            self._native[(side, link.entity, link.id)] = native if link.alive else None
+            if self.hands.dry:
+                self._planned[(side, link.entity, native)] = link
+
+    def planned(self, ref: Ref) -> Link | None:
+        """A dry run's own link of this record."""
+        return self._planned.get((ref.side, ref.entity, ref.id))
+
+    def _load(self, entity: Entity) -> None:
+        if entity in self._loaded:
+            return
+        if self.hands.store.count_links(entity) > CROSSWALK_ROWS_MAX:
+            return
+        self._loaded.add(entity)
+        for link in self.hands.store.all_links(entity):
+            if link.alive:
+                for side in ("left", "right"):
+                    native = link.id_on(side)
+                    if native is not None:
+                        self._shared.setdefault((side, entity, native), link.id)
+                        self._native.setdefault((side, entity, link.id), native)
+
+
+@dataclass(kw_only=True)
+class View:
+    hands: Hands
+    crosswalk: Crosswalk
+
+    def facts(self, link: Link | None = None) -> "mapping.Facts":
+        return mapping.Facts(
+            directory=self.hands.directories,
+            shared_id=self.crosswalk.shared_id,
+            native_id=self.crosswalk.native_id,
+            fillers=link.fillers if link else {},
+        )
+
+    def see(self, row: Row, *, link: Link | None = None, hint: str | None = None) -> Seen:
+        side, entity = row.ref.side, row.ref.entity
+        life = self.hands.connectors[side].life(row)
+        shared = self.hands.compiled.entities[entity].get(side, row, life, self.facts(link), hint)
+        return Seen(row=row, life=life, shared=shared)
+
+    def see_pair(self, link: Link, left: Row, right: Row, *, source: Side | None = None) -> tuple[Seen, Seen]:
+        """Both sides; where several status rows share a native value, the base's own row is kept if it fits.
+
+        `source`: the side that was just written from; the other then reads as that side's row where it can."""
+        if source is not None:
+            first = self.see(left if source == "left" else right, link=link, hint=_row_of(link.base.axes(source)))
+            second = self.see(right if source == "left" else left, link=link, hint=first.shared.status)
+            return (first, second) if source == "left" else (second, first)
+        if link.mode == "steady":
+            return (
+                self.see(left, link=link, hint=_row_of(link.base.left_axes)),
+                self.see(right, link=link, hint=_row_of(link.base.right_axes)),
+            )
+        # No base yet: let the side that cannot tell rows apart follow the one that can.
+        plain_left, plain_right = self.see(left, link=link), self.see(right, link=link)
+        if plain_left.shared.status == plain_right.shared.status:
+            return plain_left, plain_right
+        hinted = self.see(left, link=link, hint=plain_right.shared.status)
+        if hinted.shared.status == plain_right.shared.status:
+            return hinted, plain_right
+        return plain_left, self.see(right, link=link, hint=plain_left.shared.status)
+
+    def see_all(self, stored: Iterable[Stored]) -> Iterator[Seen]:
+        for one in stored:
+            if one.row.values is not None and not one.row.deleted:
+                yield self.see(one.row)
+
+
+def partner_of(link: Link, side: Side) -> str | None:
+    return link.id_on(other(side))
+
+
+def _row_of(axes: Axes) -> str | None:
+    return axes.status
+
+
+def link_ids(link: Link) -> Mapping[Side, str | None]:
+    return {"left": link.left_id, "right": link.right_id}
