@@ -1,0 +1,122 @@
+"""Dynamics 365 Sales as a connector: the parts put together behind the four Protocols of `connectors.base`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from connectors.base import Conversion, Cursor, Description, Identity, Move, Page, TablePlan, Write
+from connectors.dynamics import metadata, rows, writing
+from connectors.dynamics.auth import DynamicsConfig, tokens
+from connectors.dynamics.client import Client
+from connectors.dynamics.conversion import LeadConversion
+from connectors.dynamics.environment import Environment
+from connectors.dynamics.moves import Moves
+from connectors.dynamics.reading import Reading, overlap_slack_seconds
+from connectors.dynamics.rows import TABLES, Rows
+from connectors.dynamics.writing import Writing
+from connectors.http import Session
+from crmbridge.model import Directory, Entity, Life, Outcome, Row, Side
+
+__all__ = ["DynamicsConfig", "DynamicsConnector"]
+
+
+class DynamicsConnector:
+    system = "dynamics"
+    batch_size = writing.writes_per_batch
+
+    def __init__(self, config: DynamicsConfig, side: Side, *, session: Session | None = None) -> None:
+        self.name = config.name
+        self._side: Side = side
+        self._plans: dict[Entity, TablePlan] = {}
+        self._rows: dict[Entity, Rows] = {}
+        session = session or Session(
+            config.url,
+            name=config.name,
+            ca_file=config.ca_file,
+            proxy=config.proxy,
+            deadline_seconds=config.request_limit_seconds,
+        )
+        self.session = session
+        client = Client(session, tokens(config))
+        self._client = client
+        self._environment = Environment(client, default_owner=config.default_owner)
+        self._reading = Reading(
+            client,
+            self._environment,
+            self._rows_of,
+            side=side,
+            overlap=timedelta(seconds=config.request_limit_seconds + overlap_slack_seconds),
+        )
+        self._writing = Writing(client, self._environment, self._reading, self._rows_of)
+        self._conversion = LeadConversion(client, self._environment, self._reading)
+        self._moves = Moves(
+            client, self._environment, self._reading, cancel_close_activity=config.cancel_close_activity
+        )
+
+    def system_columns(self, entity: Entity) -> Mapping[str, type[Any]]:
+        return TABLES[entity].system
+
+    def configure(self, tables: Sequence[TablePlan]) -> None:
+        self._plans = {each.entity: each for each in tables}
+        self._rows = {}
+
+    def close(self) -> None:
+        self._client.close()
+
+    # --- Reader ---------------------------------------------------------------------------------------------------
+
+    def side_tables(self, entity: Entity) -> tuple[str, ...]:
+        return self._reading.side_tables(entity)
+
+    def changes(self, source: str, cursor: Cursor | None) -> Iterator[Page]:
+        return self._reading.changes(source, cursor)
+
+    def fetch(self, entity: Entity, ids: Sequence[str]) -> Mapping[str, Row]:
+        return self._reading.fetch(entity, ids)
+
+    def fetch_by_key(self, entity: Entity, keys: Sequence[str]) -> Mapping[str, Row]:
+        """Our key is the row's own id here."""
+        del entity, keys
+        return {}
+
+    def born_of(self, entity: Entity, ids: Sequence[str]) -> Mapping[str, str]:
+        return self._reading.born_of(entity, ids)
+
+    def life(self, row: Row) -> Life:
+        return rows.life(row)
+
+    # --- Writer and LifeCycle -----------------------------------------------------------------------------------
+
+    def chosen_id(self, partner_org: str, partner_id: str, generation: int) -> str | None:
+        return writing.chosen_id(partner_org, partner_id, generation)
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        return self._writing.write(writes)
+
+    def convert(self, order: Conversion) -> Outcome:
+        return self._conversion.convert(order)
+
+    def converted(self, lead_id: str) -> Outcome | None:
+        return self._conversion.converted(lead_id)
+
+    def move(self, order: Move) -> Outcome:
+        return self._moves.move(order)
+
+    # --- Describer ------------------------------------------------------------------------------------------------
+
+    def identity(self) -> Identity:
+        return self._environment.identity()
+
+    def directory(self) -> Directory:
+        return self._environment.directory()
+
+    def describe(self, entity: Entity) -> Description:
+        processes = self._environment.processes() if entity == "opportunity" else {}
+        return metadata.description(entity, self._environment.table(entity), processes)
+
+    def _rows_of(self, entity: Entity) -> Rows:
+        if entity not in self._rows:
+            plan = self._plans.get(entity)
+            assert plan is not None, f"{entity} was not configured"
+            self._rows[entity] = Rows(plan, self._environment.table(entity).lookups, self._side)
+        return self._rows[entity]
