@@ -1,12 +1,250 @@
-"""Everything that is wrong with some mappings, at once: their shape, their meaning, and what the CRMs really have."""
+"""Everything that is wrong with some mappings, at once: their shape, their meaning, and what the CRMs really have.
 
-from collections.abc import Iterable
+The shape is complained about when the files are loaded. Here come the other two layers: `meaning` needs the documents
+alone, `live` (in `mapping.live`) the CRMs' descriptions. What the shape layer cut out of a file is not judged again.
+"""
 
+import re
+import zoneinfo
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from crmbridge.model import SIDES, Entity
 from mapping.described import Descriptions
-from mapping.document import Document, Documents
-from mapping.problem import Finding
+from mapping.document import Document, Documents, FieldDoc
+from mapping.laws import lossy_hint
+from mapping.live import live
+from mapping.problem import Finding, Path, closest, path_text
+
+# Names that mean something else in a record's journal and reports.
+RESERVED_NAMES: Final = frozenset({"state", "status", "stage", "on_hold", "reason", "id", "unmapped"})
+# Columns that a part of crmbridge owns; a field that wrote them would fight with it.
+OWNED_COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
+    "salesforce": {
+        **dict.fromkeys(("Status", "StageName", "IsConverted", "IsClosed", "IsWon"), "it is read by the status rows"),
+        **dict.fromkeys(("Id", "IsDeleted", "MasterRecordId"), "it is the record's own identity"),
+        "CurrencyIsoCode": "it travels with the amounts (`convert: money`)",
+    },
+    "dynamics": {
+        **dict.fromkeys(("statecode", "statuscode", "salesstage", "stepname"), "it is read by the status rows"),
+        **dict.fromkeys(("merged", "masterid"), "it is the record's own identity"),
+        "transactioncurrencyid": "it travels with the amounts (`convert: money`)",
+    },
+}
+_AXIS: Final[Mapping[Entity, str]] = {"lead": "status", "opportunity": "stage"}
+_TEXTUAL: Final = frozenset({"text", "email", "phone", "url", "country"})
+_SLOT: Final = re.compile(r"\{([^{}]*)\}")
 
 
 def check(documents: Documents | Iterable[Document], descriptions: Descriptions | None = None) -> list[Finding]:
+    """All findings in the order of the files' lines; only those of severity error stop a mapping from being used."""
+    items = list(documents)
     findings: list[Finding] = list(documents.findings) if isinstance(documents, Documents) else []
-    return findings
+    whole = isinstance(documents, Documents)
+    for document in items:
+        about = _About(document, findings, items if whole else None)
+        findings += about.meaning()
+        findings += live(document, descriptions or {}, about.spoiled)
+    unique = {str(f): f for f in findings}
+    return sorted(unique.values(), key=lambda f: (f.place.file, f.place.line, f.place.column))
+
+
+class _About:
+    """The meaning of one document."""
+
+    def __init__(self, document: Document, shape: Iterable[Finding], others: list[Document] | None) -> None:
+        self._document = document
+        self._others = others
+        file = document.source.file
+        self._cut = [f.path for f in shape if f.place.file == file and f.severity == "error"]
+
+    def spoiled(self, path: Path) -> bool:
+        """Whether the shape layer has complained about this part already."""
+        text = path_text(path)
+        return any(cut == text or cut.startswith(f"{text}.") for cut in self._cut)
+
+    def meaning(self) -> Iterator[Finding]:
+        yield from self._axis()
+        for doc in self._document.fields.values():
+            if not self.spoiled(("fields", doc.name)):
+                yield from self._field(doc)
+        yield from self._shared_columns()
+        yield from self._match()
+        for name in self._document.values:
+            if not self.spoiled(("values", name)):
+                yield from self._values(name)
+
+    def _say(
+        self, path: Path, message: str, *, meant: str | None = None, key: bool = False, warning: bool = False
+    ) -> Finding:
+        return self._document.source.finding(path, message, suggestion=meant, key=key, warning=warning)
+
+    # --- status -----------------------------------------------------------------------------------------------------
+
+    def _axis(self) -> Iterator[Finding]:
+        document, wanted = self._document, _AXIS.get(self._document.entity)
+        data = document.source.data
+        for axis in ("status", "stage"):
+            if axis in data and axis != wanted:
+                instead = f"its rows stand under `{wanted}:`" if wanted else f"an {document.entity} has none"
+                yield self._say((axis,), f"not for the entity {document.entity}: {instead}", key=True)
+        if wanted is None:
+            return
+        if wanted not in data:
+            yield self._say((), f"{wanted!r} is missing: it says how the place in its life is read")
+            return
+        if self.spoiled((wanted,)):
+            return
+        if not any(row.state == "open" for row in document.status):
+            yield self._say((wanted,), "no row has state: open", key=True)
+        for row in document.status:
+            if row.state == "converted":
+                continue  # never written: the CRM's own conversion sets it
+            for side in SIDES:
+                if side not in row.natives:
+                    name = document.names[side]
+                    yield self._say(
+                        (wanted, row.name),
+                        f"has no value for {name}, so nothing can be written there; give it one "
+                        f"(it may share another row's, then add `{lossy_hint(row.lossy, name, document.names)}`)",
+                        key=True,
+                    )
+
+    # --- fields -----------------------------------------------------------------------------------------------------
+
+    def _field(self, doc: FieldDoc) -> Iterator[Finding]:
+        path: Path = ("fields", doc.name)
+        document = self._document
+        if doc.name in RESERVED_NAMES:
+            yield self._say(path, "this name is taken; give the field another one", key=True)
+        if not doc.columns:
+            yield self._say(path, f"names no field; give it {' or '.join(document.names.values())}", key=True)
+        for side, choice in doc.columns.items():
+            here: Path = (*path, document.names[side])
+            for column in choice.all():
+                why = OWNED_COLUMNS.get(document.systems[side], {}).get(column)
+                if why:
+                    yield self._say(here, f"{column} cannot be mapped as a field: {why}")
+            if choice.by_state and document.entity != "opportunity":
+                yield self._say(here, "`won` and `lost` are for opportunities")
+        yield from self._kind(doc, path)
+        yield from self._extras(doc, path)
+
+    def _kind(self, doc: FieldDoc, path: Path) -> Iterator[Finding]:
+        document = self._document
+        if doc.values is not None:
+            if doc.values not in document.values and not self.spoiled(("values", doc.values)):
+                yield self._say(
+                    (*path, "values"),
+                    f"there is no table {doc.values!r} under `values:`",
+                    meant=closest(doc.values, document.values),
+                )
+            if doc.convert != "choice":
+                yield self._say((*path, "convert"), f"a field with `values` cannot be {doc.convert!r}; leave it out")
+        elif doc.convert == "choice":
+            yield self._say(
+                (*path, "convert"),
+                "a choice needs `values:`, the name of a table",
+                meant=closest(doc.name, document.values),
+            )
+        if doc.link is not None:
+            if "convert" in self._body(doc) or doc.values is not None:
+                yield self._say((*path, "link"), "a link is read by itself; leave `convert` and `values` out")
+            if self._others is not None and all(d.entity != doc.link for d in self._others):
+                yield self._say((*path, "link"), f"there is no mapping for {doc.link}, so it can never be linked")
+
+    def _extras(self, doc: FieldDoc, path: Path) -> Iterator[Finding]:
+        document = self._document
+        if doc.restrictive and doc.convert != "boolean":
+            yield self._say((*path, "restrictive"), "is for yes/no fields; add `convert: boolean`")
+        if doc.zone is not None:
+            if doc.convert != "date":
+                yield self._say((*path, "zone"), "is for `convert: date`")
+            elif not _is_zone(doc.zone):
+                meant = closest(doc.zone, zoneinfo.available_timezones())
+                yield self._say((*path, "zone"), f"{doc.zone!r} is no time zone", meant=meant)
+        for side, filler in doc.fillers.items():
+            here: Path = (*path, "filler", document.names[side])
+            if side not in doc.columns:
+                yield self._say(here, "the field has no column there")
+            elif filler.text is None and doc.convert != "date":
+                yield self._say(here, "a filler counted from the creation needs `convert: date`")
+            elif filler.text is not None and doc.convert not in _TEXTUAL:
+                yield self._say(here, f"a text cannot fill a field that is {doc.convert!r}")
+        for side, template in doc.create.items():
+            by_side = isinstance(self._body(doc).get("create"), Mapping)
+            here = (*path, "create", document.names[side]) if by_side else (*path, "create")
+            if side not in doc.columns:
+                yield self._say(here, "the field has no column there")
+            if doc.convert not in _TEXTUAL:
+                yield self._say(here, f"a text cannot be created for a field that is {doc.convert!r}")
+            for slot in _SLOT.findall(template):
+                if slot not in self._known():
+                    meant = closest(slot, self._known())
+                    yield self._say(here, f"{{{slot}}} is not a field of this mapping", meant=meant)
+
+    def _body(self, doc: FieldDoc) -> Mapping[str, object]:
+        return self._document.source.data["fields"][doc.name]
+
+    def _known(self) -> Mapping[str, object]:
+        """Names under `fields:`, also of those that the shape layer found fault with."""
+        fields = self._document.source.data.get("fields")
+        return fields if isinstance(fields, Mapping) else {}
+
+    def _shared_columns(self) -> Iterator[Finding]:
+        for side in SIDES:
+            name = self._document.names[side]
+            first: dict[str, str] = {}
+            for doc in self._document.fields.values():
+                if side not in doc.columns:
+                    continue
+                for column in dict.fromkeys(doc.columns[side].all()):
+                    owner = first.setdefault(column.casefold(), doc.name)
+                    if owner != doc.name:
+                        line = self._document.source.place(("fields", owner), key=True).line
+                        yield self._say(
+                            ("fields", doc.name, name),
+                            f"{column} belongs to {owner!r} already (line {line}); two fields cannot write one column",
+                        )
+
+    def _match(self) -> Iterator[Finding]:
+        document = self._document
+        if self.spoiled(("match",)):
+            return
+        for n, key in enumerate(document.match):
+            for m, name in enumerate(key):
+                path: Path = ("match", n, m)
+                if name not in self._known():
+                    meant = closest(name, self._known())
+                    yield self._say(path, f"{name!r} is not a field of this mapping", meant=meant)
+                elif name in document.fields and not self.spoiled(("fields", name)):
+                    missing = [document.names[s] for s in SIDES if s not in document.fields[name].columns]
+                    if missing:
+                        yield self._say(path, f"{name!r} has no column in {missing[0]}, so twins cannot share it")
+
+    # --- tables of values -------------------------------------------------------------------------------------------
+
+    def _values(self, name: str) -> Iterator[Finding]:
+        document, path = self._document, ("values", name)
+        table = document.values[name]
+        if all(doc.values != name for doc in document.fields.values()):
+            yield self._say(path, "no field uses this table", key=True, warning=True)
+        if not table.rows:
+            yield self._say(path, "has no rows", key=True)
+        for row in table.rows:
+            missing = [document.names[s] for s in SIDES if s not in row.natives]
+            if missing and table.unmapped != "ignore":
+                yield self._say(
+                    (*path, row.name),
+                    f"has no value for {' and '.join(missing)}, so it cannot cross; give it one, "
+                    "or let the table say `unmapped: ignore`",
+                    key=True,
+                )
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True

@@ -15,6 +15,12 @@ from mapping.status import status_table
 from mapping.transforms import CONVERTERS, Same, coarser, rounded
 from mapping.translate import CompiledEntity, SidePlan, SideTable
 
+# A Dynamics opportunity's stage is its process's affair, and the process exists only after the opportunity.
+_STATUS_COLUMNS: Final[Mapping[tuple[str, Entity], str]] = {
+    ("salesforce", "lead"): "Status",
+    ("salesforce", "opportunity"): "StageName",
+    ("dynamics", "lead"): "statuscode",
+}
 _VARIANTS: Final[tuple[State, ...]] = ("won", "lost")
 
 
@@ -103,6 +109,7 @@ def _side(
         by_state=by_state,
         currency=currency_wire(document.systems[side], description) if has_money else None,
         has_money=has_money,
+        status_column=_STATUS_COLUMNS.get((document.systems[side], document.entity)) if document.status else None,
     )
 
 

@@ -33,6 +33,7 @@ class SideStatus:
     reads: Mapping[tuple[str | None, Native], tuple[str, ...]] = field(default_factory=dict)
     loose: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     writes: Mapping[tuple[str | None, str], Native] = field(default_factory=dict)
+    processes: frozenset[str] = frozenset()  # those with stages of their own
     # process -> the first stage that can be reached when born from a lead, and the rows it also stands for
     born: Mapping[str, tuple[Native, tuple[str, ...]]] = field(default_factory=dict)
 
@@ -98,8 +99,9 @@ class StatusTable:
             first, also = end.born[process]
             if row in also:
                 return first
-        written = end.writes.get((process, row))
-        return end.writes.get((None, row)) if written is None else written
+        if process in end.processes and self.rows[row] == "open":
+            return end.writes.get((process, row))  # a process's stage, or none: the plain column does not move it
+        return end.writes.get((None, row))
 
     def _stays(self, end: SideStatus, row: str, life: Life) -> bool:
         assert life.status is not None
@@ -162,6 +164,7 @@ def _side(rows: Sequence[StatusRow], side: Side, options: Sequence[OptionLike]) 
         reads={key: tuple(names) for key, names in reads.items()},
         loose={text: tuple(names) for text, names in loose.items()},
         writes=writes,
+        processes=frozenset(p for p, row in writes if p is not None),
         born=_born(rows, reads, options),
     )
 

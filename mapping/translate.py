@@ -64,6 +64,7 @@ class SideTable:
     by_state: Mapping[State, SidePlan]
     currency: str | None = None  # wire column of the record's currency, where money is mapped
     has_money: bool = False
+    status_column: str | None = None  # where a new record's status is written with its fields
 
     def at(self, state: State | None) -> SidePlan:
         return self.by_state.get(state, self.plan) if state is not None else self.plan
@@ -159,9 +160,19 @@ class CompiledEntity:
         writing = _Writing(table, side, facts, current, whole)
         if current is None:
             writing.create(plan, fields)
+            writing.status(table.status_column, self._first_status(side, whole))
         else:
             writing.update(plan, fields, current.values)
         return writing.done()
+
+    def _first_status(self, side: Side, whole: Shared | None) -> str | int | None:
+        """A new record starts open: at the partner's row while that is open, else at the first (lifecycle §7)."""
+        if self.status is None:
+            return None
+        row = whole.status if whole and whole.status and self.status.rows.get(whole.status) == "open" else None
+        native = self.status_for(side, row) if row else None
+        first = self.first_open(side)
+        return native if native is not None or first is None else self.status_for(side, first)
 
     # --- status ---------------------------------------------------------------------------------------------------
 
@@ -249,6 +260,10 @@ class _Writing:
                 self._default_owner(end)
         if self._table.has_money:
             self._currency()
+
+    def status(self, column: str | None, native: str | int | None) -> None:
+        if column is not None and native is not None:
+            self._columns[column] = native
 
     def _write(self, end: End, value: Value) -> bool:
         try:

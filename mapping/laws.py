@@ -1,0 +1,84 @@
+"""The lens laws over a document's vocabularies: what was put must be what is read again.
+
+`PutGet` holds up to what the target can tell apart; each such loss must be declared where it happens. (`GetPut`,
+putting back what was read changes nothing, holds by construction: the native value that is there stays while it
+belongs to the row.) After Foster et al., "Combinators for bidirectional tree transformations".
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+from crmbridge.model import SIDES, Side
+from mapping.described import OptionLike
+from mapping.document import Document, NativeWord, StatusRow, ValueRow
+from mapping.problem import Finding, Path
+from mapping.status import fits_state
+from mapping.vocabulary import fold, resolve
+
+Options = Callable[[Side], Sequence[OptionLike]]
+
+
+def value_losses(
+    document: Document, path: Path, rows: Sequence[ValueRow], options: Options, spoiled: Callable[[Path], bool]
+) -> Iterator[Finding]:
+    """Rows that a side cannot tell apart without saying so, and values that no reading ever reaches."""
+    if spoiled(path):
+        return
+    for side in SIDES:
+        known = options(side)
+        first: dict[tuple[str, object], ValueRow] = {}  # what a native means -> the row it reads as
+        for row in rows:
+            seen: set[tuple[str, object]] = set()
+            for n, word in enumerate(row.natives.get(side, ())):
+                for means in _meanings(document, side, row, word, known):
+                    if means in seen:
+                        continue
+                    seen.add(means)
+                    earlier = first.setdefault(means, row)
+                    if earlier is row or side in row.lossy or _converted(row):
+                        continue
+                    yield _loss(document, (*path, row.name, document.names[side]), row, earlier, side, word, n)
+
+
+def _meanings(
+    document: Document, side: Side, row: ValueRow, word: NativeWord, options: Sequence[OptionLike]
+) -> Iterator[tuple[str, object]]:
+    """What a word stands for: its options where the CRM told them (per process), else its own folded text."""
+    # Only Dynamics has flags for every state; there one label may stand for an open stage and for a closed reason.
+    state = row.state if isinstance(row, StatusRow) and document.systems[side] == "dynamics" else ""
+    fitting = [o for o in options if not isinstance(row, StatusRow) or fits_state(o, row.state)]
+    hits: list[OptionLike] = []
+    for process in dict.fromkeys(o.process for o in fitting):
+        hits += resolve(word, [o for o in fitting if o.process == process])
+    if hits:
+        for option in hits:
+            yield (f"{state}/{option.process}", option.value)
+    else:
+        yield (state, fold(word))
+
+
+def _converted(row: ValueRow) -> bool:
+    return isinstance(row, StatusRow) and row.state == "converted"
+
+
+def _loss(
+    document: Document, path: Path, row: ValueRow, earlier: ValueRow, side: Side, word: NativeWord, position: int
+) -> Finding:
+    name = document.names[side]
+    if isinstance(row, StatusRow) and isinstance(earlier, StatusRow) and row.state != earlier.state:
+        message = (
+            f"{word!r} is read as {earlier.name!r} ({earlier.state}) already; {name} has no flag to tell them apart"
+        )
+    elif position == 0:
+        message = (
+            f"{name} cannot tell {row.name!r} from {earlier.name!r}: both are written as {word!r}; "
+            f"if that loss is meant, add `{lossy_hint(row.lossy, name, document.names)}` to this line"
+        )
+    else:
+        message = f"{word!r} is read as {earlier.name!r} already, so it never reads as {row.name!r}; name it once"
+    return document.source.finding(path, message)
+
+
+def lossy_hint(declared: Collection[Side], name: str, names: Mapping[Side, str]) -> str:
+    """The text to paste that declares one more loss."""
+    all_names = [names[side] for side in SIDES if side in declared or names[side] == name]
+    return f"lossy: {all_names[0]}" if len(all_names) == 1 else f"lossy: [{', '.join(all_names)}]"

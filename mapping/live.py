@@ -1,0 +1,280 @@
+"""The third layer of the check: a document against what the two CRMs really have."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+from crmbridge.model import SIDES, Side
+from mapping.described import ColumnLike, DescriptionLike, Descriptions, OptionLike
+from mapping.document import Document, FieldDoc, NativeWord, StatusRow
+from mapping.laws import lossy_hint, value_losses
+from mapping.problem import Finding, Path, closest, path_text
+from mapping.status import fits_state
+from mapping.transforms import CONVERTERS, scale_loss
+from mapping.vocabulary import fold, resolve
+
+_FITS: Final[Mapping[str, frozenset[str]]] = {
+    "link": frozenset({"lookup"}),
+    "user": frozenset({"lookup"}),
+    "money": frozenset({"money", "number", "integer"}),
+    "choice": frozenset({"choice", "boolean", "text"}),
+}
+_NATURAL: Final[Mapping[str, str]] = {
+    "text": "convert: text",
+    "number": "convert: number",
+    "integer": "convert: integer",
+    "money": "convert: money",
+    "date": "convert: date",
+    "datetime": "convert: datetime",
+    "boolean": "convert: boolean",
+    "choice": "values: TABLE",
+    "lookup": "link: ENTITY",
+}
+# Columns that the connectors fill by themselves, so no field needs to feed them.
+_FED: Final = frozenset(
+    {"Status", "StageName", "CurrencyIsoCode", "OwnerId"}
+    | {"statecode", "statuscode", "ownerid", "transactioncurrencyid", "salesstage", "customerid"}
+)
+
+Spoiled = Callable[[Path], bool]
+
+
+def live(document: Document, descriptions: Descriptions, spoiled: Spoiled) -> Iterator[Finding]:
+    """Without descriptions only the laws over the document's own words are checked."""
+    described: dict[Side, DescriptionLike] = {
+        side: descriptions[side, document.entity] for side in SIDES if (side, document.entity) in descriptions
+    }
+    for doc in document.fields.values():
+        if not spoiled(("fields", doc.name)):
+            for side in doc.columns:
+                if side in described:
+                    yield from _columns(document, doc, side, described[side])
+            yield from _losses(document, doc, described)
+    for side, description in described.items():
+        yield from _unfed(document, side, description)
+    yield from _tables(document, described, spoiled)
+    yield from _statuses(document, described, spoiled)
+
+
+# --- columns ------------------------------------------------------------------------------------------------------
+
+
+def _columns(document: Document, doc: FieldDoc, side: Side, description: DescriptionLike) -> Iterator[Finding]:
+    name, table = document.names[side], document.tables[side]
+    path: Path = ("fields", doc.name, name)
+    for part, column in _parts(doc, side):
+        here = (*path, part) if part else path
+        meta = description.columns.get(column)
+        if meta is None:
+            yield document.source.finding(
+                here, f"{name}'s {table} has no field {column!r}", suggestion=closest(column, description.columns)
+            )
+            continue
+        yield from _kind(document, doc, here, name, meta)
+        if _is_written(doc, side) and not meta.createable and not meta.updateable:
+            yield document.source.finding(
+                here, f"{column} is read only in {name}; add `rule: {name}`, so that it is only read from there"
+            )
+        filler = doc.fillers.get(side)
+        if filler and filler.text and meta.length is not None and len(filler.text) > meta.length:
+            yield document.source.finding((*path[:2], "filler", name), f"is longer than {column} ({meta.length})")
+
+
+def _parts(doc: FieldDoc, side: Side) -> Iterator[tuple[str, str]]:
+    choice = doc.columns[side]
+    yield ("column" if choice.by_state else "", choice.column)
+    yield from choice.by_state.items()
+
+
+def _is_written(doc: FieldDoc, side: Side) -> bool:
+    return len(doc.columns) == len(SIDES) and doc.rule != side
+
+
+def _kind(document: Document, doc: FieldDoc, path: Path, name: str, meta: ColumnLike) -> Iterator[Finding]:
+    fits = _FITS.get(doc.convert) or CONVERTERS[doc.convert].fits
+    if meta.type not in _NATURAL:
+        return  # a kind of column we know nothing about
+    suits = meta.type in fits
+    numbered = meta.type == "choice" and any(isinstance(o.value, int) for o in meta.options)
+    if suits and not (doc.convert in CONVERTERS and numbered):
+        if doc.link and meta.targets and doc.link not in {t.casefold() for t in meta.targets}:
+            yield document.source.finding(path, f"{meta.name} points at {', '.join(meta.targets)}, not at {doc.link}")
+        return
+    kind = "choice of numbers" if numbered else f"{meta.type} field"
+    yield document.source.finding(
+        path, f"{meta.name} is a {kind} in {name}; {doc.convert!r} cannot hold it; use `{_NATURAL[meta.type]}`"
+    )
+
+
+def _losses(document: Document, doc: FieldDoc, described: Mapping[Side, DescriptionLike]) -> Iterator[Finding]:
+    """Fewer decimals, or a day for an instant: refused until it is declared."""
+    metas = {s: described[s].columns.get(doc.columns[s].column) for s in SIDES if s in described and s in doc.columns}
+    left, right = metas.get("left"), metas.get("right")
+    if left is None or right is None:
+        return
+    loss = scale_loss if doc.convert == "money" else CONVERTERS[doc.convert].loss if doc.convert in CONVERTERS else None
+    if loss is None:
+        return
+    pairs: tuple[tuple[Side, ColumnLike, ColumnLike], ...] = (("right", left, right), ("left", right, left))
+    for side, source, target in pairs:
+        words, name = loss(source, target), document.names[side]
+        if words and side not in doc.lossy and _is_written(doc, side):
+            yield document.source.finding(
+                ("fields", doc.name),
+                f"{target.name} in {name} {words}; "
+                f"if that loss is meant, add `{lossy_hint(doc.lossy, name, document.names)}` to this line",
+                key=True,
+            )
+
+
+def _unfed(document: Document, side: Side, description: DescriptionLike) -> Iterator[Finding]:
+    fed = {c for doc in document.fields.values() if side in doc.columns for c in doc.columns[side].all()}
+    for column in description.columns.values():
+        if column.required and column.createable and column.name not in fed and column.name not in _FED:
+            name = document.names[side]
+            yield document.source.finding(
+                ("fields",),
+                f"{name} needs {column.name} for a new {document.entity}, and no field feeds it: creating one there "
+                "will be refused; map it, or give it a `create:` text",
+                key=True,
+                warning=True,
+            )
+
+
+# --- values -------------------------------------------------------------------------------------------------------
+
+
+def _tables(document: Document, described: Mapping[Side, DescriptionLike], spoiled: Spoiled) -> Iterator[Finding]:
+    for table in document.values.values():
+        users = [doc for doc in document.fields.values() if doc.values == table.name]
+        path: Path = ("values", table.name)
+
+        def options(side: Side, users: Sequence[FieldDoc] = users) -> Sequence[OptionLike]:
+            for doc in users:
+                meta = described[side].columns.get(doc.columns[side].column) if _has(side, doc) else None
+                if meta is not None and meta.options:
+                    return meta.options
+            return ()
+
+        def _has(side: Side, doc: FieldDoc) -> bool:
+            return side in described and side in doc.columns
+
+        yield from value_losses(document, path, table.rows, options, spoiled)
+        if spoiled(path):
+            continue
+        for side in SIDES:
+            known = options(side)
+            if not known:
+                continue
+            read: set[object] = set()
+            for row in table.rows:
+                here: Path = (*path, row.name, document.names[side])
+                for n, word in enumerate(row.natives.get(side, ())):
+                    hits = resolve(word, known)
+                    read.update(o.value for o in hits)
+                    yield from _judge_word(document, side, here, word, hits, known, written=n == 0)
+            if table.unmapped == "hold":
+                for option in known:
+                    if option.active and option.value not in read:
+                        yield _unmapped(document, side, path, option, f"a row of {path_text(path)}")
+
+
+def _judge_word(
+    document: Document,
+    side: Side,
+    path: Path,
+    word: NativeWord,
+    hits: Sequence[OptionLike],
+    known: Sequence[OptionLike],
+    *,
+    written: bool,
+) -> Iterator[Finding]:
+    name = document.names[side]
+    if len({o.value for o in hits}) > 1:
+        several = ", ".join(str(o.value) for o in hits)
+        yield document.source.finding(
+            path, f"{word!r} means several values of {name} ({several}); give the value itself"
+        )
+    elif not hits and written:  # one that is only read may be a spelling from older data
+        labels = [o.label for o in known if o.active]
+        yield document.source.finding(path, f"{name} has no value {word!r}", suggestion=closest(word, labels))
+    elif hits and written and not hits[0].active:
+        yield document.source.finding(path, f"{word!r} is switched off in {name}", warning=True)
+
+
+def _unmapped(document: Document, side: Side, path: Path, option: OptionLike, where: str) -> Finding:
+    name = document.names[side]
+    value = "" if str(option.value) == option.label else f" ({option.value})"
+    process = f" of process {option.process}" if option.process else ""
+    return document.source.finding(
+        path,
+        f"{name}'s {option.label!r}{value}{process} is not mapped: records that have it are held; add it to {where}",
+        key=True,
+        warning=True,
+    )
+
+
+def _statuses(document: Document, described: Mapping[Side, DescriptionLike], spoiled: Spoiled) -> Iterator[Finding]:
+    if document.axis is None or not document.status:
+        return
+    path: Path = (document.axis,)
+
+    def options(side: Side) -> Sequence[OptionLike]:
+        return described[side].statuses if side in described else ()
+
+    yield from value_losses(document, path, document.status, options, spoiled)
+    if spoiled(path):
+        return
+    for side in SIDES:
+        known = options(side)
+        if not known:
+            continue
+        read: set[tuple[str | None, object]] = set()
+        for row in document.status:
+            for n, word in enumerate(row.natives.get(side, ())):
+                hits = _stage_hits(row, word, known)
+                read.update((o.process, o.value) for o in hits if fits_state(o, row.state))
+                yield from _judge_status(document, side, row, word, hits, known, written=n == 0)
+        for option in known:
+            if option.active and (option.process, option.value) not in read:
+                yield _unmapped(document, side, path, option, f"a row of `{document.axis}:`")
+
+
+def _stage_hits(row: StatusRow, word: NativeWord, known: Sequence[OptionLike]) -> list[OptionLike]:
+    """What a word means in each process; options of the row's own state are looked at first."""
+    hits: list[OptionLike] = []
+    for process in dict.fromkeys(o.process for o in known):
+        of_process = [o for o in known if o.process == process]
+        fitting = resolve(word, [o for o in of_process if fits_state(o, row.state)])
+        hits += fitting or resolve(word, of_process)
+    return hits
+
+
+def _judge_status(
+    document: Document,
+    side: Side,
+    row: StatusRow,
+    word: NativeWord,
+    hits: Sequence[OptionLike],
+    known: Sequence[OptionLike],
+    *,
+    written: bool,
+) -> Iterator[Finding]:
+    name = document.names[side]
+    here: Path = (document.axis or "", row.name, name)
+    fitting = [o for o in hits if fits_state(o, row.state)]
+    if hits and not fitting:
+        flag = hits[0].state or "not converted"
+        yield document.source.finding(
+            here,
+            f"the row says {row.state}, but {name}'s own flag makes {word!r} {flag}; move it to a row of that state",
+        )
+    elif not hits and written:
+        labels = [o.label for o in known if o.active and fits_state(o, row.state)]
+        yield document.source.finding(here, f"{name} has no status {word!r}", suggestion=closest(word, labels))
+    elif fitting and written and not any(o.active for o in fitting):
+        yield document.source.finding(here, f"{word!r} is switched off in {name}", warning=True)
+    for process in dict.fromkeys(o.process for o in fitting):
+        values = {o.value for o in fitting if o.process == process}
+        if len(values) > 1 and fold(word):
+            several = ", ".join(str(v) for v in values)
+            yield document.source.finding(here, f"{word!r} means several values of {name} ({several}); give the value")
