@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, cast
+from urllib.parse import urlsplit
 
 import requests
 
@@ -52,6 +53,12 @@ class DynamicsConfig:
     @property
     def scope(self) -> str:
         return re.sub(r"^(https?://[^/]+).*", r"\1", self.url.strip()) + "/.default"  # exactly: dataverse-api §1.1
+
+    @property
+    def tenant_authority(self) -> str:
+        """The login's address with the tenant in it; some settings bring it along already."""
+        authority = self.authority.strip().rstrip("/")
+        return authority if urlsplit(authority).path else f"{authority}/{self.tenant_id}"
 
 
 class Tokens(Protocol):
@@ -117,7 +124,7 @@ class AppTokens:
                 self._app = msal.ConfidentialClientApplication(
                     self._config.client_id,
                     client_credential=_credential(self._config),
-                    authority=f"{self._config.authority.rstrip('/')}/{self._config.tenant_id}",
+                    authority=self._config.tenant_authority,
                     # The authority is the operator's choice; asking login.microsoftonline.com about it would leave
                     # the pinned host, and fails where there is no Internet (dataverse-api §1.3).
                     instance_discovery=False,
@@ -137,7 +144,7 @@ class AppTokens:
         name = self._config.name
         if "discovery" in str(error).lower() or "authority" in str(error).lower():
             return AccessError(
-                f"Connection {name}: {self._config.authority} knows no tenant {self._config.tenant_id!r}.",
+                f"Connection {name}: {self._config.authority} does not know the tenant or is no login.",
                 fix=f"Check connections.{name}.auth.tenant_id and login_url (https is needed).",
                 code="tenant",
             )
@@ -173,7 +180,7 @@ def refusal(config: DynamicsConfig, answer: Mapping[str, Any]) -> CrmBridgeError
 def tokens(config: DynamicsConfig) -> Tokens:
     if config.flow == "access_token":
         return GivenToken(config)
-    missing = [name for name in ("tenant_id", "client_id", *_needed(config)) if not getattr(config, name)]
+    missing = [name for name in ("client_id", *_needed(config)) if not getattr(config, name)]
     if missing:
         raise ConfigError(
             f"Connection {config.name} lacks {', '.join(missing)} for the flow {config.flow}.",
@@ -190,6 +197,7 @@ def tokens(config: DynamicsConfig) -> Tokens:
 
 
 def _needed(config: DynamicsConfig) -> tuple[str, ...]:
+    tenant = () if urlsplit(config.authority).path.strip("/") else ("tenant_id",)
     if config.flow == "client_secret":
-        return ("client_secret",)
-    return ("private_key",) if config.certificate else ("private_key", "thumbprint")
+        return (*tenant, "client_secret")
+    return (*tenant, "private_key") if config.certificate else (*tenant, "private_key", "thumbprint")

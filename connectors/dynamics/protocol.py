@@ -287,8 +287,9 @@ def meaning(status: int, headers: Mapping[str, str], body: bytes) -> Meaning:
         )
     if error is None:
         # Not the CRM's own words: a gateway spoke. Whether the CRM carried the request out is known below 500 alone.
+        otherwise: Kind = "unknown" if status >= 500 else "refused"
         return Meaning(
-            kind=_silent.get(status, "unknown" if status >= 500 else "refused"),
+            kind=_silent.get(status, otherwise),
             status=status,
             code=f"http_{status}",
             message=f"HTTP {status} without the CRM's own words",

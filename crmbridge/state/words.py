@@ -124,6 +124,10 @@ class Issue:
     closed_why: str | None = None
 
 
+# (entity, link_id, side, native_id, cause; None: all causes) of issues that are over
+IssuePlace = tuple[Entity, str | None, Side | None, str | None, str | None]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Everything one transaction records. Applied whole or not at all, and only under the caller's fence."""
@@ -139,8 +143,7 @@ class Batch:
     close_intents: Sequence[Intent] = ()  # state, reply, native_id set; "done" ones become journal rows
     conversions: Sequence[ConversionRow] = ()  # upserted by (lead_link, epoch)
     issues: Sequence[Issue] = ()  # opened, or refreshed if the same one is open (attempts + 1 for "failed")
-    close_issues: Sequence[tuple[Entity, str | None, Side | None, str | None, str | None]] = ()
-    # ^ (entity, link_id, side, native_id, cause or None for all causes) of issues that are over
+    close_issues: Sequence[IssuePlace] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,10 +12,10 @@ from typing import Literal
 from connectors.base import Conversion
 from crmbridge.match import Candidate, match
 from crmbridge.model import (
+    SIDES,
     Converted,
     Entity,
     Hold,
-    Later,
     Link,
     Money,
     Ref,
@@ -31,7 +31,7 @@ from crmbridge.model import (
     other,
 )
 from crmbridge.plan import settled_base
-from crmbridge.state.words import Batch, ConversionRow, Intent, Issue
+from crmbridge.state.words import Batch, ConversionRow, Intent, IssuePlace
 from crmbridge.sync.hands import Event, Hands, fingerprint, new_intent
 from crmbridge.sync.observe import fetch_missing
 from crmbridge.sync.push import Work, refused_issue
@@ -369,6 +369,7 @@ def finish(
     }
     links: list[Link] = []
     rows: list[Row] = []
+    ends: dict[Side, dict[Entity, str | None]] = {source: here, target: there}
     for entity in RESULTS:
         made, clash = _result_link(
             hands, entity, here[entity], there[entity], source, both=bool(row.detail.get("both"))
@@ -377,7 +378,8 @@ def finish(
             return _clash(hands, work, clash, row, intent)
         if made:
             links.append(made)
-        for side, id in ((source, here[entity]), (target, there[entity])):
+        for side in SIDES:
+            id = ends[side][entity]
             if id is not None and not hands.store.records(side, entity, [id]):
                 rows.extend(hands.connectors[side].fetch(entity, [id]).values())
     lead_row = hands.connectors[target].fetch("lead", [result.lead_id]).get(result.lead_id)
@@ -397,9 +399,11 @@ def finish(
     touched = [
         Ref(side=side, entity=entity, id=id)
         for entity in RESULTS
-        for side, id in ((source, here[entity]), (target, there[entity]))
-        if id is not None
+        for side in SIDES
+        if (id := ends[side][entity]) is not None
     ]
+    over: list[IssuePlace] = [(ref.entity, None, ref.side, ref.id, None) for ref in touched]
+    over.append(("lead", work.link.id, None, None, None))
     for link in links:
         view.crosswalk.learn(link)
     hands.record(
@@ -412,8 +416,7 @@ def finish(
             else [],
             touched=touched,
             dirty=touched,
-            close_issues=[("lead", work.link.id, None, None, None)]
-            + [(ref.entity, None, ref.side, ref.id, None) for ref in touched],
+            close_issues=over,
         )
     )
     kind = "adopt" if row.case == "C9" else "convert"
@@ -504,11 +507,12 @@ def _postpone(hands: Hands, work: Work, blocked: list[Way], source: Side) -> Non
 def _plan_results(hands: Hands, view: View, work: Work, ways: Mapping[Entity, Way], source: Side) -> None:
     """A dry run: what the conversion would make counts as linked for what is planned after it."""
     life = work.seen[source].life
-    for entity, native in (
-        ("account", life.account_id),
-        ("contact", life.contact_id),
-        ("opportunity", life.opportunity_id),
-    ):
+    ids: dict[Entity, str | None] = {
+        "account": life.account_id,
+        "contact": life.contact_id,
+        "opportunity": life.opportunity_id,
+    }
+    for entity, native in ids.items():
         if native and not ways[entity].given:
             link = _link(entity, source, native, f"planned:{native}", alive=True, how="planned")
             view.crosswalk.learn(link)
@@ -549,6 +553,3 @@ def _new_id() -> str:
     import uuid
 
     return str(uuid.uuid4())
-
-
-__all__ = ["Issue", "Later", "adopt", "decide_ways", "finish", "made_by", "mirror"]

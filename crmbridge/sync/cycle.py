@@ -7,7 +7,7 @@ the guard judges the whole before anything is written; the real pass then goes t
 import getpass
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -159,7 +159,7 @@ class Engine:
         )
 
     @contextmanager
-    def _running(self, kind: str) -> Iterator[tuple[Lease, RunRow]]:
+    def _running(self, kind: str) -> Generator[tuple[Lease, RunRow]]:
         lease = self.store.take_lease(LEASE_NAME, LEASE_SECONDS)
         run = self.store.start_run(kind, lease=lease)
         outcome = "failed"

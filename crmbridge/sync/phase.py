@@ -90,7 +90,8 @@ def _end(hands: Hands, view: View, pair: Pair) -> list[Work]:
     """A pair of which one record is gone, merged away, or back again. Returns pairs that go on."""
     link = pair.link
     assert link is not None
-    stored: dict[Side, Stored] = {side: s for side, s in (("left", pair.left), ("right", pair.right)) if s is not None}
+    both: dict[Side, Stored | None] = {"left": pair.left, "right": pair.right}
+    stored: dict[Side, Stored] = {side: one for side, one in both.items() if one is not None}
     clean = [(s.row.ref, s.row.version) for s in stored.values()]
     gone: list[Side] = [side for side, s in stored.items() if s.row.deleted or s.row.merged_into]
     if not link.alive:
@@ -413,7 +414,7 @@ def _field_updates(hands: Hands, work: Work, life: LifePlan) -> list[tuple[Work,
 def _late_edit(update: Update) -> Hold:
     return Hold(
         cause="L12",
-        message=f"A converted lead was edited ({', '.join(sorted(update.fields))}); its partner is converted too (L12).",
+        message=f"A converted lead was edited ({', '.join(sorted(update.fields))}); so is its partner (L12).",
         fix="Make the edit on the contact, account or opportunity it became.",
     )
 

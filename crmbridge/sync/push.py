@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import mapping
 from connectors.base import Move, Write
 from crmbridge.model import (
+    ENTITIES,
     SIDES,
     Base,
     Create,
@@ -36,7 +37,7 @@ from crmbridge.model import (
     other,
 )
 from crmbridge.plan import settled_base
-from crmbridge.state.words import Batch, Intent, Issue
+from crmbridge.state.words import Batch, Intent, IntentState, Issue, IssuePlace
 from crmbridge.sync.hands import Event, Hands, fingerprint, jsonable, new_intent
 from crmbridge.sync.view import View, link_ids
 
@@ -168,7 +169,7 @@ def _settle_creates(
     links: list[Link] = []
     stored: list[Row] = []
     issues: list[Issue] = []
-    over: list[tuple[Entity, str | None, Side | None, str | None, str | None]] = []
+    over: list[IssuePlace] = []
     works: list[Work] = []
     for (record, link, write), intent, outcome in zip(ready, intents, outcomes, strict=True):
         source = record.source.row
@@ -258,10 +259,9 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
     hands.renew()
     outcomes = hands.connectors[side].write([write for _, _, write in ready])
     rows: dict[str, Row] = {}
-    for entity in {work.entity for work, _, _ in ready}:
-        rows |= _read_back(
-            hands, side, entity, [o for (w, _, _), o in zip(ready, outcomes, strict=True) if w.entity == entity]
-        )
+    for entity in ENTITIES:
+        mine = [o for (work, _, _), o in zip(ready, outcomes, strict=True) if work.entity == entity]
+        rows |= _read_back(hands, side, entity, mine)
     closed: list[Intent] = []
     issues: list[Issue] = []
     stored: list[Row] = []
@@ -394,6 +394,8 @@ def _move(hands: Hands, view: View, work: Work, step: Step) -> Move | None:
     compiled = hands.compiled.entities[work.entity]
     there = work.seen[other(side)].shared
     status = step.status or compiled.first_open()
+    if status is None:
+        return None  # a mapping without an open row moves nothing
     last_open = work.link.last_open.get(side) if step.kind in {"reopen", "reactivate"} else None
     native = compiled.status_for(side, status, life=seen.life, last_open=last_open)
     if native is None:
@@ -437,7 +439,7 @@ def _move(hands: Hands, view: View, work: Work, step: Step) -> Move | None:
 
 def _target_state(hands: Hands, work: Work, step: Step) -> str | None:
     status = step.status or hands.compiled.entities[work.entity].first_open()
-    return hands.compiled.entities[work.entity].state_of(status)
+    return None if status is None else hands.compiled.entities[work.entity].state_of(status)
 
 
 # --- settling -----------------------------------------------------------------------------------------------------
@@ -452,7 +454,7 @@ def settle(hands: Hands, view: View, works: Iterable[Work]) -> None:
         links: list[Link] = []
         clean: list[tuple[Ref, str | None]] = []
         issues: list[Issue] = []
-        over: list[tuple[Entity, str | None, Side | None, str | None, str | None]] = []
+        over: list[IssuePlace] = []
         for work in chunk:
             links.append(_settled_link(view, work))
             over.append((work.entity, work.link.id, None, None, None))
@@ -471,7 +473,8 @@ def _settled_link(view: View, work: Work) -> Link:
         work.link.base, seen_left.shared, seen_right.shared, frozenset(work.unsettled), axes_settled=work.axes_settled
     )
     last_open: dict[Side, str] = dict(work.link.last_open)
-    for side, seen in (("left", seen_left), ("right", seen_right)):
+    now: dict[Side, Seen] = {"left": seen_left, "right": seen_right}
+    for side, seen in now.items():
         if seen.shared.state == "open" and seen.life.status is not None:
             last_open[side] = str(seen.life.status)
     mode = work.link.mode if work.open and work.link.mode != "steady" else "steady"
@@ -555,9 +558,10 @@ def _read_back(hands: Hands, side: Side, entity: Entity, outcomes: Iterable[Outc
 def _fresh_rows(hands: Hands, refs: Sequence[Ref]) -> list[Row]:
     rows: list[Row] = []
     for side in SIDES:
-        for entity in {ref.entity for ref in refs if ref.side == side}:
+        for entity in ENTITIES:
             ids = [ref.id for ref in refs if ref.side == side and ref.entity == entity]
-            rows.extend(hands.connectors[side].fetch(entity, ids).values())
+            if ids:
+                rows.extend(hands.connectors[side].fetch(entity, ids).values())
     return rows
 
 
@@ -580,8 +584,16 @@ def _journal(columns: Mapping[str, Any]) -> dict[str, Any]:
     return {name: jsonable(value) for name, value in columns.items()}
 
 
-def _state(outcome: Outcome) -> Any:
-    return {Refused: "refused", Stale: "stale", Later: "later"}.get(type(outcome), "lost")
+def _state(outcome: Outcome) -> IntentState:
+    match outcome:
+        case Refused():
+            return "refused"
+        case Stale():
+            return "stale"
+        case Later():
+            return "later"
+        case _:
+            return "lost"
 
 
 def _reply(outcome: Outcome) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from crmbridge.model import Converted, Link, Row, attribute_name, other
+from crmbridge.model import SIDES, Converted, Link, Row, Side, attribute_name, other
 from crmbridge.state.words import Batch, ConversionRow, Intent
 from crmbridge.sync.convert import finish
 from crmbridge.sync.hands import Event, Hands, jsonable
@@ -111,14 +111,13 @@ def _convert(hands: Hands, view: View, intent: Intent) -> bool:
         return False
     link = hands.store.links([intent.link_id])[intent.link_id]
     source = other(intent.side)
-    rows: dict[str, Row] = {}
-    for side, id in (("left", link.left_id), ("right", link.right_id)):
+    rows: dict[Side, Row] = {}
+    for side in SIDES:
+        id = link.id_on(side)
         assert id is not None
         rows[side] = hands.store.records(side, "lead", [id])[id].row
     seen = view.see_pair(link, rows["left"], rows["right"])
-    work = Work(
-        link=link, rows={"left": rows["left"], "right": rows["right"]}, seen={"left": seen[0], "right": seen[1]}
-    )
+    work = Work(link=link, rows=rows, seen={"left": seen[0], "right": seen[1]})
     ledger = hands.store.conversion(link.id, link.epoch) or ConversionRow(
         lead_link=link.id, epoch=link.epoch, case="C1", from_side=source, state="called"
     )

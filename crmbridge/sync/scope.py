@@ -8,7 +8,7 @@ mirror; without this every converted account would be doubled.
 from collections.abc import Iterable, Sequence
 
 from crmbridge.model import SIDES, Entity, Ref, Seen, Side, Unlinked
-from crmbridge.state.words import Batch, Issue
+from crmbridge.state.words import Batch, IssuePlace
 from crmbridge.sync.convert import made_by
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.view import View
@@ -125,13 +125,12 @@ def _mirror_is_due(hands: Hands, side: Side, lead_id: str) -> bool:
 def release_claims(hands: Hands) -> None:
     """Rows whose conversion is over, or will never come, go the ordinary way again."""
     released: list[Ref] = []
-    over: list[Issue] = []
+    over: list[IssuePlace] = []
     for issue in hands.store.open_issues(cause="claimed"):
         if issue.side is None or issue.native_id is None or issue.field is None:
             continue
         if not _mirror_is_due(hands, issue.side, issue.field):
             released.append(Ref(side=issue.side, entity=issue.entity, id=issue.native_id))
-            over.append(issue)
+            over.append((issue.entity, issue.link_id, issue.side, issue.native_id, "claimed"))
     if released:
-        closing = [(i.entity, i.link_id, i.side, i.native_id, "claimed") for i in over]
-        hands.record(Batch(dirty=released, close_issues=closing))
+        hands.record(Batch(dirty=released, close_issues=over))
