@@ -1,0 +1,513 @@
+"""The Salesforce side of the sandbox: one org, driven by requests, without sockets, threads or a clock of its own.
+
+`commit` finds out what is asked (login, REST, SOAP), has it done in one transaction, and enters the call in the ledger.
+"""
+
+import re
+from collections import deque
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from email.utils import format_datetime
+from typing import Any, Final
+from urllib.parse import unquote
+
+import msgspec
+
+from crmbridge.sandbox.core import Call, Reply, Request, Row, World
+from crmbridge.sandbox.salesforce import soap
+from crmbridge.sandbox.salesforce.auth import Auth, OAuthError
+from crmbridge.sandbox.salesforce.batches import Collections, Composite, composite_extras
+from crmbridge.sandbox.salesforce.behaviour import derive
+from crmbridge.sandbox.salesforce.convert import LEADS_PER_CALL_MAX, Converter, LeadConvert
+from crmbridge.sandbox.salesforce.errors import SfError, not_found, refuse
+from crmbridge.sandbox.salesforce.ids import Sequence, base62
+from crmbridge.sandbox.salesforce.records import Caller, Records
+from crmbridge.sandbox.salesforce.rest import Answer, Ask, Log, Rest, placed
+from crmbridge.sandbox.salesforce.shape import Shape, SObject
+from crmbridge.sandbox.salesforce.store import Store
+from crmbridge.sandbox.salesforce.values import plain, read, read_instant, stamp
+
+VERSION_MIN, VERSION_MAX = 20, 67
+LOGIN_VERSION_MAX: Final = 64  # §1.2: SOAP login() is not in API v65 and later
+LIMIT_WINDOW: Final = timedelta(hours=24)  # §9.4
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
+_JSON: Final = ("Content-Type", "application/json;charset=UTF-8")
+_DATA: Final = re.compile(r"/services/data/v(\d+)\.0(?:/(.*))?")
+_SOAP: Final = re.compile(r"/services/Soap/u/(\d+)\.0(?:/\w+)?")
+_SEASONS: Final = ("Spring", "Summer", "Winter")
+
+
+class SalesforceApp:
+    """One org; `core.App`, and `load` for its first records."""
+
+    def __init__(self, world: World, shape: Shape) -> None:
+        self._world = world
+        self._shape = shape
+        self.reset()
+
+    # -- the org -------------------------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """An empty org with its integration user; ids, tokens and secrets are new ones."""
+        self._sequence = Sequence(base62(self._world.rng.randrange(62**2), 2) + "0")
+        self._store = Store(self._shape)
+        self._records = Records(self._store, self._sequence, self._world.clock.now)
+        self._requests: deque[datetime] = deque()
+        self._refs: dict[str, str] = {}
+        self._rest = Rest(self._store, self._records, self._sequence, self._world.clock.now, self._used)
+        self._collections = Collections(self._rest)
+        self._composite = Composite(self._rest, self._collections)
+        self._converter = Converter(self._store, self._records)
+        org_id = self._sequence.next("00D")
+        self._auth = Auth(self._world, self._shape, self._store, org_id)
+        self._found(org_id)
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        return self._auth.credentials
+
+    def _found(self, org_id: str) -> None:
+        """The rows that every org has: its user, itself, and the set-up that the shape declares."""
+        profile, org = self._sequence.next("00e"), self._shape.org
+        self._profile = profile
+        sync = self._person(self._auth.username, "Sync", "User")
+        self._auth.start(sync["Id"])
+        self._put(
+            "Organization",
+            {
+                "Id": org_id,
+                "Name": org.name,
+                "OrganizationType": org.organization_type,
+                "InstanceName": org.instance_name,
+                "IsSandbox": org.is_sandbox,
+                "TimeZoneSidKey": org.time_zone,
+                "FiscalYearStartMonth": org.fiscal_year_start_month,
+            },
+        )
+        for order, status in enumerate(self._shape.lead_statuses, 1):
+            names = {"MasterLabel": status.label, "ApiName": status.value, "SortOrder": order}
+            self._put("LeadStatus", names | {"IsDefault": status.default, "IsConverted": status.converted})
+        for order, stage in enumerate(self._shape.opportunity_stages, 1):
+            flags = {"IsActive": stage.active, "IsClosed": stage.closed, "IsWon": stage.won}
+            forecast = self._shape.forecast_labels.get(stage.forecast, stage.forecast)
+            names = {"MasterLabel": stage.label, "ApiName": stage.value, "SortOrder": order}
+            names |= {"ForecastCategory": stage.forecast, "ForecastCategoryName": forecast}
+            self._put("OpportunityStage", names | flags | {"DefaultProbability": Decimal(f"{stage.probability}.0")})
+        for sobject in self._shape.objects.values():
+            for kind in sobject.document.record_types:
+                row = {
+                    "DeveloperName": kind.developer_name,
+                    "Name": kind.name or kind.developer_name,
+                    "IsActive": kind.active,
+                }
+                self._put("RecordType", row | {"SobjectType": sobject.name})
+        if "CurrencyType" in self._shape.objects:
+            for code, rate in ({org.currency: 1.0} | org.currencies).items():
+                row = {"IsoCode": code, "ConversionRate": Decimal(str(rate)), "DecimalPlaces": 2, "IsActive": True}
+                self._put("CurrencyType", row | {"IsCorporate": code == org.currency})
+
+    def _put(self, name: str, values: Row) -> None:
+        sobject = self._shape.objects.get(name)
+        if sobject is not None:
+            self._store.put(sobject, self._stamped(sobject, values))
+
+    def _stamped(self, sobject: SObject, values: Row) -> Row:
+        """A row that is not saved by anybody: system fields and defaults where they are not given."""
+        now, user = stamp(self._world.clock.now()), self._auth.sync_user
+        row: Row = {"Id": values.get("Id") or self._sequence.next(sobject.document.key_prefix), **sobject.defaults}
+        row |= {"OwnerId": user} if "OwnerId" in sobject.fields and user else {}
+        row |= {"CreatedDate": now, "CreatedById": user or row["Id"]}
+        row |= {name: value for name, value in values.items() if value is not None}
+        row.setdefault("LastModifiedDate", row["CreatedDate"])
+        row.setdefault("LastModifiedById", row["CreatedById"])
+        row.setdefault("SystemModstamp", row["LastModifiedDate"])
+        return row
+
+    def _person(self, email: str, first: str, last: str) -> Row:
+        users = self._shape.objects["User"]
+        alias = re.sub(r"[^a-z0-9]", "", email.partition("@")[0].lower())[:8] or "user"
+        values: Row = {"Username": email, "Email": email, "FirstName": first or None, "LastName": last, "Alias": alias}
+        values |= {
+            "CommunityNickname": email.partition("@")[0][:40],
+            "ProfileId": self._profile,
+            "UserType": "Standard",
+        }
+        row = self._stamped(users, values | {"IsActive": True})
+        derive(self._shape, users, row, None, set(), row["CreatedDate"])
+        self._store.put(users, row)
+        return row
+
+    def login_as(self, email: str) -> dict[str, str]:
+        """A person of this org, made when missing, with a token of their own."""
+        row = self._auth.person(email)
+        if row is None:
+            first, _, last = email.partition("@")[0].replace("_", ".").title().partition(".")
+            row = self._person(email, first if last else "", last.replace(".", " ") or first)
+        return {"user_id": row["Id"], "email": row["Email"], "access_token": self._auth.open_session(row["Id"])}
+
+    def load(self, records: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
+        """Rows as they stand, rules off but types checked; `_ref` names a row, `@name` stands for its id in any later one."""
+        with self._store.tables.transaction():
+            for name, rows in records.items():
+                sobject = self._shape.object(name)
+                if sobject is None:
+                    raise ValueError(f"load: there is no object {name} in the shape.")
+                for number, given in enumerate(rows, 1):
+                    self._load(sobject, given, f"{name} row {number}")
+
+    def _load(self, sobject: SObject, given: Mapping[str, Any], where: str) -> None:
+        values: Row = {}
+        for name, value in given.items():
+            if name in ("_ref", "attributes"):
+                continue
+            field = sobject.field(name)
+            if field is None:
+                raise ValueError(f"load: {where}: {sobject.name} has no field {name}.")
+            if isinstance(value, str) and value.startswith("@"):
+                if value[1:] not in self._refs:
+                    raise ValueError(f"load: {where}: {name}: no row before this one has _ref {value[1:]!r}.")
+                value = self._refs[value[1:]]
+            if field.type == "datetime" and isinstance(value, str):
+                value = read_instant(value) or value
+            try:
+                values[field.name] = read(field, value)
+            except SfError as error:
+                raise ValueError(f"load: {where}: {error}") from None
+        row = self._stamped(sobject, values)
+        if "RecordTypeId" in sobject.fields and "RecordTypeId" not in row:
+            row |= {k: v for k, v in self._records.blank(sobject, "").items() if k == "RecordTypeId"}
+        keep = {name: value for name, value in values.items() if value is not None}
+        derive(self._shape, sobject, row, None, keep.keys(), row["SystemModstamp"])
+        row |= keep  # what is given wins over what would be derived
+        self._store.put(sobject, row)
+        if sobject.name == "OpportunityContactRole" and row["IsPrimary"]:
+            opportunities = self._shape.objects["Opportunity"]
+            opportunity = self._store.get(opportunities, row["OpportunityId"])
+            if opportunity is not None:
+                self._store.put(opportunities, {**opportunity, "ContactId": row["ContactId"]})
+        if "_ref" in given:
+            self._refs[given["_ref"]] = row["Id"]
+
+    def dump(self) -> dict[str, list[Row]]:
+        return {
+            sobject.name: [
+                {name: plain(row.get(name)) for name, field in sobject.fields.items() if field.type != "address"}
+                for row in self._store.rows(sobject).values()
+            ]
+            for sobject in self._shape.objects.values()
+        }
+
+    # -- requests ------------------------------------------------------------------------------------------------
+
+    def commit(self, request: Request) -> Reply:
+        log, user = Log(), ""
+        path = re.sub(r"//+", "/", request.path).rstrip("/") or "/"  # clients, point 3
+        plain_path = unquote(path)
+        try:
+            if plain_path.startswith("/services/Soap/"):
+                user, reply = self._soap(request, plain_path, log)
+            elif plain_path.startswith(("/services/oauth2/", "/id/")):
+                user, reply = self._identity(request, plain_path, log)
+            elif path == "/services/data":
+                log.note("versions")
+                log.category = "metadata"
+                reply = self._json(Answer(body=_versions()))
+            elif found := _DATA.fullmatch(path):
+                user, reply = self._data(request, found.group(1), found.group(2) or "", log)
+            else:
+                reply = self._refused(not_found())
+        except SfError as error:
+            reply = self._refused(error)
+        except OAuthError as error:
+            reply = self._json(Answer(status=error.status, body=error.body))
+        category = "login" if log.category == "login" else "metadata" if log.category == "metadata" else "data"
+        self._world.count(
+            Call(
+                crm="salesforce",
+                table=log.table,
+                kind=log.kind,
+                category=category,
+                user=user,
+                status=reply.status,
+                operations=tuple(log.operations),
+            )
+        )
+        return self._dated(reply)
+
+    def _data(self, request: Request, version: str, rest: str, log: Log) -> tuple[str, Reply]:
+        if not VERSION_MIN <= int(version) <= VERSION_MAX:
+            raise not_found()
+        user = self._auth.bearer(request)
+        options = request.options()
+        ask = Ask(
+            method=options.get("_HttpMethod", request.method).upper(),
+            parts=tuple(unquote(part) for part in rest.split("/")) if rest else (),
+            options=options,
+            headers=request.headers,
+            user=user,
+            version=f"{version}.0",
+            raw=request.body,
+            log=log,
+        )
+        try:
+            self._spend()
+            with self._store.tables.transaction():
+                answer = self._answer(ask)
+            reply = self._json(answer)
+        except SfError as error:
+            reply = self._refused(placed(error, request.body))
+        usage = ("Sforce-Limit-Info", f"api-usage={self._used()}/{self._shape.org.daily_api_requests}")  # §3.6
+        return user, Reply(status=reply.status, headers=(*reply.headers, usage), body=reply.body)
+
+    def _answer(self, ask: Ask) -> Answer:
+        match ask.parts:
+            case ("composite", "sobjects", *_):
+                return self._collections.answer(ask)
+            case ("composite",):
+                return self._composite.answer(ask)
+            case ("composite", _, *_):
+                raise composite_extras(ask)
+            case _:
+                return self._rest.answer(ask)
+
+    def _used(self) -> int:
+        """Requests of the last 24 hours (§9.4)."""
+        edge = self._world.clock.now() - LIMIT_WINDOW
+        while self._requests and self._requests[0] <= edge:
+            self._requests.popleft()
+        return len(self._requests)
+
+    def _spend(self) -> None:
+        if self._used() >= self._shape.org.daily_api_requests:
+            raise refuse("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
+        self._requests.append(self._world.clock.now())
+
+    # -- identity ------------------------------------------------------------------------------------------------
+
+    def _identity(self, request: Request, path: str, log: Log) -> tuple[str, Reply]:
+        log.category = "login"
+        if path == "/services/oauth2/token":
+            log.note("token")
+            if request.method != "POST":
+                raise refuse("METHOD_NOT_ALLOWED", f"HTTP Method '{request.method}' not allowed. Allowed are POST")
+            answer = self._auth.token(request)
+            return answer["id"].rpartition("/")[2], self._json(Answer(body=answer))
+        if path == "/services/oauth2/revoke":
+            log.note("revoke")
+            form = _form(request)
+            if not self._auth.revoke(form.get("token", "")):
+                raise OAuthError("unsupported_token_type", "this token type is not supported")
+            return "", self._json(Answer(body={}))
+        log.note("identity")
+        token = request.options().get("oauth_token") or request.options().get("access_token")  # jsforce passes it so
+        user = self._auth.user_of(token) if token else self._auth.bearer(request)
+        asked = re.fullmatch(r"/id/(\w+)/(\w+)", path)
+        if path != "/services/oauth2/userinfo" and (asked is None or asked.groups() != (self._auth.org_id, user)):
+            raise not_found()
+        return user, self._json(Answer(body=self._identity_of(request, user)))
+
+    def _identity_of(self, request: Request, user: str) -> dict[str, Any]:
+        row, origin = self._store.rows(self._shape.objects["User"])[user], self._auth.instance(request)
+        data = f"{origin}/services/data/v{{version}}"
+        soap_url = f"{origin}/services/Soap/u/{{version}}/{self._auth.org_id[:15]}"
+        return {
+            "id": f"{origin}/id/{self._auth.org_id}/{user}",
+            "sub": f"{origin}/id/{self._auth.org_id}/{user}",
+            "user_id": user,
+            "organization_id": self._auth.org_id,
+            "preferred_username": row["Username"],
+            "username": row["Username"],
+            "nick_name": row.get("CommunityNickname"),
+            "display_name": row["Name"],
+            "name": row["Name"],
+            "email": row["Email"],
+            "email_verified": True,
+            "user_type": row["UserType"],
+            "active": row["IsActive"],
+            "urls": {
+                "rest": f"{data}/",
+                "query": f"{data}/query/",
+                "sobjects": f"{data}/sobjects/",
+                "partner": soap_url,
+            },
+        }
+
+    # -- SOAP ----------------------------------------------------------------------------------------------------
+
+    def _soap(self, request: Request, path: str, log: Log) -> tuple[str, Reply]:
+        found = _SOAP.fullmatch(path)
+        user = ""
+        try:
+            if found is None:
+                raise refuse(
+                    "FUNCTIONALITY_NOT_ENABLED",
+                    f"This sandbox serves the partner API at /services/Soap/u/NN.0, not {path}",
+                )
+            if request.method != "POST" or "soapaction" not in request.headers:  # §6.2: any value, but it must be there
+                raise refuse("INVALID_REQUEST", "A SOAP call is a POST with the header SOAPAction.")
+            call = soap.parse(request.body)
+            name = call.operation.name
+            if name == "login":
+                log.note("login")
+                log.category = "login"
+                return self._soap_login(request, call, int(found.group(1)))
+            log.note(name)
+            user = self._soap_user(call)
+            self._spend()
+            with self._store.tables.transaction():
+                content = self._soap_operation(call, user, f"{found.group(1)}.0", log)
+            return user, soap.reply(name, content, (self._used(), self._shape.org.daily_api_requests))
+        except SfError as error:
+            return user, soap.fault(error)
+
+    def _soap_user(self, call: soap.Call) -> str:
+        try:
+            return self._auth.user_of(call.session)
+        except SfError:  # §6.4, wording (unverified)
+            message = (
+                "Invalid Session ID found in SessionHeader: Illegal Session. Session not found, missing session key"
+            )
+            raise refuse("INVALID_SESSION_ID", message) from None
+
+    def _soap_login(self, request: Request, call: soap.Call, version: int) -> tuple[str, Reply]:
+        if version > LOGIN_VERSION_MAX:  # the fault's code is (unverified)
+            raise refuse("UNSUPPORTED_API_VERSION", f"login() is not available in API version {version}.0; use OAuth.")
+        scope = call.headers.first("LoginScopeHeader")
+        trusted = scope is not None and scope.value("organizationId")[:15] == self._auth.org_id[:15]
+        password = call.operation.first("password")
+        user = self._auth.password_login(
+            call.operation.value("username"), (password.text or "") if password else "", trusted=trusted
+        )
+        row = self._store.rows(self._shape.objects["User"])[user]
+        token, origin = self._auth.open_session(user), self._auth.instance(request)
+        content = soap.login_result(self._shape.org, self._auth.org_id, row, token, origin, f"{version}.0")
+        return user, soap.reply("login", content)
+
+    def _soap_operation(self, call: soap.Call, user: str, version: str, log: Log) -> str:
+        operation = call.operation
+        caller = Caller(
+            user=user,
+            version=version,
+            auto_assign=False,
+            allow_duplicates=call.header_flag("DuplicateRuleHeader", "allowSave"),
+        )
+        match operation.name:
+            case "convertLead":
+                return self._convert(operation, caller, log)
+            case "merge":
+                return "".join(self._merge(item, caller, log) for item in operation.all("request"))
+            case "undelete":
+                ids = [(item.text or "").strip() for item in [*operation.all("ids"), *operation.all("ID")]]
+                return "".join(self._undelete(key, caller, log) for key in ids)
+            case "getServerTimestamp":
+                log.category = "metadata"
+                return soap.timestamp_result(stamp(self._world.clock.now()).replace("+0000", "Z"))
+            case "getUserInfo":
+                log.category = "login"
+                row = self._store.rows(self._shape.objects["User"])[user]
+                org = self._shape.org
+                return f"<result>{soap.user_info(org, self._auth.org_id, row, org.session_seconds)}</result>"
+            case "logout":
+                log.category = "login"
+                self._auth.revoke(call.session)
+                return ""
+            case name:
+                raise refuse(
+                    "FUNCTIONALITY_NOT_ENABLED", f"This sandbox does not serve the SOAP call {name}; a real org may."
+                )
+
+    def _convert(self, operation: soap.Element, caller: Caller, log: Log) -> str:
+        items = operation.all("leadConverts")
+        log.table = "Lead"
+        log.operations += [("Lead", "convertLead")] * len(items)
+        if len(items) > LEADS_PER_CALL_MAX:
+            raise refuse(
+                "EXCEEDED_LEAD_CONVERT_LIMIT", f"At most {LEADS_PER_CALL_MAX} leads can be converted in one call."
+            )
+        results: list[str] = []
+        for item in items:
+            ask = LeadConvert(
+                lead=item.value("leadId"),
+                status=item.value("convertedStatus"),
+                account=item.value("accountId"),
+                contact=item.value("contactId"),
+                opportunity=item.value("opportunityId"),
+                opportunity_name=item.value("opportunityName"),
+                owner=item.value("ownerId"),
+                without_opportunity=item.flag("doNotCreateOpportunity"),
+                overwrite_lead_source=item.flag("overwriteLeadSource"),
+            )
+            try:  # §6.2: each lead succeeds or fails alone
+                with self._store.tables.transaction():
+                    done = self._converter.convert(ask, caller, self._world.clock.now())
+                results.append(
+                    soap.lead_result(
+                        done.lead,
+                        account=done.account,
+                        contact=done.contact,
+                        opportunity=done.opportunity,
+                        failure=None,
+                    )
+                )
+            except SfError as error:
+                results.append(soap.lead_result(ask.lead, account=None, contact=None, opportunity=None, failure=error))
+        return "".join(results)
+
+    def _merge(self, item: soap.Element, caller: Caller, log: Log) -> str:
+        master = item.first("masterRecord")
+        kind, key, fields = soap.record(master) if master else ("", "", {})
+        losers = [(found.text or "").strip() for found in item.all("recordToMergeIds")]
+        log.table = kind
+        log.operations.append((kind, "merge"))
+        try:
+            sobject = self._shape.object(kind)
+            if sobject is None:
+                raise refuse("INVALID_TYPE", f"sObject type '{kind}' is not supported.")
+            with self._store.tables.transaction():
+                row = self._records.fetch(sobject, key)
+                merged, moved = self._records.merge(sobject, row, losers, fields, caller)
+            return soap.merge_result(row["Id"], merged, moved, None)
+        except SfError as error:
+            return soap.merge_result(None, (), (), error)
+
+    def _undelete(self, key: str, caller: Caller, log: Log) -> str:
+        sobject = self._shape.by_prefix.get(key[:3])
+        log.table = sobject.name if sobject else ""
+        log.operations.append((log.table, "undelete"))
+        try:
+            with self._store.tables.transaction():
+                return soap.undelete_result(self._records.undelete(key, caller), None)
+        except SfError as error:
+            return soap.undelete_result(None, error)
+
+    # -- answers -------------------------------------------------------------------------------------------------
+
+    def _json(self, answer: Answer) -> Reply:
+        if answer.empty:
+            return Reply(status=answer.status, headers=answer.headers)
+        return Reply(status=answer.status, headers=(_JSON, *answer.headers), body=_ENCODER.encode(answer.body))
+
+    def _refused(self, error: SfError) -> Reply:
+        return self._json(Answer(status=error.status, body=[problem.single() for problem in error.problems]))
+
+    def _dated(self, reply: Reply) -> Reply:
+        """Clients take "now" from this header (§8.1), so it is the data clock's."""
+        date = ("Date", format_datetime(self._world.clock.now().replace(microsecond=0), usegmt=True))
+        return Reply(status=reply.status, headers=(*reply.headers, date), body=reply.body)
+
+
+def _versions() -> list[dict[str, str]]:
+    """§1.1: oldest first. Three releases a year, Spring '24 being 60.0; older labels are counted back from it."""
+    found: list[dict[str, str]] = []
+    for number in range(VERSION_MIN, VERSION_MAX + 1):
+        years, season = divmod(number - 60, 3)
+        year = 24 + years + (1 if season == 2 else 0)  # the winter release carries the next year's number
+        label = f"{_SEASONS[season]} '{year:02d}"
+        found.append({"label": label, "url": f"/services/data/v{number}.0", "version": f"{number}.0"})
+    return found
+
+
+def _form(request: Request) -> dict[str, str]:
+    """A form in the body or in the URL."""
+    return Request(method="GET", path="/", query=request.body.decode("utf-8", "replace")).options() | request.options()

@@ -1,0 +1,347 @@
+"""Many records or requests in one call: sObject Collections and Composite (salesforce-api §3.2, §3.3)."""
+
+import re
+from collections.abc import Callable, Mapping
+from itertools import groupby
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from crmbridge.sandbox.salesforce.errors import Problem, SfError, not_found, not_served, refuse
+from crmbridge.sandbox.salesforce.ids import canonical
+from crmbridge.sandbox.salesforce.rest import Answer, Ask, Log, Rest, allow
+from crmbridge.sandbox.salesforce.shape import SObject
+
+RECORDS_MAX: Final = 200
+CHUNKS_MAX: Final = 10  # changes of type within one list
+READ_MAX: Final = 2000  # (unverified)
+SUBREQUESTS_MAX: Final = 25
+QUERIES_MAX: Final = 5  # queries and collections calls among them
+_ROLLED_BACK: Final = Problem(
+    code="ALL_OR_NONE_OPERATION_ROLLED_BACK",
+    message="Record rolled back because not all records were valid and the request was using AllOrNone header",
+)
+_HALTED: Final = "The transaction was rolled back since another operation in the same transaction failed."
+_REFERENCE: Final = re.compile(r"@\{([A-Za-z]\w*)((?:\.\w+|\[\d+\])*)\}")
+_NAME: Final = re.compile(r"[A-Za-z]\w*")
+# Subrequests may not change who they are or how bodies are written (§3.3).
+_OUTER_HEADERS: Final = frozenset({"authorization", "content-type", "accept"})
+
+Result = dict[str, Any]
+
+
+class _Undo(Exception):
+    pass
+
+
+class Collections:
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
+
+    def answer(self, ask: Ask) -> Answer:
+        """Everything under composite/sobjects."""
+        match ask.parts[2:]:
+            case ():
+                allow(ask, "POST", "PATCH", "DELETE")
+                return self._delete(ask) if ask.method == "DELETE" else self._save(ask)
+            case (name,):
+                allow(ask, "GET", "POST")
+                return self._retrieve(ask, self._rest.sobject(name))
+            case (name, field):
+                allow(ask, "PATCH")
+                return self._upsert(ask, self._rest.sobject(name), field)
+            case _:
+                raise not_found()
+
+    def _save(self, ask: Ask) -> Answer:
+        kind = "create" if ask.method == "POST" else "update"
+        ask.log.note(f"collections_{kind}")
+        items, whole = self._items(ask)
+
+        def save(sobject: SObject, item: Mapping[str, Any]) -> Result:
+            if kind == "create":
+                return _saved(self._rest.records.create(sobject, item, ask.caller))
+            key = next((str(value) for name, value in item.items() if name.lower() == "id" and value), None)
+            if key is None:
+                raise refuse("MISSING_ARGUMENT", "Id not specified in an update call", [])
+            values = {name: value for name, value in item.items() if name.lower() != "id"}
+            row = self._found(sobject, key)
+            self._rest.unmodified(ask, sobject, row)
+            return _saved(self._rest.records.update(sobject, row, values, ask.caller))
+
+        typed = [(self._type(item), item) for item in items]
+        if sum(1 for _ in groupby(typed, key=lambda pair: pair[0].name)) > CHUNKS_MAX:
+            raise refuse(
+                "LIMIT_EXCEEDED", f"The records change their type more than {CHUNKS_MAX} times; sort them by type."
+            )
+        ask.log.operations += [(sobject.name, kind) for sobject, _ in typed]
+        ask.log.table = typed[0][0].name if typed else ""
+        return self._each([lambda s=s, i=i: save(s, i) for s, i in typed], whole=whole)
+
+    def _upsert(self, ask: Ask, sobject: SObject, name: str) -> Answer:
+        ask.log.note("collections_upsert", sobject.name)
+        external = self._rest.records.external_field(sobject, name)
+        items, whole = self._items(ask)
+        seen: dict[Any, int] = {}
+        for item in items:
+            if self._type(item) is not sobject:
+                raise refuse("INVALID_TYPE", f"All records of this call must be of type {sobject.name}.")
+            value = next((value for key, value in item.items() if key.lower() == external.name.lower()), None)
+            seen[value] = seen.get(value, 0) + 1
+
+        def save(item: Mapping[str, Any]) -> Result:
+            value = next((value for key, value in item.items() if key.lower() == external.name.lower()), None)
+            if value is None and external.name != "Id":
+                raise refuse("MISSING_ARGUMENT", f"{external.name} not specified", [])
+            if value is not None and seen[value] > 1:
+                raise refuse("DUPLICATE_EXTERNAL_ID", f"Duplicate external id specified: {value}", [external.name])
+            rows = self._rest.records.by_external_id(sobject, external, value) if value is not None else []
+            if len(rows) > 1:
+                raise refuse(
+                    "DUPLICATE_EXTERNAL_ID", f"Multiple records found with {external.name} {value}", [external.name]
+                )
+            if rows:
+                skipped = {"id", external.name.lower()}
+                values = {key: part for key, part in item.items() if key.lower() not in skipped}
+                return _saved(self._rest.records.update(sobject, rows[0], values, ask.caller), created=False)
+            if external.name == "Id" and value is not None:
+                raise refuse("NOT_FOUND", "The requested resource does not exist", [])
+            values = {key: part for key, part in item.items() if key.lower() != "id"}
+            return _saved(self._rest.records.create(sobject, values, ask.caller), created=True)
+
+        ask.log.operations += [(sobject.name, "upsert")] * len(items)
+        return self._each([lambda i=i: save(i) for i in items], whole=whole)
+
+    def _delete(self, ask: Ask) -> Answer:
+        ask.log.note("collections_delete")
+        keys = [key.strip() for key in ask.options.get("ids", "").split(",") if key.strip()]
+        _few(len(keys))
+        by_prefix = self._rest.store.shape.by_prefix
+
+        def remove(key: str) -> Result:
+            sobject = by_prefix.get(key[:3])
+            if canonical(key) is None or sobject is None:
+                raise refuse("MALFORMED_ID", f"malformed id {key}", [])
+            row = self._found(sobject, key)
+            self._rest.records.delete(sobject, row, ask.caller)
+            return _saved(row["Id"])
+
+        tables = [by_prefix[key[:3]].name if key[:3] in by_prefix else "" for key in keys]
+        ask.log.operations += [(table, "delete") for table in tables]
+        ask.log.table = tables[0] if tables else ""
+        whole = ask.options.get("allOrNone", "false").lower() == "true"
+        return self._each([lambda k=k: remove(k) for k in keys], whole=whole)
+
+    def _retrieve(self, ask: Ask, sobject: SObject) -> Answer:
+        """§3.2: null in the place of ids that are not there."""
+        ask.log.note("collections_retrieve", sobject.name)
+        if sobject.document.setup:
+            ask.log.category = "metadata"
+        given = (
+            ask.document()
+            if ask.method == "POST"
+            else {key: ask.options.get(key, "").split(",") for key in ("ids", "fields")}
+        )
+        ids, names = given.get("ids"), given.get("fields")
+        if not isinstance(ids, list) or not isinstance(names, list):
+            raise refuse("JSON_PARSER_ERROR", "ids and fields must be lists at [line:1, column:1]")
+        if len(ids) > READ_MAX:
+            raise refuse(
+                "EXCEEDED_ID_LIMIT", f"record limit reached. cannot submit more than {READ_MAX} records in this call"
+            )
+        ask.log.operations += [(sobject.name, "retrieve")] * len(ids)
+        shown: list[Any] = []
+        for key in ids:
+            row = self._rest.store.get(sobject, canonical(str(key)) or "")
+            there = row is not None and not row.get("IsDeleted")
+            shown.append(
+                self._rest.show(sobject, row, [str(name) for name in names], ask.version) if there and row else None
+            )
+        return Answer(body=shown)
+
+    def _items(self, ask: Ask) -> tuple[list[dict[str, Any]], bool]:
+        body = ask.document()
+        items = body.get("records")
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise refuse("JSON_PARSER_ERROR", "records must be a list of objects at [line:1, column:1]")
+        _few(len(items))
+        return items, body.get("allOrNone") is True
+
+    def _type(self, item: Mapping[str, Any]) -> SObject:
+        attributes = item.get("attributes")
+        name = attributes.get("type") if isinstance(attributes, dict) else None
+        if not isinstance(name, str):
+            raise refuse("INVALID_TYPE", "attributes.type is required for every record")
+        found = self._rest.store.shape.object(name)
+        if found is None:
+            raise refuse("INVALID_TYPE", f"sObject type '{name}' is not supported.")
+        return found
+
+    def _found(self, sobject: SObject, key: str) -> Any:
+        """As `Records.fetch`; inside a list an id that is not there is INVALID_CROSS_REFERENCE_KEY (§9.2)."""
+        try:
+            return self._rest.records.fetch(sobject, key)
+        except SfError as error:
+            if error.problems[0].code == "NOT_FOUND":
+                raise refuse("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", []) from None
+            raise
+
+    def _each(self, actions: list[Callable[[], Result]], *, whole: bool) -> Answer:
+        """Each record alone, or all or none; results by position, HTTP 200 either way."""
+        results: list[Result] = []
+        try:
+            with self._rest.store.tables.transaction():
+                for action in actions:
+                    results.append(self._one(action))
+                if whole and not all(result["success"] for result in results):
+                    raise _Undo
+        except _Undo:
+            rolled_back = {"success": False, "errors": [_ROLLED_BACK.listed()]}
+            results = [rolled_back if result["success"] else result for result in results]
+        return Answer(body=results)
+
+    def _one(self, action: Callable[[], Result]) -> Result:
+        try:
+            with self._rest.store.tables.transaction():
+                return action()
+        except SfError as error:
+            if error.problems[0].code == "JSON_PARSER_ERROR":
+                raise  # the request as a whole cannot be read (unverified)
+            return {"success": False, "errors": [problem.listed() for problem in error.problems]}
+
+
+class Composite:
+    def __init__(self, rest: Rest, collections: Collections) -> None:
+        self._rest = rest
+        self._collections = collections
+
+    def answer(self, ask: Ask) -> Answer:
+        allow(ask, "POST")
+        ask.log.note("composite")
+        body = ask.document()
+        subs = body.get("compositeRequest")
+        if not isinstance(subs, list) or not all(isinstance(sub, dict) for sub in subs):
+            raise refuse("JSON_PARSER_ERROR", "compositeRequest must be a list of subrequests at [line:1, column:1]")
+        if not 1 <= len(subs) <= SUBREQUESTS_MAX:
+            message = f"You can have up to {SUBREQUESTS_MAX} subrequests in a single call, and at least one."
+            raise refuse("LIMIT_EXCEEDED", message)
+        heavy = sum(
+            bool(re.search(r"/(?:query(?:All)?|composite/sobjects)\b", str(sub.get("url", "")))) for sub in subs
+        )
+        if heavy > QUERIES_MAX:
+            raise refuse("LIMIT_EXCEEDED", f"Up to {QUERIES_MAX} of the subrequests can be queries or collections.")
+        names = [str(sub.get("referenceId", "")) for sub in subs]
+        if not all(_NAME.fullmatch(name) for name in names) or len(set(names)) < len(names):
+            raise refuse(
+                "INVALID_INPUT", "Every subrequest needs its own referenceId of letters, digits and underscores."
+            )
+        whole = body.get("allOrNone") is True
+        answers: list[Result] = []
+        try:
+            with self._rest.store.tables.transaction():
+                known: dict[str, Any] = {}
+                for sub in subs:
+                    answers.append(self._sub(ask, sub, known))
+                    if whole and answers[-1]["httpStatusCode"] >= 400:
+                        raise _Undo
+        except _Undo:
+            failed = len(answers) - 1
+            halted = [{"errorCode": "PROCESSING_HALTED", "message": _HALTED}]
+            answers = [
+                answers[at]
+                if at == failed
+                else {"body": halted, "httpHeaders": {}, "httpStatusCode": 400, "referenceId": name}
+                for at, name in enumerate(names)
+            ]
+        return Answer(body={"compositeResponse": answers})
+
+    def _sub(self, ask: Ask, sub: Mapping[str, Any], known: dict[str, Any]) -> Result:
+        name = str(sub["referenceId"])
+        log = Log()
+        try:
+            with self._rest.store.tables.transaction():
+                answer = self._run(ask, sub, known, log)
+        except SfError as error:
+            answer = Answer(status=error.status, body=[problem.single() for problem in error.problems])
+        ask.log.operations += log.operations or [(log.table, log.kind)]
+        if answer.status < 300 and answer.body is not None:
+            known[name] = answer.body
+        return {
+            "body": None if answer.empty else answer.body,
+            "httpHeaders": dict(answer.headers),
+            "httpStatusCode": answer.status,
+            "referenceId": name,
+        }
+
+    def _run(self, ask: Ask, sub: Mapping[str, Any], known: Mapping[str, Any], log: Log) -> Answer:
+        url = urlsplit(_filled(str(sub.get("url", "")), known))
+        found = re.fullmatch(r"/services/data/v(\d+\.0)/(.*?)/?", url.path)
+        if found is None:
+            raise refuse(
+                "INVALID_INPUT", f"A subrequest's url starts with /services/data/v{ask.version}/, not {url.path}"
+            )
+        headers = {str(key).lower(): str(value) for key, value in (sub.get("httpHeaders") or {}).items()}
+        if wrong := _OUTER_HEADERS & headers.keys():
+            raise refuse("INVALID_INPUT", f"A subrequest cannot set the header {sorted(wrong)[0]}.")
+        inner = Ask(
+            method=str(sub.get("method", "GET")).upper(),
+            parts=tuple(unquote(part) for part in found.group(2).split("/")),
+            options=dict(parse_qsl(url.query, keep_blank_values=True)),
+            headers={**{key: value for key, value in ask.headers.items() if key.startswith("sforce-")}, **headers},
+            user=ask.user,
+            version=found.group(1),
+            given=_filled_in(sub.get("body"), known),
+            log=log,
+        )
+        if inner.parts[:2] == ("composite", "sobjects"):
+            return self._collections.answer(inner)
+        if inner.parts[0] == "composite":
+            raise refuse("INVALID_INPUT", "A composite request cannot hold another one.")
+        return self._rest.answer(inner)
+
+
+def composite_extras(ask: Ask) -> SfError:
+    """The composite resources this sandbox leaves out (§3.4)."""
+    return not_served(f"/composite/{ask.parts[1]}; /composite and /composite/sobjects are served")
+
+
+def _filled(text: str, known: Mapping[str, Any]) -> str:
+    return _REFERENCE.sub(lambda found: str(_look_up(found, known)), text)
+
+
+def _filled_in(value: Any, known: Mapping[str, Any]) -> Any:
+    """References in a body; one that is the whole text keeps the type of what it names."""
+    if isinstance(value, dict):
+        return {key: _filled_in(part, known) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_filled_in(part, known) for part in value]
+    if isinstance(value, str):
+        alone = _REFERENCE.fullmatch(value)
+        return _look_up(alone, known) if alone else _filled(value, known)
+    return value
+
+
+def _look_up(found: re.Match[str], known: Mapping[str, Any]) -> Any:
+    """§3.3: a reference to a failed subrequest halts the one that needs it."""
+    value: Any = known.get(found.group(1))
+    for step in re.findall(r"\w+", found.group(2)):
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and step.isdigit() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            value = None
+    if value is None:
+        raise refuse("PROCESSING_HALTED", f"Invalid reference specified. No value for {found.group(0)[2:-1]} found")
+    return value
+
+
+def _saved(key: str, *, created: bool | None = None) -> Result:
+    result: Result = {"id": key, "success": True, "errors": []}
+    return result if created is None else {**result, "created": created}
+
+
+def _few(count: int) -> None:
+    if count > RECORDS_MAX:
+        raise refuse(
+            "EXCEEDED_ID_LIMIT", f"record limit reached. cannot submit more than {RECORDS_MAX} records in this call"
+        )

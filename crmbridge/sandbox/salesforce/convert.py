@@ -1,0 +1,270 @@
+"""convertLead: one lead becomes an account, a contact and, if wanted, an opportunity; all of it or nothing.
+
+salesforce-api §6, corrected by lifecycle §1 and §9. The lead is the guard: it is checked and marked in the same
+transaction that makes the rows, so a second call cannot make them twice.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any, Final
+
+from crmbridge.sandbox.core import Row
+from crmbridge.sandbox.salesforce.dates import quarter_end
+from crmbridge.sandbox.salesforce.errors import SfError, refuse
+from crmbridge.sandbox.salesforce.ids import canonical
+from crmbridge.sandbox.salesforce.records import Caller, Records
+from crmbridge.sandbox.salesforce.shape import SObject
+from crmbridge.sandbox.salesforce.store import Store
+from crmbridge.sandbox.salesforce.values import read, stamp
+
+LEADS_PER_CALL_MAX: Final = 100  # §6.2
+_OWNED_BY_USERS: Final = (
+    "Converted objects can only be owned by users.  If the lead is not owned by a user, you must specify a user for the "
+    "Owner field."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeadConvert:
+    """What the caller asks for one lead; an empty text is an element that was nil or absent (§6.2)."""
+
+    lead: str
+    status: str
+    account: str = ""
+    contact: str = ""
+    opportunity: str = ""
+    opportunity_name: str = ""
+    owner: str = ""
+    without_opportunity: bool = False
+    overwrite_lead_source: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Converted:
+    lead: str
+    account: str
+    contact: str
+    opportunity: str | None
+
+
+class Converter:
+    def __init__(self, store: Store, records: Records) -> None:
+        self._store = store
+        self._records = records
+        self._shape = store.shape
+        objects = store.shape.objects
+        self._lead, self._account, self._contact = objects["Lead"], objects["Account"], objects["Contact"]
+        self._opportunity, self._role = objects["Opportunity"], objects["OpportunityContactRole"]
+
+    def convert(self, ask: LeadConvert, caller: Caller, now: datetime) -> Converted:
+        lead = self._convertible(ask)
+        self._contradictions(ask)
+        # lifecycle §6: without "Require Validation" rules and duplicate rules are skipped; the lead is no duplicate of itself.
+        platform = replace(caller, rules=self._shape.conversion.require_validation, apart=lead["Id"], auto_assign=False)
+        account = self._existing(self._account, ask.account)
+        contact = self._existing(self._contact, ask.contact)
+        opportunity = self._existing(self._opportunity, ask.opportunity)
+        for row in (contact, opportunity):  # §6.2, §9: both must belong to the account
+            if row is not None and (account is None or row.get("AccountId") != account["Id"]):
+                raise refuse("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", [])
+        owner = self._owner(ask, lead)
+        with self._store.tables.transaction():
+            account_id = self._merge(self._account, lead, account, owner, platform, {})
+            contact_id = self._merge_contact(ask, lead, contact, owner, platform, account_id)
+            opportunity_id = self._give_opportunity(
+                ask, lead, opportunity, owner, platform, account_id, contact_id, now
+            )
+            self._campaigns(lead, contact_id, now)
+            self._close(lead, ask, account_id, contact_id, opportunity_id, platform, now)
+        return Converted(lead=lead["Id"], account=account_id, contact=contact_id, opportunity=opportunity_id)
+
+    # -- may it be converted? ------------------------------------------------------------------------------------
+
+    def _convertible(self, ask: LeadConvert) -> Row:
+        lead = self._existing(self._lead, ask.lead)
+        if lead is None:
+            raise refuse("REQUIRED_FIELD_MISSING", "Required fields are missing: [leadId]", ["leadId"])
+        if lead["IsConverted"]:
+            raise refuse("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead", [])
+        known = {status.value for status in self._shape.lead_statuses if status.converted}
+        offered = self._offered(self._lead, lead, "Status")
+        if ask.status not in known or (offered and ask.status not in offered):
+            raise refuse("INVALID_STATUS", f"invalid convertedStatus: {ask.status}", [])
+        return lead
+
+    def _contradictions(self, ask: LeadConvert) -> None:
+        """Arguments that exclude or need each other (§6.2; wording (unverified))."""
+        if ask.contact and not ask.account:
+            raise refuse("REQUIRED_FIELD_MISSING", "Required fields are missing: [accountId]", ["accountId"])
+        if ask.opportunity and not ask.account:
+            raise refuse("REQUIRED_FIELD_MISSING", "Required fields are missing: [accountId]", ["accountId"])
+        if ask.without_opportunity and (ask.opportunity or ask.opportunity_name):
+            name = "opportunityId" if ask.opportunity else "opportunityName"
+            raise refuse("INVALID_FIELD", f"{name} must be empty when doNotCreateOpportunity is true", [name])
+        if ask.opportunity and ask.opportunity_name:
+            raise refuse(
+                "INVALID_FIELD", "opportunityName must be empty when opportunityId is given", ["opportunityName"]
+            )
+        if ask.overwrite_lead_source and not ask.contact:
+            raise refuse("INVALID_FIELD", "overwriteLeadSource needs a contactId", ["overwriteLeadSource"])
+
+    def _existing(self, sobject: SObject, text: str) -> Row | None:
+        if not text:
+            return None
+        key = canonical(text)
+        if key is None:
+            raise refuse("INVALID_ID_FIELD", f"invalid cross reference id: {text}", [])
+        row = self._store.get(sobject, key)
+        if row is None:
+            raise refuse("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", [])
+        if row.get("IsDeleted"):
+            raise refuse("ENTITY_IS_DELETED", "entity is deleted", [])
+        return row
+
+    def _owner(self, ask: LeadConvert, lead: Row) -> str:
+        """New rows belong to ownerId or the lead's owner; a queue cannot own them (§6.2). The code is unverified."""
+        given = canonical(ask.owner) if ask.owner else lead["OwnerId"]
+        users = self._shape.objects["User"]
+        if given is None:
+            raise refuse("INVALID_ID_FIELD", f"invalid cross reference id: {ask.owner}", [])
+        if given[:3] != users.document.key_prefix:
+            raise refuse("UNKNOWN_EXCEPTION", _OWNED_BY_USERS, [])
+        if not ask.account or not ask.contact or not (ask.without_opportunity or ask.opportunity):
+            self._records.owner_may_own(self._account, given)
+        return given
+
+    # -- what becomes of it --------------------------------------------------------------------------------------
+
+    def _mapped(self, target: SObject, lead: Row, *, existing: bool) -> Row:
+        """The lead's values under the target's names; those that the target cannot hold are dropped or refused."""
+        values: Row = {}
+        for source, name in self._shape.conversion.mapping.get(target.name, {}).items():
+            field = target.fields.get(name)
+            if field is None or lead.get(source) is None:
+                continue
+            if existing and field.type == "boolean":
+                continue  # lifecycle §1.1: a checkbox is never empty, so never copied; opt-outs neither
+            try:
+                values[name] = read(field, lead[source])
+            except SfError as error:
+                if error.problems[0].code != "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST":
+                    raise
+                # §6.5: a picklist value unknown on the target is dropped silently (secondary)
+        return values
+
+    def _merge(
+        self, target: SObject, lead: Row, row: Row | None, owner: str, caller: Caller, extra: dict[str, Any]
+    ) -> str:
+        """Make the row, or fill only what is empty in the one that is there (§6.5)."""
+        values = self._mapped(target, lead, existing=row is not None)
+        if row is None:
+            made = {**self._records.blank(target, owner), **values, **extra}
+            self._records.write(target, made, None, caller)
+            return made["Id"]
+        filled = {**row, **{name: value for name, value in values.items() if row.get(name) is None}, **extra}
+        if filled != row:
+            self._records.write(target, filled, row, caller)
+        return row["Id"]
+
+    def _merge_contact(
+        self, ask: LeadConvert, lead: Row, row: Row | None, owner: str, caller: Caller, account: str
+    ) -> str:
+        extra: dict[str, Any] = {"AccountId": account} if row is None else {}
+        if row is not None and ask.overwrite_lead_source and lead.get("LeadSource"):
+            extra["LeadSource"] = lead["LeadSource"]
+        return self._merge(self._contact, lead, row, owner, caller, extra)
+
+    def _give_opportunity(
+        self,
+        ask: LeadConvert,
+        lead: Row,
+        row: Row | None,
+        owner: str,
+        caller: Caller,
+        account: str,
+        contact: str,
+        now: datetime,
+    ) -> str | None:
+        if ask.without_opportunity:
+            return None
+        if row is not None:  # §6.5: it keeps its stage, close date and name
+            if self._shape.conversion.contact_role_on_existing_opportunity:
+                self._ensure_role(row["Id"], contact, caller)
+            return row["Id"]
+        made = self._records.blank(self._opportunity, owner)
+        name = self._opportunity.fields["Name"]
+        today = now.astimezone(self._shape.org.zone).date()
+        made |= self._mapped(self._opportunity, lead, existing=False)
+        made |= {
+            "Name": read(name, ask.opportunity_name or lead.get("Company") or lead["Name"]),
+            "AccountId": account,
+            "StageName": self._first_stage(made),
+            "CloseDate": quarter_end(today, self._shape.org.fiscal_year_start_month).isoformat(),
+        }
+        if (campaign := self._latest_campaign(lead)) is not None:
+            made["CampaignId"] = campaign
+        if "CurrencyIsoCode" in self._opportunity.fields and lead.get("CurrencyIsoCode"):
+            made["CurrencyIsoCode"] = lead["CurrencyIsoCode"]
+        self._records.write(self._opportunity, made, None, caller)
+        self._records.add_role(made["Id"], contact, primary=True, caller=caller)
+        return made["Id"]
+
+    def _first_stage(self, opportunity: Row) -> str:
+        """The first value of the stage picklist, of the record type's process if it has one (§6.5)."""
+        offered = self._offered(self._opportunity, opportunity, "StageName")
+        active = [stage.value for stage in self._shape.opportunity_stages if stage.active]
+        return next(value for value in (offered or active))
+
+    def _offered(self, sobject: SObject, row: Row, field: str) -> tuple[str, ...]:
+        kind = self._store.get(self._shape.objects["RecordType"], row.get("RecordTypeId", ""))
+        name = kind["DeveloperName"] if kind else None
+        return next((t.picklists.get(field, ()) for t in sobject.document.record_types if t.developer_name == name), ())
+
+    def _ensure_role(self, opportunity: str, contact: str, caller: Caller) -> None:
+        rows = [self._store.rows(self._role)[key] for key in self._store.find(self._role, "OpportunityId", opportunity)]
+        rows = [row for row in rows if not row.get("IsDeleted")]
+        if not any(row["ContactId"] == contact for row in rows):
+            self._records.add_role(
+                opportunity, contact, primary=not any(row["IsPrimary"] for row in rows), caller=caller
+            )
+
+    def _members(self, lead: Row) -> list[Row]:
+        members = self._shape.objects.get("CampaignMember")
+        if members is None:
+            return []
+        rows = [self._store.rows(members)[key] for key in self._store.find(members, "LeadId", lead["Id"])]
+        return [row for row in rows if not row.get("IsDeleted")]
+
+    def _latest_campaign(self, lead: Row) -> str | None:
+        members = sorted(self._members(lead), key=lambda row: (row["CreatedDate"], row["Id"]))
+        return members[-1]["CampaignId"] if members else None
+
+    def _campaigns(self, lead: Row, contact: str, now: datetime) -> None:
+        """§5.3: a member row gets the contact and keeps the lead (unverified)."""
+        for row in self._members(lead):
+            members = self._shape.objects["CampaignMember"]
+            self._store.put(members, {**row, "ContactId": contact, "SystemModstamp": stamp(now)})
+
+    def _close(
+        self,
+        lead: Row,
+        ask: LeadConvert,
+        account: str,
+        contact: str,
+        opportunity: str | None,
+        caller: Caller,
+        now: datetime,
+    ) -> None:
+        today: date = now.astimezone(self._shape.org.zone).date()
+        done: Row = {
+            **lead,
+            "IsConverted": True,
+            "ConvertedDate": today.isoformat(),
+            "ConvertedAccountId": account,
+            "ConvertedContactId": contact,
+            "Status": ask.status,
+            "IsUnreadByOwner": False,  # (unverified)
+        }
+        if opportunity is not None:
+            done["ConvertedOpportunityId"] = opportunity
+        self._records.write(self._lead, done, lead, caller)

@@ -1,0 +1,178 @@
+"""Field values: what a client may send, how it is kept, and what a client gets (salesforce-api §9.2, §10).
+
+Kept are texts, booleans, ints and Decimals; dates and instants are kept as the texts that Salesforce shows, which sort
+by time. An empty value is no key at all.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from typing import Any, Final
+
+from crmbridge.sandbox.salesforce.errors import SfError, refuse
+from crmbridge.sandbox.salesforce.ids import canonical
+from crmbridge.sandbox.salesforce.shape import NUMBER, TEXT, Field
+
+_DATETIME: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(Z|z|[+-]\d\d:?\d\d)?")
+# Deliberately plain: one @, no blanks, a dot in the domain, none of the characters that Salesforce refuses.
+_EMAIL: Final = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+\.[^\s@<>()\[\],;:\\\".]+")
+
+
+def stamp(moment: datetime) -> str:
+    """An instant as REST answers show it: UTC, milliseconds that are always zero (salesforce-api §8.1, §10)."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+
+
+def instant(text: str) -> datetime:
+    """The instant of a stamp."""
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.000%z")
+
+
+def read_instant(text: str) -> str | None:
+    """A datetime in any form that Salesforce takes (§10), as a stamp; None where it is no datetime."""
+    found = _DATETIME.fullmatch(text)
+    if found is None:
+        return None
+    *parts, zone = found.groups()
+    offset = "+0000" if zone in (None, "Z", "z") else zone.replace(":", "")
+    try:
+        moment = datetime.strptime("".join(part or "00" for part in parts) + offset, "%Y%m%d%H%M%S%z")
+        return stamp(moment)
+    except (ValueError, OverflowError):
+        return None
+
+
+def read_date(text: str) -> str | None:
+    try:
+        return date.fromisoformat(text[:10]).isoformat() if len(text) == 10 or "T" in text else None
+    except ValueError:
+        return None
+
+
+def number(value: Decimal) -> Decimal:
+    """A Decimal that JSON shows as Salesforce does: 50000.0, 12.5, never 5E+4."""
+    plain = value.normalize()
+    return plain.quantize(Decimal("0.1")) if plain.as_tuple().exponent >= 0 else plain  # pyright: ignore[reportOperatorIssue]
+
+
+def plain(value: Any) -> Any:
+    """For dumps: the value as a JSON library without Decimals can write it."""
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def _unreadable(kind: str, value: Any) -> SfError:
+    """§9.2; the place in the text is filled in by whoever has the request's body."""
+    name = {bool: "VALUE_TRUE", int: "VALUE_NUMBER_INT", Decimal: "VALUE_NUMBER_FLOAT", str: "VALUE_STRING"}.get(
+        type(value)
+    )
+    name = name or {dict: "START_OBJECT", list: "START_ARRAY"}.get(type(value), "VALUE_NULL")
+    shown = {"VALUE_TRUE": str(value).lower(), "START_OBJECT": "{", "START_ARRAY": "[", "VALUE_NULL": "null"}.get(
+        name, str(value)
+    )
+    return refuse(
+        "JSON_PARSER_ERROR",
+        f"Cannot deserialize instance of {kind} from {name} value {shown} or request may be missing a required field",
+    )
+
+
+def _text(field: Field, value: Any) -> str | None:
+    if isinstance(value, (dict, list)):
+        raise _unreadable(field.type, value)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    # §10: trailing blanks are trimmed, leading ones too (unverified); an empty text is stored as null.
+    text = text.strip()
+    if not text:
+        return None
+    if field.length and len(text) > field.length:
+        message = f"{field.label}: data value too large: {text} (max length={field.length})"
+        raise refuse("STRING_TOO_LONG", message, [field.name])
+    if field.type == "email" and not _EMAIL.fullmatch(text):
+        raise refuse("INVALID_EMAIL_ADDRESS", f"{field.label}: invalid email address: {text}", [field.name])
+    if field.restricted_picklist and field.picklist_values:
+        offered = {item.value for item in field.picklist_values}
+        wrong = [part for part in (text.split(";") if field.type == "multipicklist" else [text]) if part not in offered]
+        if wrong:
+            message = f"{field.label}: bad value for restricted picklist field: {wrong[0]}"
+            raise refuse("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", message, [field.name])
+    return text
+
+
+def _number(field: Field, value: Any) -> Decimal | int:
+    if isinstance(value, bool) or not isinstance(value, (int, Decimal, float, str)):
+        raise _unreadable(field.type, value)
+    try:
+        exact = Decimal(str(value).strip())
+    except InvalidOperation:
+        raise _unreadable(field.type, value) from None
+    if not exact.is_finite():
+        raise _unreadable(field.type, value)
+    if field.type == "int":
+        if exact != exact.to_integral_value():
+            raise _unreadable("int", value)
+        if len(str(abs(int(exact)))) > (field.digits or 9):
+            raise refuse("NUMBER_OUTSIDE_VALID_RANGE", _out_of_range(field, value), [field.name])
+        return int(exact)
+    whole_digits = (field.precision or 18) - field.scale
+    if abs(exact) >= Decimal(10) ** whole_digits:
+        raise refuse("NUMBER_OUTSIDE_VALID_RANGE", _out_of_range(field, value), [field.name])
+    # §10: too many decimals are rounded to the scale (unverified).
+    return number(exact.quantize(Decimal(1).scaleb(-field.scale), rounding=ROUND_HALF_UP))
+
+
+def _out_of_range(field: Field, value: Any) -> str:
+    return f"{field.label}: value outside of valid range on numeric field: {value}"
+
+
+def read(field: Field, value: Any) -> Any:
+    """A client's JSON value as it is kept, or the refusal Salesforce would answer; None clears the field."""
+    if value is None:
+        if field.type == "boolean":  # §10: null for a boolean is best avoided; an error is the stricter reading
+            raise _unreadable("boolean", None)
+        return None
+    if field.type in TEXT:
+        return _text(field, value)
+    if field.type in NUMBER or field.type == "int":
+        return _number(field, value)
+    if field.type == "boolean":
+        if isinstance(value, bool):
+            return value
+        if isinstance(value, str) and value.lower() in ("true", "false"):
+            return value.lower() == "true"
+        raise _unreadable("boolean", value)
+    if not isinstance(value, str):
+        raise _unreadable(field.type, value)
+    if field.type in ("reference", "id"):
+        if not value:
+            return None
+        return read_id(field, value)
+    kept = {"date": read_date, "datetime": read_instant}.get(field.type, lambda text: text)(value)
+    if not kept:  # §10: the empty text is an error for dates
+        raise _unreadable(field.type, value)
+    return kept
+
+
+def read_id(field: Field, value: str) -> str:
+    found = canonical(value)
+    if found is None:
+        raise refuse("MALFORMED_ID", f"{field.label}: id value of incorrect type: {value}", [field.name])
+    return found
+
+
+def address(row: Mapping[str, Any], compound: str) -> dict[str, Any] | None:
+    """The read-only compound of an address (§10)."""
+    prefix = compound.removesuffix("Address")
+    parts = {
+        key: row.get(f"{prefix}{name}")
+        for key, name in (
+            ("city", "City"),
+            ("country", "Country"),
+            ("geocodeAccuracy", "GeocodeAccuracy"),
+            ("latitude", "Latitude"),
+            ("longitude", "Longitude"),
+            ("postalCode", "PostalCode"),
+            ("state", "State"),
+            ("street", "Street"),
+        )
+    }
+    return parts if any(value is not None for value in parts.values()) else None
