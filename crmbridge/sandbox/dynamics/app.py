@@ -1,0 +1,413 @@
+"""The Web API as a whole: who asks, service protection, batches, the ledger of calls (dataverse-api §1, §10)."""
+
+import math
+import re
+import secrets
+from collections import deque
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from crmbridge.sandbox.core import Call, Reply, Request, Row, World
+from crmbridge.sandbox.dynamics import batch, loading
+from crmbridge.sandbox.dynamics.context import Context, Preferences, read_preferences, refusal
+from crmbridge.sandbox.dynamics.errors import DataverseError, missing_segment
+from crmbridge.sandbox.dynamics.operations import perform
+from crmbridge.sandbox.dynamics.shape import Shape
+from crmbridge.sandbox.dynamics.store import Store
+from crmbridge.sandbox.dynamics.values import guid, plain
+
+_ROOT = re.compile(r"/+api/+data/+v9\.([012])(?:/+(.*))?", re.DOTALL)
+_URL_MAX = 32_768  # and twice that inside a batch: dataverse-api §2.3
+_BATCHED_URL_MAX = 65_536
+METADATA_TABLES = frozenset({
+    "", "systemuser", "team", "businessunit", "transactioncurrency", "organization", "workflow", "processstage",
+})  # fmt: skip
+APPLICATION = "crmbridge-application"  # the name of the application user's row
+
+Category = Literal["data", "login", "metadata"]
+
+
+class DynamicsApp:
+    """One environment. Pure: time and chance come from the world."""
+
+    def __init__(self, world: World, shape: Shape) -> None:
+        self.world = world
+        self.shape = shape
+        self.tenant = world.guid()
+        self.client_id = world.guid()
+        self._client_secret = "~".join(
+            ("sandbox", world.guid(), world.guid())
+        )  # long: one client masks secrets in its output
+        self._ids = {name: world.guid() for name in ("organization", "businessunit", "systemuser")}
+        self._static_token = f"eyJ0eXAiOiJKV1Qi.{world.guid()}.{world.guid()}"
+        self.credentials: dict[str, str] = {
+            "tenant_id": self.tenant,
+            "client_id": self.client_id,
+            "client_secret": self._client_secret,
+            "certificate": client_certificate(),
+            "access_token": self._static_token,  # of the application user; never expires, so that scripts are short
+        }
+        self.reset()
+
+    @property
+    def application_user(self) -> str:
+        return self._ids["systemuser"]
+
+    def reset(self) -> None:
+        """An empty environment: the organization, its units, currencies, processes and the application user."""
+        self.store = Store(self.shape)
+        self._names: dict[str, tuple[str, str]] = {}
+        self._tokens: dict[str, tuple[str, datetime | None]] = {self._static_token: (self.application_user, None)}
+        self._requests: dict[str, deque[datetime]] = {}
+        facts = self.shape.organization
+        records: dict[str, list[Row]] = {
+            "businessunit": [{"businessunitid": self._ids["businessunit"], "name": facts.name}],
+            "systemuser": [
+                {
+                    "systemuserid": self.application_user,
+                    "_ref": APPLICATION,
+                    "firstname": "#",
+                    "lastname": "crmbridge",
+                    "domainname": f"{self.client_id}@{facts.unique_name}.example",
+                    "internalemailaddress": f"{self.client_id}@{facts.unique_name}.example",
+                    "applicationid": self.client_id,
+                    "accessmode": 4,
+                    "businessunitid": self._ids["businessunit"],
+                }
+            ],
+            **{name: list(rows) for name, rows in self.shape.records.items() if name == "transactioncurrency"},
+        }
+        with self.store.transaction():
+            loading.load(self._context(), records, self._names)
+            base = self.store.find("transactioncurrency", "isocurrencycode", facts.base_currency)
+            rest: dict[str, Sequence[Row]] = {
+                "organization": [
+                    {
+                        "organizationid": self._ids["organization"],
+                        "name": facts.name,
+                        "basecurrencyid": base[0] if base else None,
+                        "languagecode": facts.language,
+                        "pricingdecimalprecision": facts.pricingdecimalprecision,
+                        "expirechangetrackingindays": facts.expirechangetrackingindays,
+                        "fullnameconventioncode": facts.fullnameconvention,
+                    }
+                ],
+                "workflow": [
+                    {
+                        "workflowid": process.id,
+                        "name": process.name,
+                        "uniquename": process.table,
+                        "category": 4,
+                        "primaryentity": process.stages[0].table,
+                        "processorder": process.order,
+                        "statecode": 1,
+                        "statuscode": 2,
+                    }
+                    for process in self.shape.processes.values()
+                ],
+                "processstage": [
+                    {
+                        "processstageid": stage.id,
+                        "stagename": stage.name,
+                        "stagecategory": stage.category,
+                        "processid": process.id,
+                        "primaryentitytypecode": stage.table,
+                    }
+                    for process in self.shape.processes.values()
+                    for stage in process.stages
+                ],
+            }
+            loading.load(self._context(), rest, self._names)
+        others = {name: rows for name, rows in self.shape.records.items() if name != "transactioncurrency"}
+        if others:
+            self.load(others)
+
+    def load(self, records: Mapping[str, Sequence[Row]]) -> None:
+        """Rows in native columns, see `loading`; all of them or none."""
+        records = {
+            name: [{"businessunitid": self._ids["businessunit"], **row} for row in rows]
+            if name in {"systemuser", "team"}
+            else rows
+            for name, rows in records.items()
+        }
+        with self.store.transaction():
+            loading.load(self._context(), records, self._names)
+
+    def dump(self) -> dict[str, list[Row]]:
+        """Rows as answers have them (`_x_value` for lookups, with the target table of polymorphic ones), then the deleted
+        ones as a delta shows them: `{key, "reason": "deleted"}`."""
+        return {
+            table.name: [
+                *(self._dumped(table.name, row) for row in self.store.rows(table.name).values()),
+                *({table.key: key, "reason": "deleted"} for key in self.store.all_deleted(table.name)),
+            ]
+            for table in self.shape.tables.values()
+        }
+
+    def _dumped(self, table: str, row: Row) -> Row:
+        found: Row = {}
+        for column in self.shape.tables[table].columns.values():
+            if column.polymorphic and row.get(column.name) is not None:
+                found[f"{column.wire}@Microsoft.Dynamics.CRM.lookuplogicalname"] = row.get(column.type_key)
+            found[column.wire] = plain(row.get(column.name))
+        return found
+
+    # People and tokens
+
+    def login_as(self, email: str) -> dict[str, str]:
+        user = self._user_by_email(email)
+        return {"user_id": user, "email": email, "access_token": self.issue_token(user, timedelta(hours=8))}
+
+    def _user_by_email(self, email: str) -> str:
+        found = self.store.find("systemuser", "internalemailaddress", email)
+        if found:
+            return found[0]
+        first, _, last = email.partition("@")[0].partition(".")
+        key = self.world.guid()
+        row: Row = {
+            "systemuserid": key, "firstname": first.capitalize(), "lastname": last.capitalize() or first.capitalize(),
+            "internalemailaddress": email, "domainname": email, "accessmode": 0, "isdisabled": False,
+        }  # fmt: skip
+        self.load({"systemuser": [row]})
+        return key
+
+    def issue_token(self, user: str, lifetime: timedelta) -> str:
+        token = f"eyJ0eXAiOiJKV1Qi.{self.world.guid()}.{self.world.guid()}"
+        self._tokens[token] = (user, self.world.clock.real() + lifetime)
+        return token
+
+    def expire_tokens(self) -> None:
+        """All tokens are refused from now on, except the static one of the connect document."""
+        self._tokens = {self._static_token: (self.application_user, None)}
+
+    def application_of(self, client_id: str, secret: str | None) -> str | None:
+        """The application user of a client whose secret is right (None: proven by certificate)."""
+        if client_id != self.client_id or (
+            secret is not None and not secrets.compare_digest(secret, self._client_secret)
+        ):
+            return None
+        return self.application_user
+
+    # Requests
+
+    def commit(self, request: Request) -> Reply:
+        prefer = read_preferences(request.header("prefer"))
+        match = _ROOT.fullmatch(request.path)
+        noted: list[tuple[str, str]] = []
+        caller = ""
+        is_batch = False
+        try:
+            caller = self._authenticate(request)
+            if match is None:
+                raise missing_segment(request.plain_path.strip("/"))
+            self._protect(caller)
+            if len(request.path) + len(request.query) > _URL_MAX:  # status (unverified)
+                raise DataverseError(414, "0x80060888", "The length of the URL exceeds the limit of 32768 characters.")
+            base = f"{request.origin}/api/data/v9.{match[1]}"
+            user = self._acting_user(request.headers, caller)
+            path = match[2] or ""
+            is_batch = path.rstrip("/") == "$batch"
+            if is_batch:
+                reply = self._batch(request, base, caller, prefer, noted)
+            else:
+                ctx = self._context(
+                    base=base, user=user, caller=caller, headers=request.headers, prefer=prefer, query=request.query,
+                    body=request.body, noted=noted,
+                )  # fmt: skip
+                with self.store.transaction():
+                    reply = perform(ctx, request.method, path)
+        except DataverseError as error:
+            reply = refusal(error, prefer)
+        self._count(caller, reply.status, noted, is_batch=is_batch)
+        return Reply(status=reply.status, headers=(*reply.headers, *self._service_headers(caller)), body=reply.body)
+
+    def _context(self, **given: Any) -> Context:
+        user = self.application_user
+        defaults: dict[str, Any] = {"base": "", "user": user, "caller": user, "headers": {}, "prefer": Preferences()}
+        return Context(world=self.world, store=self.store, tenant=self.tenant, **{**defaults, **given})
+
+    def _authenticate(self, request: Request) -> str:
+        """dataverse-api §1.4: the header names the tenant, so that a client can learn it."""
+        scheme, _, token = request.header("authorization").partition(" ")
+        user, expires = self._tokens.get(token.strip(), ("", None))
+        known = scheme.lower() == "bearer" and user != ""
+        if not known or (expires is not None and self.world.clock.real() >= expires):
+            challenge = (
+                f"Bearer authorization_uri=https://login.microsoftonline.com/{self.tenant}/oauth2/authorize, "
+                f"resource_id={request.origin}/"
+            )
+            raise DataverseError(401, "", "", (("WWW-Authenticate", challenge),))
+        row = self.store.get("systemuser", user)
+        if row is None:
+            raise DataverseError(403, "0x80072560", "The user is not a member of the organization.")
+        if row.get("isdisabled"):
+            raise DataverseError(
+                403, "0x80040225", f"The specified user(Id = {user}) is disabled. Consider enabling this user."
+            )
+        return user
+
+    def _acting_user(self, headers: Mapping[str, str], caller: str) -> str:
+        """Impersonation: dataverse-api §4.4"""
+        wanted = guid(headers.get("mscrmcallerid"))
+        if "callerobjectid" in headers:
+            found = self.store.find("systemuser", "azureactivedirectoryobjectid", guid(headers["callerobjectid"]))
+            wanted = found[0] if found else ""
+        if wanted is None:
+            return caller
+        row = self.store.get("systemuser", wanted)
+        if row is None:  # status (unverified)
+            raise DataverseError(403, "0x80072560", "The user to act on behalf of is not a member of the organization.")
+        if row.get("isdisabled"):
+            raise DataverseError(
+                403, "0x80040225", f"The specified user(Id = {wanted}) is disabled. Consider enabling this user."
+            )
+        return wanted
+
+    def _protect(self, user: str) -> None:
+        """Service protection: a sliding window of requests for each user (dataverse-api §10.4)."""
+        facts, now = self.shape.organization, self.world.clock.now()
+        window = timedelta(seconds=facts.window_seconds)
+        seen = self._requests.setdefault(user, deque())
+        while seen and not now - window < seen[0] <= now:
+            seen.popleft()
+        if len(seen) >= facts.requests:
+            wait = max(1, math.ceil((seen[0] + window - now).total_seconds()))
+            raise DataverseError(
+                429,
+                "0x80072322",
+                f"Number of requests exceeded the limit of {facts.requests} over time window of {facts.window_seconds} seconds.",
+                (("Retry-After", str(wait)),),
+            )
+        seen.append(now)
+
+    def _service_headers(self, user: str) -> tuple[tuple[str, str], ...]:
+        """dataverse-api §1.6; the thousands comma is real"""
+        facts = self.shape.organization
+        used = len(self._requests.get(user, ()))
+        request_id = self.world.guid()
+        return (
+            ("Cache-Control", "no-cache"),
+            ("Expires", "-1"),
+            ("Allow", "OPTIONS,GET,HEAD,POST"),
+            ("x-ms-service-request-id", request_id),
+            ("REQ_ID", request_id),
+            ("CRM.ServiceId", "framework"),
+            ("x-ms-dop-hint", str(facts.dop_hint)),
+            ("x-ms-ratelimit-burst-remaining-xrm-requests", str(max(0, facts.requests - used))),
+            ("x-ms-ratelimit-time-remaining-xrm-requests", f"{facts.execution_seconds:,.2f}"),
+        )
+
+    def _count(self, user: str, status: int, noted: Sequence[tuple[str, str]], *, is_batch: bool) -> None:
+        many = is_batch or len(noted) > 1
+        table, kind = ("", "batch") if is_batch else noted[0] if noted else ("", "other")
+        metadata = all(each in METADATA_TABLES for each, _ in noted) if noted else not is_batch
+        category: Category = "metadata" if metadata else "data"
+        self.world.count(
+            Call(
+                crm="dynamics", table=table, kind=kind, category=category, user=user, status=status,
+                operations=tuple(noted) if many else (),
+            )
+        )  # fmt: skip
+
+    # $batch
+
+    def _batch(
+        self, request: Request, base: str, caller: str, prefer: Preferences, noted: list[tuple[str, str]]
+    ) -> Reply:
+        if request.method != "POST":
+            raise DataverseError(405, "0x8006088a", "A $batch must be sent with POST.")
+        items = batch.read_batch(request.header("content-type"), request.body)
+
+        def attempt(part: batch.Part, references: dict[str, str]) -> tuple[Reply, str | None]:
+            path, query = self._part_url(part.url, references)
+            headers = {**_inherited(request.headers), **part.headers}
+            ctx = self._context(
+                base=base,
+                user=self._acting_user(headers, caller),
+                caller=caller,
+                headers=headers,
+                prefer=read_preferences(part.headers.get("prefer", "")),
+                query=query,
+                body=part.body,
+                references=references,
+                noted=noted,
+            )
+            return perform(ctx, part.method, path), ctx.entity
+
+        def one(part: batch.Part) -> Reply:
+            try:
+                with self.store.transaction():
+                    return attempt(part, {})[0]
+            except DataverseError as error:
+                return refusal(error, read_preferences(part.headers.get("prefer", "")))
+
+        def change_set(item: batch.ChangeSet) -> list[Reply] | Reply:
+            replies: list[Reply] = []
+            references: dict[str, str] = {}
+            try:
+                with self.store.transaction():
+                    for part in item.parts:
+                        reply, entity = attempt(part, references)
+                        replies.append(reply)
+                        if part.content_id is not None and entity is not None:
+                            references[part.content_id] = entity
+            except DataverseError as error:
+                return refusal(error, prefer)
+            return replies
+
+        return batch.run_batch(
+            items, one=one, change_set=change_set, continue_on_error=prefer.continue_on_error, guid=self.world.guid
+        )
+
+    def _part_url(self, url: str, references: Mapping[str, str]) -> tuple[str, str]:
+        """(path behind the root, query) of a part's URL: absolute, from the host's root, from the service root, or `$1`."""
+        if len(url) > _BATCHED_URL_MAX:
+            raise DataverseError(414, "0x80060888", "The length of the URL exceeds the limit of 65536 characters.")
+        if url.startswith("$") and not url.startswith("$metadata"):
+            name, slash, rest = url[1:].partition("/")
+            if name not in references:
+                raise DataverseError(
+                    400, "0x80060888", f"Content-ID Reference: '${name}' does not exist in the batch context."
+                )
+            url = references[name] + slash + rest
+        parts = urlsplit(url)
+        match = _ROOT.fullmatch(parts.path)
+        if match is not None:
+            return match[2] or "", parts.query
+        if parts.scheme or parts.path.startswith("/"):
+            raise missing_segment(parts.path.strip("/"))
+        return parts.path, parts.query
+
+
+def _inherited(headers: Mapping[str, str]) -> dict[str, str]:
+    """Of the batch's own headers those that mean every part."""
+    return {name: value for name, value in headers.items() if name in {"mscrmcallerid", "callerobjectid"}}
+
+
+@lru_cache(maxsize=1)
+def client_certificate() -> str:
+    """Key and certificate of the application, PEM; made once per process (its bytes decide nothing)."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.x509.oid import NameOID
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "crmbridge sandbox application")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime(2020, 1, 1))  # noqa: DTZ001 - cryptography takes naive UTC
+        .not_valid_after(datetime(2099, 12, 31))  # noqa: DTZ001
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return (private + certificate.public_bytes(serialization.Encoding.PEM)).decode()

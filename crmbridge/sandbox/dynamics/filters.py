@@ -1,0 +1,503 @@
+"""$filter: an OData expression compiled to a predicate over rows, with the ids an index can offer (dataverse-api §2.3-2.5).
+
+Null never satisfies a comparison except `ne` (and `eq null`); text is compared without case.
+"""
+
+import json
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from odata_query import ast
+from odata_query.exceptions import ODataException
+from odata_query.grammar import ODataLexer, ODataParser
+
+from crmbridge.sandbox.core import Row
+from crmbridge.sandbox.dynamics.errors import DataverseError, bad_query, missing_property, not_served
+from crmbridge.sandbox.dynamics.shape import Column, Table
+from crmbridge.sandbox.dynamics.store import Store, fold
+from crmbridge.sandbox.dynamics.values import EMPTY_GUID, guid, stamp
+
+Predicate = Callable[[Row], bool]
+Getter = Callable[[Row], Any]
+_NUMBERS = frozenset({"Integer", "BigInt", "Money", "Decimal", "Double", "Picklist", "State", "Status"})
+_EDM = {
+    "String": "Edm.String", "Memo": "Edm.String", "MultiSelectPicklist": "Edm.String", "Boolean": "Edm.Boolean",
+    "BigInt": "Edm.Int64", "Money": "Edm.Decimal", "Decimal": "Edm.Decimal", "Double": "Edm.Double",
+    "Integer": "Edm.Int32", "Picklist": "Edm.Int32", "State": "Edm.Int32", "Status": "Edm.Int32",
+    "Lookup": "Edm.Guid", "Owner": "Edm.Guid", "Customer": "Edm.Guid", "Uniqueidentifier": "Edm.Guid",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """What an expression may refer to besides the row."""
+
+    store: Store
+    now: datetime
+    user: str
+    business_unit: str = EMPTY_GUID
+    aliases: Mapping[str, str] | None = None  # @p1 -> literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    accepts: Predicate
+    ids: Sequence[str] | None = None  # a superset of the matching ids where an index knows one
+
+
+def edm_type(column: Column) -> str:
+    if column.kind == "DateTime":
+        return "Edm.Date" if column.date_only else "Edm.DateTimeOffset"
+    return _EDM[column.kind]
+
+
+def compile_filter(text: str, table: Table, scope: Scope) -> Filter:
+    return _Compiler(table, scope).filter(parse(text, scope.aliases or {}))
+
+
+# Between quotes nothing is touched; arrays of query functions become text, parameter aliases their literal.
+_PIECES = re.compile(r"'(?:[^']|'')*'|\[[^\]]*\]|@\w+")
+
+
+def parse(text: str, aliases: Mapping[str, str]) -> ast._Node:  # pyright: ignore[reportPrivateUsage]
+    def replace(match: re.Match[str]) -> str:
+        piece = match[0]
+        if piece.startswith("["):
+            return "'" + piece.replace("'", "''") + "'"
+        if piece.startswith("@"):
+            if piece not in aliases:
+                raise bad_query(f"The parameter alias '{piece}' has no value in the request.")
+            return aliases[piece]
+        return piece
+
+    prepared = _PIECES.sub(replace, text)
+    try:
+        return ODataParser().parse(ODataLexer().tokenize(prepared))
+    except ODataException as error:
+        raise bad_query(f"Syntax error in the expression '{text}': {error}") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Operand:
+    column: Column
+    get: Getter
+    table: Table
+    direct: bool  # a column of the row itself, not of a related one
+
+
+_COMPARE: Mapping[type, Callable[[Any, Any], bool]] = {
+    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Gt: operator.gt, ast.GtE: operator.ge,
+    ast.Lt: operator.lt, ast.LtE: operator.le,
+}  # fmt: skip
+_MIRROR: Mapping[type, type] = {ast.Gt: ast.Lt, ast.Lt: ast.Gt, ast.GtE: ast.LtE, ast.LtE: ast.GtE}
+
+
+class _Compiler:
+    def __init__(self, table: Table, scope: Scope, variable: str | None = None) -> None:
+        self.table = table
+        self.scope = scope
+        self.store = scope.store
+        self.variable = variable  # of any()/all(), naming a row of this table
+
+    def filter(self, node: Any) -> Filter:
+        match node:
+            case ast.BoolOp():
+                return self._boolean(node)
+            case ast.UnaryOp(op=ast.Not()):
+                inner = self.filter(node.operand).accepts
+                return Filter(accepts=lambda row: not inner(row))
+            case ast.Compare():
+                return self._compare(node)
+            case ast.Call():
+                return self._call(node)
+            case ast.CollectionLambda():
+                return self._lambda(node)
+            case ast.Identifier() | ast.Attribute():
+                found = self._operand(node)
+                if found.column.kind == "Boolean":
+                    return Filter(accepts=lambda row: found.get(row) is True)
+            case _:
+                pass
+        raise bad_query("The $filter expression must evaluate to a single boolean value.")
+
+    def _boolean(self, node: ast.BoolOp) -> Filter:
+        kind = type(node.op)
+        parts: list[Filter] = []
+        stack: list[Any] = [node]
+        while stack:  # a chain of hundreds of `or` is one list, not a recursion
+            each = stack.pop()
+            if isinstance(each, ast.BoolOp) and type(each.op) is kind:
+                stack.extend((each.right, each.left))
+            else:
+                parts.append(self.filter(each))
+        tests = [part.accepts for part in parts]
+        known = [part.ids for part in parts if part.ids is not None]
+        if kind is ast.And:
+            return Filter(
+                accepts=lambda row: all(test(row) for test in tests),
+                ids=min(known, key=len) if known else None,
+            )
+        return Filter(
+            accepts=lambda row: any(test(row) for test in tests),
+            ids=list(dict.fromkeys(key for ids in known for key in ids)) if len(known) == len(parts) else None,
+        )
+
+    # Operands
+
+    def _operand(self, node: Any) -> _Operand:
+        path: list[str] = []
+        while isinstance(node, ast.Attribute):
+            path.insert(0, node.attr)
+            node = node.owner
+        if not isinstance(node, ast.Identifier):
+            raise not_served(f"the operand {type(node).__name__} in $filter")
+        path.insert(0, ".".join((*node.namespace, node.name)))
+        if self.variable is not None and path[0] == self.variable:
+            path.pop(0)
+        return resolve_path(path, self.table, self.store)
+
+    def _compare(self, node: ast.Compare) -> Filter:
+        kind, left, right = type(node.comparator), node.left, node.right
+        if kind not in _COMPARE:
+            raise not_served(f"the operator {kind.__name__.lower()} in $filter")
+        if not isinstance(left, ast.Identifier | ast.Attribute):
+            left, right, kind = right, left, _MIRROR.get(kind, kind)
+        if not isinstance(left, ast.Identifier | ast.Attribute):
+            raise not_served("a comparison without a column in $filter")
+        operand = self._operand(left)
+        if isinstance(right, ast.Identifier | ast.Attribute):
+            return self._compare_columns(kind, operand, self._operand(right))
+        if isinstance(right, ast.Null):
+            if kind is ast.Eq:
+                return Filter(accepts=lambda row: operand.get(row) is None)
+            if kind is ast.NotEq:
+                return Filter(accepts=lambda row: operand.get(row) is not None)
+            return Filter(accepts=lambda _row: False)
+        return self._compare_value(kind, operand, right)
+
+    def _compare_columns(self, kind: type, left: _Operand, right: _Operand) -> Filter:
+        compare, get, other = _COMPARE[kind], left.get, right.get
+
+        def accepts(row: Row) -> bool:
+            a, b = fold(get(row)), fold(other(row))
+            if a is None or b is None:
+                return kind is ast.NotEq and a is not b
+            return compare(a, b)
+
+        return Filter(accepts=accepts)
+
+    def _compare_value(self, kind: type, operand: _Operand, literal: Any) -> Filter:
+        value, fraction = literal_value(operand.column, literal)
+        if fraction:  # rows have whole seconds: a literal between two seconds equals none of them
+            if kind in (ast.Eq, ast.NotEq):
+                wanted = kind is ast.NotEq
+                return Filter(accepts=lambda _row: wanted)
+            kind = {ast.GtE: ast.Gt, ast.Lt: ast.LtE}.get(kind, kind)
+        get = operand.get
+        value = fold(value)
+        if kind is ast.NotEq:
+            return Filter(accepts=lambda row: fold(get(row)) != value)
+        compare, text = _COMPARE[kind], isinstance(value, str) and operand.column.kind in {"String", "Memo"}
+
+        def accepts(row: Row) -> bool:
+            found = get(row)
+            return found is not None and compare(found.casefold() if text else found, value)
+
+        return Filter(accepts=accepts, ids=self._indexed(operand, [value]) if kind is ast.Eq else None)
+
+    def _indexed(self, operand: _Operand, values: Iterable[Any]) -> Sequence[str] | None:
+        if not operand.direct:
+            return None
+        column = operand.column
+        if column.name == self.table.key:
+            return [value for value in values if value in self.store.rows(self.table.name)]
+        keyed = any(column.name in key.columns for key in self.table.keys)
+        if not column.is_lookup and not keyed:
+            return None
+        return [key for value in values for key in self.store.find(self.table.name, column.name, value)]
+
+    # Functions
+
+    def _call(self, node: ast.Call) -> Filter:
+        name = ".".join((*node.func.namespace, node.func.name))
+        if name in {"contains", "startswith", "endswith"}:
+            return self._text_function(name, node.args)
+        prefix = "Microsoft.Dynamics.CRM."
+        if not name.startswith(prefix):
+            raise bad_query(f"An unknown function with name '{name}' was found.")
+        return self._query_function(name.removeprefix(prefix), node.args)
+
+    def _text_function(self, name: str, args: Sequence[Any]) -> Filter:
+        if len(args) != 2 or not isinstance(args[1], ast.String):  # noqa: PLR2004
+            raise bad_query(
+                f"No function signature for the function with name '{name}' matches the specified arguments."
+            )
+        operand = self._operand(args[0])
+        if operand.column.kind not in {"String", "Memo"}:
+            raise bad_query(
+                f"No function signature for the function with name '{name}' matches the specified arguments. "
+                f"The function signatures considered are: {name}(Edm.String Nullable=true, Edm.String Nullable=true)."
+            )
+        get, matches = operand.get, _pattern(name, args[1].val)
+        return Filter(accepts=lambda row: (found := get(row)) is not None and matches(found))
+
+    def _query_function(self, name: str, args: Sequence[Any]) -> Filter:
+        given = {arg.name.name: arg.param for arg in args if isinstance(arg, ast.NamedParam)}
+        property_name = given.get("PropertyName")
+        if not isinstance(property_name, ast.String):
+            raise bad_query(f"The function 'Microsoft.Dynamics.CRM.{name}' needs the parameter 'PropertyName'.")
+        path = property_name.val.split("/")
+        column = self.table.columns.get(path[0])
+        if column is not None:  # logical names of lookups are taken too (unverified)
+            path[0] = column.wire
+        operand = resolve_path(path, self.table, self.store)
+        get = operand.get
+        if name in {"In", "NotIn", "Between", "NotBetween"}:
+            values = [text_value(operand.column, each) for each in _array(given.get("PropertyValues"))]
+            return self._set_function(name, operand, [fold(value) for value in values])
+        if name in {"EqualUserId", "NotEqualUserId", "EqualBusinessId", "NotEqualBusinessId"}:
+            own = self.scope.user if "User" in name else self.scope.business_unit
+            wanted = not name.startswith("Not")
+            return Filter(accepts=lambda row: (get(row) == own) is wanted)
+        if operand.column.kind != "DateTime":
+            raise bad_query(
+                f"The function 'Microsoft.Dynamics.CRM.{name}' does not fit the column '{operand.column.name}'."
+            )
+        start, end = self._span(name, given)
+        # half-open [start, end) over canonical text; DateOnly columns compare by day
+        low = None if start is None else (start[:10] if operand.column.date_only else start)
+        high = None if end is None else (end[:10] if operand.column.date_only else end)
+        return Filter(
+            accepts=lambda row: (
+                (found := get(row)) is not None and (low is None or found >= low) and (high is None or found < high)
+            )
+        )
+
+    def _set_function(self, name: str, operand: _Operand, values: list[Any]) -> Filter:
+        get = operand.get
+        if name in {"In", "NotIn"}:
+            members = set(values)
+            if name == "In":
+                return Filter(accepts=lambda row: fold(get(row)) in members, ids=self._indexed(operand, members))
+            return Filter(accepts=lambda row: fold(get(row)) not in members)
+        if len(values) != 2:  # noqa: PLR2004
+            raise bad_query(f"The function 'Microsoft.Dynamics.CRM.{name}' needs two values.")
+        low, high = values
+        wanted = name == "Between"
+        return Filter(accepts=lambda row: (found := fold(get(row))) is not None and (low <= found <= high) is wanted)
+
+    def _span(self, name: str, given: Mapping[str, Any]) -> tuple[str | None, str | None]:
+        """The half-open time span that a date function means, in UTC (the caller's zone; (unverified) for applications)."""
+        now = self.scope.now.astimezone(UTC).replace(microsecond=0)
+        today = now.replace(hour=0, minute=0, second=0)
+        tomorrow = today + timedelta(days=1)
+        value = given.get("PropertyValue")
+        if name in {"On", "OnOrAfter", "OnOrBefore"}:
+            text = getattr(value, "val", None)
+            if not isinstance(text, str):
+                raise bad_query(f"The function 'Microsoft.Dynamics.CRM.{name}' needs the parameter 'PropertyValue'.")
+            day = _moment(text).replace(hour=0, minute=0, second=0, microsecond=0)
+            after = stamp(day + timedelta(days=1))
+            return (None if name == "OnOrBefore" else stamp(day), None if name == "OnOrAfter" else after)
+        if name in _RELATIVE:
+            unit, sign = _RELATIVE[name]
+            if not isinstance(value, ast.Integer):
+                raise bad_query(f"The function 'Microsoft.Dynamics.CRM.{name}' needs a number as 'PropertyValue'.")
+            distance = unit * int(value.val)
+            if sign == 0:  # older than
+                return None, stamp(now - distance)
+            if unit >= timedelta(days=1):
+                return (stamp(today - distance), stamp(now)) if sign < 0 else (stamp(now), stamp(tomorrow + distance))
+            return (stamp(now - distance), stamp(now)) if sign < 0 else (stamp(now), stamp(now + distance))
+        month = today.replace(day=1)
+        next_month = (month + timedelta(days=32)).replace(day=1)
+        spans = {
+            "Today": (today, tomorrow),
+            "Yesterday": (today - timedelta(days=1), today),
+            "Tomorrow": (tomorrow, tomorrow + timedelta(days=1)),
+            "Last7Days": (today - timedelta(days=7), now),
+            "Next7Days": (now, tomorrow + timedelta(days=7)),
+            "ThisMonth": (month, next_month),
+            "LastMonth": ((month - timedelta(days=1)).replace(day=1), month),
+            "ThisYear": (month.replace(month=1), month.replace(month=1, year=month.year + 1)),
+        }
+        if name not in spans:
+            raise not_served(f"the query function Microsoft.Dynamics.CRM.{name}")
+        start, end = spans[name]
+        return stamp(start), stamp(end)
+
+    def _lambda(self, node: ast.CollectionLambda) -> Filter:
+        owner = node.owner
+        if not isinstance(owner, ast.Identifier):
+            raise not_served("any/all over a path in $filter")
+        referrer = self.store.shape.collection(self.table.name, owner.name)
+        if referrer is None:
+            raise missing_property(owner.name, self.table.name)
+        related = self.store.shape.tables[referrer.table]
+        store, key, column = self.store, self.table.key, referrer.column.name
+        if node.lambda_ is None:
+            return Filter(accepts=lambda row: bool(store.find(related.name, column, row[key])))
+        inner = _Compiler(related, self.scope, node.lambda_.identifier.name).filter(node.lambda_.expression).accepts
+        check = any if isinstance(node.operator, ast.Any) else all
+        rows = store.rows(related.name)
+        return Filter(
+            accepts=lambda row: check(inner(rows[each]) for each in store.find(related.name, column, row[key]))
+        )
+
+
+_RELATIVE = {
+    "LastXHours": (timedelta(hours=1), -1),
+    "LastXDays": (timedelta(days=1), -1),
+    "LastXWeeks": (timedelta(weeks=1), -1),
+    "NextXHours": (timedelta(hours=1), 1),
+    "NextXDays": (timedelta(days=1), 1),
+    "NextXWeeks": (timedelta(weeks=1), 1),
+    "OlderThanXMinutes": (timedelta(minutes=1), 0),
+    "OlderThanXHours": (timedelta(hours=1), 0),
+    "OlderThanXDays": (timedelta(days=1), 0),
+    "OlderThanXWeeks": (timedelta(weeks=1), 0),
+}
+
+
+def resolve_path(path: Sequence[str], table: Table, store: Store) -> _Operand:
+    """A column of the row, or of a row it points to (`parentaccountid/name`)."""
+    steps: list[tuple[Column, str]] = []
+    for name in path[:-1]:
+        navigation = table.navigations.get(name)
+        if navigation is None:
+            raise missing_property(name, table.name)
+        column, targets = navigation
+        steps.append((column, targets[0].table))
+        table = store.shape.tables[targets[0].table]
+    column = table.by_wire.get(path[-1])
+    if column is None:
+        if path[-1] in table.navigations:
+            raise bad_query(
+                "A binary operator with incompatible types was detected. Found operand types "
+                f"'Microsoft.Dynamics.CRM.{table.navigations[path[-1]][1][0].table}' and 'Edm.Guid' for operator kind 'Equal'."
+            )
+        raise missing_property(path[-1], table.name)
+    name = column.name
+    if not steps:
+        return _Operand(column=column, get=lambda row: row.get(name), table=table, direct=True)
+
+    def get(row: Row) -> Any:
+        found: Row | None = row
+        for step, target in steps:
+            if step.polymorphic and found.get(step.type_key) != target:
+                return None
+            key = found.get(step.name)
+            found = store.get(target, key) if key is not None else None
+            if found is None:
+                return None
+        return found.get(name)
+
+    return _Operand(column=column, get=get, table=table, direct=False)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise bad_query(f"'{text}' is not a date or time.") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def literal_value(column: Column, literal: Any) -> tuple[Any, bool]:
+    """The literal as the column keeps values, and whether it lies between two whole seconds."""
+    kind = column.kind
+    if kind in {"String", "Memo", "MultiSelectPicklist"} and isinstance(literal, ast.String):
+        return literal.val, False
+    if kind in {"Lookup", "Owner", "Customer", "Uniqueidentifier"} and isinstance(literal, ast.GUID | ast.String):
+        found = guid(literal.val)  # in quotes too: dataverse-api §2.4
+        if found is not None:
+            return found, False
+    if kind in _NUMBERS and isinstance(literal, ast.Integer | ast.Float):
+        return (float(literal.val) if kind == "Double" else Decimal(literal.val)), False
+    if kind == "Boolean" and isinstance(literal, ast.Boolean):
+        return literal.val == "true", False
+    if kind == "DateTime" and isinstance(literal, ast.Date):
+        return (literal.val if column.date_only else stamp(_moment(literal.val))), False
+    if kind == "DateTime" and isinstance(literal, ast.DateTime) and not column.date_only:
+        moment = _moment(literal.val)
+        return stamp(moment), moment.microsecond > 0
+    found_type = {"String": "Edm.String", "Integer": "Edm.Int32", "Float": "Edm.Decimal", "GUID": "Edm.Guid"}.get(
+        type(literal).__name__, f"Edm.{type(literal).__name__}"
+    )
+    raise bad_query(
+        "A binary operator with incompatible types was detected. Found operand types "
+        f"'{edm_type(column)}' and '{found_type}' for operator kind 'Equal'."
+    )
+
+
+def text_value(column: Column, text: Any) -> Any:
+    """A value of In/Between and of key segments: always text, whatever the column's type."""
+    if not isinstance(text, str):
+        raise bad_query("Values of 'PropertyValues' must be strings in double quotes.")  # dataverse-api §2.5
+    try:
+        if column.kind in _NUMBERS:
+            return float(text) if column.kind == "Double" else Decimal(text)
+        if column.kind == "DateTime":
+            return text[:10] if column.date_only else stamp(_moment(text))
+        if column.is_lookup or column.kind == "Uniqueidentifier":
+            found = guid(text.strip("{}"))
+            if found is None:
+                raise ValueError(text)
+            return found
+        if column.kind == "Boolean":
+            return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+    except (ValueError, ArithmeticError, KeyError):
+        raise bad_query(f"'{text}' does not fit the column '{column.name}'.") from None
+    return text
+
+
+def _array(node: Any) -> list[Any]:
+    try:
+        found = json.loads(node.val)
+    except (AttributeError, ValueError):
+        found = None
+    if not isinstance(found, list):
+        raise bad_query("The parameter 'PropertyValues' must be a JSON array of strings.")
+    return found
+
+
+_LIKE = re.compile(r"\[[^\]]*\]|%|_")
+
+
+def _pattern(name: str, text: str) -> Callable[[str], bool]:
+    """`% _ [ ]` act as in SQL's LIKE: dataverse-api §2.4."""
+    text = text.casefold()
+    if not _LIKE.search(text):
+        if name == "contains":
+            return lambda found: text in found.casefold()
+        if name == "startswith":
+            return lambda found: found.casefold().startswith(text)
+        return lambda found: found.casefold().endswith(text)
+    pieces: list[str] = []
+    position = 0
+    for match in _LIKE.finditer(text):
+        pieces.append(re.escape(text[position : match.start()]))
+        token = match[0]
+        pieces.append({"%": ".*", "_": "."}.get(token) or _class(token))
+        position = match.end()
+    pieces.append(re.escape(text[position:]))
+    body = "".join(pieces)
+    body = body if name == "startswith" else f".*{body}"
+    body = body if name == "endswith" else f"{body}.*"
+    try:
+        compiled = re.compile(body, re.DOTALL)
+    except re.error as error:
+        raise DataverseError(400, "0x80060888", f"The text '{text}' is no valid pattern: {error}") from None
+    return lambda found: compiled.fullmatch(found.casefold()) is not None
+
+
+def _class(token: str) -> str:
+    inner = token[1:-1]
+    negated = inner.startswith("^")
+    inner = re.escape(inner.removeprefix("^")).replace(r"\-", "-")
+    return f"[{'^' if negated else ''}{inner}]" if inner else re.escape(token)

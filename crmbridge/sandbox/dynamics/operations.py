@@ -1,0 +1,309 @@
+"""One operation: its path and method to what is done (dataverse-api §2, §4). Used for requests and for parts of a batch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from crmbridge.sandbox.core import Reply, Row
+from crmbridge.sandbox.dynamics import actions, bulk, metadata, organization, processes, reading, tracking, writing
+from crmbridge.sandbox.dynamics.context import (
+    Context,
+    RowKey,
+    Segment,
+    answer,
+    arguments,
+    key_missing,
+    no_content,
+    query_options,
+    resolve_key,
+    segments,
+)
+from crmbridge.sandbox.dynamics.errors import (
+    DataverseError,
+    bad_payload,
+    bad_query,
+    missing_row,
+    missing_segment,
+    not_served,
+)
+from crmbridge.sandbox.dynamics.payload import reference, set_lookup
+from crmbridge.sandbox.dynamics.shape import Table
+from crmbridge.sandbox.dynamics.values import guid
+
+_PREFIX = "Microsoft.Dynamics.CRM."
+
+
+def perform(ctx: Context, method: str, path: str) -> Reply:
+    """Carry out `method path` (the path behind the service root); the caller owns the transaction."""
+    parts = segments(path)
+    if not parts:
+        ctx.note("", "metadata")
+        return organization.service_document(ctx)
+    first = parts[0]
+    table = ctx.shape.by_set.get(first.name)
+    if table is None:
+        return _unbound(ctx, method, parts)
+    if len(parts) > 1 and (parts[-1].name.startswith(_PREFIX) or parts[-1].name in _SHORT):
+        return _bound(ctx, method, table, parts)
+    if first.key is None:
+        return _on_set(ctx, method, table, parts)
+    key = resolve_key(ctx, table, first.key)
+    return _on_row(ctx, method, table, key) if len(parts) == 1 else _below_row(ctx, method, table, key, parts[1:])
+
+
+# Functions and actions
+
+
+_SHORT = frozenset({"QualifyLead", "CreateMultiple", "UpdateMultiple", "UpsertMultiple", "DeleteMultiple"})
+
+
+def _bound(ctx: Context, method: str, table: Table, parts: list[Segment]) -> Reply:
+    name = parts[-1].name
+    if not name.startswith(_PREFIX):  # a short name: dataverse-api §6.6
+        ctx.note(table.name, name)
+        raise bad_query("Request message has unresolved parameters.")
+    name = name.removeprefix(_PREFIX)
+    if method != "POST":
+        ctx.note(table.name, name)
+        raise DataverseError(405, "0x8006088a", f"The action {name} must be called with POST.")
+    if name == "QualifyLead" and table.name == "lead" and len(parts) == 2 and parts[0].key is not None:  # noqa: PLR2004
+        return actions.qualify_lead(
+            ctx, _row(ctx, table, resolve_key(ctx, table, parts[0].key), "QualifyLead")[table.key]
+        )
+    if name in {"CreateMultiple", "UpdateMultiple", "UpsertMultiple"} and parts[0].key is None:
+        return bulk.perform(ctx, table, name)
+    ctx.note(table.name, name)
+    raise not_served(f"the bound operation {name}")
+
+
+def _unbound(ctx: Context, method: str, parts: list[Segment]) -> Reply:
+    name = parts[0].name
+    if name in {"EntityDefinitions", "GlobalOptionSetDefinitions"}:
+        ctx.note("", "metadata")
+        if method != "GET":
+            raise not_served("changes to metadata")
+        return metadata.definitions(ctx, parts)
+    if name == "$metadata":
+        ctx.note("", "metadata")
+        return metadata.csdl(ctx)
+    if method == "POST" and len(parts) == 1 and parts[0].key is None:
+        if name in {"WinOpportunity", "LoseOpportunity"}:
+            return actions.close_opportunity(ctx, name)
+        if name == "Merge":
+            return actions.merge(ctx)
+    if method == "GET" and len(parts) == 1:
+        return _function(ctx, parts[0])
+    ctx.note("", "other")
+    raise missing_segment(name)
+
+
+def _function(ctx: Context, segment: Segment) -> Reply:
+    _, aliases = query_options(ctx.query)
+    given = arguments(segment.key, aliases)
+    match segment.name:
+        case "WhoAmI":
+            ctx.note("", "WhoAmI")
+            return organization.who_am_i(ctx)
+        case "RetrieveCurrentOrganization":
+            ctx.note("", "metadata")
+            return organization.retrieve_current_organization(ctx)
+        case "RetrieveVersion":
+            ctx.note("", "metadata")
+            return organization.retrieve_version(ctx)
+        case "RetrieveTotalRecordCount":
+            ctx.note("", "read")
+            return organization.retrieve_total_record_count(ctx, segment.key or "", aliases)
+        case "RetrieveProcessInstances":
+            table, key = given.get("EntityLogicalName", ""), guid(given.get("EntityId"))
+            ctx.note(table, "RetrieveProcessInstances")
+            if table not in ctx.shape.tables or key is None:
+                raise bad_query("RetrieveProcessInstances needs EntityId and EntityLogicalName.")
+            return processes.retrieve_process_instances(ctx, table, key)
+        case "RetrieveActivePath":
+            ctx.note("processstage", "RetrieveActivePath")
+            return processes.retrieve_active_path(ctx, (given.get("ProcessInstanceId") or "").lower())
+        case _:
+            ctx.note("", "other")
+            raise missing_segment(segment.name)
+
+
+# Sets
+
+
+def _on_set(ctx: Context, method: str, table: Table, parts: list[Segment]) -> Reply:
+    names = [part.name for part in parts[1:]]
+    if method == "GET" and names == ["$count"]:
+        options, _ = query_options(ctx.query)
+        ctx.note(table.name, "delta" if "$deltatoken" in options else "read")
+        return tracking.count_changes(ctx, table) if "$deltatoken" in options else reading.count_rows(ctx, table)
+    if names:
+        ctx.note(table.name, "other")
+        raise missing_segment(names[0])
+    if method == "GET":
+        ctx.note(table.name, "read")
+        options, _ = query_options(ctx.query)
+        url = f"{ctx.base}/{table.set_name}"
+        if tracking.is_tracked(ctx, options):
+            ctx.noted[-1] = (table.name, "delta")
+            return tracking.read_changes(ctx, table, url)
+        return reading.read_collection(ctx, table, url)
+    if method == "POST":
+        ctx.note(table.name, "create")
+        return _written(ctx, table, writing.create_from(ctx, table, ctx.json()), created=True)
+    ctx.note(table.name, "other")
+    raise DataverseError(405, "0x8006088a", f"The requested resource does not support http method '{method}'.")
+
+
+# Rows
+
+
+def _row(ctx: Context, table: Table, key: RowKey, kind: str) -> Row:
+    if key.id is None:
+        ctx.note(table.name, kind)
+        raise key_missing(table)
+    row = ctx.store.get(table.name, key.id)
+    if row is None:
+        ctx.note(table.name, kind)
+        raise missing_row(table.name, key.id)
+    return row
+
+
+def _on_row(ctx: Context, method: str, table: Table, key: RowKey) -> Reply:
+    match method:
+        case "GET":
+            row = _row(ctx, table, key, "read")
+            ctx.note(table.name, "read")
+            return reading.read_row(ctx, table, row)
+        case "PATCH":
+            return _patch(ctx, table, key)
+        case "DELETE":
+            row = _row(ctx, table, key, "delete")
+            ctx.note(table.name, "delete")
+            _check_version(ctx, table, row)
+            writing.delete(ctx, table, row[table.key])
+            return no_content()
+        case _:
+            ctx.note(table.name, "other")
+            raise DataverseError(405, "0x8006088a", f"The requested resource does not support http method '{method}'.")
+
+
+def _patch(ctx: Context, table: Table, key: RowKey) -> Reply:
+    """The table of conditional headers in dataverse-api §4.2."""
+    ctx.note(table.name, "update" if ctx.header("if-match") else "upsert")
+    row = ctx.store.get(table.name, key.id) if key.id is not None else None
+    if row is None:
+        if ctx.header("if-match"):
+            raise key_missing(table) if key.id is None else missing_row(table.name, key.id)
+        forced: Row = dict(key.alternate)  # used on create: dataverse-api §4.5
+        if key.id is not None:
+            forced[table.key] = key.id
+        return _written(ctx, table, writing.create_from(ctx, table, ctx.json(), forced), created=True)
+    if ctx.header("if-none-match") == "*":
+        raise DataverseError(412, "0x80060892", "A record with matching key values already exists.")
+    _check_version(ctx, table, row)
+    row = writing.update_from(ctx, table, row[table.key], ctx.json(), key.alternate)
+    return _written(ctx, table, row, created=False)
+
+
+def _check_version(ctx: Context, table: Table, row: Row) -> None:
+    wanted = ctx.header("if-match").strip()
+    if wanted in {"", "*"}:
+        return
+    if not table.optimistic_concurrency:
+        raise DataverseError(400, "0x8006088D", f"Optimistic concurrency isn't enabled for entity type {table.name}.")
+    if wanted != f'W/"{row["versionnumber"]}"':
+        raise DataverseError(
+            412, "0x80060882", "The version of the existing record doesn't match the RowVersion property provided."
+        )
+
+
+def _written(ctx: Context, table: Table, row: Row, *, created: bool) -> Reply:
+    url = ctx.entity = ctx.url(table, row[table.key])
+    if ctx.prefer.representation:  # 201 tells create from update: dataverse-api §4.1, §4.2
+        options, _ = query_options(ctx.query)
+        if not created:
+            options.pop("$expand", None)
+        body = reading.represent(ctx, table, row, options)
+        return answer(body, 201 if created else 200, reading.applied(ctx, "return=representation"))
+    return no_content((("Location", url), ("OData-EntityId", url)) if created else (("OData-EntityId", url),))
+
+
+# Properties, navigations and references of a row
+
+
+def _below_row(ctx: Context, method: str, table: Table, key: RowKey, rest: list[Segment]) -> Reply:
+    names = [part.name for part in rest]
+    row = _row(ctx, table, key, "read" if method == "GET" else "update")
+    if method == "GET":
+        ctx.note(table.name, "read")
+        if len(names) == 1 and rest[0].key is None and names[0] in table.by_wire and names[0] not in table.navigations:
+            return reading.read_property(ctx, table, row, names[0])
+        if rest[0].key is None and names[1:] in ([], ["$ref"], ["$count"]):
+            return reading.read_navigation(
+                ctx, table, row, names[0], reference=names[1:] == ["$ref"], count=names[1:] == ["$count"]
+            )
+        raise not_served(f"the path {'/'.join(names)} below a row")
+    ctx.note(table.name, "update")
+    if names[1:] == ["$ref"]:
+        return _reference(ctx, method, table, row, rest[0])
+    if len(names) == 1 and method in {"PUT", "DELETE"}:
+        return _property(ctx, method, table, row, names[0])
+    raise not_served(f"{method} on the path {'/'.join(names)} below a row")
+
+
+def _property(ctx: Context, method: str, table: Table, row: Row, name: str) -> Reply:
+    """`PUT leads(id)/subject {"value": …}`, `DELETE leads(id)/subject`: dataverse-api §4.2"""
+    column = table.columns.get(name)
+    if column is None or column.is_lookup:
+        raise missing_segment(name)
+    if method == "PUT" and "value" not in (body := ctx.json()):
+        raise bad_payload(table.set_name, f"The body of a PUT to '{name}' needs the member 'value'.")
+    value: Any = body["value"] if method == "PUT" else None  # pyright: ignore[reportPossiblyUnboundVariable]
+    writing.update_from(ctx, table, row[table.key], {name: value})
+    return no_content()
+
+
+def _reference(ctx: Context, method: str, table: Table, row: Row, segment: Segment) -> Reply:
+    """Associate and disassociate: dataverse-api §4.3"""
+    single = table.navigations.get(segment.name)
+    if single is not None:
+        column, targets = single
+        values: Row = {}
+        if method == "PUT":
+            other, key = reference(ctx, _target_url(ctx.json()))
+            if not any(target.table == other.name for target in targets):
+                raise bad_payload(table.set_name, f"'{segment.name}' cannot point to {other.name}.")
+            set_lookup(values, column, other.name, key)
+        elif method == "DELETE":
+            set_lookup(values, column, None, None)
+        else:
+            raise DataverseError(405, "0x8006088a", f"The requested resource does not support http method '{method}'.")
+        writing.update(ctx, table, row[table.key], values)
+        return no_content()
+    referrer = ctx.shape.collection(table.name, segment.name)
+    if referrer is None:
+        raise missing_segment(segment.name)
+    related = ctx.shape.tables[referrer.table]
+    options, _ = query_options(ctx.query)
+    link: Row = {}
+    if method == "POST":
+        other, key = reference(ctx, _target_url(ctx.json()))
+        set_lookup(link, referrer.column, table.name, row[table.key])
+    elif method == "DELETE" and (segment.key is not None or "$id" in options):
+        named = options["$id"] if segment.key is None else f"{related.set_name}({segment.key})"
+        other, key = reference(ctx, named)
+        if ctx.store.rows(other.name)[key].get(referrer.column.name) != row[table.key]:
+            raise missing_row(other.name, key)
+        set_lookup(link, referrer.column, None, None)
+    else:
+        raise DataverseError(405, "0x8006088a", f"The requested resource does not support http method '{method}'.")
+    if other is not related:
+        raise bad_payload(table.set_name, f"'{segment.name}' holds rows of {related.name}, not of {other.name}.")
+    writing.update(ctx, related, key, link)
+    return no_content()
+
+
+def _target_url(body: Mapping[str, Any]) -> str:
+    url = body.get("@odata.id")
+    if not isinstance(url, str):
+        raise bad_payload("", "The body of a reference needs the member '@odata.id'.")
+    return url
