@@ -1,0 +1,131 @@
+"""One Salesforce org behind the connector's four Protocols; each part is a class of its own."""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from requests.adapters import BaseAdapter
+
+from connectors.base import Conversion, Description, Identity, Move, Page, TablePlan, Write
+from connectors.http import Session, call_deadline_seconds
+from connectors.salesforce import rows
+from connectors.salesforce.auth import SalesforceConfig, Tokens
+from connectors.salesforce.client import Client
+from connectors.salesforce.describer import Describer
+from connectors.salesforce.lifecycle import LifeCycle
+from connectors.salesforce.reader import Reader
+from connectors.salesforce.writer import Writer, batch_size
+from crmbridge.model import Directory, Entity, Life, Outcome, Row, Side
+
+
+class SalesforceConnector:
+    system = "salesforce"
+    batch_size = batch_size
+
+    def __init__(
+        self,
+        config: SalesforceConfig,
+        side: Side,
+        *,
+        adapter: BaseAdapter | None = None,  # a simulation's transport in place of sockets
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._config = config
+
+        def session(url: str) -> Session:
+            return Session(
+                url,
+                name=config.name,
+                ca_file=config.ca_file,
+                proxy=config.proxy,
+                # Longer than the org may work at it, but within the engine's lease (reliability §2).
+                deadline_seconds=min(call_deadline_seconds, config.request_limit_seconds + 10),
+                adapter=adapter,
+                clock=clock,
+                sleep=sleep,
+                rng=rng,
+            )
+
+        # Client credentials work at the org's own host alone (salesforce-api §1.2).
+        login = session(config.url if config.flow == "client_credentials" else config.login_url)
+        self._session = session(config.url)
+        self._client = Client(self._session, login, Tokens(config, login), clock=clock)
+        self._reader = Reader(self._client, config, side)
+        self._writer = Writer(self._client, self._reader, config)
+        self._describer = Describer(self._client, self._reader, config)
+        self._life_cycle = LifeCycle(self._client, self._writer, self._describer.converted_status)
+
+    @property
+    def name(self) -> str:
+        return self._config.name
+
+    @property
+    def calls(self) -> Mapping[tuple[str, str], int]:
+        """(table, kind) -> HTTP requests, logins apart."""
+        return self._session.calls
+
+    def close(self) -> None:
+        self._client.close()
+
+    def system_columns(self, entity: Entity) -> Mapping[str, type[Any]]:
+        return rows.system_columns(
+            entity, key_field=self._config.key_field, person_accounts=self._config.person_accounts
+        )
+
+    def configure(self, tables: Sequence[TablePlan]) -> None:
+        self._reader.configure(tables)
+
+    # --- Reader ---------------------------------------------------------------------------------------------------
+
+    def side_tables(self, entity: Entity) -> tuple[str, ...]:
+        return self._reader.side_tables(entity)
+
+    def changes(self, source: str, cursor: str | None) -> Iterator[Page]:
+        return self._reader.changes(source, cursor)
+
+    def fetch(self, entity: Entity, ids: Sequence[str]) -> Mapping[str, Row]:
+        return self._reader.fetch(entity, ids)
+
+    def fetch_by_key(self, entity: Entity, keys: Sequence[str]) -> Mapping[str, Row]:
+        return self._reader.fetch_by_key(entity, keys)
+
+    def born_of(self, entity: Entity, ids: Sequence[str]) -> Mapping[str, str]:
+        return self._reader.born_of(entity, ids)
+
+    def life(self, row: Row) -> Life:
+        return rows.life(row)
+
+    # --- Writer ---------------------------------------------------------------------------------------------------
+
+    def chosen_id(self, partner_org: str, partner_id: str, generation: int) -> str | None:
+        """Salesforce gives its ids itself; what makes a create repeatable is the key field."""
+        del partner_org, partner_id, generation
+        return None
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        return self._writer.write(writes)
+
+    # --- LifeCycle ------------------------------------------------------------------------------------------------
+
+    def convert(self, order: Conversion) -> Outcome:
+        return self._life_cycle.convert(order)
+
+    def converted(self, lead_id: str) -> Outcome | None:
+        return self._life_cycle.converted(lead_id)
+
+    def move(self, order: Move) -> Outcome:
+        return self._life_cycle.move(order)
+
+    # --- Describer ------------------------------------------------------------------------------------------------
+
+    def identity(self) -> Identity:
+        return self._describer.identity()
+
+    def directory(self) -> Directory:
+        return self._describer.directory()
+
+    def describe(self, entity: Entity) -> Description:
+        return self._describer.describe(entity)

@@ -1,0 +1,335 @@
+"""Writing: collections with results by position, preconditions, adoption by key, and a read-back of what was written.
+
+HTTP 200 is not success here: every record has a result of its own. Nothing is sent twice: what is not known is
+`Unknown`, and the engine looks (reliability §3). Only a call that was refused as a whole is sent again, in halves, to
+find the record that spoils it.
+"""
+
+import re
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import msgspec
+
+from connectors.base import Write
+from connectors.http import NotSent
+from connectors.salesforce import protocol, soql
+from connectors.salesforce.auth import SalesforceConfig
+from connectors.salesforce.client import Client
+from connectors.salesforce.protocol import Call, Meaning, Record, SaveResult, as_outcome
+from connectors.salesforce.reader import Reader, chunks
+from connectors.salesforce.rows import CONTACT, ROLES, Role, contact_of, instant_of, version_of
+from crmbridge.errors import AccessError, LostAnswer, OutsideError, TryLater
+from crmbridge.model import Entity, Later, Outcome, Refused, Stale, Unknown, Written
+
+# Ten collections, and one read-back for all of them: a call per 200 records and one per 2,000.
+batch_size: Final = protocol.ids_per_retrieve
+halvings_max: Final = 16
+
+
+@dataclass(kw_only=True)
+class _Job:
+    """One `write`: what is known so far, by position."""
+
+    writes: Sequence[Write]
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    sent: bool = False  # something may have been carried out: from here on nothing is raised
+
+    def open(self, kind: str) -> list[int]:
+        return [n for n, write in enumerate(self.writes) if write.kind == kind and n not in self.outcomes]
+
+    def done(self) -> list[int]:
+        return [n for n, outcome in self.outcomes.items() if isinstance(outcome, Written)]
+
+
+class Writer:
+    def __init__(self, client: Client, reader: Reader, config: SalesforceConfig) -> None:
+        self._client, self._reader, self._config = client, reader, config
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        job = _Job(writes=writes)
+        untouched: set[int] = set()
+        for n, write in enumerate(writes):
+            if write.kind == "update" and not write.columns:
+                job.outcomes[n] = Written(id=write.id or "")
+                untouched.add(n)
+            elif write.kind == "update" and not soql.is_id(write.id or ""):
+                job.outcomes[n] = Refused(code="MALFORMED_ID", message="This is not the id of a Salesforce record.")
+        self._creates(job)
+        roles = self._look_at_contacts(job)
+        self._updates(job)
+        self._set_contacts(job, roles)
+        self._read_back(job, [n for n in job.done() if n not in untouched])
+        return [job.outcomes[n] for n in range(len(writes))]
+
+    # --- creates --------------------------------------------------------------------------------------------------
+
+    def _creates(self, job: _Job) -> None:
+        records: dict[int, Record] = {}
+        for n in job.open("create"):
+            write = job.writes[n]
+            columns = dict(write.columns)
+            if self._config.key_field and write.key:
+                columns[self._config.key_field] = write.key
+            records[n] = Record(table=self._table(write.entity), columns=columns)
+        results = self._send(job, records, protocol.create, protocol.records_per_call, self._saved)
+        twins: list[int] = []
+        for n, result in results.items():
+            if isinstance(result, SaveResult):
+                job.outcomes[n] = Written(id=soql.id18(result.id or ""), created=True)
+            elif isinstance(result, Meaning) and self._made_before(result):
+                job.outcomes[n] = as_outcome(result)
+                twins.append(n)
+            else:
+                job.outcomes[n] = _outcome(result)
+        self._adopt(job, twins)
+
+    def _made_before(self, what: Meaning) -> bool:
+        """The key is taken: by an earlier try of ours (salesforce-api §9.2, reliability §2)."""
+        key_field = self._config.key_field
+        if key_field is None or what.code != "DUPLICATE_VALUE":
+            return False
+        return key_field in what.fields or re.search(rf"\b{re.escape(key_field)}\b", what.message) is not None
+
+    def _adopt(self, job: _Job, positions: Sequence[int]) -> None:
+        by_entity: dict[Entity, list[int]] = {}
+        for n in positions:
+            by_entity.setdefault(job.writes[n].entity, []).append(n)
+        for entity, some in by_entity.items():
+            try:
+                found = self._reader.fetch_by_key(entity, [job.writes[n].key or "" for n in some])
+            except OutsideError as error:
+                for n in some:
+                    job.outcomes[n] = Unknown(message=f"It exists already, but could not be read: {error.message}")
+                continue
+            for n in some:
+                row = found.get(job.writes[n].key or "")
+                if row is not None:  # else another record's, perhaps a deleted one's: it stays refused
+                    job.outcomes[n] = Written(id=row.ref.id, row=row, adopted=True)
+
+    # --- updates --------------------------------------------------------------------------------------------------
+
+    def _updates(self, job: _Job) -> None:
+        records: dict[int, Record] = {}
+        for n in job.open("update"):
+            write = job.writes[n]
+            columns = {name: value for name, value in write.columns.items() if not self._is_contact(write, name)}
+            if not columns:  # the contact alone
+                continue
+            records[n] = Record(
+                table=self._table(write.entity),
+                id=soql.id18(write.id or ""),
+                columns=columns,
+                unchanged_since=instant_of(write.version),
+            )
+        if len(records) <= protocol.composite_max:
+            results = self._send(job, records, protocol.composite_update, protocol.composite_max, self._composite)
+        else:
+            self._drop_stale(job, records)
+            results = self._send(job, records, protocol.update, protocol.records_per_call, self._saved)
+        for n, result in results.items():
+            done = isinstance(result, SaveResult) or (isinstance(result, Meaning) and result.kind == "done")
+            job.outcomes[n] = Written(id=soql.id18(job.writes[n].id or "")) if done else _outcome(result)
+
+    def _drop_stale(self, job: _Job, records: dict[int, Record]) -> None:
+        """Collections know no precondition (§3.5): one look at all versions right before, and the moved ones stay."""
+        by_table: dict[str, list[int]] = {}
+        for n, record in records.items():
+            if record.unchanged_since is not None:
+                by_table.setdefault(record.table, []).append(n)
+        for table, positions in by_table.items():
+            for some in chunks(positions, protocol.ids_per_retrieve):
+                ids = [records[n].id or "" for n in some]
+                try:
+                    answer = self._client.read(protocol.retrieve(table, ids, ("Id", "LastModifiedDate")))
+                    now = _versions(answer.body)
+                except (OutsideError, AccessError) as error:
+                    if isinstance(error, AccessError) and not job.sent:
+                        raise
+                    for n in some:
+                        job.outcomes[n] = Later(message=f"Not sent: {error.message}")
+                        del records[n]
+                    continue
+                for n in some:
+                    version = now.get(records[n].id or "")
+                    if version is not None and version != version_of(records[n].unchanged_since):
+                        job.outcomes[n] = Stale(message="the record was changed by somebody else")
+                        del records[n]
+
+    # --- an opportunity's contact ---------------------------------------------------------------------------------
+
+    def _is_contact(self, write: Write, column: str) -> bool:
+        return write.entity == "opportunity" and column == CONTACT
+
+    def _look_at_contacts(self, job: _Job) -> Mapping[str, Sequence[Role]]:
+        """Roles of the opportunities whose contact is to be set; whoever changed it meanwhile comes first."""
+        positions = [
+            n for n in job.open("update") if any(self._is_contact(job.writes[n], c) for c in job.writes[n].columns)
+        ]
+        if not positions:
+            return {}
+        try:
+            present = self._reader.roles_of(soql.id18(job.writes[n].id or "") for n in positions)
+        except (OutsideError, AccessError) as error:
+            if isinstance(error, AccessError) and not job.sent:
+                raise
+            job.outcomes |= dict.fromkeys(positions, Later(message=f"Not sent: {error.message}"))
+            return {}
+        for n in positions:
+            write = job.writes[n]
+            seen, primary = contact_of(write.version), _primary(present.get(soql.id18(write.id or ""), ()))
+            if seen is not None and seen != (primary.ContactId or "" if primary else ""):
+                job.outcomes[n] = Stale(message="the opportunity's primary contact was changed by somebody else")
+        return present
+
+    def _set_contacts(self, job: _Job, present: Mapping[str, Sequence[Role]]) -> None:
+        """ContactId is the contact of the primary role; a new one takes the flag from the old (§7)."""
+        adds: dict[int, Record] = {}
+        changes: dict[int, Record] = {}
+        for n, write in enumerate(job.writes):
+            if write.kind != "update" or write.entity != "opportunity" or CONTACT not in write.columns:
+                continue
+            opportunity = soql.id18(write.id or "")
+            if not isinstance(job.outcomes.setdefault(n, Written(id=opportunity)), Written):
+                continue
+            contact = protocol.wire({CONTACT: write.columns[CONTACT]})[CONTACT]
+            step = _role_step(opportunity, soql.id18(contact) if contact else None, present.get(opportunity, ()))
+            if step is not None:
+                (changes if step.id else adds)[n] = step
+        results = self._send(job, adds, protocol.create, protocol.records_per_call, self._saved)
+        results |= self._send(job, changes, protocol.update, protocol.records_per_call, self._saved)
+        for n, result in results.items():
+            if not isinstance(result, SaveResult):
+                job.outcomes[n] = _with_field(_outcome(result), CONTACT)
+
+    # --- read-back ------------------------------------------------------------------------------------------------
+
+    def _read_back(self, job: _Job, positions: Sequence[int]) -> None:
+        """What the record is like now: the CRM's triggers had their say (reliability §3.5)."""
+        by_entity: dict[Entity, list[int]] = {}
+        for n in positions:
+            outcome = job.outcomes[n]
+            if isinstance(outcome, Written) and outcome.row is None:
+                by_entity.setdefault(job.writes[n].entity, []).append(n)
+        for entity, some in by_entity.items():
+            try:
+                rows = self._reader.fetch(entity, [_id(job.outcomes[n]) for n in some])
+            except (OutsideError, AccessError):
+                continue  # written all the same: the engine reads it when it can
+            for n in some:
+                outcome = job.outcomes[n]
+                assert isinstance(outcome, Written)
+                job.outcomes[n] = replace(outcome, row=rows.get(outcome.id))
+
+    # --- sending --------------------------------------------------------------------------------------------------
+
+    def _send(
+        self,
+        job: _Job,
+        records: Mapping[int, Record],
+        build: Callable[[Sequence[Record]], Call],
+        size: int,
+        decipher: Callable[[bytes, int], "Sequence[SaveResult | Meaning]"],
+    ) -> "dict[int, SaveResult | Meaning | Outcome]":
+        """Results by position. After a call that was not served the rest is not sent."""
+        results: dict[int, SaveResult | Meaning | Outcome] = {}
+        order = sorted(records, key=lambda n: records[n].table)  # at most ten changes of type in a call (§3.2)
+        queue = deque(chunks(order, size))
+        halvings = 0
+        while queue:
+            some = queue.popleft()
+            whole = self._call(job, build([records[n] for n in some]))
+            if isinstance(whole, bytes):
+                results |= dict(zip(some, decipher(whole, len(some)), strict=True))
+                continue
+            if isinstance(whole, Refused) and len(some) > 1 and halvings < halvings_max:
+                halvings += 1
+                middle = len(some) // 2
+                queue.extendleft((some[middle:], some[:middle]))
+                continue
+            results |= dict.fromkeys(some, whole)
+            if isinstance(whole, Later | Unknown):
+                rest = Later(message="Not sent, because the call before it was not served.")
+                results |= {n: rest for left in queue for n in left}
+                break
+        return results
+
+    def _call(self, job: _Job, call: Call) -> bytes | Outcome:
+        """The body to decipher, or what is true of all of the call's records."""
+        try:
+            answer = self._client.run(call)
+        except (NotSent, TryLater) as error:
+            return Later(message=error.message, after_seconds=error.after_seconds)
+        except LostAnswer as error:
+            job.sent = True
+            return Unknown(message=error.message)
+        except AccessError as error:
+            if not job.sent:
+                raise  # nothing was carried out: say it aloud
+            return Later(message=error.message)
+        what = self._client.meaning(answer)
+        if what.kind == "done":
+            job.sent = True
+            return answer.body
+        if what.kind in ("access", "session") and not job.sent:
+            raise self._client.error(call, what)
+        if what.kind == "unknown":
+            job.sent = True
+        return as_outcome(what)
+
+    def _saved(self, body: bytes, count: int) -> "Sequence[SaveResult | Meaning]":
+        return protocol.saved(body, count)
+
+    def _composite(self, body: bytes, count: int) -> "Sequence[SaveResult | Meaning]":
+        return protocol.composite_results(body, count)
+
+    def _table(self, entity: Entity) -> str:
+        return self._reader.rows(entity).table
+
+
+def _outcome(result: "SaveResult | Meaning | Outcome") -> Outcome:
+    if isinstance(result, Meaning):
+        return as_outcome(result)
+    assert not isinstance(result, SaveResult)
+    return result
+
+
+def _with_field(outcome: Outcome, name: str) -> Outcome:
+    return replace(outcome, fields=(name,)) if isinstance(outcome, Refused) else outcome
+
+
+def _id(outcome: Outcome) -> str:
+    assert isinstance(outcome, Written)
+    return outcome.id
+
+
+def _role_step(opportunity: str, contact: str | None, present: Sequence[Role]) -> Record | None:
+    """ "Ensure present": what is missing for this contact to be the primary one (reliability §4, side rows)."""
+    if contact is None:
+        primary = _primary(present)
+        return Record(table=ROLES, id=primary.Id, columns={"IsPrimary": False}) if primary else None
+    own = [role for role in present if role.ContactId == contact]
+    if any(role.IsPrimary for role in own):
+        return None
+    if own:
+        return Record(table=ROLES, id=own[0].Id, columns={"IsPrimary": True})
+    return Record(table=ROLES, columns={"OpportunityId": opportunity, CONTACT: contact, "IsPrimary": True})
+
+
+def _primary(roles: Sequence[Role]) -> Role | None:
+    return next((role for role in roles if role.IsPrimary), None)
+
+
+def _versions(body: bytes) -> dict[str, str]:
+    try:
+        found = msgspec.json.decode(body, type=list[_Version | None])
+    except msgspec.DecodeError:
+        raise OutsideError("The versions could not be read.", code="unreadable") from None
+    return {soql.id18(each.Id): version_of(instant_of(each.LastModifiedDate)) for each in found if each is not None}
+
+
+class _Version(msgspec.Struct):
+    Id: str
+    LastModifiedDate: str
