@@ -55,7 +55,13 @@ class Place:
 SOAP_ACTION = re.compile(rb"<(?:\w+:)?Body[^>]*>\s*<(?:\w+:)?(\w+)")
 SOQL_FROM = re.compile(r"\bFROM\s+(\w+)", re.IGNORECASE)
 SOBJECT_TYPE = re.compile(rb'"type"\s*:\s*"(\w+)"')
-VERBS: Mapping[str, str] = {"GET": "read", "HEAD": "read", "POST": "create", "PATCH": "update", "DELETE": "delete"}
+SALESFORCE_SETUP = frozenset({"Organization", "LeadStatus", "OpportunityStage", "RecordType"})
+DYNAMICS_SETUP = frozenset(
+    {"", "systemuser", "team", "businessunit", "transactioncurrency", "organization", "workflow", "processstage"}
+)
+SALESFORCE_VERBS = {"POST": "create", "PATCH": "update", "DELETE": "delete"}  # of rows; anything else reads
+SERVICE_ROOT = re.compile(r"^/+api/+data/+v\d+\.\d+/?")
+CLOSING = ("WinOpportunity", "LoseOpportunity")
 
 
 def place(service: Service, request: Request, tables_by_set: Mapping[str, str]) -> Place:
@@ -78,40 +84,56 @@ def _salesforce(request: Request) -> Place:
     match parts[3:]:  # behind /services/data/vXX.0
         case ["query" | "queryAll" as kind, *_]:
             found = SOQL_FROM.search(request.options().get("q", ""))
-            return Place(table=found[1] if found else "", kind=kind, category="data")
+            return _sf(found[1] if found else "", kind)
         case ["composite", "sobjects", *rest]:
             found = SOBJECT_TYPE.search(request.body)
             table = rest[0] if rest else found[1].decode() if found else ""
-            return Place(table=table, kind="collections", category="data")
+            by_key = len(rest) == 2  # object and external id field
+            verb = "upsert" if by_key else "retrieve" if rest else SALESFORCE_VERBS.get(request.method, "create")
+            return _sf(table, f"collections_{verb}")
         case ["composite", *_]:
-            return Place(table="", kind="composite", category="data")
-        case ["sobjects", table, "describe", *_]:
+            return _sf("", "composite")
+        case ["sobjects"]:
+            return Place(table="", kind="describe", category="metadata")
+        case ["sobjects", table] if request.method == "GET":
             return Place(table=table, kind="describe", category="metadata")
+        case ["sobjects", table, "describe"]:
+            return Place(table=table, kind="describe", category="metadata")
+        case ["sobjects", table, "updated" | "deleted" as kind]:
+            return _sf(table, kind)
         case ["sobjects", table, *key]:
-            upsert = request.method == "PATCH" and len(key) > 1
-            return Place(table=table, kind="upsert" if upsert else VERBS.get(request.method, "other"), category="data")
-        case ["limits"]:
+            by_key = request.method == "PATCH" and len(key) > 1
+            return _sf(table, "upsert" if by_key else SALESFORCE_VERBS.get(request.method, "retrieve"))
+        case ["limits", *_]:
             return Place(table="", kind="limits", category="metadata")
         case _:
-            return Place(table="", kind="describe", category="metadata")
+            return Place(table="", kind="versions", category="metadata")
+
+
+def _sf(table: str, kind: str) -> Place:
+    return Place(table=table, kind=kind, category="metadata" if table in SALESFORCE_SETUP else "data")
 
 
 def _dynamics(request: Request, tables_by_set: Mapping[str, str]) -> Place:
-    path = request.plain_path
-    rest = re.sub(r"^/api/data/v\d+\.\d+/?", "", path).strip("/")
+    rest = SERVICE_ROOT.sub("", request.plain_path).strip("/")
     first, _, behind = rest.partition("/")
-    name = first.partition("(")[0]
+    name, parenthesis, _ = first.partition("(")
     if name == "$batch":
         return Place(table="", kind="batch", category="data")
-    if name in tables_by_set:
-        table = tables_by_set[name]
-        if behind.startswith("Microsoft.Dynamics.CRM."):
-            return Place(table=table, kind=behind.rpartition(".")[2].partition("(")[0], category="data")
-        if first == name:  # the whole set
-            kind = "create" if request.method == "POST" else "query"
-        else:
-            kind = VERBS.get(request.method, "other")
-        return Place(table=table, kind=kind, category="data")
-    if name in ("WinOpportunity", "LoseOpportunity", "CalculatePrice"):
-        return Place(table="opportunity", kind=name, category="data")
-    return Place(table="", kind=name or "service", category="metadata")
+    table = tables_by_set.get(name)
+    if table is None:
+        if name in CLOSING:
+            return Place(table="opportunity", kind=name, category="data")
+        functions = ("WhoAmI", "Merge", "RetrieveProcessInstances", "RetrieveActivePath")
+        return Place(table="", kind=name if name in functions else "metadata", category="metadata")
+    category: Category = "metadata" if table in DYNAMICS_SETUP else "data"
+    if behind.startswith("Microsoft.Dynamics.CRM."):
+        kind = behind.removeprefix("Microsoft.Dynamics.CRM.").partition("(")[0]
+    elif request.method == "PATCH":
+        kind = "update" if request.header("if-match") else "upsert"
+    elif request.method in ("GET", "HEAD"):
+        tracked = "odata.track-changes" in request.header("prefer") or "$deltatoken" in request.options()
+        kind = "delta" if tracked and not parenthesis else "read"
+    else:
+        kind = {"POST": "create", "DELETE": "delete"}.get(request.method, "other")
+    return Place(table=table, kind=kind, category=category)

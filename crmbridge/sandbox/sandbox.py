@@ -8,10 +8,10 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol
 
 from crmbridge.sandbox import calls
 from crmbridge.sandbox.connection import connection
@@ -26,31 +26,12 @@ RNG_SEED = 20  # the same ids in every sandbox, unless a caller brings its own c
 
 
 class CrmApp(App, Protocol):
-    """A CRM as the box needs it: an App that can be filled and emptied."""
+    """A CRM as the box needs it: an App that can be filled."""
 
-    credentials: dict[str, str]
+    @property
+    def credentials(self) -> Mapping[str, str]: ...
 
-    def load(self, records: Mapping[str, list[Row]]) -> Any: ...
-
-    def reset(self) -> None: ...
-
-
-class ClockNotOurs(RuntimeError):
-    """The clock was brought by a simulation: it alone moves it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What happens to one request besides being carried out."""
-
-    instead: Reply | None = None  # given in place of the CRM's answer; nothing is carried out
-    drop: str = ""  # "before_commit", "after_commit": the connection is closed without an answer
-    truncate: bool = False  # half of the body, then the connection is closed
-    wait_before: float = 0.0  # seconds before the commit
-    wait_after: float = 0.0  # seconds between the commit and the reply
-
-
-CLEAN = Verdict()
+    def load(self, records: Mapping[str, list[Row]]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,13 +58,33 @@ def shipped_apps(world: World, shapes: Mapping[Crm, Path]) -> Apps:
         environment = dynamics_shape.load_shape(shapes.get("dynamics"))
     except (salesforce_shape.ShapeError, dynamics_shape.ShapeError) as problem:
         raise SeedError(str(problem)) from problem
-    dynamics = DynamicsApp(world, environment)
+    # Chance of its own for each side: what happens on one never changes the ids of the other.
+    left, right = (replace(world, rng=random.Random(world.rng.getrandbits(64))) for _ in range(2))  # noqa: S311
+    dynamics = DynamicsApp(right, environment)
     return Apps(
-        salesforce=SalesforceApp(world, org),
+        salesforce=SalesforceApp(left, org),
         dynamics=dynamics,
-        identity=IdentityApp(world, dynamics),
+        identity=IdentityApp(right, dynamics),
         tables_by_set={table.set_name: table.name for table in environment.tables.values()},
     )
+
+
+class ClockNotOurs(RuntimeError):
+    """The clock was brought by a simulation: it alone moves it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What happens to one request besides being carried out."""
+
+    instead: Reply | None = None  # given in place of the CRM's answer; nothing is carried out
+    drop: str = ""  # "before_commit", "after_commit": the connection is closed without an answer
+    truncate: bool = False  # half of the body, then the connection is closed
+    wait_before: float = 0.0  # seconds before the commit
+    wait_after: float = 0.0  # seconds between the commit and the reply
+
+
+CLEAN = Verdict()
 
 
 class Sandbox:
@@ -96,40 +97,39 @@ class Sandbox:
         shapes: Mapping[Crm, Path] | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
-        build: Builder | None = None,
+        build: Builder = shipped_apps,
     ) -> None:
         self.lock = threading.RLock()
-        self.seed: Seed = find_seed(seed)
         self.faults = Faults()
-        self.world = World(
-            clock=clock or MovableClock(source=lambda: datetime.now(UTC)),
-            rng=rng or random.Random(RNG_SEED),  # noqa: S311 - ids must repeat, nothing here is secret
-        )
-        apps = (build or shipped_apps)(self.world, {**self.seed.shapes, **(shapes or {})})
-        self.salesforce, self.dynamics, self.identity = apps.salesforce, apps.dynamics, apps.identity
-        self.tables_by_set = apps.tables_by_set
-        self._fill()
+        self._rng = rng
+        self._build = build
+        self._shapes = shapes or {}
+        self._start(find_seed(seed), clock or MovableClock(source=lambda: datetime.now(UTC)))
 
-    @property
-    def crms(self) -> dict[Crm, CrmApp]:
-        return {"salesforce": self.salesforce, "dynamics": self.dynamics}
+    def _start(self, seed: Seed, clock: Clock) -> None:
+        """Both CRMs from nothing; if the seed cannot be loaded, what was there before stays."""
+        rng = self._rng or random.Random(RNG_SEED)  # noqa: S311 - ids must repeat, nothing here is secret
+        world = World(clock=clock, rng=rng)
+        apps = self._build(world, {**seed.shapes, **self._shapes})
+        sides: dict[Crm, CrmApp] = {"salesforce": apps.salesforce, "dynamics": apps.dynamics}
+        for crm, app in sides.items():
+            try:
+                app.load(seed.records(crm, clock.now()))
+            except ValueError as problem:
+                raise SeedError(f"Seed {seed.name!r} does not fit {crm}: {problem}") from problem
+        self.seed, self.world, self.apps, self.crms = seed, world, apps, sides
+
+    # --- one request -------------------------------------------------------------------------------------------------
 
     def app_for(self, service: Service) -> App:
-        apps: dict[Service, App] = {
-            "salesforce": self.salesforce,
-            "dynamics": self.dynamics,
-            "identity": self.identity,
-        }
-        return apps[service]
-
-    # --- one request ---------------------------------------------------------------------------------------------
+        return self.apps.identity if service == "identity" else self.crms[service]
 
     def judge(self, service: Service, request: Request) -> Verdict:
         """Ask the faults. An answer given by a fault is counted as a call all the same: the client did make it."""
         with self.lock:
             if not self.faults.armed:
                 return CLEAN
-            place = calls.place(service, request, self.tables_by_set)
+            place = calls.place(service, request, self.apps.tables_by_set)
             facts = Facts(service=service, table=place.table, kind=place.kind, request=request)
             action = self.faults.decide(facts, self.world.rng)
             if action is None:
@@ -153,7 +153,12 @@ class Sandbox:
         """The Date header: data time for the CRMs (cursors are taken from it), token time for the identity service."""
         return self.world.clock.real() if service == "identity" else self.world.clock.now()
 
-    # --- the control port's questions ----------------------------------------------------------------------------
+    def _count_failed(self, service: Service, place: calls.Place, status: int) -> None:
+        crm: Crm = "salesforce" if service == "salesforce" else "dynamics"
+        call = Call(crm=crm, user="", status=status, table=place.table, kind=place.kind, category=place.category)
+        self.world.count(call)
+
+    # --- the control port's questions --------------------------------------------------------------------------------
 
     def dump(self) -> dict[Crm, dict[str, list[Row]]]:
         with self.lock:
@@ -171,34 +176,18 @@ class Sandbox:
                 clock.token_offset += step
 
     def reset(self, seed: str | Path | None = None) -> None:
-        """Empty again and filled anew: rows, calls, faults, clock. Credentials stay good."""
+        """As if started afresh: rows, calls, faults, clock. Ids and credentials are those of the first start, unless
+        the caller brought its own chance."""
         with self.lock:
-            fresh = self.seed if seed is None else find_seed(seed)
-            if fresh.shapes != self.seed.shapes:
-                raise ValueError("this seed brings shapes of its own: start another sandbox with it")
-            self.seed = fresh
-            for app in self.crms.values():
-                app.reset()
-            self.world.calls.clear()
-            self.faults.clear()
             clock = self.world.clock
             if isinstance(clock, MovableClock):
-                clock.offset = clock.token_offset = timedelta()
-            self._fill()
+                clock = MovableClock(source=clock.source)
+            self._start(self.seed if seed is None else find_seed(seed), clock)
+            self.faults.clear()
 
     def connection(self, origins: Mapping[Service, tuple[str, str]], state_dir: Path | None = None) -> dict[str, Any]:
-        """The connect document of design.md §7, for services reachable at (http, https); keys go to `state_dir`."""
-        return connection(self.salesforce.credentials, self.dynamics.credentials, origins, state_dir)
-
-    def _fill(self) -> None:
-        today = self.world.clock.now()
-        for crm in get_args(Crm):
-            self.crms[crm].load(self.seed.records(crm, today))
-
-    def _count_failed(self, service: Service, place: calls.Place, status: int) -> None:
-        crm: Crm = "salesforce" if service == "salesforce" else "dynamics"
-        call = Call(crm=crm, user="", status=status, table=place.table, kind=place.kind, category=place.category)
-        self.world.count(call)
+        """How to connect to services reachable at these (http, https) origins; private keys go to `state_dir`."""
+        return connection(self.apps.salesforce.credentials, self.apps.dynamics.credentials, origins, state_dir)
 
 
 def verdict_of(action: Action, service: Service, request: Request) -> Verdict:

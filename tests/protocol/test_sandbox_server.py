@@ -57,9 +57,6 @@ class Toy:
     def load(self, records: Mapping[str, list[Row]]) -> None:
         self.rows = {table: list(rows) for table, rows in records.items()}
 
-    def reset(self) -> None:
-        self.rows = {}
-
 
 def toys(world: World, shapes: Mapping[Crm, Path]) -> Apps:
     dynamics = Toy(world, "dynamics")
@@ -205,7 +202,7 @@ def test_the_control_port_refuses_in_words(
 def test_fault_answers_are_the_crms_own_and_are_counted(box: Box) -> None:
     leads = box.connect["dynamics"]["url"] + "/api/data/v9.2/leads"
     box.control.add_fault(
-        crm="dynamics", table="lead", kind="query", skip=1, times=2,
+        crm="dynamics", table="lead", kind="read", skip=1, times=2,
         action={"name": "status", "status": 429, "retry_after": 7},
     )  # fmt: skip
     answers = [requests.get(leads, timeout=10) for _ in range(4)]
@@ -219,7 +216,7 @@ def test_fault_answers_are_the_crms_own_and_are_counted(box: Box) -> None:
 
 @pytest.mark.parametrize("scheme", ["url", "https_url"])
 def test_connections_drop_before_and_after_the_commit(box: Box, scheme: str) -> None:
-    url, toy = box.connect["salesforce"][scheme], box.sandbox.salesforce
+    url, toy = box.connect["salesforce"][scheme], box.sandbox.apps.salesforce
     assert isinstance(toy, Toy)
     with requests.Session() as session:
         session.trust_env = False  # REQUESTS_CA_BUNDLE would win over `verify`
@@ -238,7 +235,7 @@ def test_connections_drop_before_and_after_the_commit(box: Box, scheme: str) -> 
 
 
 def test_a_slow_answer_is_late_and_its_change_made(box: Box) -> None:
-    url, toy = box.connect["salesforce"]["url"], box.sandbox.salesforce
+    url, toy = box.connect["salesforce"]["url"], box.sandbox.apps.salesforce
     assert isinstance(toy, Toy)
     toy.seen.clear()
     box.control.add_fault(crm="salesforce", action={"name": "slow", "seconds": 1.0})
