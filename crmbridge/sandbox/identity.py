@@ -1,4 +1,4 @@
-"""The identity service, in the manner of Microsoft Entra ID: discovery and client-credentials tokens (dataverse-api §1.1)."""
+"""The identity service, in the manner of Microsoft Entra ID: discovery and tokens (dataverse-api §1.1)."""
 
 import re
 from base64 import urlsafe_b64encode
@@ -60,8 +60,9 @@ class IdentityApp:
         if request.method == "GET":
             if tenant == "common" and rest == "discovery/instance":
                 host = urlsplit(request.origin).netloc
+                discovery = f"{request.origin}/{self.dynamics.tenant}/v2.0/.well-known/openid-configuration"
                 return {
-                    "tenant_discovery_endpoint": f"{request.origin}/{self.dynamics.tenant}/v2.0/.well-known/openid-configuration",
+                    "tenant_discovery_endpoint": discovery,
                     "api-version": "1.1",
                     "metadata": [{"preferred_network": host, "preferred_cache": host, "aliases": [host]}],
                 }
@@ -142,9 +143,12 @@ class IdentityApp:
         parts = urlsplit(resource)
         if parts.scheme not in {"http", "https"} or not parts.netloc:
             raise Refused(
-                400, "invalid_scope", 70011, "The provided value for the input parameter 'scope' is not valid: one scope "
-                "of the form https://<organization>/.default is expected."
-            )  # fmt: skip
+                400,
+                "invalid_scope",
+                70011,
+                "The provided value for the input parameter 'scope' is not valid: one scope of the form "
+                "https://<organization>/.default is expected.",
+            )
         if parts.path not in {"", "/"}:
             raise Refused(
                 400, "invalid_resource", 500011, f"The resource principal named {resource} was not found in the tenant."

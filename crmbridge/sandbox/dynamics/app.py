@@ -137,8 +137,10 @@ class DynamicsApp:
             loading.load(self._context(), records, self._names)
 
     def dump(self) -> dict[str, list[Row]]:
-        """Rows as answers have them (`_x_value` for lookups, with the target table of polymorphic ones), then the deleted
-        ones as a delta shows them: `{key, "reason": "deleted"}`."""
+        """Rows as answers have them: `_x_value` for lookups, with the target table of polymorphic ones.
+
+        Deleted rows follow as a delta shows them: `{key, "reason": "deleted"}`.
+        """
         return {
             table.name: [
                 *(self._dumped(table.name, row) for row in self.store.rows(table.name).values()),
@@ -278,7 +280,8 @@ class DynamicsApp:
             raise DataverseError(
                 429,
                 "0x80072322",
-                f"Number of requests exceeded the limit of {facts.requests} over time window of {facts.window_seconds} seconds.",
+                f"Number of requests exceeded the limit of {facts.requests} over time window of "
+                f"{facts.window_seconds} seconds.",
                 (("Retry-After", str(wait)),),
             )
         seen.append(now)
@@ -363,7 +366,7 @@ class DynamicsApp:
         )
 
     def _part_url(self, url: str, references: Mapping[str, str]) -> tuple[str, str]:
-        """(path behind the root, query) of a part's URL: absolute, from the host's root, from the service root, or `$1`."""
+        """(path behind the root, query): the URL is absolute, from the host's root, from the service root, or `$1`."""
         if len(url) > _BATCHED_URL_MAX:
             raise DataverseError(414, "0x80060888", "The length of the URL exceeds the limit of 65536 characters.")
         if url.startswith("$") and not url.startswith("$metadata"):

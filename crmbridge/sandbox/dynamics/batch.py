@@ -6,6 +6,7 @@ Lenient as the service is: LF or CRLF, quoted or bare boundary, a leading blank 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from crmbridge.sandbox.core import Reply
 from crmbridge.sandbox.dynamics.errors import DataverseError
@@ -74,7 +75,7 @@ def _pieces(boundary: str, body: bytes) -> list[tuple[dict[str, str], bytes]]:
         raise DataverseError(400, "0x80060888", f"The batch body does not end with the boundary '--{boundary}--'.")
     return [
         _headers_and_content(body[mark.end() : following.start()].lstrip(b"\r\n"))
-        for mark, following in zip(marks, marks[1:], strict=False)
+        for mark, following in pairwise(marks)
     ]
 
 
@@ -98,7 +99,7 @@ def _part(outer: Mapping[str, str], content: bytes) -> Part:
         raise DataverseError(400, "0x80060888", "Each part of a batch must have the Content-Type application/http.")
     first, _, rest = content.lstrip(b"\r\n").partition(b"\n")
     words = first.decode("utf-8", "replace").strip().split(" ")
-    if len(words) < 2:  # noqa: PLR2004
+    if len(words) < 2:
         raise DataverseError(400, "0x80060888", f"The request line '{' '.join(words)}' of a batch part is not valid.")
     url = " ".join(words[1:-1] if words[-1].startswith("HTTP/") else words[1:])
     headers, body = _headers_and_content(rest)
@@ -126,7 +127,7 @@ def run_batch(
             outcome: Reply | list[Reply] = one(item)
         else:
             outcome = change_set(item)
-        failed = isinstance(outcome, Reply) and outcome.status >= 400  # noqa: PLR2004
+        failed = isinstance(outcome, Reply) and outcome.status >= 400
         if isinstance(outcome, list) and isinstance(item, ChangeSet):
             lines += _change_set_lines(boundary, f"changesetresponse_{guid()}", item, outcome)
         elif isinstance(outcome, Reply):  # a failed change set gives a single part

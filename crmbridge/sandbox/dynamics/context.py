@@ -147,7 +147,7 @@ def no_content(headers: Sequence[tuple[str, str]] = ()) -> Reply:
 
 def refusal(error: DataverseError, prefer: Preferences) -> Reply:
     """dataverse-api §10.1"""
-    if error.status == 401:  # noqa: PLR2004
+    if error.status == 401:
         return Reply(status=401, headers=error.headers)
     body: dict[str, Any] = {"code": error.code, "message": error.message}
     if "*" in prefer.annotations:
@@ -270,7 +270,8 @@ def resolve_key(ctx: Context, table: Table, text: str) -> RowKey:
         raise DataverseError(
             400,
             "0x80060888",
-            f"The key in the request URI is not valid for resource 'Microsoft.Dynamics.CRM.{table.name}'. Ensure that the "
+            f"The key in the request URI is not valid for resource 'Microsoft.Dynamics.CRM.{table.name}'. Ensure "
+            "that the "
             "names and number of key properties match the declared or alternate key properties for the resource "
             f"'Microsoft.Dynamics.CRM.{table.name}'.",
         )

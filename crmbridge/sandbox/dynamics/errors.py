@@ -22,7 +22,8 @@ def bad_payload(table_set: str, inner: str) -> DataverseError:
     return DataverseError(
         400,
         "0x80048d19",
-        f"Error identified in Payload provided by the user for Entity :'{table_set}', For more information on this error "
+        f"Error identified in Payload provided by the user for Entity :'{table_set}', For more information on "
+        "this error "
         f"please follow this help link {HELP}  ---->  InnerException : Microsoft.OData.ODataException: {inner}",
     )
 

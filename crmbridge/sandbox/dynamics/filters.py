@@ -1,4 +1,4 @@
-"""$filter: an OData expression compiled to a predicate over rows, with the ids an index can offer (dataverse-api §2.3-2.5).
+"""$filter: an OData expression compiled to a predicate over rows (dataverse-api §2.3-2.5).
 
 Null never satisfies a comparison except `ne` (and `eq null`); text is compared without case.
 """
@@ -64,7 +64,7 @@ def compile_filter(text: str, table: Table, scope: Scope) -> Filter:
 _PIECES = re.compile(r"'(?:[^']|'')*'|\[[^\]]*\]|@\w+")
 
 
-def parse(text: str, aliases: Mapping[str, str]) -> ast._Node:  # pyright: ignore[reportPrivateUsage]
+def parse(text: str, aliases: Mapping[str, str]) -> Any:
     def replace(match: re.Match[str]) -> str:
         piece = match[0]
         if piece.startswith("["):
@@ -233,7 +233,7 @@ class _Compiler:
         return self._query_function(name.removeprefix(prefix), node.args)
 
     def _text_function(self, name: str, args: Sequence[Any]) -> Filter:
-        if len(args) != 2 or not isinstance(args[1], ast.String):  # noqa: PLR2004
+        if len(args) != 2 or not isinstance(args[1], ast.String):
             raise bad_query(
                 f"No function signature for the function with name '{name}' matches the specified arguments."
             )
@@ -285,14 +285,14 @@ class _Compiler:
             if name == "In":
                 return Filter(accepts=lambda row: fold(get(row)) in members, ids=self._indexed(operand, members))
             return Filter(accepts=lambda row: fold(get(row)) not in members)
-        if len(values) != 2:  # noqa: PLR2004
+        if len(values) != 2:
             raise bad_query(f"The function 'Microsoft.Dynamics.CRM.{name}' needs two values.")
         low, high = values
         wanted = name == "Between"
         return Filter(accepts=lambda row: (found := fold(get(row))) is not None and (low <= found <= high) is wanted)
 
     def _span(self, name: str, given: Mapping[str, Any]) -> tuple[str | None, str | None]:
-        """The half-open time span that a date function means, in UTC (the caller's zone; (unverified) for applications)."""
+        """The half-open time span of a date function, in UTC (the caller's zone; unverified for applications)."""
         now = self.scope.now.astimezone(UTC).replace(microsecond=0)
         today = now.replace(hour=0, minute=0, second=0)
         tomorrow = today + timedelta(days=1)
@@ -379,7 +379,8 @@ def resolve_path(path: Sequence[str], table: Table, store: Store) -> _Operand:
         if path[-1] in table.navigations:
             raise bad_query(
                 "A binary operator with incompatible types was detected. Found operand types "
-                f"'Microsoft.Dynamics.CRM.{table.navigations[path[-1]][1][0].table}' and 'Edm.Guid' for operator kind 'Equal'."
+                f"'Microsoft.Dynamics.CRM.{table.navigations[path[-1]][1][0].table}' and 'Edm.Guid' for operator "
+                "kind 'Equal'."
             )
         raise missing_property(path[-1], table.name)
     name = column.name

@@ -1,8 +1,8 @@
 """Filling an environment with rows in native columns: types are checked, life-cycle rules are not.
 
-`_ref: name` names a row, `"@name"` in a lookup points to it. Other keys that begin with an underscore: `_x_type` (target
-table of a polymorphic lookup, else the table of the row it points to) and `_stage` (the name of the process stage that
-a lead or opportunity is on; null for no process). An open lead or opportunity without it is on the first stage.
+`_ref: name` names a row, `"@name"` in a lookup points to it. Other keys that begin with an underscore: `_x_type` (the
+target table of a polymorphic lookup, else the table of the row it points to) and `_stage` (the name of the stage that a
+lead or opportunity is on; null for no process). An open lead or opportunity without it is on the first stage.
 """
 
 from collections.abc import Mapping, Sequence

@@ -23,7 +23,8 @@ _CAST: Mapping[Kind, str] = {
     "Double": "DoubleAttributeMetadata", "Boolean": "BooleanAttributeMetadata", "DateTime": "DateTimeAttributeMetadata",
     "Picklist": "PicklistAttributeMetadata", "MultiSelectPicklist": "MultiSelectPicklistAttributeMetadata",
     "State": "StateAttributeMetadata", "Status": "StatusAttributeMetadata", "Lookup": "LookupAttributeMetadata",
-    "Owner": "LookupAttributeMetadata", "Customer": "LookupAttributeMetadata", "Uniqueidentifier": "UniqueIdentifierAttributeMetadata",
+    "Owner": "LookupAttributeMetadata", "Customer": "LookupAttributeMetadata", 
+    "Uniqueidentifier": "UniqueIdentifierAttributeMetadata",
 }  # fmt: skip
 _NUMBER_RANGE = {"Money": 922337203685477, "Decimal": 100000000000, "Double": 100000000000, "Integer": 2147483647}
 
@@ -342,8 +343,8 @@ def _entity_view(ctx: Context, table: Table, document: Document, options: Mappin
 
 
 _DERIVED = frozenset({
-    "MaxLength", "Format", "FormatName", "DatabaseLength", "MinValue", "MaxValue", "Precision", "PrecisionSource", "Targets",
-    "DateTimeBehavior", "CanChangeDateTimeBehavior", "OptionSet", "GlobalOptionSet", "DefaultValue", "DefaultFormValue",
+    "MaxLength", "Format", "FormatName", "DatabaseLength", "MinValue", "MaxValue", "Precision",
+    "PrecisionSource", "Targets", "DateTimeBehavior", "CanChangeDateTimeBehavior", "OptionSet", "GlobalOptionSet", "DefaultValue", "DefaultFormValue",
     "IsBaseCurrency", "CalculationOf",
 })  # fmt: skip
 
@@ -362,7 +363,8 @@ def _view(document: Document, options: Mapping[str, str], *, cast: str | None) -
     for expand in parse_expand(options.get("$expand", "")):
         if cast is None or expand.navigation not in sets:
             raise bad_query(
-                f"Could not find a property named '{expand.navigation}' on type '{cast or _PREFIX + 'AttributeMetadata'}'."
+                f"Could not find a property named '{expand.navigation}' on type "
+                f"'{cast or _PREFIX + 'AttributeMetadata'}'."
             )
         whole = sets[expand.navigation]
         shown[expand.navigation] = None if whole is None else _selected(whole, expand.options.get("$select"))
@@ -539,18 +541,21 @@ _OPERATIONS = (
 
 
 def _entity_type(shape: Shape, table: Table) -> Iterable[str]:
-    yield f'<EntityType Name={quoteattr(table.name)} BaseType="mscrm.crmbaseentity"><Key><PropertyRef Name={quoteattr(table.key)} /></Key>'
+    yield f'<EntityType Name={quoteattr(table.name)} BaseType="mscrm.crmbaseentity">'
+    yield f"<Key><PropertyRef Name={quoteattr(table.key)} /></Key>"
     for column in table.columns.values():
         scale = ' Scale="Variable"' if edm_type(column) == "Edm.Decimal" else ""
         yield f"<Property Name={quoteattr(column.wire)} Type={quoteattr(edm_type(column))}{scale} />"
     for navigation, (column, targets) in table.navigations.items():
         kind = targets[0].table if len(targets) == 1 else "crmbaseentity"
         constraint = (
-            f"<ReferentialConstraint Property={quoteattr(column.wire)} ReferencedProperty={quoteattr(shape.tables[kind].key)} />"
+            f"<ReferentialConstraint Property={quoteattr(column.wire)} "
+            f"ReferencedProperty={quoteattr(shape.tables[kind].key)} />"
             if len(targets) == 1
             else ""
         )
-        yield f"<NavigationProperty Name={quoteattr(navigation)} Type={quoteattr('mscrm.' + kind)}>{constraint}</NavigationProperty>"
+        head = f"<NavigationProperty Name={quoteattr(navigation)} Type={quoteattr('mscrm.' + kind)}>"
+        yield f"{head}{constraint}</NavigationProperty>"
     for referrer in shape.referrers[table.name]:
         kind = f"Collection(mscrm.{referrer.table})"
         yield f"<NavigationProperty Name={quoteattr(referrer.target.many)} Type={quoteattr(kind)} />"

@@ -1,4 +1,4 @@
-"""One operation: its path and method to what is done (dataverse-api §2, §4). Used for requests and for parts of a batch."""
+"""One operation, alone or in a batch: from its path and method to what is done (dataverse-api §2, §4)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -65,7 +65,7 @@ def _bound(ctx: Context, method: str, table: Table, parts: list[Segment]) -> Rep
     if method != "POST":
         ctx.note(table.name, name)
         raise DataverseError(405, "0x8006088a", f"The action {name} must be called with POST.")
-    if name == "QualifyLead" and table.name == "lead" and len(parts) == 2 and parts[0].key is not None:  # noqa: PLR2004
+    if name == "QualifyLead" and table.name == "lead" and len(parts) == 2 and parts[0].key is not None:
         return actions.qualify_lead(
             ctx, _row(ctx, table, resolve_key(ctx, table, parts[0].key), "QualifyLead")[table.key]
         )

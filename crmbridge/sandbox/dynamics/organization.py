@@ -1,4 +1,4 @@
-"""Functions about the environment itself: who am I, which organization, which tables (dataverse-api §1.4, §2.8, §2.9)."""
+"""Functions about the environment itself: who am I, which organization, which tables (dataverse-api §1.4, §2.8)."""
 
 import json
 import re

@@ -55,8 +55,10 @@ def currency_precision(ctx: Context) -> int:
 def _undeclared(table: Table, name: str) -> DataverseError:
     return bad_payload(
         table.set_name,
-        f"An undeclared property '{name}' which only has property annotations in the payload but no property value was found "
-        "in the payload. In OData, only declared navigation properties and declared named streams can be represented as "
+        f"An undeclared property '{name}' which only has property annotations in the payload but no property "
+        "value was found "
+        "in the payload. In OData, only declared navigation properties and declared named streams can be "
+        "represented as "
         "properties without values.",
     )
 
@@ -97,8 +99,10 @@ def _navigate(table: Table, name: str, value: Any, changes: Changes, ctx: Contex
     else:
         raise bad_payload(
             table.set_name,
-            f"A 'PrimitiveValue' node with non-null value was found when trying to read the value of the property '{name}'; "
-            "however, a 'StartArray' node, a 'StartObject' node, or a 'PrimitiveValue' node with null value was expected.",
+            "A 'PrimitiveValue' node with non-null value was found when trying to read the value of the "
+            f"property '{name}'; "
+            "however, a 'StartArray' node, a 'StartObject' node, or a 'PrimitiveValue' node with null value was "
+            "expected.",
         )
 
 

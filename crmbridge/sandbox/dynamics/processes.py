@@ -1,4 +1,4 @@
-"""Business process flows: instances, their start by the server, stage moves and what refuses them (dataverse-api §8)."""
+"""Business process flows: instances, their start by the server, stage moves (dataverse-api §8)."""
 
 from typing import Any
 
@@ -190,7 +190,7 @@ def stage_of(process: Process, instance: Row) -> Stage | None:
 
 
 def retrieve_process_instances(ctx: Context, table: str, key: str) -> Reply:
-    """`RetrieveProcessInstances(EntityId=…,EntityLogicalName=…)`: the active stage is in `processstageid` there (§8.3)."""
+    """`RetrieveProcessInstances(…)`: the active stage is in `processstageid` there (§8.3)."""
     found: list[dict[str, Any]] = []
     for process, row in instances(ctx, table, key):
         found.append(

@@ -303,9 +303,7 @@ def build(document: Mapping[str, Any]) -> Shape:
             name: dict(each.get("pairs", {})) | {column: column for column in each.get("same", [])}
             for name, each in document.get("attribute_maps", {}).items()
         },
-        rules=tuple(
-            Rule(**{**each, "on": tuple(each.get("on", ("create", "update")))}) for each in document.get("rules", [])
-        ),
+        rules=tuple(_rule(each) for each in document.get("rules", [])),
         duplicate_rules=tuple(_duplicate_rule(each) for each in document.get("duplicate_rules", [])),
         records={name: tuple(rows) for name, rows in document.get("records", {}).items()},
     )
@@ -362,7 +360,7 @@ def _table(
 
 def _column(table: str, name: str, raw: Mapping[str, Any], option_sets: Mapping[str, tuple[Option, ...]]) -> Column:
     place = f"columns.{table}.{name}"
-    kind = raw.get("type")
+    kind: Any = raw.get("type")
     if kind not in get_args(Kind):
         raise ShapeError(f"{place}: type {kind!r} is unknown; one of {', '.join(get_args(Kind))}")
     read_only = raw.get("read_only", False)
@@ -430,6 +428,11 @@ def _process(table: str, raw: Mapping[str, Any]) -> Process:
     )
 
 
+def _rule(raw: Mapping[str, Any]) -> Rule:
+    given = {name: value for name, value in raw.items() if name != "on"}
+    return Rule(**given, on=tuple(raw.get("on", ("create", "update"))))
+
+
 def _duplicate_rule(raw: Mapping[str, Any]) -> DuplicateRule:
     return DuplicateRule(
         table=raw["table"],
@@ -457,5 +460,6 @@ def _check(shape: Shape) -> None:
                 chosen = status.option(option.default)
                 if chosen is None or chosen.state != option.value:
                     raise ShapeError(
-                        f"columns.{table.name}.statecode: default status {option.default} is not of state {option.value}"
+                        f"columns.{table.name}.statecode: default status {option.default} is not of state "
+                        f"{option.value}"
                     )

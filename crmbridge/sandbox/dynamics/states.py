@@ -8,7 +8,7 @@ OPEN = 0
 
 
 def settle_state(table: Table, before: Row | None, values: Row, *, by_message: bool = False) -> None:
-    """Complete `statecode`/`statuscode` in `values`, or refuse them. `by_message`: Win, Lose, Qualify, Merge may close."""
+    """Complete `statecode`/`statuscode` in `values`, or refuse. `by_message`: Win, Lose, Qualify, Merge may close."""
     if table.state is None:
         return
     for name in ("statecode", "statuscode"):
@@ -56,7 +56,8 @@ def _check_transition(table: Table, before: Row, wanted: int) -> None:
         raise DataverseError(
             400,
             "0x80100005",
-            f"This message can not be used to set the state of opportunity to {label}. In order to set state of opportunity "
+            f"This message can not be used to set the state of opportunity to {label}. In order to set state of "
+            "opportunity "
             f"to {label}, use the {label} message instead.",
         )
 

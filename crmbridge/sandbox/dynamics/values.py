@@ -87,7 +87,8 @@ def _integer(table: Table, column: Column, value: Any) -> int:
             raise DataverseError(
                 400,
                 "0x8004431A",
-                f"A validation error occurred.  The value {value} of '{column.name}' on record of type '{table.name}' is "
+                f"A validation error occurred.  The value {value} of '{column.name}' on record of type "
+                f"'{table.name}' is "
                 f"outside the valid range. Accepted Values: {accepted}",
             )
         return value
@@ -102,7 +103,8 @@ def _out_of_range(table: Table, column: Column) -> DataverseError:
     return DataverseError(
         400,
         "0x80044330",
-        f"A validation error occurred.  The value of '{column.name}' on record of type '{table.name}' is outside the valid "
+        f"A validation error occurred.  The value of '{column.name}' on record of type '{table.name}' is outside "
+        "the valid "
         "range.",
     )
 
@@ -188,7 +190,7 @@ def _shown_moment(column: Column, value: str) -> str:
     day = f"{moment.month}/{moment.day}/{moment.year}"
     if column.format == "DateOnly":
         return day
-    return f"{day} {(moment.hour - 1) % 12 + 1}:{moment.minute:02} {'AM' if moment.hour < 12 else 'PM'}"  # noqa: PLR2004
+    return f"{day} {(moment.hour - 1) % 12 + 1}:{moment.minute:02} {'AM' if moment.hour < 12 else 'PM'}"
 
 
 def plain(value: Any) -> Any:

@@ -38,7 +38,7 @@ def create_from(ctx: Context, table: Table, body: dict[str, Any], forced: Row | 
 
 
 def update_from(ctx: Context, table: Table, key: str, body: dict[str, Any], address: Collection[str] = ()) -> Row:
-    """`address`: the columns of the alternate key in the URL; their values in the body are ignored (dataverse-api §4.5)."""
+    """`address`: columns of the alternate key in the URL; their values in the body are ignored (dataverse-api §4.5)."""
     changes: Changes = read_changes(ctx, table, body)
     if changes.parents or changes.children:
         raise DataverseError(400, "0x80060888", "Deep update of navigation properties is not supported.")
@@ -224,7 +224,8 @@ def _check_keys(ctx: Context, table: Table, row: Row, values: Row) -> None:
                     412,
                     "0x80060892",
                     f"A record that has the attribute values {', '.join(key.columns)} already exists. The entity key "
-                    f"{key.name} requires that this set of attributes contains unique values. Select unique values and try "
+                    f"{key.name} requires that this set of attributes contains unique values. Select unique "
+                    "values and try "
                     "again.",
                 )
 
@@ -288,7 +289,8 @@ def _delete(ctx: Context, table: Table, key: str) -> None:
                 raise DataverseError(
                     405,
                     "0x80040227",
-                    f"The object you tried to delete is associated with another object and cannot be deleted ({other.name}).",
+                    "The object you tried to delete is associated with another object and cannot be deleted "
+                    f"({other.name}).",
                 )
             if column.on_delete == "Cascade":
                 _delete(ctx, other, each)
