@@ -7,7 +7,7 @@ The others (links, users, money, choices) read from their surroundings, which co
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -21,6 +21,8 @@ from mapping.vocabulary import Vocabulary, fold, vocabulary
 _POLYMORPHIC: Final = ("customerid", "parentcustomerid")
 _TARGET_NAME: Final = "@Microsoft.Dynamics.CRM.lookuplogicalname"
 _OWNERS: Final = frozenset({"ownerid", "OwnerId"})
+# Set at creation alone, says the describe; the connector serves its update through contact roles (salesforce-api §7).
+_SERVED: Final = frozenset({("opportunity", "ContactId")})
 CURRENCY_COLUMN: Final[Mapping[str, str]] = {"salesforce": "CurrencyIsoCode", "dynamics": "transactioncurrencyid"}
 
 
@@ -113,7 +115,7 @@ def make_end(setting: Setting) -> End:
         keeps=keeps,
         required=doc.required or (meta is not None and meta.required),
         createable=meta is None or meta.createable,
-        updateable=meta is None or meta.updateable,
+        updateable=meta is None or meta.updateable or (setting.document.entity, setting.column) in _SERVED,
         filler=filler,
         template=doc.create.get(side),
         length=meta.length if meta else None,
@@ -204,7 +206,7 @@ def lookup_wire(system: str, column: str, link: Entity | None, meta: ColumnLike 
 
 
 def _link(setting: Setting) -> _Made:
-    entity, side, name, column = setting.field.link, setting.side, setting.name, setting.column
+    entity, side, column = setting.field.link, setting.side, setting.column
     assert entity is not None
     wire, target_wire = lookup_wire(setting.system, column, entity, setting.meta)
     raw = _attribute(wire)
@@ -230,7 +232,6 @@ def _link(setting: Setting) -> _Made:
         return {column: NativeRef(entity, native)}
 
     wires: dict[str, Any] = {wire: str, **({target_wire: str} if target_wire else {})}
-    _ = name
     return wires, None, read, write
 
 
@@ -432,8 +433,6 @@ def filler_text(filler: Filler, created_on: date | None) -> tuple[Any, str]:
     """The native filler to write and the text by which it is known again."""
     if filler.text is not None:
         return filler.text, filler.text
-    from datetime import timedelta
-
     if created_on is None:
         raise Refusal(
             "required_blank", "is needed there and blank here, and its creation date is not known", "fill the field in"

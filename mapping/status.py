@@ -164,7 +164,7 @@ def _side(rows: Sequence[StatusRow], side: Side, options: Sequence[OptionLike]) 
         reads={key: tuple(names) for key, names in reads.items()},
         loose={text: tuple(names) for text, names in loose.items()},
         writes=writes,
-        processes=frozenset(p for p, row in writes if p is not None),
+        processes=frozenset(process for process, _ in writes if process is not None),
         born=_born(rows, reads, options),
     )
 
