@@ -11,7 +11,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, bindparam, create_engine, event, func, select, text
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    literal_column,
+    select,
+    text,
+    true,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
@@ -127,12 +141,19 @@ def put(dialect: str, table: Table) -> Upsert:
     return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=others)
 
 
-def among(dialect: str, column: Column[Any], name: str = "ids") -> ColumnElement[bool]:
-    """`column` is one of the values of one array parameter: the statement's text is the same for every batch."""
+def lookup(dialect: str, table: Table, column: Column[Any], *where: ColumnElement[bool]) -> Select[Any]:
+    """The lines of a table whose `column` is one of the array parameter `ids`; its text is the same for every batch.
+
+    PostgreSQL must probe the index once an id, even in a database that was just filled and has no statistics yet: left
+    to itself it compared every line with every id. OFFSET 0 keeps the planner from turning the join around."""
     if dialect == "postgresql":
-        return column == func.any(bindparam(name, type_=postgresql.ARRAY(postgresql.TEXT)))
-    values = func.json_each(bindparam(name)).table_valued("value")
-    return column.in_(select(values.c.value))
+        ids = func.unnest(bindparam("ids", type_=postgresql.ARRAY(postgresql.TEXT)))
+        wanted = ids.table_valued("id", name="wanted").render_derived()
+        probe = select(table).where(*where, column == wanted.c.id).correlate(wanted).offset(literal_column("0"))
+        found = probe.lateral("found")
+        return select(*found.c).select_from(wanted.join(found, true()))
+    values = func.json_each(bindparam("ids")).table_valued("value")
+    return select(table).where(*where, column.in_(select(values.c.value)))
 
 
 def array(dialect: str, values: Sequence[str]) -> Any:

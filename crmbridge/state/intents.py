@@ -10,13 +10,12 @@ from sqlalchemy import Connection, bindparam, select, update
 from crmbridge.errors import StaleError
 from crmbridge.model import Side
 from crmbridge.state import codec
-from crmbridge.state.database import Upsert, among, array, insert
+from crmbridge.state.database import Upsert, array, insert, lookup
 from crmbridge.state.records import chunks
 from crmbridge.state.schema import IS_SENT, conversion, intent, journal
 from crmbridge.state.words import ConversionRow, Intent, JournalRow
 
 _INTENT = tuple(column for column in intent.c if column.name not in ("payload_hash", "closed_at"))
-_LEDGER = tuple(column for column in conversion.c if column.name != "changed_at")
 
 
 def clear(text: str) -> str:
@@ -72,7 +71,7 @@ def _hash(payload: dict[str, Any]) -> str:
 
 @cache
 def _hashes(dialect: str) -> Any:
-    return select(intent.c.id, intent.c.payload_hash).where(among(dialect, intent.c.id))
+    return lookup(dialect, intent, intent.c.id)
 
 
 @cache
@@ -170,22 +169,23 @@ def _save_conversion(dialect: str) -> Upsert:
 def conversions(
     connection: Connection, lead_links: Sequence[str] | None = None, epoch: int | None = None
 ) -> list[ConversionRow]:
-    statement = select(*_LEDGER).order_by(conversion.c.lead_link, conversion.c.epoch)
-    if epoch is not None:
-        statement = statement.where(conversion.c.epoch == epoch)
     if lead_links is None:
-        lines: list[Sequence[Any]] = list(connection.execute(statement))
+        lines = list(connection.execute(select(conversion)))
     else:
         dialect = connection.dialect.name
-        statement = statement.where(among(dialect, conversion.c.lead_link))
-        lines = [
-            line
-            for some in chunks(sorted(set(lead_links)))
-            for line in connection.execute(statement, {"ids": array(dialect, some)})
-        ]
-    return [
+        statement = lookup(dialect, conversion, conversion.c.lead_link)
+        batches = chunks(sorted(set(lead_links)))
+        lines = [line for some in batches for line in connection.execute(statement, {"ids": array(dialect, some)})]
+    found = [
         ConversionRow(
-            lead_link=lead_link, epoch=epoch, case=case, from_side=side, state=state, detail=codec.load(detail)
+            lead_link=line.lead_link,
+            epoch=line.epoch,
+            case=line.case,
+            from_side=line.from_side,
+            state=line.state,
+            detail=codec.load(line.detail),
         )
-        for lead_link, epoch, case, side, state, detail in lines
+        for line in lines
+        if epoch in (None, line.epoch)
     ]
+    return sorted(found, key=lambda one: (one.lead_link, one.epoch))

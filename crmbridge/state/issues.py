@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 from crmbridge.errors import ConfigError
 from crmbridge.model import Entity, Ref, Side
 from crmbridge.state import codec
-from crmbridge.state.database import among, array
+from crmbridge.state.database import array, lookup
 from crmbridge.state.intents import clear
 from crmbridge.state.records import chunks, mark
 from crmbridge.state.schema import issue, link
@@ -103,12 +103,12 @@ _REFRESH = (
 
 def _known(connection: Connection, subjects: Sequence[str]) -> dict[tuple[str, ...], Issue]:
     dialect = connection.dialect.name
-    statement = select(issue.c.subject, *_COLUMNS).where(issue.c.closed_at.is_(None), among(dialect, issue.c.subject))
+    statement = lookup(dialect, issue, issue.c.subject, issue.c.closed_at.is_(None))
     known: dict[tuple[str, ...], Issue] = {}
     for some in chunks(sorted(set(subjects))):
-        for subject, *values in connection.execute(statement, {"ids": array(dialect, some)}).tuples():
-            one = _load(values)
-            known[one.entity, subject, one.cause, one.field or ""] = one
+        for line in connection.execute(statement, {"ids": array(dialect, some)}).mappings():
+            one = _load([line[column.name] for column in _COLUMNS])
+            known[one.entity, line["subject"], one.cause, one.field or ""] = one
     return known
 
 

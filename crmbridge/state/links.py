@@ -1,19 +1,18 @@
 """Links (who is whose partner, and what both last agreed on) and the work that they and dirty records make."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import Connection, and_, bindparam, not_, or_, select, update
+from sqlalchemy import Connection, bindparam, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from crmbridge.errors import StaleError
-from crmbridge.model import SIDES, Entity, Link, Ref, Side
+from crmbridge.model import SIDES, Entity, Link, Ref, Side, other
 from crmbridge.state import codec
 from crmbridge.state.codec import RowCodec
-from crmbridge.state.database import among, array, put
-from crmbridge.state.records import chunks, is_observed, stored
+from crmbridge.state.database import array, lookup, put
+from crmbridge.state.records import chunks, fetch, is_observed, stored
 from crmbridge.state.schema import UNSTEADY, link, record
 from crmbridge.state.words import Pair, Stored
 
@@ -58,14 +57,14 @@ def by_id(connection: Connection, ids: Sequence[str]) -> dict[str, Link]:
 
 @cache
 def _by_id(dialect: str) -> Any:
-    return select(link).where(among(dialect, link.c.id))
+    return lookup(dialect, link, link.c.id)
 
 
 def by_native(connection: Connection, side: Side, entity: Entity, ids: Sequence[str]) -> dict[str, Link]:
     """By the record's native id on that side; dead links too."""
     found: dict[str, Link] = {}
     for some in chunks(sorted(set(ids))):
-        parameters = {"entity": entity, "ids": array(connection.dialect.name, some)}
+        parameters = {"of_entity": entity, "ids": array(connection.dialect.name, some)}
         for line in connection.execute(_by_native(connection.dialect.name, side), parameters):
             one = _load(line)
             found[one.id_on(side) or ""] = one
@@ -75,7 +74,7 @@ def by_native(connection: Connection, side: Side, entity: Entity, ids: Sequence[
 @cache
 def _by_native(dialect: str, side: Side) -> Any:
     column = link.c.left_id if side == "left" else link.c.right_id
-    return select(link).where(link.c.entity == bindparam("entity"), among(dialect, column))
+    return lookup(dialect, link, column, link.c.entity == bindparam("of_entity"))
 
 
 def walk(connection: Connection, entity: Entity | None, after: str, limit: int) -> list[Link]:
@@ -134,77 +133,64 @@ _LET_GO = update(link).where(link.c.id == bindparam("at_id")).values(left_id=Non
 #
 # Three walks, each along an index in its order, so that a hundred thousand dirty records cost one pass and no memory:
 # dirty records on the left, dirty records on the right whose partner was not met in the first walk, and links that are
-# not steady though both records are clean.
+# not steady though both records are clean. Partners are looked up by id.
 
-_left = record.alias("left_record")
-_right = record.alias("right_record")
-_PLACES = {"left": (_left, link.c.left_id), "right": (_right, link.c.right_id)}
-_WIDTH = len(record.c)
+Walk = Literal["left", "right", "link"]
+WALKS: tuple[Walk, ...] = ("left", "right", "link")
 
 
-@dataclass(frozen=True, slots=True)
-class Walk:
-    name: str
-    statement: Any
+def work(
+    connection: Connection, rows: RowCodec, walk: Walk, entity: Entity, after: str, limit: int
+) -> tuple[list[Pair], str | None]:
+    """The pairs of one chunk, and where the next one begins (None: there is none)."""
+    if walk == "link":
+        where = (UNSTEADY, link.c.entity == entity, link.c.id > after)
+        found = connection.execute(select(link).where(*where).order_by(link.c.id).limit(limit))
+        unsteady = [_load(line) for line in found]
+        sides = {side: _partners(connection, rows, side, entity, unsteady) for side in SIDES}
+        pairs = [_pair(entity, one, sides["left"], sides["right"]) for one in unsteady]
+        pairs = [pair for pair in pairs if not (_is_work(pair.left) or _is_work(pair.right))]
+        return pairs, unsteady[-1].id if len(unsteady) == limit else None
+    where = (record.c.dirty.is_(True), record.c.side == walk, record.c.entity == entity, record.c.id > after)
+    found = connection.execute(select(record).where(*where, is_observed()).order_by(record.c.id).limit(limit))
+    mine = {line.id: stored(line, rows) for line in found}
+    linked = by_native(connection, walk, entity, list(mine))
+    theirs = _partners(connection, rows, other(walk), entity, linked.values())
+    left, right = (mine, theirs) if walk == "left" else (theirs, mine)
+    pairs = [
+        _pair(entity, linked[id_], left, right)
+        if id_ in linked
+        else Pair(entity=entity, link=None, left=left.get(id_), right=right.get(id_))
+        for id_ in mine
+    ]
+    if walk == "right":
+        pairs = [pair for pair in pairs if not _is_work(pair.left)]
+    return pairs, list(mine)[-1] if len(mine) == limit else None
 
 
-def _partner(side: Side) -> Any:
-    table, column = _PLACES[side]
-    return and_(table.c.side == side, table.c.entity == link.c.entity, table.c.id == column)
+def _partners(
+    connection: Connection, rows: RowCodec, side: Side, entity: Entity, linked: Iterable[Link]
+) -> dict[str, Stored]:
+    return fetch(connection, rows, side, entity, [id_ for one in linked if (id_ := one.id_on(side)) is not None])
 
 
-def _is_work(table: Any) -> Any:
-    return and_(table.c.dirty.is_(True), is_observed(table))
+def _pair(entity: Entity, one: Link, left: Mapping[str, Stored], right: Mapping[str, Stored]) -> Pair:
+    return Pair(entity=entity, link=one, left=left.get(one.left_id or ""), right=right.get(one.right_id or ""))
 
 
-def _walks() -> Iterator[Walk]:
-    entity, after, limit = bindparam("entity"), bindparam("after"), bindparam("limit")
-    columns = (*_left.c, *_right.c, *link.c)
-    for side, mine, other_side in (("left", _left, "right"), ("right", _right, "left")):
-        theirs, column = _PLACES[other_side][0], _PLACES[side][1]
-        joined = mine.outerjoin(link, and_(link.c.entity == mine.c.entity, column == mine.c.id))
-        where = [mine.c.side == side, mine.c.entity == entity, _is_work(mine), mine.c.id > after]
-        if side == "right":
-            where.append(or_(theirs.c.id.is_(None), not_(_is_work(theirs))))
-        statement = select(*columns).select_from(joined.outerjoin(theirs, _partner(other_side)))  # type: ignore[arg-type]
-        yield Walk(side, statement.where(*where).order_by(mine.c.id).limit(limit))
-    joined = link.outerjoin(_left, _partner("left")).outerjoin(_right, _partner("right"))
-    settled = [or_(table.c.id.is_(None), not_(_is_work(table))) for table in (_left, _right)]
-    where = [UNSTEADY, link.c.entity == entity, link.c.id > after, *settled]
-    yield Walk("link", select(*columns).select_from(joined).where(*where).order_by(link.c.id).limit(limit))
-
-
-WALKS = tuple(_walks())
-
-
-def work(connection: Connection, rows: RowCodec, walk: Walk, entity: Entity, after: str, limit: int) -> list[Pair]:
-    parameters = {"entity": entity, "after": after, "limit": limit}
-    return [_pair(line, entity, rows) for line in connection.execute(walk.statement, parameters)]
-
-
-def _pair(line: Sequence[Any], entity: Entity, rows: RowCodec) -> Pair:
-    left, right, linked = line[:_WIDTH], line[_WIDTH : 2 * _WIDTH], line[2 * _WIDTH :]
-    return Pair(
-        entity=entity,
-        link=_load(linked) if linked[0] is not None else None,
-        left=_shown(left, rows),
-        right=_shown(right, rows),
-    )
-
-
-def _shown(columns: Sequence[Any], rows: RowCodec) -> Stored | None:
-    """None where there is no record, or only a placeholder for one."""
-    if columns[0] is None:
-        return None
-    one = stored(columns, rows)
-    return one if one.row.version or one.row.deleted else None
+def _is_work(one: Stored | None) -> bool:
+    return one is not None and one.dirty
 
 
 def unlinked(
     connection: Connection, rows: RowCodec, side: Side, entity: Entity, after: str, limit: int
-) -> list[Stored]:
-    column = _PLACES[side][1]
-    has_link = select(link.c.id).where(link.c.entity == record.c.entity, column == record.c.id).exists()
+) -> tuple[list[Stored], str | None]:
     where = (record.c.side == side, record.c.entity == entity, record.c.id > after, record.c.deleted.is_(False))
-    statement = select(record).where(*where, is_observed(), not_(has_link)).order_by(record.c.id).limit(limit)
-    return [stored(line, rows) for line in connection.execute(statement)]
+    found = connection.execute(select(record).where(*where, is_observed()).order_by(record.c.id).limit(limit))
+    live = list(found)
+    statement = _by_native(connection.dialect.name, side)
+    columns = statement.selected_columns
+    statement = statement.with_only_columns(columns.left_id if side == "left" else columns.right_id)
+    parameters = {"of_entity": entity, "ids": array(connection.dialect.name, [line.id for line in live])}
+    linked = set(connection.execute(statement, parameters).scalars())
+    return [stored(line, rows) for line in live if line.id not in linked], live[-1].id if len(live) == limit else None

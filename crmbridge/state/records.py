@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, case, delete, func,
 from crmbridge.model import ENTITIES, Entity, Ref, Row, Satellite, Side
 from crmbridge.state import codec
 from crmbridge.state.codec import RowCodec
-from crmbridge.state.database import Upsert, among, array, insert, now, put
+from crmbridge.state.database import Upsert, array, insert, lookup, now, put
 from crmbridge.state.schema import cursor, meta, record, satellite
 from crmbridge.state.words import Stored
 
@@ -79,7 +79,7 @@ def fetch(connection: Connection, rows: RowCodec, side: Side, entity: Entity, id
 
 @cache
 def _fetch(dialect: str) -> Any:
-    return select(record).where(*_place(), among(dialect, record.c.id), is_observed())
+    return lookup(dialect, record, record.c.id, *_place(), is_observed())
 
 
 def _place() -> tuple[ColumnElement[bool], ColumnElement[bool]]:
@@ -131,10 +131,9 @@ def observe(connection: Connection, rows: RowCodec, given: Iterable[Row], *, mar
                     same.append(id_)
         if changed:
             connection.execute(_observe(dialect, marks), changed)
-        if confirm:
-            for some in chunks(same):
-                parameters = {"of_side": side, "of_entity": entity, "ids": array(dialect, some), "now_seen": seen}
-                connection.execute(_confirm(dialect), parameters)
+        if confirm and same:
+            place = {"at_side": side, "at_entity": entity, "now_seen": seen}
+            connection.execute(_CONFIRM, [place | {"at_id": id_} for id_ in same])
         moved = _save_extras(connection, side, entity, by_id.values(), seen=seen, marks=marks)
         count += len(changed) + len(moved - {parameters["id"] for parameters in changed})
     return count
@@ -142,8 +141,9 @@ def observe(connection: Connection, rows: RowCodec, given: Iterable[Row], *, mar
 
 @cache
 def _states(dialect: str) -> Any:
-    columns = (record.c.id, record.c.version, record.c.deleted, record.c.merged_into)
-    return select(*columns).where(*_place(), among(dialect, record.c.id))
+    statement = lookup(dialect, record, record.c.id, *_place())
+    columns = statement.selected_columns
+    return statement.with_only_columns(columns.id, columns.version, columns.deleted, columns.merged_into)
 
 
 def _differs(row: Row, known: Any) -> bool:
@@ -195,9 +195,12 @@ def _observe(dialect: str, marks: bool) -> Upsert:
     return statement.on_conflict_do_update(index_elements=list(record.primary_key), set_=overwrite)
 
 
-@cache
-def _confirm(dialect: str) -> Any:
-    return update(record).where(*_place(), among(dialect, record.c.id)).values(seen=bindparam("now_seen"))
+_AT = (
+    record.c.side == bindparam("at_side"),
+    record.c.entity == bindparam("at_entity"),
+    record.c.id == bindparam("at_id"),
+)
+_CONFIRM = update(record).where(*_AT).values(seen=bindparam("now_seen"))
 
 
 # --- full compare: what a read from the start does not show is gone ------------------------------------------------
@@ -296,7 +299,7 @@ def _save_satellites(
 @cache
 def _satellites(dialect: str) -> Any:
     where = (satellite.c.side == bindparam("side"), satellite.c.kind == bindparam("kind"))
-    return select(satellite).where(*where, among(dialect, satellite.c.id))
+    return lookup(dialect, satellite, satellite.c.id, *where)
 
 
 _REMOVE_SATELLITE = delete(satellite).where(
@@ -345,7 +348,7 @@ def _save_extras(
 @cache
 def _beside(dialect: str) -> Any:
     where = (satellite.c.side == bindparam("of_side"), satellite.c.entity == bindparam("of_entity"))
-    return select(satellite).where(*where, among(dialect, satellite.c.parent_id))
+    return lookup(dialect, satellite, satellite.c.parent_id, *where)
 
 
 def _rebuild_extras(connection: Connection, parents: Iterable[Ref], *, seen: int, marks: bool) -> None:
@@ -394,11 +397,6 @@ def clean(connection: Connection, given: Iterable[tuple[Ref, str | None]]) -> No
         connection.execute(_CLEAN, [dict(zip(names, line, strict=True)) for line in lines])
 
 
-_AT = (
-    record.c.side == bindparam("at_side"),
-    record.c.entity == bindparam("at_entity"),
-    record.c.id == bindparam("at_id"),
-)
 _CLEAN = (
     update(record)
     .where(

@@ -247,8 +247,8 @@ issue = Table(
 )
 Index(
     "issue_open",
-    issue.c.entity,
     issue.c.subject,
+    issue.c.entity,
     issue.c.cause,
     issue.c.field,
     unique=True,

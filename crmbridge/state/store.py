@@ -33,6 +33,7 @@ from crmbridge.state.words import (
 
 T = TypeVar("T")
 _CHUNK = 500  # what an iterator holds in memory
+_WALK_NAMES: list[str] = [*links.WALKS]
 
 
 class Store:
@@ -170,29 +171,26 @@ class Store:
         The order is fixed: dirty left records by id, then right ones whose partner is clean, then unsteady links.
         `after` is the `key` of a pair: go on behind it. Chunks are read as they are needed, so what is settled
         meanwhile is not shown again."""
-        first, _, position = (after or "").partition(":")
-        names = [walk.name for walk in links.WALKS]
+        first, _, position = (after or "left:").partition(":")
         count = 0
-        for walk in links.WALKS[names.index(first) if after else 0 :]:
-            place = position if walk.name == first else ""
-            while limit is None or count < limit:
-                size = _CHUNK if limit is None else min(_CHUNK, limit - count)
+        for walk in links.WALKS[_WALK_NAMES.index(first) :]:
+            place: str | None = position if walk == first else ""
+            while place is not None:
                 with self._database.reading() as connection:
-                    pairs = links.work(connection, self._rows, walk, entity, place, size)
-                yield from pairs
-                count += len(pairs)
-                if len(pairs) < size:
-                    break
-                place = pairs[-1].key.partition(":")[2]
+                    pairs, place = links.work(connection, self._rows, walk, entity, place, _CHUNK)
+                for pair in pairs:
+                    if count == limit:
+                        return
+                    count += 1
+                    yield pair
 
     def unlinked(self, side: Side, entity: Entity) -> Iterator[Stored]:
         """Live, observed, without a link; a dead link is one."""
-
-        def chunk(after: str) -> list[Stored]:
+        place: str | None = ""
+        while place is not None:
             with self._database.reading() as connection:
-                return links.unlinked(connection, self._rows, side, entity, after, _CHUNK)
-
-        return _in_chunks(chunk, lambda one: one.row.ref.id)
+                found, place = links.unlinked(connection, self._rows, side, entity, place, _CHUNK)
+            yield from found
 
     # --- links ----------------------------------------------------------------------------------------------------
 

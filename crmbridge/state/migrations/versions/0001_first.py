@@ -91,7 +91,7 @@ def upgrade() -> None:
     op.create_index(
         "issue_open",
         "issue",
-        ["entity", "subject", "cause", "field"],
+        ["subject", "entity", "cause", "field"],
         unique=True,
         sqlite_where=sa.text("closed_at IS NULL"),
         postgresql_where=sa.text("closed_at IS NULL"),
