@@ -120,13 +120,13 @@ class Facts:
         return self.defaults.get(state, first)
 
 
-class _Label(msgspec.Struct):
+class _Label(msgspec.Struct, frozen=True):
     Label: str | None = None
 
 
-class _Labels(msgspec.Struct):
+class _Labels(msgspec.Struct, frozen=True):
     UserLocalizedLabel: _Label | None = None
-    LocalizedLabels: list[_Label] = []
+    LocalizedLabels: tuple[_Label, ...] = ()
 
     @property
     def text(self) -> str:

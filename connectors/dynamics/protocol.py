@@ -256,7 +256,6 @@ _texts: Final[Sequence[tuple[str, Kind]]] = (
     ("record with matching key values already exists", "exists"),
     ("does not exist", "missing"),
 )
-_silent: Final[Mapping[int, Kind]] = {403: "access", 408: "unknown"}
 
 
 class _Error(msgspec.Struct):
@@ -287,9 +286,9 @@ def meaning(status: int, headers: Mapping[str, str], body: bytes) -> Meaning:
         )
     if error is None:
         # Not the CRM's own words: a gateway spoke. Whether the CRM carried the request out is known below 500 alone.
-        otherwise: Kind = "unknown" if status >= 500 else "refused"
+        silent: Kind = "unknown" if status >= 500 or status == 408 else "access" if status == 403 else "refused"
         return Meaning(
-            kind=_silent.get(status, otherwise),
+            kind=silent,
             status=status,
             code=f"http_{status}",
             message=f"HTTP {status} without the CRM's own words",
@@ -298,8 +297,8 @@ def meaning(status: int, headers: Mapping[str, str], body: bytes) -> Meaning:
     code, message = str(error.code or ""), _public(error.message or "")
     kind: Kind | None = _codes.get(code.lower())
     if kind is None and status in (404, 412):
-        kind = next((told for words, told in _texts if words in message.lower()), None)
-    if kind is None:
+        kind = next((found for words, found in _texts if words in message.lower()), kind)
+    if kind is None:  # not in the list
         passing = status in (502, 503, 504) or "deadlock" in message.lower()
         kind = "later" if passing else "refused"
     return Meaning(

@@ -204,7 +204,7 @@ class Reading:
             table=process.table,
             key="businessprocessflowinstanceid",
             tracked=process.tracked,
-            view=instance_view(),
+            view=instance_view(process.table),
             decode=decode,
         )
 
@@ -258,7 +258,13 @@ class Reading:
     def instance_requests(self, column: Literal["opportunityid", "leadid"], ids: Sequence[str]) -> list[Request]:
         """Reads of the process instances of these rows, one per process table that has the column."""
         return [
-            read(process.set, table=process.table, view=instance_view(), filter=any_of(column, ids), kind="fetch")
+            read(
+                process.set,
+                table=process.table,
+                view=instance_view(process.table),
+                filter=any_of(column, ids),
+                kind="fetch",
+            )
             for process in self._environment.processes().values()
             if column == "opportunityid" or process.table == PROCESS_TABLES[0]
         ]

@@ -229,9 +229,11 @@ class Instance(msgspec.Struct, kw_only=True, rename=_instance_names):
 instance_pages: Final = _page_decoder(Instance)
 
 
-def instance_view() -> View:
+def instance_view(table: str) -> View:
+    """The opportunity's own process has no lead (dataverse-api §8.1)."""
+    absent = _not_selected if table == LEAD_PROCESS else (*_not_selected, "_leadid_value")
     names = [_instance_names.get(each, each) for each in Instance.__struct_fields__]
-    return View(select=",".join(each for each in names if "@" not in each and each not in _not_selected))
+    return View(select=",".join(each for each in names if "@" not in each and each not in absent))
 
 
 ACTIVE: Final = 1  # statuscode alone tells (dataverse-api §8.1)
