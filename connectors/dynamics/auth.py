@@ -5,14 +5,14 @@ msal does not raise for a refused login but returns the error as a dict, and it 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, cast
 from urllib.parse import urlsplit
 
 import requests
 
-from connectors.http import LibrarySession, Session, login_deadline_seconds
+from connectors.http import LibrarySession, Session
 from crmbridge.errors import AccessError, ConfigError, CrmBridgeError, TryLater
 
 Flow = Literal["client_secret", "certificate", "access_token"]
@@ -177,7 +177,8 @@ def refusal(config: DynamicsConfig, answer: Mapping[str, Any]) -> CrmBridgeError
     )
 
 
-def tokens(config: DynamicsConfig) -> Tokens:
+def tokens(config: DynamicsConfig, session: Callable[[str], Session]) -> Tokens:
+    """`session` makes one for an address, under the connection's own rules."""
     if config.flow == "access_token":
         return GivenToken(config)
     missing = [name for name in ("client_id", *_needed(config)) if not getattr(config, name)]
@@ -186,14 +187,7 @@ def tokens(config: DynamicsConfig) -> Tokens:
             f"Connection {config.name} lacks {', '.join(missing)} for the flow {config.flow}.",
             fix=f"Set it under connections.{config.name}.auth.",
         )
-    login = Session(
-        config.authority,
-        name=f"{config.name} login",
-        ca_file=config.ca_file,
-        proxy=config.proxy,
-        deadline_seconds=login_deadline_seconds,
-    )
-    return AppTokens(config, login)
+    return AppTokens(config, session(config.authority))
 
 
 def _needed(config: DynamicsConfig) -> tuple[str, ...]:

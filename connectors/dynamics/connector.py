@@ -1,8 +1,12 @@
 """Dynamics 365 Sales as a connector: the parts put together behind the four Protocols of `connectors.base`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
+
+from requests.adapters import BaseAdapter
 
 from connectors.base import Conversion, Cursor, Description, Identity, Move, Page, TablePlan, Write
 from connectors.dynamics import metadata, rows, writing
@@ -14,7 +18,7 @@ from connectors.dynamics.moves import Moves
 from connectors.dynamics.reading import Reading, overlap_slack_seconds
 from connectors.dynamics.rows import TABLES, Rows
 from connectors.dynamics.writing import Writing
-from connectors.http import Session
+from connectors.http import Session, call_deadline_seconds
 from crmbridge.model import Directory, Entity, Life, Outcome, Row, Side
 
 __all__ = ["DynamicsConfig", "DynamicsConnector"]
@@ -24,20 +28,37 @@ class DynamicsConnector:
     system = "dynamics"
     batch_size = writing.writes_per_batch
 
-    def __init__(self, config: DynamicsConfig, side: Side, *, session: Session | None = None) -> None:
-        self.name = config.name
+    def __init__(
+        self,
+        config: DynamicsConfig,
+        side: Side,
+        *,
+        adapter: BaseAdapter | None = None,  # a simulation's transport in place of sockets
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._config = config
         self._side: Side = side
         self._plans: dict[Entity, TablePlan] = {}
         self._rows: dict[Entity, Rows] = {}
-        session = session or Session(
-            config.url,
-            name=config.name,
-            ca_file=config.ca_file,
-            proxy=config.proxy,
-            deadline_seconds=config.request_limit_seconds,
-        )
-        self.session = session
-        client = Client(session, tokens(config))
+
+        def session(url: str) -> Session:
+            return Session(
+                url,
+                name=config.name,
+                ca_file=config.ca_file,
+                proxy=config.proxy,
+                # Not shorter than the environment may work at it, but within the engine's lease (reliability §2).
+                deadline_seconds=min(call_deadline_seconds, config.request_limit_seconds + 10),
+                adapter=adapter,
+                clock=clock,
+                sleep=sleep,
+                rng=rng,
+            )
+
+        self._session = session(config.url)
+        client = Client(self._session, tokens(config, session))
         self._client = client
         self._environment = Environment(client, default_owner=config.default_owner)
         self._reading = Reading(
@@ -52,6 +73,15 @@ class DynamicsConnector:
         self._moves = Moves(
             client, self._environment, self._reading, cancel_close_activity=config.cancel_close_activity
         )
+
+    @property
+    def name(self) -> str:
+        return self._config.name
+
+    @property
+    def calls(self) -> Mapping[tuple[str, str], int]:
+        """(table, kind) -> HTTP requests, logins apart."""
+        return self._session.calls
 
     def system_columns(self, entity: Entity) -> Mapping[str, type[Any]]:
         return TABLES[entity].system

@@ -21,7 +21,7 @@ from crmbridge.model import Entity, Outcome, Refused, Row, Unknown, Written
 
 writes_per_batch: Final = 200
 # Fixed for ever: another namespace would create everything again.
-_namespace: Final = uuid.uuid5(uuid.NAMESPACE_URL, "https://crmbridge.dev/dynamics/chosen-id")
+_namespace: Final = uuid.uuid5(uuid.NAMESPACE_URL, "https://github.com/crmbridge/crmbridge")
 
 
 def chosen_id(partner_org: str, partner_id: str, generation: int) -> str:

@@ -69,7 +69,7 @@ def test_conditional_requests_mean_missing_exists_and_stale() -> None:
 @needs_examples
 def test_conditional_requests_are_ours() -> None:
     asked = re.findall(
-        r"^PATCH (\S+) HTTP/1\.1\n((?:[\w-]+:.*\n)+)(?:\n(\{.*\}))?", example("conditional.http"), re.MULTILINE
+        r"^PATCH (.+) HTTP/1\.1\n((?:[\w-]+:.*\n)+)(?:\n(\{.*\}))?", example("conditional.http"), re.MULTILINE
     )
     path, headers, body = asked[2]
     ours = update(
