@@ -7,7 +7,6 @@ import re
 from collections import deque
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from decimal import Decimal
 from email.utils import format_datetime
 from typing import Any, Final
 from urllib.parse import unquote
@@ -18,15 +17,15 @@ from crmbridge.sandbox.core import Call, Reply, Request, Row, World
 from crmbridge.sandbox.salesforce import soap
 from crmbridge.sandbox.salesforce.auth import Auth, OAuthError
 from crmbridge.sandbox.salesforce.batches import Collections, Composite, composite_extras
-from crmbridge.sandbox.salesforce.behaviour import derive
-from crmbridge.sandbox.salesforce.convert import LEADS_PER_CALL_MAX, Converter, LeadConvert
 from crmbridge.sandbox.salesforce.errors import SfError, not_found, refuse
 from crmbridge.sandbox.salesforce.ids import Sequence, base62
+from crmbridge.sandbox.salesforce.org import Org
 from crmbridge.sandbox.salesforce.records import Caller, Records
 from crmbridge.sandbox.salesforce.rest import Answer, Ask, Log, Rest, placed
-from crmbridge.sandbox.salesforce.shape import Shape, SObject
+from crmbridge.sandbox.salesforce.schema import Shape
+from crmbridge.sandbox.salesforce.soap_calls import SoapCalls
 from crmbridge.sandbox.salesforce.store import Store
-from crmbridge.sandbox.salesforce.values import plain, read, read_instant, stamp
+from crmbridge.sandbox.salesforce.values import plain
 
 VERSION_MIN, VERSION_MAX = 20, 67
 LOGIN_VERSION_MAX: Final = 64  # §1.2: SOAP login() is not in API v65 and later
@@ -54,140 +53,29 @@ class SalesforceApp:
         self._store = Store(self._shape)
         self._records = Records(self._store, self._sequence, self._world.clock.now)
         self._requests: deque[datetime] = deque()
-        self._refs: dict[str, str] = {}
         self._rest = Rest(self._store, self._records, self._sequence, self._world.clock.now, self._used)
         self._collections = Collections(self._rest)
         self._composite = Composite(self._rest, self._collections)
-        self._converter = Converter(self._store, self._records)
-        org_id = self._sequence.next("00D")
-        self._auth = Auth(self._world, self._shape, self._store, org_id)
-        self._found(org_id)
+        self._org = Org(self._store, self._records, self._sequence, self._world.clock.now)
+        self._soap_calls = SoapCalls(self._store, self._records, self._org.id, self._world.clock.now)
+        self._auth = Auth(self._world, self._shape, self._store, self._org.id)
+        self._auth.start(self._org.found(self._auth.username))
 
     @property
     def credentials(self) -> dict[str, str]:
         return self._auth.credentials
-
-    def _found(self, org_id: str) -> None:
-        """The rows that every org has: its user, itself, and the set-up that the shape declares."""
-        profile, org = self._sequence.next("00e"), self._shape.org
-        self._profile = profile
-        sync = self._person(self._auth.username, "Sync", "User")
-        self._auth.start(sync["Id"])
-        self._put(
-            "Organization",
-            {
-                "Id": org_id,
-                "Name": org.name,
-                "OrganizationType": org.organization_type,
-                "InstanceName": org.instance_name,
-                "IsSandbox": org.is_sandbox,
-                "TimeZoneSidKey": org.time_zone,
-                "FiscalYearStartMonth": org.fiscal_year_start_month,
-            },
-        )
-        for order, status in enumerate(self._shape.lead_statuses, 1):
-            names = {"MasterLabel": status.label, "ApiName": status.value, "SortOrder": order}
-            self._put("LeadStatus", names | {"IsDefault": status.default, "IsConverted": status.converted})
-        for order, stage in enumerate(self._shape.opportunity_stages, 1):
-            flags = {"IsActive": stage.active, "IsClosed": stage.closed, "IsWon": stage.won}
-            forecast = self._shape.forecast_labels.get(stage.forecast, stage.forecast)
-            names = {"MasterLabel": stage.label, "ApiName": stage.value, "SortOrder": order}
-            names |= {"ForecastCategory": stage.forecast, "ForecastCategoryName": forecast}
-            self._put("OpportunityStage", names | flags | {"DefaultProbability": Decimal(f"{stage.probability}.0")})
-        for sobject in self._shape.objects.values():
-            for kind in sobject.document.record_types:
-                row = {
-                    "DeveloperName": kind.developer_name,
-                    "Name": kind.name or kind.developer_name,
-                    "IsActive": kind.active,
-                }
-                self._put("RecordType", row | {"SobjectType": sobject.name})
-        if "CurrencyType" in self._shape.objects:
-            for code, rate in ({org.currency: 1.0} | org.currencies).items():
-                row = {"IsoCode": code, "ConversionRate": Decimal(str(rate)), "DecimalPlaces": 2, "IsActive": True}
-                self._put("CurrencyType", row | {"IsCorporate": code == org.currency})
-
-    def _put(self, name: str, values: Row) -> None:
-        sobject = self._shape.objects.get(name)
-        if sobject is not None:
-            self._store.put(sobject, self._stamped(sobject, values))
-
-    def _stamped(self, sobject: SObject, values: Row) -> Row:
-        """A row that is not saved by anybody: system fields and defaults where they are not given."""
-        now, user = stamp(self._world.clock.now()), self._auth.sync_user
-        row: Row = {"Id": values.get("Id") or self._sequence.next(sobject.document.key_prefix), **sobject.defaults}
-        row |= {"OwnerId": user} if "OwnerId" in sobject.fields and user else {}
-        row |= {"CreatedDate": now, "CreatedById": user or row["Id"]}
-        row |= {name: value for name, value in values.items() if value is not None}
-        row.setdefault("LastModifiedDate", row["CreatedDate"])
-        row.setdefault("LastModifiedById", row["CreatedById"])
-        row.setdefault("SystemModstamp", row["LastModifiedDate"])
-        return row
-
-    def _person(self, email: str, first: str, last: str) -> Row:
-        users = self._shape.objects["User"]
-        alias = re.sub(r"[^a-z0-9]", "", email.partition("@")[0].lower())[:8] or "user"
-        values: Row = {"Username": email, "Email": email, "FirstName": first or None, "LastName": last, "Alias": alias}
-        values |= {
-            "CommunityNickname": email.partition("@")[0][:40],
-            "ProfileId": self._profile,
-            "UserType": "Standard",
-        }
-        row = self._stamped(users, values | {"IsActive": True})
-        derive(self._shape, users, row, None, set(), row["CreatedDate"])
-        self._store.put(users, row)
-        return row
 
     def login_as(self, email: str) -> dict[str, str]:
         """A person of this org, made when missing, with a token of their own."""
         row = self._auth.person(email)
         if row is None:
             first, _, last = email.partition("@")[0].replace("_", ".").title().partition(".")
-            row = self._person(email, first if last else "", last.replace(".", " ") or first)
+            row = self._org.person(email, first if last else "", last.replace(".", " ") or first)
         return {"user_id": row["Id"], "email": row["Email"], "access_token": self._auth.open_session(row["Id"])}
 
     def load(self, records: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
-        """Rows as they stand, rules off but types checked; `_ref` names a row, `@name` stands for its id in any later one."""
-        with self._store.tables.transaction():
-            for name, rows in records.items():
-                sobject = self._shape.object(name)
-                if sobject is None:
-                    raise ValueError(f"load: there is no object {name} in the shape.")
-                for number, given in enumerate(rows, 1):
-                    self._load(sobject, given, f"{name} row {number}")
-
-    def _load(self, sobject: SObject, given: Mapping[str, Any], where: str) -> None:
-        values: Row = {}
-        for name, value in given.items():
-            if name in ("_ref", "attributes"):
-                continue
-            field = sobject.field(name)
-            if field is None:
-                raise ValueError(f"load: {where}: {sobject.name} has no field {name}.")
-            if isinstance(value, str) and value.startswith("@"):
-                if value[1:] not in self._refs:
-                    raise ValueError(f"load: {where}: {name}: no row before this one has _ref {value[1:]!r}.")
-                value = self._refs[value[1:]]
-            if field.type == "datetime" and isinstance(value, str):
-                value = read_instant(value) or value
-            try:
-                values[field.name] = read(field, value)
-            except SfError as error:
-                raise ValueError(f"load: {where}: {error}") from None
-        row = self._stamped(sobject, values)
-        if "RecordTypeId" in sobject.fields and "RecordTypeId" not in row:
-            row |= {k: v for k, v in self._records.blank(sobject, "").items() if k == "RecordTypeId"}
-        keep = {name: value for name, value in values.items() if value is not None}
-        derive(self._shape, sobject, row, None, keep.keys(), row["SystemModstamp"])
-        row |= keep  # what is given wins over what would be derived
-        self._store.put(sobject, row)
-        if sobject.name == "OpportunityContactRole" and row["IsPrimary"]:
-            opportunities = self._shape.objects["Opportunity"]
-            opportunity = self._store.get(opportunities, row["OpportunityId"])
-            if opportunity is not None:
-                self._store.put(opportunities, {**opportunity, "ContactId": row["ContactId"]})
-        if "_ref" in given:
-            self._refs[given["_ref"]] = row["Id"]
+        """First records, native field names; see `Org.load`."""
+        self._org.load(records)
 
     def dump(self) -> dict[str, list[Row]]:
         return {
@@ -356,7 +244,7 @@ class SalesforceApp:
             user = self._soap_user(call)
             self._spend()
             with self._store.tables.transaction():
-                content = self._soap_operation(call, user, f"{found.group(1)}.0", log)
+                content = self._soap_calls.answer(call, self._soap_caller(call, user, f"{found.group(1)}.0"), log)
             return user, soap.reply(name, content, (self._used(), self._shape.org.daily_api_requests))
         except SfError as error:
             return user, soap.fault(error)
@@ -369,6 +257,11 @@ class SalesforceApp:
                 "Invalid Session ID found in SessionHeader: Illegal Session. Session not found, missing session key"
             )
             raise refuse("INVALID_SESSION_ID", message) from None
+
+    def _soap_caller(self, call: soap.Call, user: str, version: str) -> Caller:
+        """§6.2: SOAP takes no assignment header here; the duplicate header passes alerts."""
+        allow = call.header_flag("DuplicateRuleHeader", "allowSave")
+        return Caller(user=user, version=version, auto_assign=False, allow_duplicates=allow)
 
     def _soap_login(self, request: Request, call: soap.Call, version: int) -> tuple[str, Reply]:
         if version > LOGIN_VERSION_MAX:  # the fault's code is (unverified)
@@ -383,103 +276,6 @@ class SalesforceApp:
         token, origin = self._auth.open_session(user), self._auth.instance(request)
         content = soap.login_result(self._shape.org, self._auth.org_id, row, token, origin, f"{version}.0")
         return user, soap.reply("login", content)
-
-    def _soap_operation(self, call: soap.Call, user: str, version: str, log: Log) -> str:
-        operation = call.operation
-        caller = Caller(
-            user=user,
-            version=version,
-            auto_assign=False,
-            allow_duplicates=call.header_flag("DuplicateRuleHeader", "allowSave"),
-        )
-        match operation.name:
-            case "convertLead":
-                return self._convert(operation, caller, log)
-            case "merge":
-                return "".join(self._merge(item, caller, log) for item in operation.all("request"))
-            case "undelete":
-                ids = [(item.text or "").strip() for item in [*operation.all("ids"), *operation.all("ID")]]
-                return "".join(self._undelete(key, caller, log) for key in ids)
-            case "getServerTimestamp":
-                log.category = "metadata"
-                return soap.timestamp_result(stamp(self._world.clock.now()).replace("+0000", "Z"))
-            case "getUserInfo":
-                log.category = "login"
-                row = self._store.rows(self._shape.objects["User"])[user]
-                org = self._shape.org
-                return f"<result>{soap.user_info(org, self._auth.org_id, row, org.session_seconds)}</result>"
-            case "logout":
-                log.category = "login"
-                self._auth.revoke(call.session)
-                return ""
-            case name:
-                raise refuse(
-                    "FUNCTIONALITY_NOT_ENABLED", f"This sandbox does not serve the SOAP call {name}; a real org may."
-                )
-
-    def _convert(self, operation: soap.Element, caller: Caller, log: Log) -> str:
-        items = operation.all("leadConverts")
-        log.table = "Lead"
-        log.operations += [("Lead", "convertLead")] * len(items)
-        if len(items) > LEADS_PER_CALL_MAX:
-            raise refuse(
-                "EXCEEDED_LEAD_CONVERT_LIMIT", f"At most {LEADS_PER_CALL_MAX} leads can be converted in one call."
-            )
-        results: list[str] = []
-        for item in items:
-            ask = LeadConvert(
-                lead=item.value("leadId"),
-                status=item.value("convertedStatus"),
-                account=item.value("accountId"),
-                contact=item.value("contactId"),
-                opportunity=item.value("opportunityId"),
-                opportunity_name=item.value("opportunityName"),
-                owner=item.value("ownerId"),
-                without_opportunity=item.flag("doNotCreateOpportunity"),
-                overwrite_lead_source=item.flag("overwriteLeadSource"),
-            )
-            try:  # §6.2: each lead succeeds or fails alone
-                with self._store.tables.transaction():
-                    done = self._converter.convert(ask, caller, self._world.clock.now())
-                results.append(
-                    soap.lead_result(
-                        done.lead,
-                        account=done.account,
-                        contact=done.contact,
-                        opportunity=done.opportunity,
-                        failure=None,
-                    )
-                )
-            except SfError as error:
-                results.append(soap.lead_result(ask.lead, account=None, contact=None, opportunity=None, failure=error))
-        return "".join(results)
-
-    def _merge(self, item: soap.Element, caller: Caller, log: Log) -> str:
-        master = item.first("masterRecord")
-        kind, key, fields = soap.record(master) if master else ("", "", {})
-        losers = [(found.text or "").strip() for found in item.all("recordToMergeIds")]
-        log.table = kind
-        log.operations.append((kind, "merge"))
-        try:
-            sobject = self._shape.object(kind)
-            if sobject is None:
-                raise refuse("INVALID_TYPE", f"sObject type '{kind}' is not supported.")
-            with self._store.tables.transaction():
-                row = self._records.fetch(sobject, key)
-                merged, moved = self._records.merge(sobject, row, losers, fields, caller)
-            return soap.merge_result(row["Id"], merged, moved, None)
-        except SfError as error:
-            return soap.merge_result(None, (), (), error)
-
-    def _undelete(self, key: str, caller: Caller, log: Log) -> str:
-        sobject = self._shape.by_prefix.get(key[:3])
-        log.table = sobject.name if sobject else ""
-        log.operations.append((log.table, "undelete"))
-        try:
-            with self._store.tables.transaction():
-                return soap.undelete_result(self._records.undelete(key, caller), None)
-        except SfError as error:
-            return soap.undelete_result(None, error)
 
     # -- answers -------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from crmbridge.sandbox.core import Request, Row, World
 from crmbridge.sandbox.salesforce.errors import SfError, refuse
-from crmbridge.sandbox.salesforce.shape import Shape
+from crmbridge.sandbox.salesforce.schema import Shape
 from crmbridge.sandbox.salesforce.store import Store, fold
 
 _LOGIN_HOSTS: Final = ("login.salesforce.com", "test.salesforce.com")
@@ -247,7 +247,7 @@ class Auth:
         }
 
     def instance(self, request: Request) -> str:
-        """Where data calls go: the port that was asked, or the org's own host when the login host was (clients, point 2)."""
+        """Where data calls go: the port that was asked, or the org's own host (clients, point 2)."""
         if urlsplit(request.origin).hostname in _LOGIN_HOSTS:
             return f"https://{self._shape.org.my_domain}"
         return request.origin

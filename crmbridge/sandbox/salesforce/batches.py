@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from crmbridge.sandbox.salesforce.errors import Problem, SfError, not_found, not_served, refuse
 from crmbridge.sandbox.salesforce.ids import canonical
 from crmbridge.sandbox.salesforce.rest import Answer, Ask, Log, Rest, allow
-from crmbridge.sandbox.salesforce.shape import SObject
+from crmbridge.sandbox.salesforce.schema import SObject
 
 RECORDS_MAX: Final = 200
 CHUNKS_MAX: Final = 10  # changes of type within one list

@@ -1,4 +1,4 @@
-"""What the platform itself fills in when a row is saved: names, stages, probabilities, fiscal periods (salesforce-api §7)."""
+"""What the platform fills in when a row is saved: names, stages, probabilities, fiscal periods (salesforce-api §7)."""
 
 from collections.abc import Set as AbstractSet
 from datetime import date
@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from crmbridge.sandbox.core import Row
 from crmbridge.sandbox.salesforce.dates import fiscal
-from crmbridge.sandbox.salesforce.shape import Shape, SObject
+from crmbridge.sandbox.salesforce.schema import Shape, SObject
 from crmbridge.sandbox.salesforce.values import number
 
 
@@ -40,9 +40,8 @@ def _opportunity(shape: Shape, row: Row, before: Row | None, given: AbstractSet[
             row["LastStageChangeDate"] = now
     if "ForecastCategoryName" in given:
         values = {label: value for value, label in labels.items()}
-        row["ForecastCategory"] = values.get(
-            row.get("ForecastCategoryName", ""), row.get("ForecastCategory", "Pipeline")
-        )
+        chosen = str(row.get("ForecastCategoryName"))
+        row["ForecastCategory"] = values.get(chosen, str(row.get("ForecastCategory", "Pipeline")))
         row["ForecastCategoryName"] = labels.get(row["ForecastCategory"], row["ForecastCategory"])
     amount, probability = row.get("Amount"), row.get("Probability")
     if amount is None:  # §7: no amount, no expected revenue

@@ -13,14 +13,14 @@ from crmbridge.sandbox.salesforce.dates import quarter_end
 from crmbridge.sandbox.salesforce.errors import SfError, refuse
 from crmbridge.sandbox.salesforce.ids import canonical
 from crmbridge.sandbox.salesforce.records import Caller, Records
-from crmbridge.sandbox.salesforce.shape import SObject
+from crmbridge.sandbox.salesforce.schema import SObject
 from crmbridge.sandbox.salesforce.store import Store
 from crmbridge.sandbox.salesforce.values import read, stamp
 
 LEADS_PER_CALL_MAX: Final = 100  # §6.2
 _OWNED_BY_USERS: Final = (
-    "Converted objects can only be owned by users.  If the lead is not owned by a user, you must specify a user for the "
-    "Owner field."
+    "Converted objects can only be owned by users.  If the lead is not owned by a user, you must specify a user for "
+    "the Owner field."
 )
 
 
@@ -59,7 +59,7 @@ class Converter:
     def convert(self, ask: LeadConvert, caller: Caller, now: datetime) -> Converted:
         lead = self._convertible(ask)
         self._contradictions(ask)
-        # lifecycle §6: without "Require Validation" rules and duplicate rules are skipped; the lead is no duplicate of itself.
+        # lifecycle §6: without "Require Validation" rules of both kinds are skipped; the lead is not its own duplicate.
         platform = replace(caller, rules=self._shape.conversion.require_validation, apart=lead["Id"], auto_assign=False)
         account = self._existing(self._account, ask.account)
         contact = self._existing(self._contact, ask.contact)

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from crmbridge.sandbox.salesforce.shape import Field, Shape, SObject
+from crmbridge.sandbox.salesforce.schema import Field, Shape, SObject
 from crmbridge.sandbox.salesforce.store import Store
 
 _MASTER: Final = "012000000000000AAA"

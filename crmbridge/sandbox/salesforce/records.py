@@ -16,7 +16,7 @@ from crmbridge.sandbox.salesforce.ids import Sequence as IdSequence
 from crmbridge.sandbox.salesforce.ids import canonical
 from crmbridge.sandbox.salesforce.query import RECYCLE_BIN
 from crmbridge.sandbox.salesforce.rules import Rulebook
-from crmbridge.sandbox.salesforce.shape import Field, SObject
+from crmbridge.sandbox.salesforce.schema import Field, SObject
 from crmbridge.sandbox.salesforce.store import Store
 from crmbridge.sandbox.salesforce.values import instant, read, stamp
 
@@ -92,9 +92,14 @@ class Records:
 
     def blank(self, sobject: SObject, owner: str) -> Row:
         """A new row with an id and the platform's defaults, not saved yet."""
-        row: Row = {"Id": self._sequence.next(sobject.document.key_prefix), **sobject.defaults}
+        row: Row = {"Id": self._sequence.next(sobject.document.key_prefix), **self.defaults(sobject)}
         if "OwnerId" in sobject.fields:
             row["OwnerId"] = owner
+        return row
+
+    def defaults(self, sobject: SObject) -> Row:
+        """What the platform fills in where nobody says otherwise."""
+        row: Row = dict(sobject.defaults)
         if "RecordTypeId" in sobject.fields and (default := self._default_record_type(sobject)):
             row["RecordTypeId"] = default
         return row
@@ -109,7 +114,7 @@ class Records:
         return self._save(sobject, dict(row), row, values, caller)
 
     def write(self, sobject: SObject, row: Row, before: Row | None, caller: Caller) -> None:
-        """Put a row that the platform itself made or changed: stamped, completed and checked, but no field is read-only."""
+        """Put a row that the platform made or changed: stamped, completed and checked, but no field is read-only."""
         self._complete(sobject, row, before, set(), caller)
 
     def _save(self, sobject: SObject, row: Row, before: Row | None, values: Mapping[str, Any], caller: Caller) -> str:
@@ -303,7 +308,7 @@ class Records:
         return self.create(sobject, role, caller)
 
     def _primary_changed(self, role: Row) -> None:
-        """One primary role per opportunity; its contact reads as the opportunity's (§5.3), whose stamp stays (§7, unverified)."""
+        """One primary role per opportunity (§5.3), whose contact it shows; its stamp stays (unverified)."""
         sobject, opportunities = self._shape.objects["OpportunityContactRole"], self._shape.objects["Opportunity"]
         primary = role["ContactId"] if role["IsPrimary"] and not role.get("IsDeleted") else None
         for key in self._store.find(sobject, "OpportunityId", role["OpportunityId"]) if primary else ():

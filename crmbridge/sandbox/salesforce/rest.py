@@ -20,7 +20,7 @@ from crmbridge.sandbox.salesforce.ids import Sequence as IdSequence
 from crmbridge.sandbox.salesforce.ids import canonical
 from crmbridge.sandbox.salesforce.query import Engine, Found
 from crmbridge.sandbox.salesforce.records import Caller, Records, overdue
-from crmbridge.sandbox.salesforce.shape import SObject
+from crmbridge.sandbox.salesforce.schema import SObject
 from crmbridge.sandbox.salesforce.soql import parse
 from crmbridge.sandbox.salesforce.store import Store
 from crmbridge.sandbox.salesforce.values import address, instant, read_instant, stamp
@@ -33,8 +33,8 @@ ETAG_OBJECTS: Final = ("Account",)  # §3.5
 # What a real org has below the version and this sandbox has not.
 _NOT_HERE: Final = frozenset(
     "actions analytics appMenu async-queries chatter commerce connect consent dedupe domino emailConnect eventSchemas "
-    "folders graphql identity iot jobs knowledgeManagement licensing localizedvalue parameterizedSearch payments process "
-    "quickActions recent search sfdc_edge support tabs theme tooling ui-api wave".split()
+    "folders graphql identity iot jobs knowledgeManagement licensing localizedvalue parameterizedSearch payments "
+    "process quickActions recent search sfdc_edge support tabs theme tooling ui-api wave".split()
 )
 _JSON: Final = msgspec.json.Decoder(float_hook=Decimal)
 
@@ -85,8 +85,10 @@ class Ask:
     def document(self) -> dict[str, Any]:
         body = self.json()
         if not isinstance(body, dict):
-            message = "Cannot deserialize instance of sobject from START_ARRAY value [ or request may be missing a required field"
-            raise refuse("JSON_PARSER_ERROR", f"{message} at [line:1, column:1]")
+            message = (
+                "Cannot deserialize instance of sobject from START_ARRAY value [ or request may be missing a required"
+            )
+            raise refuse("JSON_PARSER_ERROR", f"{message} field at [line:1, column:1]")
         return body
 
     @property
@@ -329,9 +331,11 @@ class Rest:
     def _page(self, cursor: _Cursor, locator: str, offset: int) -> Answer:
         """§2.2: a snapshot of ids; rows deleted since vanish, values are those of now (unverified)."""
         found, end = cursor.found, offset + cursor.size
+        project = found.project
+        assert project is not None, "only queries that show rows have pages"
         view = Engine(self.store, self.now(), deleted=cursor.deleted)
         rows = (self.store.get(found.sobject, key) for key in found.ids[offset:end])
-        records = [found.project(row) for row in rows if row is not None and view.visible(row)]
+        records = [project(row) for row in rows if row is not None and view.visible(row)]
         done = end >= found.total
         body: dict[str, Any] = {"totalSize": found.total, "done": done}
         if not done:

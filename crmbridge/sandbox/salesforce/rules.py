@@ -1,4 +1,4 @@
-"""What an org's administrators add: validation rules, duplicate rules, assignment rules. All of it is data of the shape."""
+"""What administrators add: validation rules, duplicate rules, assignment rules; all of it is data of the shape."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -6,8 +6,9 @@ from typing import Any
 
 from crmbridge.sandbox.core import Row
 from crmbridge.sandbox.salesforce.errors import Problem, SfError
-from crmbridge.sandbox.salesforce.query import Engine, Test
-from crmbridge.sandbox.salesforce.shape import DuplicateRule, SObject
+from crmbridge.sandbox.salesforce.filters import Test
+from crmbridge.sandbox.salesforce.query import Engine
+from crmbridge.sandbox.salesforce.schema import DuplicateRule, SObject
 from crmbridge.sandbox.salesforce.soql import parse_condition
 from crmbridge.sandbox.salesforce.store import Store, fold
 

@@ -12,8 +12,9 @@ from xml.sax.saxutils import escape
 from lxml import etree
 
 from crmbridge.sandbox.core import Reply, Row
+from crmbridge.sandbox.salesforce.convert import Converted
 from crmbridge.sandbox.salesforce.errors import SfError, refuse
-from crmbridge.sandbox.salesforce.shape import Org
+from crmbridge.sandbox.salesforce.schema import Org
 
 _XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 _HEAD: Final = (
@@ -125,12 +126,14 @@ def errors(error: SfError) -> str:
     )
 
 
-def lead_result(
-    lead: str, *, account: str | None, contact: str | None, opportunity: str | None, failure: SfError | None
-) -> str:
-    parts = _text("accountId", account) + _text("contactId", contact) + (errors(failure) if failure else "")
-    parts += _text("leadId", lead or None) + _text("opportunityId", opportunity) + _text("success", failure is None)
-    return f"<result>{parts}</result>"
+def lead_result(done: Converted) -> str:
+    ids = {"accountId": done.account, "contactId": done.contact, "leadId": done.lead, "opportunityId": done.opportunity}
+    return f"<result>{_many(ids)}{_text('success', True)}</result>"
+
+
+def lead_refused(lead: str, failure: SfError) -> str:
+    parts = _many({"accountId": None, "contactId": None}) + errors(failure)
+    return f"<result>{parts}{_many({'leadId': lead or None, 'opportunityId': None, 'success': False})}</result>"
 
 
 def merge_result(key: str | None, merged: Sequence[str], moved: Sequence[str], failure: SfError | None) -> str:
@@ -147,7 +150,7 @@ def timestamp_result(now: str) -> str:
     return f"<result>{_text('timestamp', now)}</result>"
 
 
-def user_info(org: Org, org_id: str, user: Row, seconds: int) -> str:
+def user_info(org: Org, org_id: str, user: Row) -> str:
     """§1.3, in the WSDL's order."""
     return _many(
         {
@@ -164,7 +167,7 @@ def user_info(org: Org, org_id: str, user: Row, seconds: int) -> str:
             "organizationName": org.name,
             "profileId": user.get("ProfileId"),
             "roleId": user.get("UserRoleId"),
-            "sessionSecondsValid": seconds,
+            "sessionSecondsValid": org.session_seconds,
             "userDefaultCurrencyIsoCode": None,
             "userEmail": user["Email"],
             "userFullName": user["Name"],
@@ -189,7 +192,7 @@ def login_result(org: Org, org_id: str, user: Row, token: str, origin: str, vers
         + _text("serverUrl", urls["u"])
         + _text("sessionId", token)
         + _text("userId", user["Id"])
-        + f"<userInfo>{user_info(org, org_id, user, org.session_seconds)}</userInfo></result>"
+        + f"<userInfo>{user_info(org, org_id, user)}</userInfo></result>"
     )
 
 
@@ -215,6 +218,7 @@ def fault(error: SfError) -> Reply:
     text = (
         f'{_HEAD}xmlns:sf="urn:fault.partner.soap.sforce.com" xmlns:xsi="{_XSI}"><soapenv:Body><soapenv:Fault>'
         f"<faultcode>{code}</faultcode><faultstring>{escape(f'{problem.code}: {problem.message}')}</faultstring>"
-        f'<detail><sf:{kind} xsi:type="sf:{kind}">{detail}</sf:{kind}></detail></soapenv:Fault></soapenv:Body></soapenv:Envelope>'
+        f'<detail><sf:{kind} xsi:type="sf:{kind}">{detail}</sf:{kind}></detail></soapenv:Fault>'
+        "</soapenv:Body></soapenv:Envelope>"
     )
     return Reply(status=500, headers=(("Content-Type", "text/xml; charset=utf-8"),), body=text.encode())

@@ -4,7 +4,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 
 from crmbridge.sandbox.core import Row, Tables
-from crmbridge.sandbox.salesforce.shape import Shape, SObject
+from crmbridge.sandbox.salesforce.schema import Shape, SObject
 
 
 def fold(value: object) -> object:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from crmbridge.sandbox.salesforce.errors import SfError, refuse
 from crmbridge.sandbox.salesforce.ids import canonical
-from crmbridge.sandbox.salesforce.shape import NUMBER, TEXT, Field
+from crmbridge.sandbox.salesforce.schema import NUMBER, TEXT, Field
 
 _DATETIME: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(Z|z|[+-]\d\d:?\d\d)?")
 # Deliberately plain: one @, no blanks, a dot in the domain, none of the characters that Salesforce refuses.

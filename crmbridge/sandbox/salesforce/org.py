@@ -1,0 +1,131 @@
+"""What is in an org before anybody works in it: its users, its set-up, and the records it is loaded with."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from crmbridge.sandbox.core import Row
+from crmbridge.sandbox.salesforce.behaviour import derive
+from crmbridge.sandbox.salesforce.errors import SfError
+from crmbridge.sandbox.salesforce.ids import Sequence
+from crmbridge.sandbox.salesforce.records import Records
+from crmbridge.sandbox.salesforce.schema import SObject
+from crmbridge.sandbox.salesforce.store import Store
+from crmbridge.sandbox.salesforce.values import read, stamp
+
+
+class Org:
+    """Rows that nobody saves through the API: no rule is asked, stamps may be given."""
+
+    def __init__(self, store: Store, records: Records, sequence: Sequence, now: Callable[[], datetime]) -> None:
+        self._store = store
+        self._shape = store.shape
+        self._records = records
+        self._sequence = sequence
+        self._now = now
+        self._refs: dict[str, str] = {}
+        self._profile = sequence.next("00e")
+        self._first_user = ""
+        self.id = sequence.next("00D")
+
+    def found(self, username: str) -> str:
+        """The rows that every org has: a first user, itself, and the set-up that the shape declares; the user's id."""
+        org = self._shape.org
+        self._first_user = self.person(username, "Sync", "User")["Id"]
+        facts = {
+            "Id": self.id,
+            "Name": org.name,
+            "OrganizationType": org.organization_type,
+            "IsSandbox": org.is_sandbox,
+        }
+        facts |= {"InstanceName": org.instance_name, "TimeZoneSidKey": org.time_zone}
+        self._put("Organization", facts | {"FiscalYearStartMonth": org.fiscal_year_start_month})
+        for order, status in enumerate(self._shape.lead_statuses, 1):
+            names = {"MasterLabel": status.label, "ApiName": status.value, "SortOrder": order}
+            self._put("LeadStatus", names | {"IsDefault": status.default, "IsConverted": status.converted})
+        for order, stage in enumerate(self._shape.opportunity_stages, 1):
+            flags = {"IsActive": stage.active, "IsClosed": stage.closed, "IsWon": stage.won}
+            forecast = self._shape.forecast_labels.get(stage.forecast, stage.forecast)
+            names = {"MasterLabel": stage.label, "ApiName": stage.value, "SortOrder": order}
+            names |= {"ForecastCategory": stage.forecast, "ForecastCategoryName": forecast}
+            self._put("OpportunityStage", names | flags | {"DefaultProbability": Decimal(f"{stage.probability}.0")})
+        for sobject in self._shape.objects.values():
+            for kind in sobject.document.record_types:
+                names = {"DeveloperName": kind.developer_name, "Name": kind.name or kind.developer_name}
+                self._put("RecordType", names | {"IsActive": kind.active, "SobjectType": sobject.name})
+        if org.multi_currency:
+            for code, rate in ({org.currency: 1.0} | org.currencies).items():
+                row = {"IsoCode": code, "ConversionRate": Decimal(str(rate)), "DecimalPlaces": 2, "IsActive": True}
+                self._put("CurrencyType", row | {"IsCorporate": code == org.currency})
+        return self._first_user
+
+    def person(self, email: str, first: str, last: str) -> Row:
+        users, name = self._shape.objects["User"], email.partition("@")[0]
+        values: Row = {"Username": email, "Email": email, "FirstName": first or None, "LastName": last}
+        values |= {"Alias": re.sub(r"[^a-z0-9]", "", name.lower())[:8] or "user", "CommunityNickname": name[:40]}
+        row = self._stamped(users, values | {"ProfileId": self._profile, "UserType": "Standard", "IsActive": True})
+        derive(self._shape, users, row, None, set(), row["CreatedDate"])
+        self._store.put(users, row)
+        return row
+
+    def load(self, records: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
+        """Rows as they stand: types are checked, rules are off; `_ref` names a row, `@name` is its id in later ones."""
+        with self._store.tables.transaction():
+            for name, rows in records.items():
+                sobject = self._shape.object(name)
+                if sobject is None:
+                    raise ValueError(f"load: there is no object {name} in the shape.")
+                for number, given in enumerate(rows, 1):
+                    self._load(sobject, given, f"{name} row {number}")
+
+    def _load(self, sobject: SObject, given: Mapping[str, Any], where: str) -> None:
+        values: Row = {}
+        for name, value in given.items():
+            if name in ("_ref", "attributes"):
+                continue
+            field = sobject.field(name)
+            if field is None:
+                raise ValueError(f"load: {where}: {sobject.name} has no field {name}.")
+            if isinstance(value, str) and value.startswith("@"):
+                if value[1:] not in self._refs:
+                    raise ValueError(f"load: {where}: {name}: no row before this one has _ref {value[1:]!r}.")
+                value = self._refs[value[1:]]
+            try:
+                values[field.name] = read(field, value)
+            except SfError as error:
+                raise ValueError(f"load: {where}: {name}: {error}") from None
+        given_values = {name: value for name, value in values.items() if value is not None}
+        row = self._stamped(sobject, {**self._records.defaults(sobject), **given_values})
+        derive(self._shape, sobject, row, None, given_values.keys(), row["SystemModstamp"])
+        row |= given_values  # what is given wins over what would be derived
+        self._store.put(sobject, row)
+        if sobject.name == "OpportunityContactRole" and row["IsPrimary"]:
+            self._show_primary(row)
+        if "_ref" in given:
+            self._refs[given["_ref"]] = row["Id"]
+
+    def _show_primary(self, role: Row) -> None:
+        opportunities = self._shape.objects["Opportunity"]
+        opportunity = self._store.get(opportunities, role["OpportunityId"])
+        if opportunity is not None:
+            self._store.put(opportunities, {**opportunity, "ContactId": role["ContactId"]})
+
+    def _put(self, name: str, values: Row) -> None:
+        sobject = self._shape.objects.get(name)
+        if sobject is not None:
+            self._store.put(sobject, self._stamped(sobject, values))
+
+    def _stamped(self, sobject: SObject, values: Row) -> Row:
+        """System fields and defaults where they are not given."""
+        now = stamp(self._now())
+        row: Row = {"Id": values.get("Id") or self._sequence.next(sobject.document.key_prefix), **sobject.defaults}
+        user = self._first_user or row["Id"]
+        row |= {"OwnerId": user} if "OwnerId" in sobject.fields else {}
+        row |= {"CreatedDate": now, "CreatedById": user}
+        row |= {name: value for name, value in values.items() if value is not None}
+        row.setdefault("LastModifiedDate", row["CreatedDate"])
+        row.setdefault("LastModifiedById", row["CreatedById"])
+        row.setdefault("SystemModstamp", row["LastModifiedDate"])
+        return row
