@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables read best unbroken
 """Both CRMs out of the box as descriptions, typed from their field references: what shipped mappings must fit."""
 
 from connectors.base import Column, Description, Option

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables read best unbroken
 """What an admin is told: every mistake in its layer, with place, path, and what was probably meant."""
 
 from dataclasses import replace
@@ -188,7 +189,9 @@ def test_inactive_and_ambiguous_options() -> None:
     assert any("2 is switched off in dynamics" in f for f in found)
 
 
-@pytest.mark.parametrize("bad", ["entity: lead\n", "entity: 5\nfields: []\n", LEAD.replace("values: rating", "values: 5"), LEAD])
+@pytest.mark.parametrize(
+    "bad", ["entity: lead\n", "entity: 5\nfields: []\n", LEAD.replace("values: rating", "values: 5"), LEAD]
+)
 def test_the_walker_agrees_with_a_real_schema_validator(bad: str) -> None:
     rules = mapping.schema()
     source = read_text(bad, file="lead.yaml")

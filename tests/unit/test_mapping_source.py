@@ -13,8 +13,8 @@ def test_yaml_1_2_words_and_places() -> None:
     source = read("a: NO\nb: 0123\nc: [1, -2, 'x', yes, 2026-01-01]\nd: {e: ~, f: true}\n")
     assert source.data == {"a": "NO", "b": "0123", "c": [1, -2, "x", "yes", "2026-01-01"], "d": {"e": None, "f": True}}
     assert not source.findings
-    assert str(source.place(("d", "f"))) == "lead.yaml:4:15"
-    assert str(source.place(("d", "f"), key=True)) == "lead.yaml:4:12"
+    assert str(source.place(("d", "f"))) == "lead.yaml:4:14"
+    assert str(source.place(("d", "f"), key=True)) == "lead.yaml:4:11"
     assert str(source.place(("c", 2))) == "lead.yaml:3:12"
     assert str(source.place(("d", "gone", "deeper"))) == "lead.yaml:4:1"
 

@@ -8,12 +8,13 @@ from urllib.parse import urlencode, urlsplit
 
 import msal
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
 from crmbridge.sandbox.core import MovableClock, Request, World
 from crmbridge.sandbox.dynamics.app import DynamicsApp
 from crmbridge.sandbox.dynamics.shape import load_shape
 from crmbridge.sandbox.identity import IdentityApp
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 
 ORIGIN = "https://localhost:8443"
 SCOPE = "https://contoso.sandbox.test/.default"
