@@ -21,7 +21,11 @@ from ruamel.yaml.error import YAMLError
 from crmbridge.sandbox.core import Crm, Row
 
 SHAPES = Path(__file__).parent / "shapes"
-SHIPPED: Mapping[str, tuple[str, ...]] = {"empty": ("empty",), "sample": ("empty", "sample")}  # later ones add rows
+SHIPPED: Mapping[str, tuple[str, ...]] = {  # later folders add rows
+    "empty": ("empty",),
+    "sample": ("empty", "sample"),
+    "demo": ("empty", "sample", "demo"),
+}
 
 RELATIVE_DATE = re.compile(r"\{today(?P<days>[+-]\d+)?\}")
 OLDEST_ROW = timedelta(days=60)  # sample rows were made two months ago, a few minutes apart
@@ -58,13 +62,20 @@ class Seed:
         return merged
 
 
+def _shapes_in(*folders: Path) -> dict[Crm, Path]:
+    return {
+        crm: found for folder in folders for crm in get_args(Crm) if (found := folder / f"{crm}.shape.yaml").exists()
+    }
+
+
 def find_seed(name: str | Path) -> Seed:
     """A shipped seed by its name, else a folder or file."""
     if str(name) in SHIPPED:
-        return Seed(name=str(name), folders=tuple(SHAPES / part for part in SHIPPED[str(name)]))
+        folders = tuple(SHAPES / part for part in SHIPPED[str(name)])
+        return Seed(name=str(name), shapes=_shapes_in(*folders), folders=folders)
     path = Path(name).expanduser()
     if path.is_dir():
-        shapes = {crm: found for crm in get_args(Crm) if (found := path / f"{crm}.shape.yaml").exists()}
+        shapes = _shapes_in(path)
         if not shapes and not any(_records_file(path, crm) for crm in get_args(Crm)):
             raise SeedError(
                 f"{path} holds no seed: expected are salesforce.shape.yaml, dynamics.shape.yaml, "

@@ -125,7 +125,11 @@ def close_over(
         one.id
         for entity, cause, subjects in wanted
         for (of_entity, subject, of_cause, _), one in known.items()
-        if of_entity == entity and subject in subjects and cause in (None, of_cause) and one.id not in keep
+        if of_entity == entity
+        and subject in subjects
+        and cause in (None, of_cause)
+        and one.id not in keep
+        and one.opened_at != at  # opened in this very transaction
     }
     why = {"closed_at": at, "closed_by": "crmbridge", "closed_why": "no longer found"}
     lines = [{"at_id": id_} | why for id_ in sorted(id_ for id_ in ended if id_ is not None)]

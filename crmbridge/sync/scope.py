@@ -104,7 +104,7 @@ def will_link(hands: Hands, ref: Ref) -> bool:
 
 def claimed_by(hands: Hands, side: Side, entity: Entity, rows: Sequence[Seen]) -> dict[str, str]:
     """Native id -> id of the lead whose conversion made or took it and is not mirrored yet. One call per 200 rows."""
-    if entity == "lead" or entity in hands.first_run or "lead" not in hands.options.entities:
+    if entity == "lead" or entity in hands.first_run or "lead" not in hands.compiled.entities:
         return {}
     if hands.powers[side].rows_tell_origin:
         leads = {seen.row.ref.id: seen.life.origin_lead_id for seen in rows if seen.life.origin_lead_id}

@@ -1,0 +1,367 @@
+"""The demo's course: sandbox, first run, a day at two companies, a second cycle, the proof, a third cycle.
+
+The sandbox runs as a process of its own, as it would for a customer's trial; people's edits are ordinary API calls.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from crmbridge.demo.day import Announced, Company, a_day, morning, qualify_early, reactivate, work_leads
+from crmbridge.demo.people import DynamicsPerson, SalesforcePerson
+from crmbridge.errors import OutsideError
+from crmbridge.model import SIDES, Entity, Side
+from crmbridge.state.words import ConversionRow, Issue
+from crmbridge.sync import Engine, Options, Outcome
+from crmbridge.wiring import open_engine
+
+INGRID = "ingrid.solberg@northfield.example"
+STEP_SECONDS = 15 * 60  # the sandbox's clock between two cycles: past every horizon and overlap
+TIMEOUT_SECONDS = 30.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(kw_only=True)
+class Demo:
+    """A demo company: its folder (crmbridge.yaml, mappings, store), its sandbox, its people."""
+
+    folder: Path
+    connection: Mapping[str, Any]  # what `crmbridge sandbox --json` printed
+    company: Company
+    say: Say
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    # --- steps, in order; the journeys in tests call them one by one ----------------------------------------------
+
+    def before(self) -> None:
+        work_leads(self.company)
+        self.pass_time()
+
+    def first_run(self) -> Outcome:
+        outcome = self.cycle()
+        qualify_early(self.company)
+        self.pass_time()
+        self.cycle()
+        return outcome
+
+    def day(self) -> None:
+        morning(self.company)
+        self.pass_time()
+        # The account team's pull comes first: it sees the account of a lead that nobody has read yet.
+        self.cycle(entities=("account", "contact", "opportunity"))
+        a_day(self.company)
+        reactivate(self.company)
+        self.pass_time()
+
+    def cycle(self, *, entities: tuple[Entity, ...] | None = None) -> Outcome:
+        with open_engine(self.settings(), entities=entities) as engine:
+            outcome = engine.sync(approve_all=True, by="demo", why="the demo approves its own plans")
+        self.outcomes.append(outcome)
+        return outcome
+
+    def settings(self) -> Any:
+        from crmbridge.settings import load
+
+        return load(self.folder / "crmbridge.yaml")
+
+    # --- the sandbox's control port -------------------------------------------------------------------------------
+
+    def pass_time(self) -> None:
+        self.control("POST", "/clock", {"advance_seconds": STEP_SECONDS})
+
+    def control(self, method: str, path: str, body: Any = None) -> Any:
+        return control(self.connection["control_url"], method, path, body)
+
+
+def control(url: str, method: str, path: str, body: Any = None) -> Any:
+    with requests.Session() as session:
+        session.trust_env = False
+        answer = session.request(method, url + path, json=body, timeout=TIMEOUT_SECONDS)
+    if not answer.ok:
+        raise OutsideError(f"The sandbox's control port refused {method} {path}: {answer.text[:200]}")
+    return answer.json()
+
+
+# --- setting up ---------------------------------------------------------------------------------------------------
+
+
+def start_sandbox(directory: Path, seed: str = "demo") -> tuple[subprocess.Popen[str], Mapping[str, Any]]:
+    """The sandbox as a process; returns it and how to connect."""
+    command = [sys.executable, "-m", "crmbridge.cli", "sandbox", "--port", "0", "--seed", seed, "--json"]
+    process = subprocess.Popen(  # noqa: S603 - our own command line
+        [*command, "--state-dir", str(directory)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    text = ""
+    for line in process.stdout:
+        text += line
+        try:
+            return process, json.loads(text)
+        except ValueError:
+            continue
+    raise OutsideError(f"The sandbox did not start (exit code {process.wait()}).", fix="Run: crmbridge sandbox")
+
+
+def write_project(folder: Path, connection: Mapping[str, Any]) -> None:
+    """crmbridge.yaml and .env of a company whose two CRMs are this sandbox."""
+    from crmbridge.config import shipped
+
+    salesforce, dynamics = connection["salesforce"], connection["dynamics"]
+    folder.mkdir(parents=True, exist_ok=True)
+    mappings = folder / "mappings"
+    mappings.mkdir(exist_ok=True)
+    for file in sorted((shipped() / "mappings").glob("*.yaml")):
+        (mappings / file.name).write_text(file.read_text("utf-8"), "utf-8")
+    (folder / "crmbridge.yaml").write_text(
+        f"""\
+connections:
+  salesforce:
+    system: salesforce
+    url: {salesforce["https_url"]}
+    login_url: {salesforce["https_url"]}
+    auth:
+      flow: client_credentials
+      client_id: {salesforce["client_id"]}
+      client_secret: ${{env:DEMO_SALESFORCE_SECRET}}
+    ca_file: {connection["ca_path"]}
+    default_owner: {INGRID}
+    request_limit_seconds: 1
+  dynamics:
+    system: dynamics
+    url: {dynamics["https_url"]}
+    auth:
+      flow: client_secret
+      authority: {dynamics["authority"]}
+      tenant_id: {dynamics["tenant_id"]}
+      client_id: {dynamics["client_id"]}
+      client_secret: ${{env:DEMO_DYNAMICS_SECRET}}
+    ca_file: {connection["ca_path"]}
+    default_owner: {INGRID}
+    request_limit_seconds: 1
+store:
+  url: sqlite:///{folder / "crmbridge.sqlite3"}
+mappings: {mappings}
+""",
+        "utf-8",
+    )
+    (folder / ".env").write_text(
+        f"DEMO_SALESFORCE_SECRET={salesforce['client_secret']}\nDEMO_DYNAMICS_SECRET={dynamics['client_secret']}\n",
+        "utf-8",
+    )
+
+
+def new_demo(folder: Path, connection: Mapping[str, Any], say: Say) -> Demo:
+    people = {
+        crm: control(connection["control_url"], "POST", "/people", {"crm": crm, "email": INGRID})
+        for crm in ("salesforce", "dynamics")
+    }
+    company = Company(
+        salesforce=SalesforcePerson(url=connection["salesforce"]["url"], token=people["salesforce"]["access_token"]),
+        dynamics=DynamicsPerson(url=connection["dynamics"]["url"], token=people["dynamics"]["access_token"]),
+        today=datetime.now(UTC).date(),
+    )
+    write_project(folder, connection)
+    return Demo(folder=folder, connection=connection, company=company, say=say)
+
+
+# --- the whole of it ----------------------------------------------------------------------------------------------
+
+
+def run_demo(*, say: Say) -> dict[str, Any]:
+    """Everything, in a folder of its own that goes when it is over. Returns the document of `demo --json`."""
+    with tempfile.TemporaryDirectory(prefix="crmbridge-demo-") as text:
+        folder = Path(text)
+        say("Starting a sandbox of both CRMs ...")
+        process, connection = start_sandbox(folder / "sandbox")
+        try:
+            demo = new_demo(folder / "company", connection, say)
+            return _tell(demo)
+        finally:
+            process.terminate()
+            process.wait(timeout=TIMEOUT_SECONDS)
+
+
+def _tell(demo: Demo) -> dict[str, Any]:
+    say = demo.say
+    say("\n== First run: what is the same on both sides, what is missing where")
+    demo.before()
+    first = demo.first_run()
+    for key, count in sorted(first.by_key.items()):
+        say(f"   {count:3} x matched by {key}")
+    for place, count in sorted(first.counts.items()):
+        say(f"   {count:3} x {place[2]} {place[1]} on {place[0]}")
+    say("\n== A day at two companies")
+    demo.day()
+    for event in demo.company.announced:
+        say(f"   {event.crm:10} {event.entity:11} {event.what}")
+    say("\n== Second cycle: what became of it")
+    demo.control("DELETE", "/calls")
+    second = demo.cycle()
+    _print_events(second, say)
+    calls = _calls(demo.control("GET", "/calls"))
+    document = proof(demo)
+    say("\n== Calls of the second cycle, per CRM, table and kind")
+    for crm, tables in calls.items():
+        for table, kinds in sorted(tables.items()):
+            say(f"   {crm:10} {table or '-':35} {', '.join(f'{kind} {n}' for kind, n in sorted(kinds.items()))}")
+    _print_proof(document, say)
+    say("\n== Third cycle: nothing to do")
+    demo.pass_time()
+    demo.control("DELETE", "/calls")
+    third = demo.cycle()
+    idle = _idle_calls(demo.control("GET", "/calls"))
+    say(f"   writes planned: {sum(third.counts.values())}")
+    for crm, tables in idle.items():
+        say(f"   {crm:10} data calls: {', '.join(f'{table} {n}' for table, n in sorted(tables.items()))}")
+    document |= {"calls": calls, "idle_calls": idle}
+    document["ok"] = document["ok"] and not third.counts
+    say("\n" + ("Everything announced has happened." if document["ok"] else "NOT everything announced has happened."))
+    return document
+
+
+def _print_events(outcome: Outcome, say: Say) -> None:
+    for event in outcome.events:
+        if event.kind == "report" and event.cause == "no_such_user":
+            continue
+        where = {side: event.ids.get(side) or "-" for side in SIDES}
+        say(f"   {event.kind:11} {event.entity:11} {where['left']:>18} = {where['right']:<36} {event.reason}")
+
+
+def _print_proof(document: Mapping[str, Any], say: Say) -> None:
+    say("\n== Held, and what to do")
+    for held in document["held"]:
+        say(f"   {held['record']}: {held['cause']}\n      -> {held['fix']}")
+    say("\n== Proof: every field of every linked pair")
+    say(f"   pairs compared: {document['pairs']}, fields compared: {document['fields']}")
+    say(f"   differences: {len(document['differences'])}")
+    for difference in document["differences"]:
+        say(f"   {difference}")
+    for failure in document["failures"]:
+        say(f"   NOT AS ANNOUNCED: {failure}")
+
+
+# --- proof --------------------------------------------------------------------------------------------------------
+
+
+def proof(demo: Demo) -> dict[str, Any]:
+    """What happened to each announced event, and whether both CRMs agree field by field."""
+    from crmbridge.sync.verify import verify
+
+    with open_engine(demo.settings()) as engine:
+        verdict = verify(engine)
+        issues = [issue for kind in ("held", "failed") for issue in engine.store.open_issues(kind=kind)]
+        ledger = {row.lead_link: row for row in engine.store.conversions()}
+        conversions = [_conversion(engine, ledger, event) for event in demo.company.announced if event.conversion]
+        failures = [text for event in demo.company.announced if (text := _failure(engine, ledger, issues, event))]
+        held = [_held(engine, issue) for issue in issues]
+    return {
+        "ok": not failures and not verdict.differences,
+        "conversions": conversions,
+        "differences": [difference.document() for difference in verdict.differences],
+        "held": held,
+        "failures": failures,
+        "pairs": verdict.pairs,
+        "fields": verdict.fields,
+    }
+
+
+def _conversion(engine: Engine, ledger: Mapping[str, ConversionRow], event: Announced) -> dict[str, Any]:
+    side: Side = "left" if engine.names["left"] == event.crm else "right"
+    link = engine.store.links_by_native(side, "lead", [event.id]).get(event.id)
+    row = ledger.get(link.id) if link else None
+    document: dict[str, Any] = {
+        "from": event.crm,
+        "what": event.what,
+        "case": row.case if row else event.case,
+        "outcome": event.expected,
+        "account": event.account,
+        "contact": event.contact,
+        "opportunity": event.opportunity,
+    }
+    for one in SIDES:
+        ids = row.detail.get(one) if row and row.state == "done" else None
+        if ids is None and link is not None:
+            ids = _ids_of(engine, one, link.id_on(one))
+        document[engine.names[one]] = {
+            name: (ids or {}).get(name) for name in ("lead", "account", "contact", "opportunity")
+        }
+    return document
+
+
+def _ids_of(engine: Engine, side: Side, lead_id: str | None) -> dict[str, str | None]:
+    if lead_id is None:
+        return {}
+    stored = engine.store.records(side, "lead", [lead_id]).get(lead_id)
+    life = engine.connectors[side].life(stored.row) if stored else None
+    return {
+        "lead": lead_id,
+        "account": life.account_id if life else None,
+        "contact": life.contact_id if life else None,
+        "opportunity": life.opportunity_id if life else None,
+    }
+
+
+def _failure(
+    engine: Engine, ledger: Mapping[str, ConversionRow], issues: Sequence[Issue], event: Announced
+) -> str | None:
+    """None if the event came out as announced, else what is wrong."""
+    side: Side = "left" if engine.names["left"] == event.crm else "right"
+    entity: Any = event.entity
+    link = engine.store.links_by_native(side, entity, [event.id]).get(event.id)
+    if link is None or not link.alive:
+        return f"{event.what}: {event.id} has no partner"
+    mine = [issue for issue in issues if issue.link_id == link.id]
+    if event.expected == "converted":
+        row = ledger.get(link.id)
+        if row is None or row.state != "done":
+            return f"{event.what}: not mirrored ({', '.join(issue.message for issue in mine) or 'no reason given'})"
+        if event.case is not None and row.case != event.case:
+            return f"{event.what}: was case {row.case}, not {event.case}"
+        return None
+    if event.expected == "held":
+        return (
+            None if any(issue.cause == event.case for issue in mine) else f"{event.what}: was not held as {event.case}"
+        )
+    if event.expected == "refused":
+        return None if any(issue.kind == "failed" for issue in mine) else f"{event.what}: was not refused"
+    return f"{event.what}: {mine[0].message}" if mine else None
+
+
+def _held(engine: Engine, issue: Issue) -> dict[str, Any]:
+    where = f"{engine.names[issue.side]} {issue.native_id}" if issue.side and issue.native_id else issue.link_id
+    return {
+        "record": f"{issue.entity} {where}",
+        "link": issue.link_id,
+        "cause": issue.cause,
+        "message": issue.message,
+        "fix": issue.fix,
+    }
+
+
+def _calls(answer: Mapping[str, Any]) -> dict[str, dict[str, dict[str, int]]]:
+    """crm -> table -> kind -> HTTP requests, data calls only."""
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for crm in ("salesforce", "dynamics"):
+        for table, kinds in answer[crm]["data"]["requests"].items():
+            found.setdefault(crm, {})[table] = dict(kinds)
+    return found
+
+
+def _idle_calls(answer: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    return {
+        crm: dict(Counter({table: sum(kinds.values()) for table, kinds in tables.items()}))
+        for crm, tables in _calls(answer).items()
+    }
+
+
+__all__ = ["Demo", "Options", "new_demo", "proof", "run_demo", "start_sandbox"]
