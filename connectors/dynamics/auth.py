@@ -164,7 +164,8 @@ def _credential(config: DynamicsConfig) -> Any:
 
 def refusal(config: DynamicsConfig, answer: Mapping[str, Any]) -> CrmBridgeError:
     """Our error for msal's error dict; its text carries ids and times, never a secret."""
-    first_line = str(answer.get("error_description") or answer.get("error") or "no reason given").splitlines()[0]
+    told = str(answer.get("error_description") or answer.get("error") or "no reason given")
+    first_line = re.split(r"[\r\n]| Trace ID:", told)[0]
     found = re.match(r"AADSTS\d+", first_line)
     code = found[0] if found else str(answer.get("error", "login"))
     if answer.get("error") == "temporarily_unavailable":
