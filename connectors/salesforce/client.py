@@ -1,9 +1,5 @@
 """Calls out, answers back: the thin part between `protocol` and the session, with one new login per refused call."""
 
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-
 from connectors.http import Answer, Session
 from connectors.salesforce import protocol, soap
 from connectors.salesforce.auth import Tokens
@@ -11,12 +7,8 @@ from connectors.salesforce.protocol import Call, Meaning
 
 
 class Client:
-    def __init__(
-        self, session: Session, login: Session, tokens: Tokens, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, session: Session, login: Session, tokens: Tokens) -> None:
         self.session, self._login, self._tokens = session, login, tokens
-        self._clock = clock
-        self._seen: tuple[datetime, float] | None = None  # the server's time, and ours when it was told
 
     @property
     def name(self) -> str:
@@ -53,18 +45,6 @@ class Client:
     def meaning(self, answer: Answer) -> Meaning:
         return protocol.answer_meaning(answer.status, answer.body, after_seconds=answer.retry_after)
 
-    def server_now(self) -> datetime:
-        """The server's clock, as its latest answer told it; asks only if nothing was ever answered."""
-        if self._seen is None:
-            self._tokens.token()  # a login's answer is dated as well
-            self._note(self._login.server_time)
-        if self._seen is None:
-            self.read(protocol.user_info())
-        if self._seen is None:  # no Date header at all: our own clock is the best there is
-            return datetime.now(UTC)
-        told, at = self._seen
-        return told + timedelta(seconds=self._clock() - at)
-
     def _once(self, call: Call) -> Answer:
         token = self._tokens.token()
         headers = {**call.headers}
@@ -72,7 +52,7 @@ class Client:
             headers["Authorization"] = f"Bearer {token}"
             if call.body is not None:
                 headers["Content-Type"] = "application/json; charset=UTF-8"
-        answer = self.session.send(
+        return self.session.send(
             call.method,
             call.path,
             kind=call.kind,
@@ -81,12 +61,6 @@ class Client:
             body=call.soap(token) if call.soap else call.body,
             repeat=call.reads,
         )
-        self._note(answer.date)
-        return answer
-
-    def _note(self, date: datetime | None) -> None:
-        if date is not None:
-            self._seen = (date, self._clock())
 
     def _expired(self, call: Call, answer: Answer) -> bool:
         if call.soap is not None:

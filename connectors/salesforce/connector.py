@@ -52,7 +52,7 @@ class SalesforceConnector:
         # Client credentials work at the org's own host alone (salesforce-api §1.2).
         login = session(config.url if config.flow == "client_credentials" else config.login_url)
         self._session = session(config.url)
-        self._client = Client(self._session, login, Tokens(config, login), clock=clock)
+        self._client = Client(self._session, login, Tokens(config, login))
         self._reader = Reader(self._client, config, side)
         self._writer = Writer(self._client, self._reader, config)
         self._describer = Describer(self._client, self._reader, config)

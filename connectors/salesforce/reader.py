@@ -1,7 +1,8 @@
 """Reading: windows of SystemModstamp with an overlap, rows by id and by key, what conversions made.
 
-A window ends a minute before the server's now and starts eleven minutes before the end of the last one: a long
-transaction commits late with an early stamp (salesforce-api §8.1, reliability §7). Where the overlap shows exactly the
+A window starts eleven minutes before the end of the last one, as a long transaction commits late with an early stamp,
+and ends a minute before the server's now (salesforce-api §8.1, reliability §7). That end is taken from the answer's own
+Date and cut here, not in the query: it needs neither an extra call nor our clock. Where the overlap shows exactly the
 rows that it showed before, the page is empty, and nothing beside them is asked for.
 """
 
@@ -9,8 +10,8 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -58,22 +59,20 @@ class _Cursor(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
-    """One page's rows, in the order of (stamp, id)."""
+class _Source(Generic[T]):
+    """How one table's pages are read, and what is handed over of them."""
 
-    ids: Sequence[str]
-    stamps: Sequence[datetime]
-
-
-# A page's rows, the next page's link, and what to do to hand the page over.
-_Parts = tuple[_Shown, str | None, Callable[[], Page]]
-_Read = Callable[[bytes], _Parts]
+    table: str
+    columns: Sequence[str]
+    read: Callable[[bytes], tuple[Sequence[T], Sequence[datetime], str | None]]  # items, their stamps, next page
+    id_of: Callable[[T], str]
+    page: Callable[[Sequence[T]], Page]  # without its cursor; may ask for what stands beside the items
 
 
-def _digest(shown: _Shown, since: datetime | None, until: datetime) -> int:
+def _digest(shown: Iterable[tuple[datetime, str]], since: datetime | None, until: datetime) -> int:
     """Sums up which rows, in which state, a stretch of time shows; the order does not count."""
     total = 0
-    for row_id, stamp in zip(shown.ids, shown.stamps, strict=True):
+    for stamp, row_id in shown:
         if (since is None or stamp >= since) and stamp < until:
             text = f"{row_id} {soql.instant(stamp)}".encode()
             total ^= int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "big")
@@ -112,25 +111,27 @@ class Reader:
 
     def changes(self, source: str, cursor: str | None) -> Iterator[Page]:
         if source == ROLES:
-            yield from self._windows(ROLES, role_columns, cursor, self._role_page)
-            return
+            own = _Source(ROLES, role_columns, _read_roles, lambda role: role.Id, self._role_changes)
+            return self._windows(own, cursor)
         rows = self.rows(next(entity for entity in OBJECTS if entity == source))
-        yield from self._windows(rows.table, rows.columns, cursor, self._row_page(rows))
+        return self._windows(
+            _Source(
+                rows.table,
+                rows.columns,
+                rows.page,
+                lambda row: row.ref.id,
+                lambda found: Page(rows=self._complete(rows, found), cursor=""),
+            ),
+            cursor,
+        )
 
-    def _windows(self, table: str, columns: Sequence[str], cursor: str | None, read: _Read) -> Iterator[Page]:
+    def _windows(self, source: _Source[T], cursor: str | None) -> Iterator[Page]:
         old = _Cursor.parse(cursor)
-        if old.after is not None and old.until is not None:  # a window that was left half read: its end stays
-            state, compare = old, None
-        else:
-            until = self._client.server_now() - timedelta(seconds=self._config.horizon_seconds)
-            overlap = timedelta(seconds=self._config.overlap_seconds)
-            since = old.until - overlap if old.until else None
-            until = max(until, old.until) if old.until else until
-            state, compare = _Cursor(until=until, since=since), old
-        end = state.until
-        assert end is not None
-        tail = end - timedelta(seconds=self._config.overlap_seconds)
-        call = self._window_call(table, columns, state)
+        overlap = timedelta(seconds=self._config.overlap_seconds)
+        fresh = old.after is None  # else a window that was left half read: it goes on, and its end stays
+        state = _Cursor(since=old.until - overlap if old.until else None) if fresh else old
+        call = self._window_call(source, state)
+        first = True
         restarts: set[tuple[datetime, str] | None] = set()
         while True:
             answer = self._client.run(call)
@@ -138,46 +139,41 @@ class Reader:
             if what.code == "INVALID_QUERY_LOCATOR" and state.after not in restarts:
                 # The server's own cursor is gone: go on behind the last row that was read (§2.2).
                 restarts.add(state.after)
-                call = self._window_call(table, columns, state)
+                call = self._window_call(source, state)
                 continue
             if what.kind != "done":
                 raise self._client.error(call, what)
-            shown, link, finish = read(answer.body)
-            seen = state.seen ^ _digest(shown, tail, end)
+            end = state.until or self._horizon(answer.date, old.until)
+            items, stamps, link = source.read(answer.body)
+            # What is younger than the horizon is left for the next time; so is what moved while we were paging.
+            kept = [item for item, stamp in zip(items, stamps, strict=True) if stamp < end]
+            shown = [(stamp, source.id_of(item)) for item, stamp in zip(items, stamps, strict=True) if stamp < end]
+            seen = state.seen ^ _digest(shown, end - overlap, end)
             if link is not None:
-                # Rows that moved after the query was made stand in their old place with a new stamp.
-                inside = [at for at in zip(shown.stamps, shown.ids, strict=True) if at[0] < end]
-                state = _Cursor(until=end, since=state.since, after=max(inside, default=state.after), seen=seen)
-                yield replace(finish(), cursor=state.text(), last=False)
-                call, compare = protocol.next_page(link, table), None
+                state = _Cursor(until=end, since=state.since, after=max(shown, default=state.after), seen=seen)
+                # Without a row behind it the cursor starts over: nothing was handed out yet.
+                text = state.text() if state.after else old.text()
+                yield replace(source.page(kept), cursor=text, last=False)
+                call, first = protocol.next_page(link, source.table), False
                 continue
-            done = _Cursor(until=end, seen=seen)
-            page = Page(cursor="") if compare is not None and self._nothing_new(shown, compare) else finish()
-            yield replace(page, cursor=done.text(), last=True)
+            echo = first and fresh and self._nothing_new(shown, old)
+            page = Page(cursor="") if echo else source.page(kept)
+            yield replace(page, cursor=_Cursor(until=end, seen=seen).text(), last=True)
             return
 
-    def _window_call(self, table: str, columns: Sequence[str], state: _Cursor) -> protocol.Call:
-        assert state.until is not None
-        statement = soql.window(columns, table, since=state.since, until=state.until, after=state.after)
-        return protocol.query(statement, table, deleted=True)
+    def _horizon(self, date: datetime | None, before: datetime | None) -> datetime:
+        """A minute before the server's now, as this very answer tells it; never back."""
+        end = (date or datetime.now(UTC)) - timedelta(seconds=self._config.horizon_seconds)
+        return max(end, before) if before else end
 
-    def _nothing_new(self, shown: _Shown, old: _Cursor) -> bool:
+    def _window_call(self, source: _Source[T], state: _Cursor) -> protocol.Call:
+        statement = soql.window(source.columns, source.table, since=state.since, after=state.after)
+        return protocol.query(statement, source.table, deleted=True)
+
+    def _nothing_new(self, shown: Sequence[tuple[datetime, str]], old: _Cursor) -> bool:
         if old.until is None:
-            return not shown.ids
-        return all(stamp < old.until for stamp in shown.stamps) and _digest(shown, None, old.until) == old.seen
-
-    def _row_page(self, rows: Rows) -> _Read:
-        def read(body: bytes) -> _Parts:
-            found, stamps, link = rows.page(body)
-            shown = _Shown([row.ref.id for row in found], stamps)
-            return shown, link, lambda: Page(rows=self._complete(rows, found), cursor="")
-
-        return read
-
-    def _role_page(self, body: bytes) -> _Parts:
-        found, link = roles(body)
-        shown = _Shown([role.Id for role in found], [role.SystemModstamp for role in found])
-        return shown, link, lambda: self._role_changes(found)
+            return not shown
+        return all(stamp < old.until for stamp, _ in shown) and _digest(shown, None, old.until) == old.seen
 
     def _role_changes(self, found: Sequence[Role]) -> Page:
         """Roles as satellites, and the opportunities whose contact they may have changed."""
@@ -266,6 +262,11 @@ class Reader:
         if not rows.virtual_contact or not found:
             return list(found)
         return with_roles(found, self.roles_of(row.ref.id for row in found if not row.deleted))
+
+
+def _read_roles(body: bytes) -> tuple[Sequence[Role], Sequence[datetime], str | None]:
+    found, link = roles(body)
+    return found, [role.SystemModstamp for role in found], link
 
 
 class _Leads(msgspec.Struct):

@@ -65,21 +65,13 @@ def select(columns: Sequence[str], table: str, where: str = "", order: str = "")
 
 
 def window(
-    columns: Sequence[str],
-    table: str,
-    *,
-    since: datetime | None,
-    until: datetime,
-    after: tuple[datetime, str] | None = None,
+    columns: Sequence[str], table: str, *, since: datetime | None, after: tuple[datetime, str] | None = None
 ) -> str:
-    """Rows of one window in the order (stamp, id); `after` goes on behind that row of it.
+    """Rows from `since` on in the order (stamp, id); `after` goes on behind that row.
 
     Many rows share one stamp, so a bare `>` would lose some (§8.1)."""
-    conditions: list[str] = []
+    where = f"SystemModstamp >= {instant(since)}" if since is not None else ""
     if after is not None:
         stamp, row_id = instant(after[0]), text(after[1])
-        conditions.append(f"(SystemModstamp > {stamp} OR (SystemModstamp = {stamp} AND Id > {row_id}))")
-    elif since is not None:
-        conditions.append(f"SystemModstamp >= {instant(since)}")
-    conditions.append(f"SystemModstamp < {instant(until)}")
-    return select(columns, table, " AND ".join(conditions), "SystemModstamp ASC, Id ASC")
+        where = f"SystemModstamp > {stamp} OR (SystemModstamp = {stamp} AND Id > {row_id})"
+    return select(columns, table, where, "SystemModstamp ASC, Id ASC")
