@@ -7,7 +7,7 @@ the simulation's transport both drive these two steps; nothing in here knows whi
 
 import random
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -118,7 +118,7 @@ class Tables:
             self._undo.append(action)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Generator[None, None, None]:
         """Nestable: an inner one rolls back its own part alone (a savepoint), the outer one everything."""
         outer, mine = self._undo, []
         self._undo = mine

@@ -37,6 +37,7 @@ from crmbridge.sandbox.sandbox import CLEAN, Sandbox
 HOST = "127.0.0.1"  # loopback only, always: the sandbox's secrets are no secrets
 PORT_DEFAULT = 8100
 BODY_BYTES_MAX = 64 * 1024 * 1024
+HEAD_BYTES_MAX = 256 * 1024  # of request line and headers: the CRMs' own limits must be the ones that are met
 KEEP_ALIVE_SECONDS = 75
 STOP_SECONDS = 2.0  # how long answers under way may take once the sandbox is told to stop
 
@@ -274,6 +275,7 @@ def _config(app: Adapter) -> Config:
         server_header=False,
         date_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        h11_max_incomplete_event_size=HEAD_BYTES_MAX,
     )
     config.load()
     return config

@@ -13,6 +13,7 @@ from simple_salesforce import Salesforce, SalesforceMalformedRequest
 from crmbridge.sandbox import calls
 from crmbridge.sandbox.adapter import ORIGINS, core_request, mount
 from crmbridge.sandbox.sandbox import Sandbox
+from crmbridge.sandbox.seed import SeedError
 from crmbridge.sandbox.server import Box, running_sandbox
 
 API = "/api/data/v9.2"
@@ -130,6 +131,27 @@ def test_a_reset_is_a_fresh_start_for_the_same_credentials(box: Box, session: re
         for crm in ("salesforce", "dynamics"):
             kept = {key for key in box.connect[crm] if not key.endswith(("url", "_path", "authority"))}
             assert {key: other.connect[crm][key] for key in kept} == {key: box.connect[crm][key] for key in kept}
+
+
+def test_a_folder_of_ones_own_brings_rules_and_records(tmp_path: Path) -> None:
+    rule = "{object: Account, name: telephone, refuse_when: Phone = null, message: An account needs a phone.}"
+    (tmp_path / "salesforce.shape.yaml").write_text(f"extends: salesforce\nrules:\n  validation:\n    - {rule}\n")
+    (tmp_path / "dynamics.records.json").write_text(
+        json.dumps(
+            {"account": [{"_ref": "a", "name": "Own"}], "contact": [{"lastname": "Ek", "parentcustomerid": "@a"}]}
+        )
+    )
+    sandbox = Sandbox(tmp_path)
+    with requests.Session() as session:
+        connect = mount(session, sandbox)
+        session.headers["Authorization"] = f"Bearer {connect['salesforce']['access_token']}"
+        made = session.post(f"{ORIGINS['salesforce']}/services/data/v66.0/sobjects/Account", json={"Name": "Silent"})
+        assert made.json()[0]["errorCode"] == "FIELD_CUSTOM_VALIDATION_EXCEPTION"
+    assert [row["name"] for row in sandbox.dump()["dynamics"]["account"]] == ["Own"]
+    (tmp_path / "dynamics.records.json").write_text('{"account": [{"nome": "Own"}]}')
+    with pytest.raises(SeedError, match=r"does not fit dynamics: .*nome"):
+        sandbox.reset(tmp_path)
+    assert len(sandbox.dump()["dynamics"]["contact"]) == 1  # what was there stays
 
 
 SOAP = (

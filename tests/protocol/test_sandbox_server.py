@@ -71,6 +71,11 @@ def running() -> Iterator[Box]:
         yield box
 
 
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
+
+
 @pytest.fixture
 def box(running: Box) -> Box:
     running.control.reset()
@@ -120,6 +125,12 @@ def test_double_slash_chunks_and_gzip_arrive_plain(box: Box) -> None:
     assert zipped.json()["body"] == "hello"
     broken = requests.post(url, data=b"hello", headers={"Content-Encoding": "gzip"}, timeout=10)
     assert broken.status_code == 400
+
+
+def test_a_long_url_arrives_whole(box: Box) -> None:
+    # dataverse-api §2.3: up to 32 KB
+    answer = requests.get(box.connect["dynamics"]["url"], params={"$filter": "x" * 32_000}, timeout=10)
+    assert len(answer.json()["query"]) > 32_000
 
 
 def test_head_has_the_length_and_no_body(box: Box) -> None:
