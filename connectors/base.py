@@ -148,6 +148,10 @@ class Reader(Protocol):
         """Current rows by native id, with their extras; an id that is not found is absent (which proves nothing)."""
         ...
 
+    def fetch_many(self, wanted: Mapping[Entity, Sequence[str]]) -> Mapping[Entity, Mapping[str, Row]]:
+        """`fetch` for several entities, in one call where the CRM offers that."""
+        ...
+
     def fetch_by_key(self, entity: Entity, keys: Sequence[str]) -> Mapping[str, Row]:
         """Rows whose key field has one of these values, by key; empty where the CRM has no key field."""
         ...
@@ -202,6 +206,11 @@ class Connector(Reader, Writer, LifeCycle, Describer, Protocol):
     @property
     def calls(self) -> Mapping[tuple[str, str], int]:
         """HTTP requests so far, by (table, kind)."""
+        ...
+
+    @property
+    def key_field(self) -> str | None:
+        """The column that holds a partner's id, written at creation; None where ids are chosen instead."""
         ...
 
     def system_columns(self, entity: Entity) -> Mapping[str, type[Any]]:

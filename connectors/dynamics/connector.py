@@ -90,6 +90,10 @@ class DynamicsConnector:
         self._plans = {each.entity: each for each in tables}
         self._rows = {}
 
+    @property
+    def key_field(self) -> str | None:
+        return None  # the row's own GUID is the key
+
     def close(self) -> None:
         self._client.close()
 
@@ -103,6 +107,9 @@ class DynamicsConnector:
 
     def fetch(self, entity: Entity, ids: Sequence[str]) -> Mapping[str, Row]:
         return self._reading.fetch(entity, ids)
+
+    def fetch_many(self, wanted: Mapping[Entity, Sequence[str]]) -> Mapping[Entity, Mapping[str, Row]]:
+        return self._reading.fetch_many(wanted)
 
     def fetch_by_key(self, entity: Entity, keys: Sequence[str]) -> Mapping[str, Row]:
         """Our key is the row's own id here."""

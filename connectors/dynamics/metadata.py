@@ -320,7 +320,9 @@ def _lookups(relations: Sequence[_Relation]) -> Lookups:
 def _columns(attribute: _Attribute, by_cast: Mapping[str, Mapping[str, _Attribute]], lookups: Lookups) -> list[Column]:
     name, kind = attribute.LogicalName, attribute.AttributeType or ""
     common: dict[str, Any] = {
-        "required": bool(attribute.RequiredLevel and attribute.RequiredLevel.Value == "SystemRequired"),
+        # The row's own id is "required" too, and given by us or by the server.
+        "required": bool(attribute.RequiredLevel and attribute.RequiredLevel.Value == "SystemRequired")
+        and kind != "Uniqueidentifier",
         "createable": bool(attribute.IsValidForCreate),
         "updateable": bool(attribute.IsValidForUpdate),
     }

@@ -239,6 +239,18 @@ class Reading:
             return {row.ref.id: row for row in rows.page(self._client.read(requests[0]).body)[0]}
         return self.rows_of(entity, [each.body for each in self._client.read_all(requests, kind="fetch")])
 
+    def fetch_many(self, wanted: Mapping[Entity, Sequence[str]]) -> dict[Entity, dict[str, Row]]:
+        """A few rows of several tables in one $batch; many of one table go the ordinary way."""
+        if any(len(ids) > ids_per_filter for ids in wanted.values()):
+            return {entity: self.fetch(entity, ids) for entity, ids in wanted.items()}
+        parts = {entity: self.row_requests(entity, ids) for entity, ids in wanted.items() if ids}
+        if not parts:
+            return {}
+        replies = iter(self._client.read_all([each for some in parts.values() for each in some], kind="fetch"))
+        return {
+            entity: self.rows_of(entity, [next(replies).body for _ in requests]) for entity, requests in parts.items()
+        }
+
     def row_requests(self, entity: Entity, ids: Sequence[str]) -> list[Request]:
         """Reads of rows and, for opportunities, of their process instances."""
         table, rows = TABLES[entity], self._rows(entity)

@@ -67,6 +67,10 @@ class SalesforceConnector:
         """(table, kind) -> HTTP requests, logins apart."""
         return self._session.calls
 
+    @property
+    def key_field(self) -> str | None:
+        return self._config.key_field
+
     def close(self) -> None:
         self._client.close()
 
@@ -88,6 +92,9 @@ class SalesforceConnector:
 
     def fetch(self, entity: Entity, ids: Sequence[str]) -> Mapping[str, Row]:
         return self._reader.fetch(entity, ids)
+
+    def fetch_many(self, wanted: Mapping[Entity, Sequence[str]]) -> Mapping[Entity, Mapping[str, Row]]:
+        return {entity: self._reader.fetch(entity, ids) for entity, ids in wanted.items() if ids}
 
     def fetch_by_key(self, entity: Entity, keys: Sequence[str]) -> Mapping[str, Row]:
         return self._reader.fetch_by_key(entity, keys)

@@ -4,6 +4,7 @@ An announcement says what must have become of the event once both sides are in s
 that happened, refused and held ones included.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, Literal
@@ -37,6 +38,7 @@ class Company:
     salesforce: SalesforcePerson
     dynamics: DynamicsPerson
     today: date
+    wait: Callable[[float], None]  # lets the sandbox's time go by, in seconds
     # Who a deal of which customer belongs to: linked twins of the sample data.
     leads: dict[str, str] = field(default_factory=dict)  # name -> native id where the lead was typed in
     announced: list[Announced] = field(default_factory=list)
@@ -341,6 +343,7 @@ def _edits(company: Company) -> None:
 
     account = sf.id_of("Account", Name="Küstenlicht Energie GmbH")
     sf.update("Account", account, NumberOfEmployees=655)
+    company.wait(120)
     partner = dv.id_of("accounts", "name eq 'Küstenlicht Energie'")
     dv.update("accounts", partner, numberofemployees=660)
     company.announce("both changed the number of employees; the newer wins", "dynamics", "account", partner, "written")

@@ -20,7 +20,6 @@ from crmbridge.model import (
     Money,
     Ref,
     Refused,
-    Row,
     Seen,
     Side,
     Stale,
@@ -61,6 +60,11 @@ def mirror(hands: Hands, view: View, work: Work, step: Step) -> bool:
         _postpone(hands, work, blocked, source)
         return False
     case = case_of(step.case, work.seen[source], ways)
+    order = order_for(hands, view, work, ways, target)
+    mark = fingerprint({"order": repr(replace(order, lead_version=None)), "lead": work.rows[source].version})
+    if _tried_before(hands, work, mark):
+        work.axes_settled, work.open, work.skipped = False, True, True
+        return False
     hands.count(target, "lead", "convert")
     if hands.dry:
         _plan_results(hands, view, work, ways, source)
@@ -69,11 +73,6 @@ def mirror(hands: Hands, view: View, work: Work, step: Step) -> bool:
     ledger = hands.store.conversion(work.link.id, work.link.epoch)
     if ledger is not None and ledger.state == "done":
         return True
-    order = order_for(hands, view, work, ways, target)
-    mark = fingerprint({"order": repr(replace(order, lead_version=None)), "lead": work.rows[source].version})
-    if _tried_before(hands, work, mark):
-        work.axes_settled, work.open = False, True
-        return False
     intent = new_intent(
         hands,
         side=target,
@@ -368,7 +367,6 @@ def finish(
         "opportunity": result.opportunity_id,
     }
     links: list[Link] = []
-    rows: list[Row] = []
     ends: dict[Side, dict[Entity, str | None]] = {source: here, target: there}
     for entity in RESULTS:
         made, clash = _result_link(
@@ -378,14 +376,18 @@ def finish(
             return _clash(hands, work, clash, row, intent)
         if made:
             links.append(made)
-        for side in SIDES:
-            id = ends[side][entity]
-            if id is not None and not hands.store.records(side, entity, [id]):
-                rows.extend(hands.connectors[side].fetch(entity, [id]).values())
-    lead_row = hands.connectors[target].fetch("lead", [result.lead_id]).get(result.lead_id)
+    # The conversion may have filled blanks of what it was given (lifecycle §1.1), so all of it is read anew.
+    read = hands.connectors[target].fetch_many(
+        {"lead": [result.lead_id], **{entity: [id] for entity in RESULTS if (id := there[entity]) is not None}}
+    )
+    rows = [row for found in read.values() for row in found.values()]
+    for entity in RESULTS:
+        id = here[entity]
+        if id is not None:
+            fetch_missing(hands, source, entity, [id])
+    lead_row = read.get("lead", {}).get(result.lead_id)
     if lead_row is not None:
         work.rows[target] = lead_row
-        rows.append(lead_row)
     seen_left, seen_right = view.see_pair(work.link, work.rows["left"], work.rows["right"], source=source)
     work.seen = {"left": seen_left, "right": seen_right}
     base = settled_base(work.link.base, seen_left.shared, seen_right.shared, frozenset(work.unsettled))

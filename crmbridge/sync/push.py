@@ -57,6 +57,7 @@ class Work:
     unsettled: set[str] = field(default_factory=set)
     axes_settled: bool = True
     open: bool = False  # something is left to try: the pair stays due
+    skipped: bool = False  # refused before and not due again: its open issue stands
     moved: bool = False  # the record changed under us: planned again in the next round
     source: Side | None = None  # the side a step took its state from
     issues: list[Issue] = field(default_factory=list)
@@ -309,12 +310,13 @@ def _update_write(hands: Hands, view: View, side: Side, work: Work, update: Upda
     work.issues.extend(problem_issues(hands, work.entity, put.problems, link=link, ref=row.ref))
     work.unsettled |= held
     # A record made by a conversion gets our key with its first write, so that it can always be found again.
-    key = link.id_on(other(side)) if link.mode == "converted" and link.origin != side else None
+    keyed = link.mode == "converted" and link.origin != side and hands.connectors[side].key_field is not None
+    key = link.id_on(other(side)) if keyed else None
     if not put.columns and key is None:
         return None, link
     if _refused_before(hands, work.entity, row.ref, fingerprint(put.columns), link):
         work.unsettled |= set(update.fields)
-        work.open = True
+        work.open = work.skipped = True
         return None, link
     if put.fillers:
         fillers = {**link.fillers, side: {**link.fillers.get(side, {}), **put.fillers}}
@@ -332,18 +334,18 @@ def push_step(hands: Hands, view: View, work: Work, step: Step) -> bool:
     move = _move(hands, view, work, step)
     if move is None:
         return False
-    kind = {"win": "close", "lose": "close", "reopen": "reopen", "disqualify": "disqualify"}.get(step.kind, "update")
-    hands.count(side, work.entity, kind)
-    work.source = other(side)
-    if hands.dry:
-        hands.tell(_event(work.link, side, step.kind, step.reason, (), case=step.case))
-        return True
+    counted = {"win": "close", "lose": "close", "reopen": "reopen", "disqualify": "disqualify"}.get(step.kind, "update")
     payload = {"status": move.status, **move.columns}
     if move.actual_value is not None:
         payload["actual_value"] = move.actual_value
     if _refused_before(hands, work.entity, row.ref, fingerprint(payload), work.link):
-        work.axes_settled, work.open = False, True
+        work.axes_settled, work.open, work.skipped = False, True, True
         return False
+    hands.count(side, work.entity, counted)
+    work.source = other(side)
+    if hands.dry:
+        hands.tell(_event(work.link, side, step.kind, step.reason, (), case=step.case))
+        return True
     intent = new_intent(
         hands,
         side=side,
@@ -457,7 +459,8 @@ def settle(hands: Hands, view: View, works: Iterable[Work]) -> None:
         over: list[IssuePlace] = []
         for work in chunk:
             links.append(_settled_link(view, work))
-            over.append((work.entity, work.link.id, None, None, None))
+            if not work.skipped:
+                over.append((work.entity, work.link.id, None, None, None))
             issues.extend(work.issues)
             if not work.open:
                 clean.extend((row.ref, row.version) for row in work.rows.values())
@@ -529,8 +532,6 @@ def refused_issue(
 
 def _refused_before(hands: Hands, entity: Entity, ref: Ref, mark: str, link: Link | None = None) -> bool:
     """The same payload was refused and its next try is not due: sent again it would only be refused again."""
-    if hands.dry:
-        return False
     now = hands.store.now()
     for issue in hands.store.open_issues(
         entity=entity, link_id=link.id if link else None, native_id=None if link else ref.id
