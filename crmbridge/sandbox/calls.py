@@ -79,8 +79,9 @@ def _salesforce(request: Request) -> Place:
         if action == "login":
             return Place(table="", kind="login", category="login")
         return Place(table="Lead" if action == "convertLead" else "", kind=action, category="data")
-    if parts[:2] != ["services", "data"]:
-        return Place(table="", kind="login", category="login")
+    if parts[:2] != ["services", "data"]:  # /services/oauth2/..., /id/ORG/USER
+        kind = parts[-1] if parts and parts[-1] in ("token", "revoke") else "identity"
+        return Place(table="", kind=kind, category="login")
     match parts[3:]:  # behind /services/data/vXX.0
         case ["query" | "queryAll" as kind, *_]:
             found = SOQL_FROM.search(request.options().get("q", ""))

@@ -177,6 +177,8 @@ SALESFORCE_CALLS: list[tuple[str, str, Any]] = [
     ("POST", "/services/data/v66.0/composite/sobjects/Account", {"ids": ["001000000000001AAA"], "fields": ["Name"]}),
     ("POST", "/services/data/v66.0/composite", {"compositeRequest": []}),
     ("POST", "/services/Soap/u/66.0", SOAP),
+    ("POST", "/services/oauth2/token", {}),
+    ("GET", "/services/oauth2/userinfo", None),
 ]
 DYNAMICS_CALLS: list[tuple[str, str, Any, dict[str, str]]] = [
     ("GET", f"{API}/leads?$top=1", None, {}),
@@ -203,8 +205,9 @@ def test_fault_rules_and_ledger_use_the_same_words() -> None:
         for service, wanted in (
             ("salesforce", [(*call, {}) for call in SALESFORCE_CALLS]),
             ("dynamics", DYNAMICS_CALLS),
+            ("identity", [("POST", f"/{connect['dynamics']['tenant_id']}/oauth2/v2.0/token", {}, {})]),
         ):
-            token = connect[service]["access_token"]
+            token = connect["salesforce" if service == "salesforce" else "dynamics"]["access_token"]
             for method, target, body, extra in wanted:
                 headers = {"Authorization": f"Bearer {token}", "SOAPAction": '""', **extra}
                 if isinstance(body, str):

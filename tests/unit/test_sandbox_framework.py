@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crmbridge.sandbox import calls
-from crmbridge.sandbox.core import Call, Request
+from crmbridge.sandbox.core import Call
 from crmbridge.sandbox.proxy import target_port
 from crmbridge.sandbox.seed import SeedError, find_seed
 
@@ -146,13 +146,3 @@ def test_calls_are_summed_by_category_table_kind_user_and_operation() -> None:
 )
 def test_the_proxy_knows_the_crms_hosts_and_our_own_ports_only(authority: str, port: int | None) -> None:
     assert target_port(authority, {"salesforce": 1, "dynamics": 2, "identity": 3}, frozenset({1, 2, 3, 4})) == port
-
-
-def test_place_reads_the_request_alone() -> None:
-    def where(service: Any, method: str, path: str, query: str = "", body: bytes = b"") -> tuple[str, str, str]:
-        request = Request(method=method, path=path, query=query, body=body)
-        place = calls.place(service, request, {"leads": "lead", "opportunities": "opportunity"})
-        return place.table, place.kind, place.category
-
-    assert where("identity", "POST", "/t/oauth2/v2.0/token") == ("", "login", "login")
-    assert where("salesforce", "POST", "/services/oauth2/token") == ("", "login", "login")
