@@ -112,9 +112,10 @@ class Sandbox:
         world = World(clock=clock, rng=rng)
         apps = self._build(world, {**seed.shapes, **self._shapes})
         sides: dict[Crm, CrmApp] = {"salesforce": apps.salesforce, "dynamics": apps.dynamics}
+        start = clock.now()
         for crm, app in sides.items():
             try:
-                app.load(seed.records(crm, clock.now()))
+                app.load(seed.records(crm, start))
             except ValueError as problem:
                 raise SeedError(f"Seed {seed.name!r} does not fit {crm}: {problem}") from problem
         self.seed, self.world, self.apps, self.crms = seed, world, apps, sides
