@@ -135,6 +135,8 @@ class MemoryConnector:
 
     # --- Reader ---------------------------------------------------------------------------------------------------
 
+    key_field: str | None = "key"
+
     def system_columns(self, entity: Entity) -> Mapping[str, type[Any]]:
         return _system[entity]
 
@@ -171,6 +173,9 @@ class MemoryConnector:
         self.calls[entity, "retrieve"] += 1
         found = {each: self.tables[entity].get(each) for each in ids}
         return {each: self._row(entity, record) for each, record in found.items() if record and not record.deleted}
+
+    def fetch_many(self, wanted: Mapping[Entity, Sequence[str]]) -> dict[Entity, dict[str, Row]]:
+        return {entity: self.fetch(entity, ids) for entity, ids in wanted.items() if ids}
 
     def fetch_by_key(self, entity: Entity, keys: Sequence[str]) -> dict[str, Row]:
         self.calls[entity, "query"] += 1

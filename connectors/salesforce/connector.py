@@ -94,7 +94,7 @@ class SalesforceConnector:
         return self._reader.fetch(entity, ids)
 
     def fetch_many(self, wanted: Mapping[Entity, Sequence[str]]) -> Mapping[Entity, Mapping[str, Row]]:
-        return {entity: self._reader.fetch(entity, ids) for entity, ids in wanted.items() if ids}
+        return self._reader.fetch_many(wanted)
 
     def fetch_by_key(self, entity: Entity, keys: Sequence[str]) -> Mapping[str, Row]:
         return self._reader.fetch_by_key(entity, keys)

@@ -70,6 +70,21 @@ def retrieve(table: str, ids: Sequence[str], columns: Sequence[str]) -> Call:
     )
 
 
+def composite_retrieve(wanted: Sequence[tuple[str, Sequence[str], Sequence[str]]]) -> Call:
+    """Rows of up to five objects in one call, as (table, ids, columns) (§3.3)."""
+    requests = [
+        {
+            "method": "POST",
+            "url": f"{_base}/composite/sobjects/{table}",
+            "referenceId": f"u{n}",
+            "body": {"ids": list(ids), "fields": list(columns)},
+        }
+        for n, (table, ids, columns) in enumerate(wanted)
+    ]
+    body = encode({"allOrNone": False, "compositeRequest": requests})
+    return Call(method="POST", path=f"{_base}/composite", kind="retrieve", table="several", body=body, reads=True)
+
+
 def describe(table: str) -> Call:
     return Call(
         method="GET", path=f"{_base}/sobjects/{table}/describe", kind="describe", table=table, reads=True
@@ -387,11 +402,18 @@ def _result(result: SaveResult) -> SaveResult | Meaning:
     return meaning(400, result.errors) if result.errors else Meaning(kind="unknown", message="refused without a reason")
 
 
-def composite_results(body: bytes, count: int) -> list[Meaning]:
+def composite_bodies(body: bytes, count: int) -> list[tuple[Meaning, bytes]]:
+    """What each subrequest came to, by its reference, and its own body."""
     lost = Meaning(kind="unknown", message="its part of the answer is missing")
     try:
         responses = {each.reference: each for each in _composite.decode(body).responses}
     except msgspec.DecodeError:
         responses = {}
     found = [responses.get(f"u{n}") for n in range(count)]
-    return [answer_meaning(each.status, bytes(each.body)) if each else lost for each in found]
+    return [
+        (answer_meaning(each.status, bytes(each.body)), bytes(each.body)) if each else (lost, b"") for each in found
+    ]
+
+
+def composite_results(body: bytes, count: int) -> list[Meaning]:
+    return [what for what, _ in composite_bodies(body, count)]

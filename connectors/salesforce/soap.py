@@ -16,6 +16,7 @@ from connectors.salesforce.protocol import API, ApiError, Call, Meaning, meaning
 Element = etree._Element  # pyright: ignore[reportPrivateUsage]
 
 _soap: Final = "http://schemas.xmlsoap.org/soap/envelope/"
+_xsi: Final = "http://www.w3.org/2001/XMLSchema-instance"
 _partner: Final = "urn:partner.soap.sforce.com"
 _headers: Final = {"Content-Type": "text/xml; charset=UTF-8", "SOAPAction": '""', "Accept": "text/xml"}
 opportunity_name_max: Final = 80  # documented for convertLead; the field itself takes 120 (§6.2)
@@ -50,7 +51,8 @@ def convert_lead(order: Conversion, status: str) -> Call:
         ("ownerId", order.owner_id),
         ("sendNotificationEmail", "false"),
     ]
-    given = [(name, value) for name, value in elements if value is not None]
+    # What is nillable is said to be nil; only opportunityId is younger than the WSDLs that demand the rest.
+    given = [(name, value) for name, value in elements if value is not None or name != "opportunityId"]
     return _call("convertLead", "Lead", partial(_convert_envelope, given))
 
 
@@ -81,14 +83,14 @@ def _opportunity_name(order: Conversion) -> str | None:
     return order.opportunity_name[:opportunity_name_max]
 
 
-def _convert_envelope(elements: Sequence[tuple[str, str]], session_id: str) -> bytes:
+def _convert_envelope(elements: Sequence[tuple[str, str | None]], session_id: str) -> bytes:
     envelope, header, body = _envelope(session_id)
     duplicates = etree.SubElement(header, _tag("DuplicateRuleHeader"))  # passes rules that alert, never a block (§3.5)
     for name, value in (("allowSave", "true"), ("includeRecordDetails", "false"), ("runAsCurrentUser", "true")):
         etree.SubElement(duplicates, _tag(name)).text = value
     converts = etree.SubElement(etree.SubElement(body, _tag("convertLead")), _tag("leadConverts"))
     for name, value in elements:
-        etree.SubElement(converts, _tag(name)).text = _xml_text(value)
+        _add(converts, name, value)
     return etree.tostring(envelope, xml_declaration=True, encoding="UTF-8")
 
 
@@ -99,11 +101,21 @@ def _user_info_envelope(session_id: str) -> bytes:
 
 
 def _envelope(session_id: str) -> tuple[Element, Element, Element]:
-    envelope = etree.Element(f"{{{_soap}}}Envelope", nsmap={"soapenv": _soap, "urn": _partner})
+    envelope = etree.Element(f"{{{_soap}}}Envelope", nsmap={"soapenv": _soap, "urn": _partner, "xsi": _xsi})
     header = etree.SubElement(envelope, f"{{{_soap}}}Header")
     etree.SubElement(etree.SubElement(header, _tag("SessionHeader")), _tag("sessionId")).text = session_id
-    etree.SubElement(etree.SubElement(header, _tag("CallOptions")), _tag("client")).text = "crmbridge"
+    options = etree.SubElement(header, _tag("CallOptions"))
+    _add(options, "client", "crmbridge")
+    _add(options, "defaultNamespace", None)
     return envelope, header, etree.SubElement(envelope, f"{{{_soap}}}Body")
+
+
+def _add(parent: Element, name: str, value: str | None) -> None:
+    child = etree.SubElement(parent, _tag(name))
+    if value is None:
+        child.set(f"{{{_xsi}}}nil", "true")
+    else:
+        child.text = _xml_text(value)
 
 
 def _tag(name: str) -> str:

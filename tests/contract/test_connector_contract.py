@@ -142,6 +142,17 @@ def test_fetch_answers_what_is_there_and_leaves_out_the_rest(crm: World) -> None
     assert crm.connector.fetch("account", []) == {}
 
 
+def test_rows_of_several_entities_are_those_of_each_alone(crm: World) -> None:
+    account = crm.person.create("account", name=unique("Many"))
+    contact = crm.person.create("contact", last_name=unique("Many"), account=account)
+    deal = crm.person.create("opportunity", name=unique("Many"), account=account)
+    wanted: dict[Entity, list[str]] = {"account": [account], "contact": [contact], "opportunity": [deal], "lead": []}
+    found = crm.connector.fetch_many(wanted)
+    for entity, ids in wanted.items():
+        assert found.get(entity, {}) == crm.connector.fetch(entity, ids)
+    assert set(found["opportunity"]) == {deal}
+
+
 def test_a_row_read_back_equals_the_row_that_is_polled(crm: World) -> None:
     account = create(crm, "account", name=unique("Equal"), phone="555 0100")
     crm.settle()
