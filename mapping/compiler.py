@@ -10,10 +10,11 @@ from crmbridge.model import SIDES, Entity, FieldRule, Money, Side, State, Value
 from mapping.check import check
 from mapping.described import ColumnLike, DescriptionLike, Descriptions
 from mapping.document import Document, Documents, FieldDoc
-from mapping.ends import End, Setting, currency_wire, make_end
+from mapping.ends import End, Setting, choice_words, currency_wire, make_end
 from mapping.status import status_table
 from mapping.transforms import CONVERTERS, Same, coarser, rounded
 from mapping.translate import CompiledEntity, SidePlan, SideTable
+from mapping.vocabulary import vocabulary
 
 # A Dynamics opportunity's stage is its process's affair, and the process exists only after the opportunity.
 _STATUS_COLUMNS: Final[Mapping[tuple[str, Entity], str]] = {
@@ -147,7 +148,7 @@ def _same(document: Document, doc: FieldDoc, metas: Mapping[Side, ColumnLike | N
     if doc.convert == "money":
         return _money_same(coarser(left, right))
     if doc.convert == "choice":
-        return _choice_same(document, doc)
+        return _choice_same(document, doc, metas)
     if doc.convert in CONVERTERS:
         return CONVERTERS[doc.convert].same(left, right)
     return lambda a, b: a == b
@@ -166,23 +167,22 @@ def _near(a: Decimal, b: Decimal, scale: int | None) -> bool:
     return a == b or rounded(a, scale) == rounded(b, scale)
 
 
-def _choice_same(document: Document, doc: FieldDoc) -> Same:
+def _choice_same(document: Document, doc: FieldDoc, metas: Mapping[Side, ColumnLike | None]) -> Same:
     """Two rows are the same where a side that is declared lossy writes both as one value."""
     table = document.values[doc.values or ""]
-    groups: dict[tuple[str, str], bool] = {}
+    alike: set[tuple[str, str]] = set()
     for side in SIDES:
-        written: dict[Any, list[str]] = {}
+        meta = metas.get(side)
+        words = vocabulary(choice_words(table, side), meta.options if meta else ())
         lossy = {row.name for row in table.rows if side in row.lossy}
+        written: dict[Any, list[str]] = {}
         for row in table.rows:
-            if side in row.natives:
-                written.setdefault(row.natives[side][0], []).append(row.name)
+            written.setdefault(words.write(row.name), []).append(row.name)
+        written.pop(None, None)
         for names in written.values():
-            for a in names:
-                for b in names:
-                    if a != b and (a in lossy or b in lossy):
-                        groups[a, b] = True
+            alike |= {(a, b) for a in names for b in names if a in lossy or b in lossy}
 
     def same(a: Value, b: Value) -> bool:
-        return a == b or (isinstance(a, str) and isinstance(b, str) and (a, b) in groups)
+        return a == b or (isinstance(a, str) and isinstance(b, str) and (a, b) in alike)
 
     return same

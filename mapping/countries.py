@@ -1,7 +1,7 @@
 """Countries by any name people type: ISO codes and names from pycountry, and an own table of everyday spellings."""
 
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import pycountry
@@ -54,6 +54,7 @@ _ALIASES: Final = {
 _NAMES: Final = {"GB": "United Kingdom", "US": "United States", "TR": "Turkey", "RU": "Russia", "CZ": "Czech Republic"}
 
 
+@lru_cache(maxsize=4096)
 def country_code(text: str) -> str | None:
     """The ISO 3166 alpha-2 code that a text names, or None."""
     return _codes().get(_fold(text))

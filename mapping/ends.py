@@ -46,6 +46,7 @@ class Ignored(Exception):
 
 Read = Callable[[Any, Facts], Value]
 Write = Callable[[Value, Facts, Any], dict[str, Any]]  # value, facts, current values or None
+_Plain = tuple[Callable[[Any], Any], Get, Value]  # attribute getter, get, the value of an empty column
 Keeps = Callable[[Any, Value, Facts], bool]  # does what stands there already mean this value?
 
 
@@ -54,7 +55,7 @@ class End:
     name: str
     column: str  # as the mapping names it
     wires: Mapping[str, Any]  # what to read, with types
-    plain: tuple[Callable[[Any], Any], Get, Value] | None  # attribute getter, get, the value of an empty column
+    plain: _Plain | None
     read: Read
     write: Write
     keeps: Keeps
@@ -102,8 +103,11 @@ def make_end(setting: Setting) -> End:
     else:
         wires, plain, read, write = _simple(setting, CONVERTERS[kind])
     filler = doc.fillers.get(side)
-    if filler is not None:
-        plain, read = _reading_fillers(setting, filler, plain, read)
+    for each in doc.fillers.values():
+        if each.text is not None:  # wherever it stands: typed there, or carried there by somebody's hand
+            plain, read = _reading_constant(fold(each.text), plain, read)
+    if filler is not None and filler.days_after_creation is not None:
+        plain, read = None, _reading_ours(setting, read)
     keeps = _choice_keeps(setting, read) if kind == "choice" else _value_keeps(read, setting.same)
     return End(
         name=doc.name,
@@ -123,7 +127,7 @@ def make_end(setting: Setting) -> End:
     )
 
 
-_Made = tuple[dict[str, Any], tuple[Callable[[Any], Any], Get, Value] | None, Read, Write]
+_Made = tuple[dict[str, Any], _Plain | None, Read, Write]
 
 
 def _attribute(wire: str) -> Callable[[Any], Any]:
@@ -159,26 +163,31 @@ def _simple(setting: Setting, converter: Converter) -> _Made:
     return {column: wire_type(converter, setting.meta)}, (raw, get, blank), read, write
 
 
-def _reading_fillers(
-    setting: Setting, filler: Filler, plain: tuple[Callable[[Any], Any], Get, Value] | None, read: Read
-) -> tuple[tuple[Callable[[Any], Any], Get, Value] | None, Read]:
-    """A filler reads as none: a constant one by its text, a dated one by what we remember having written."""
-    if filler.text is not None:
-        constant = fold(filler.text)
+def _reading_constant(constant: str, plain: _Plain | None, read: Read) -> tuple[_Plain | None, Read]:
+    """A constant filler reads as none, by its text."""
 
-        def read_unless_constant(values: Any, facts: Facts) -> Value:
-            value = read(values, facts)
-            return None if value is not None and fold(value) == constant else value
+    first = constant[:1]
 
-        if plain is None:
-            return None, read_unless_constant
-        raw, get, blank = plain
+    def is_constant(value: Any) -> bool:  # folding costs more than the rest of a field, so a look at the start first
+        text = str(value).lstrip()
+        return text[:1].casefold() == first and fold(text) == constant
 
-        def get_unless_constant(value: Any) -> Value:
-            return None if fold(value) == constant else get(value)
+    def read_unless_constant(values: Any, facts: Facts) -> Value:
+        value = read(values, facts)
+        return None if value is not None and is_constant(value) else value
 
-        return (raw, get_unless_constant, blank), read_unless_constant
+    if plain is None:
+        return None, read_unless_constant
+    raw, get, blank = plain
 
+    def get_unless_constant(value: Any) -> Value:
+        return None if is_constant(value) else get(value)
+
+    return (raw, get_unless_constant, blank), read_unless_constant
+
+
+def _reading_ours(setting: Setting, read: Read) -> Read:
+    """A dated filler reads as none while it is the one that we remember having written."""
     side, name = setting.side, setting.name
 
     def read_unless_ours(values: Any, facts: Facts) -> Value:
@@ -186,7 +195,7 @@ def _reading_fillers(
         ours = facts.fillers.get(side, {}).get(name)
         return None if ours is not None and str(value) == ours else value
 
-    return None, read_unless_ours
+    return read_unless_ours
 
 
 # --- links --------------------------------------------------------------------------------------------------------
