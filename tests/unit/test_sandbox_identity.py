@@ -1,8 +1,9 @@
 """The sandbox's identity service, asked by msal itself through an HTTP client that calls the core directly."""
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -29,7 +30,9 @@ class Box:
 
     # msal's http_client protocol
 
-    def post(self, url: str, params: Any = None, data: Any = None, headers: Mapping[str, str] | None = None, **_: Any) -> Any:
+    def post(
+        self, url: str, params: Any = None, data: Any = None, headers: Mapping[str, str] | None = None, **_: Any
+    ) -> Any:
         return self._send("POST", url, urlencode(data or {}).encode())
 
     def get(self, url: str, params: Any = None, headers: Mapping[str, str] | None = None, **_: Any) -> Any:
@@ -45,15 +48,15 @@ class Box:
         )
         reply = self.identity.commit(request)
 
-        class Answer:
-            status_code = reply.status
-            text = reply.body.decode()
-            headers = dict(reply.headers)
+        def raise_for_status() -> None:
+            assert reply.status < 400
 
-            def raise_for_status(self) -> None:
-                assert reply.status < 400
-
-        return Answer()
+        return SimpleNamespace(
+            status_code=reply.status,
+            text=reply.body.decode(),
+            headers=dict(reply.headers),
+            raise_for_status=raise_for_status,
+        )
 
     def client(self, credential: Any, tenant: str | None = None, **more: Any) -> msal.ConfidentialClientApplication:
         return msal.ConfidentialClientApplication(
@@ -71,8 +74,8 @@ class Box:
 
 
 @pytest.fixture
-def box() -> Iterator[Box]:
-    yield Box()
+def box() -> Box:
+    return Box()
 
 
 def test_a_secret_buys_a_token_that_opens_the_environment_until_it_expires(box: Box) -> None:
@@ -93,7 +96,10 @@ def test_a_certificate_does_in_both_forms_that_msal_signs(box: Box) -> None:
     pem = box.dynamics.credentials["certificate"]
     thumbprint = x509.load_pem_x509_certificate(pem.encode()).fingerprint(hashes.SHA1()).hex()
     certificate = pem[pem.index("-----BEGIN CERTIFICATE") :]
-    for credential in ({"private_key": pem, "public_certificate": certificate}, {"private_key": pem, "thumbprint": thumbprint}):
+    for credential in (
+        {"private_key": pem, "public_certificate": certificate},
+        {"private_key": pem, "thumbprint": thumbprint},
+    ):
         found = box.client(credential).acquire_token_for_client([SCOPE])
         assert box.who_am_i(found["access_token"]) == 200
 

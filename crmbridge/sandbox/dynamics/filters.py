@@ -199,10 +199,11 @@ class _Compiler:
                 return Filter(accepts=lambda _row: wanted)
             kind = {ast.GtE: ast.Gt, ast.Lt: ast.LtE}.get(kind, kind)
         get = operand.get
-        value = fold(value)
+        text = operand.column.kind in {"String", "Memo"}
+        value = fold(value) if text else value
         if kind is ast.NotEq:
-            return Filter(accepts=lambda row: fold(get(row)) != value)
-        compare, text = _COMPARE[kind], isinstance(value, str) and operand.column.kind in {"String", "Memo"}
+            return Filter(accepts=lambda row: (fold(get(row)) if text else get(row)) != value)
+        compare = _COMPARE[kind]
 
         def accepts(row: Row) -> bool:
             found = get(row)
@@ -296,6 +297,7 @@ class _Compiler:
         now = self.scope.now.astimezone(UTC).replace(microsecond=0)
         today = now.replace(hour=0, minute=0, second=0)
         tomorrow = today + timedelta(days=1)
+        until_now = stamp(now + timedelta(seconds=1))
         value = given.get("PropertyValue")
         if name in {"On", "OnOrAfter", "OnOrBefore"}:
             text = getattr(value, "val", None)
@@ -312,15 +314,15 @@ class _Compiler:
             if sign == 0:  # older than
                 return None, stamp(now - distance)
             if unit >= timedelta(days=1):
-                return (stamp(today - distance), stamp(now)) if sign < 0 else (stamp(now), stamp(tomorrow + distance))
-            return (stamp(now - distance), stamp(now)) if sign < 0 else (stamp(now), stamp(now + distance))
+                return (stamp(today - distance), until_now) if sign < 0 else (stamp(now), stamp(tomorrow + distance))
+            return (stamp(now - distance), until_now) if sign < 0 else (stamp(now), stamp(now + distance))
         month = today.replace(day=1)
         next_month = (month + timedelta(days=32)).replace(day=1)
         spans = {
             "Today": (today, tomorrow),
             "Yesterday": (today - timedelta(days=1), today),
             "Tomorrow": (tomorrow, tomorrow + timedelta(days=1)),
-            "Last7Days": (today - timedelta(days=7), now),
+            "Last7Days": (today - timedelta(days=7), now + timedelta(seconds=1)),
             "Next7Days": (now, tomorrow + timedelta(days=7)),
             "ThisMonth": (month, next_month),
             "LastMonth": ((month - timedelta(days=1)).replace(day=1), month),

@@ -137,13 +137,7 @@ def _start_process(ctx: Context, table: Table, row: Row, source: Row) -> None:
     if processes.instances(ctx, table.name, row[table.key]):
         return  # the file brought one of its own
     process, position = _stage(ctx, first, table, wanted)
-    instance = processes.start(ctx, process, table, row)
-    if position:
-        stages = process.stages[: position + 1]
-        instance_table = ctx.shape.tables[process.table]
-        moved = {**instance, "activestageid": stages[-1].id, "traversedpath": ",".join(stage.id for stage in stages)}
-        moved = ctx.store.put(process.table, instance[instance_table.key], moved)
-        processes.write_salesstage(ctx, instance_table, moved)
+    processes.start(ctx, process, table, row, position, moment=row.get("modifiedon"))
 
 
 def _stage(ctx: Context, first: Process, table: Table, wanted: str | None) -> tuple[Process, int]:

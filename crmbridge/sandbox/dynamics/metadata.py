@@ -23,7 +23,7 @@ _CAST: Mapping[Kind, str] = {
     "Double": "DoubleAttributeMetadata", "Boolean": "BooleanAttributeMetadata", "DateTime": "DateTimeAttributeMetadata",
     "Picklist": "PicklistAttributeMetadata", "MultiSelectPicklist": "MultiSelectPicklistAttributeMetadata",
     "State": "StateAttributeMetadata", "Status": "StatusAttributeMetadata", "Lookup": "LookupAttributeMetadata",
-    "Owner": "LookupAttributeMetadata", "Customer": "LookupAttributeMetadata", 
+    "Owner": "LookupAttributeMetadata", "Customer": "LookupAttributeMetadata",
     "Uniqueidentifier": "UniqueIdentifierAttributeMetadata",
 }  # fmt: skip
 _NUMBER_RANGE = {"Money": 922337203685477, "Decimal": 100000000000, "Double": 100000000000, "Integer": 2147483647}
@@ -343,9 +343,9 @@ def _entity_view(ctx: Context, table: Table, document: Document, options: Mappin
 
 
 _DERIVED = frozenset({
-    "MaxLength", "Format", "FormatName", "DatabaseLength", "MinValue", "MaxValue", "Precision",
-    "PrecisionSource", "Targets", "DateTimeBehavior", "CanChangeDateTimeBehavior", "OptionSet", "GlobalOptionSet", "DefaultValue", "DefaultFormValue",
-    "IsBaseCurrency", "CalculationOf",
+    "MaxLength", "Format", "FormatName", "DatabaseLength", "MinValue", "MaxValue", "Precision", "PrecisionSource",
+    "Targets", "DateTimeBehavior", "CanChangeDateTimeBehavior", "OptionSet", "GlobalOptionSet", "DefaultValue",
+    "DefaultFormValue", "IsBaseCurrency", "CalculationOf",
 })  # fmt: skip
 
 

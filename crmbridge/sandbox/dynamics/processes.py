@@ -18,18 +18,19 @@ def start_first(ctx: Context, table: Table, row: Row) -> None:
         start(ctx, process, table, row)
 
 
-def start(ctx: Context, process: Process, table: Table, row: Row) -> Row:
+def start(ctx: Context, process: Process, table: Table, row: Row, position: int = 0, moment: str | None = None) -> Row:
+    """An instance on the stage at `position`; `moment` other than now where history is loaded."""
     instance_table = ctx.shape.tables[process.table]
-    first = process.stages[0]
-    now = stamp(ctx.now)
+    stages = process.stages[: position + 1]
+    now = moment or stamp(ctx.now)
     key = ctx.world.guid()
     instance: Row = {
         instance_table.key: key,
         "name": process.name,
         "processid": process.id,
-        "activestageid": first.id,
+        "activestageid": stages[-1].id,
         "activestagestartedon": now,
-        "traversedpath": first.id,
+        "traversedpath": ",".join(stage.id for stage in stages),
         "statecode": 0,
         "statuscode": 1,
         "createdon": now,
@@ -39,7 +40,7 @@ def start(ctx: Context, process: Process, table: Table, row: Row) -> Row:
         lookup_name(instance_table, table.name): row[table.key],
     }
     instance = ctx.store.put(process.table, key, instance)
-    write_salesstage(ctx, instance_table, instance)
+    write_salesstage(ctx, instance_table, instance, touch=moment is None)
     return instance
 
 
@@ -160,7 +161,7 @@ def advance_to_opportunity(ctx: Context, process: Process, instance: Row, opport
     write_salesstage(ctx, table, row)
 
 
-def write_salesstage(ctx: Context, table: Table, instance: Row) -> None:
+def write_salesstage(ctx: Context, table: Table, instance: Row, *, touch: bool = True) -> None:
     """`opportunity.salesstage` follows the stage's category, where the shape says so (§7.1, unverified)."""
     process = ctx.shape.processes[table.name]
     opportunity_table = ctx.shape.tables.get("opportunity")
@@ -177,8 +178,8 @@ def write_salesstage(ctx: Context, table: Table, instance: Row) -> None:
     if row is None or stage is None or column is None or column.option(stage.category) is None:
         return
     if row.get("salesstage") != stage.category:
-        changed = {**row, "salesstage": stage.category, "modifiedon": stamp(ctx.now), "modifiedby": ctx.user}
-        ctx.store.put("opportunity", row[opportunity_table.key], changed)
+        stamps: Row = {"modifiedon": stamp(ctx.now), "modifiedby": ctx.user} if touch else {}
+        ctx.store.put("opportunity", row[opportunity_table.key], {**row, "salesstage": stage.category, **stamps})
 
 
 def stage_of(process: Process, instance: Row) -> Stage | None:
