@@ -1,0 +1,160 @@
+"""The settings as a whole, typed: what stands in `crmbridge.yaml`, and what holds where nothing stands."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import Discriminator, Field, PrivateAttr, Tag
+
+from crmbridge.errors import ConfigError
+from crmbridge.model import SIDES, Side
+from crmbridge.settings.connections import AnyConnection, DynamicsConnection, SalesforceConnection, system_tag
+from crmbridge.settings.kinds import Instant, Section, Text, UrlWithSecret, Words
+from crmbridge.settings.secret import Address, Secret, Surroundings
+
+FILE_NAME: Final = "crmbridge.yaml"
+
+
+class StoreSection(Section):
+    url: UrlWithSecret = Field(default_factory=lambda: Address(Surroundings(), "sqlite:///crmbridge.sqlite3"))
+
+
+class BrokerSection(Section):
+    url: UrlWithSecret | None = None  # None: `crmbridge up` brings its own
+
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class Guard(Section):
+    """How many of a kind one run may do without a person's yes, or `percent` of the linked pairs if that is more."""
+
+    creates: Count = 500
+    updates: Count = 1000
+    conversions: Count = 100
+    closes: Count = 100
+    deletes: Count = 25
+    blanks: Count = 25
+    percent: Annotated[float, Field(ge=0, le=100)] | None = None  # None: 10; updates 25; deletes and blanks 5
+
+
+class Schedules(Section):
+    every_seconds: Annotated[float, Field(ge=1, le=86400)] = 60  # from the end of one cycle to the next
+
+
+# lifecycle §5: the first of each is what is done. The others are named so that an admin reads "not yet", not "unknown".
+LIFECYCLE: Final[Mapping[str, Mapping[str, Any]]] = {
+    "convert": {
+        "mirror": "always",
+        "opportunity": "as source",
+        "create_by": {"account": "crm", "contact": "crm", "opportunity": "crm"},
+        "contact_only": "account if company",
+        "person_accounts": "off",
+        "bare_qualified": "hold",
+        "reactivated": "hold",
+        "contradiction": "report",
+        "both": "link",
+        "late_edit": "redirect",
+    },
+    "close": {
+        "won_amount": "actual",
+        "after_close": "patch",
+        "reopen": "mirror",
+        "cancel_close_activity": "yes",
+        "over_disqualified": "convert",
+    },
+    "remove": {"delete": "keep", "delete_converted": "keep", "merge": "hold", "undelete": "resume"},
+    "scope": {"account": "touched", "contact": "touched"},
+    "owner": {"lead": "both", "opportunity": "both", "account": "create only", "contact": "create only"},
+}
+
+
+class Lifecycle(Section):
+    """Conversions dated before `mirror_since` are linked or held, never carried out (default: the installation)."""
+
+    mirror_since: Instant = None
+
+
+class Only(Section):
+    """A pilot: everything else is read and left alone."""
+
+    ids: Words = ()
+    owner: Text | None = None  # e-mail
+    modified_since: Instant = None
+    limit: Annotated[int, Field(ge=1)] | None = None
+
+
+class Settings(Section):
+    connections: dict[
+        str,
+        Annotated[
+            Annotated[SalesforceConnection, Tag("<salesforce>")] | Annotated[DynamicsConnection, Tag("<dynamics>")],
+            Discriminator(system_tag),
+        ],
+    ]
+    store: StoreSection = StoreSection()
+    broker: BrokerSection = BrokerSection()
+    mappings: Text = "mappings"
+    guard: Guard = Guard()
+    schedules: Schedules = Schedules()
+    lifecycle: Lifecycle = Lifecycle()
+    only: Only = Only()
+
+    _path: Path = PrivateAttr(default=Path(FILE_NAME))
+
+    @property
+    def path(self) -> Path:
+        """The file that was read."""
+        return self._path
+
+    @property
+    def folder(self) -> Path:
+        """Relative paths start here, wherever the process was started."""
+        return self._path.parent
+
+    @property
+    def names(self) -> tuple[str, str]:
+        left, right = self.connections
+        return left, right
+
+    def name(self, side: Side) -> str:
+        return self.names[SIDES.index(side)]
+
+    def side(self, side: Side) -> AnyConnection:
+        return self.connections[self.name(side)]
+
+    @property
+    def mappings_folder(self) -> Path:
+        return self.folder / Path(self.mappings).expanduser()
+
+    def store_url(self) -> str:
+        """With its password: for the store alone. A relative SQLite file lies beside the settings."""
+        url = self.store.url.get_secret_value()
+        start, file = url[:10], url[10:]
+        if start != "sqlite:///" or file.startswith((":memory:", "file:", "?")) or not file:
+            return url
+        return start + str(self.folder / file)
+
+    def broker_url(self) -> str | None:
+        return self.broker.url.get_secret_value() if self.broker.url else None
+
+    def unresolved(self) -> tuple[str, ...]:
+        """References to secrets that lead nowhere at the moment: `connections.x.auth.client_secret: ...`."""
+        problems: list[str] = []
+        for way, secret in _secrets(self, ()):
+            try:
+                secret.get_secret_value()
+            except ConfigError as error:
+                problems.append(f"{'.'.join(way)}: {error}")
+        return tuple(problems)
+
+
+def _secrets(section: Any, way: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Secret]]:
+    if isinstance(section, Secret):
+        yield way, section
+    elif isinstance(section, dict):
+        for name, inner in section.items():
+            yield from _secrets(inner, (*way, name))
+    elif isinstance(section, Section):
+        for name in type(section).model_fields:
+            yield from _secrets(getattr(section, name), (*way, name))

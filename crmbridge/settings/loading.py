@@ -1,0 +1,247 @@
+"""Reads `crmbridge.yaml`, lays the environment and `.env` over it, and tells all problems at once.
+
+Each is `file:line:column: path: message; did you mean 'x'?`, and none repeats a value.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from crmbridge.errors import ConfigError
+from crmbridge.settings.connections import DYNAMICS_FLOWS, SALESFORCE_FLOWS, SYSTEMS, DynamicsConnection, flow_of
+from crmbridge.settings.document import FILE_NAME, LIFECYCLE, Lifecycle, Settings
+from crmbridge.settings.kinds import FromEnvironment
+from crmbridge.settings.secret import Surroundings
+from mapping.problem import Path as Way
+from mapping.problem import closest
+from mapping.source import Source, read_file
+
+PREFIX: Final = "CRMBRIDGE_"
+
+
+def load(path: str | os.PathLike[str] | None = None, env: Mapping[str, str] | None = None) -> Settings:
+    """From `path`, else CRMBRIDGE_CONFIG, else the working directory."""
+    env = os.environ if env is None else env
+    file = Path(path or env.get("CRMBRIDGE_CONFIG") or FILE_NAME)
+    if not file.is_file():
+        raise ConfigError(
+            f"There is no {file}.",
+            fix="`crmbridge init` makes a working folder; or name the file by --config or CRMBRIDGE_CONFIG.",
+            code="no_settings",
+        )
+    from_file = _read_dotenv(file.parent / ".env")
+    reading = _Reading(source=read_file(file), file=file)
+    data = reading.source.data if isinstance(reading.source.data, dict) else {}
+    if reading.source.data is not None and not isinstance(reading.source.data, dict):
+        reading.say((), "must be keys and values, such as `connections:`")
+    reading.problems = [str(finding) for finding in reading.source.findings] + reading.problems
+    if not reading.problems:
+        reading.override(data, from_file, f"{file.parent / '.env'}")
+        reading.override(data, env, "environment")
+        settings = reading.check(data, Surroundings(environment={**from_file, **env}, folder=file.parent.absolute()))
+        if settings is not None and not reading.problems:
+            settings._path = file.absolute()  # pyright: ignore[reportPrivateUsage]
+            return settings
+    count = len(reading.problems)
+    raise ConfigError(
+        f"{file} has {'a problem' if count == 1 else f'{count} problems'}.",
+        problems=tuple(reading.problems),
+        fix="Correct what is named; nothing was started.",
+    )
+
+
+def _read_dotenv(file: Path) -> dict[str, str]:
+    if not file.is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    try:
+        return {name: value for name, value in dotenv_values(file, interpolate=False).items() if value is not None}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read.", fix="Check its rights; it must be UTF-8 text.") from error
+
+
+@dataclass(kw_only=True)
+class _Reading:
+    """One attempt to read: the data, where each value comes from, and what is wrong with it."""
+
+    source: Source
+    file: Path
+    origins: dict[Way, str] = field(default_factory=dict)  # values that did not come from the file
+    problems: list[str] = field(default_factory=list)
+
+    def say(self, way: Way, message: str, *, suggestion: str | None = None, key: bool = False) -> None:
+        origin = next((self.origins[way[:n]] for n in range(len(way), 0, -1) if way[:n] in self.origins), None)
+        path = ".".join(str(part) for part in way)
+        where = origin or str(self.source.place(way, key=key))
+        meant = f"; did you mean {suggestion!r}?" if suggestion else ""
+        self.problems.append(f"{where}: {path}: {message}{meant}" if path else f"{where}: {message}{meant}")
+
+    # --- overrides ---
+
+    def override(self, data: dict[str, Any], given: Mapping[str, str], origin: str) -> None:
+        for variable, value in sorted(given.items()):
+            if not variable.upper().startswith(PREFIX):
+                continue
+            way: Way = tuple(variable[len(PREFIX) :].lower().split("__"))
+            if way[0] not in Settings.model_fields:
+                if len(way) > 1:  # CRMBRIDGE_CONFIG and the like are not settings
+                    self.origins[way] = f"{origin}: {variable}"
+                    self.say(way, "unknown setting", suggestion=closest(way[0], Settings.model_fields))
+                continue
+            self.origins[way] = f"{origin}: {variable}"
+            self._put(data, way, value)
+
+    def _put(self, data: dict[str, Any], way: Way, value: str) -> None:
+        for part in way[:-1]:
+            inner = data.setdefault(str(part), {})
+            if inner is None:
+                inner = data[str(part)] = {}
+            if not isinstance(inner, dict):
+                self.say(way, f"{part} is a value, not a section")
+                return
+            data = inner
+        data[str(way[-1])] = FromEnvironment(value)
+
+    # --- checking ---
+
+    def check(self, data: dict[str, Any], around: Surroundings) -> Settings | None:
+        data = {name: value for name, value in data.items() if value is not None}  # `only:` with nothing under it
+        self._lifecycle(data)
+        settings = None
+        try:
+            settings = Settings.model_validate(data, context=around)
+        except ValidationError as error:
+            for one in error.errors(include_input=False, include_url=False):
+                self._explain(data, one["loc"], one["type"], one.get("ctx", {}))
+        self._connections(data)
+        return settings
+
+    def _connections(self, data: Mapping[str, Any]) -> None:
+        found = data.get("connections")
+        if not isinstance(found, dict):
+            return
+        if len(found) != 2:
+            self.say(("connections",), f"there must be exactly two, the left and the right one; found {len(found)}")
+        for name, connection in found.items():
+            if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or name in ("both", "ask"):
+                self.say(("connections", name), "a name is lower-case letters, digits and single _", key=True)
+            auth = connection.get("auth") if isinstance(connection, dict) else None
+            if not isinstance(auth, dict):
+                continue
+            way: Way = ("connections", name, "auth")
+            if auth.get("flow") == "password" and ("client_id" in auth) != ("client_secret" in auth):
+                self.say(way, "client_id and client_secret go together; without both it is the SOAP login")
+            if auth.get("flow") == "certificate" and ("certificate" in auth) == ("thumbprint" in auth):
+                self.say(way, "one of certificate and thumbprint is needed")
+
+    def _lifecycle(self, data: dict[str, Any]) -> None:
+        """Everything but `mirror_since` may be written, and says "not yet" where it is not the default."""
+        given = data.get("lifecycle")
+        if not isinstance(given, dict):
+            return
+        data["lifecycle"] = {name: value for name, value in given.items() if name not in LIFECYCLE}
+        for group, options in LIFECYCLE.items():
+            inner = given.get(group)
+            way: Way = ("lifecycle", group)
+            if inner is not None and not isinstance(inner, dict):
+                self.say(way, f"must be a section with keys such as {next(iter(options))}")
+            for name, value in inner.items() if isinstance(inner, dict) else ():
+                if group == "owner" and name == "fallback":
+                    self.say((*way, name), "not supported here; write connections.NAME.default_owner", key=True)
+                elif name not in options:
+                    self.say((*way, name), "unknown key", suggestion=closest(name, options), key=True)
+                elif not _is_default(value, options[name]):
+                    self.say((*way, name), f"not supported yet; only the default, {_shown(options[name])}")
+
+    def _explain(self, data: Any, loc: tuple[int | str, ...], kind: str, context: Mapping[str, Any]) -> None:
+        """pydantic's error, in the user's words and at the user's place."""
+        way = tuple(part for part in loc if not (isinstance(part, str) and part.startswith("<")))
+        if kind in ("union_tag_not_found", "union_tag_invalid"):
+            self._explain_choice(data, way)
+        elif kind == "extra_forbidden":
+            self.say(way, "unknown key", suggestion=closest(way[-1], _known(data, way[:-1])), key=True)
+        elif kind == "missing":
+            self.say(way, "is missing")
+        else:
+            self.say(way, _message(kind, context))
+
+    def _explain_choice(self, data: Any, way: Way) -> None:
+        value = _at(data, way)
+        key = "flow" if way[-1] == "auth" else "system"
+        if key == "system":
+            choices = list(SYSTEMS)
+        else:
+            system = (_at(data, way[:-1]) or {}).get("system")
+            choices = [flow_of(one) for one in (DYNAMICS_FLOWS if system == "dynamics" else SALESFORCE_FLOWS)]
+        listed = ", ".join(choices)
+        if not isinstance(value, dict):
+            self.say(way, f"must be a section with {key}: one of {listed}")
+        elif key not in value:
+            self.say((*way, key), f"is missing; one of {listed}")
+        else:
+            self.say((*way, key), f"must be one of {listed}", suggestion=closest(value[key], choices))
+
+
+def _at(data: Any, way: Way) -> Any:
+    for part in way:
+        data = data.get(part) if isinstance(data, dict) else None
+    return data
+
+
+def _known(data: Any, way: Way) -> list[str]:
+    """The keys that may stand there."""
+    model: Any = Settings
+    if way and way[0] == "connections":
+        connection: Any = _at(data, way[:2]) or {}
+        model = SYSTEMS.get(connection.get("system"))
+        if way[2:] == ("auth",) and model:
+            flows = DYNAMICS_FLOWS if model is DynamicsConnection else SALESFORCE_FLOWS
+            model = next((one for one in flows if flow_of(one) == connection["auth"].get("flow")), None)
+    elif way == ("lifecycle",):
+        return [*Lifecycle.model_fields, *LIFECYCLE]
+    elif way:
+        model = Settings.model_fields[str(way[0])].annotation
+    return list(model.model_fields) if model else []
+
+
+_MESSAGES: Final[Mapping[str, str]] = {
+    "string_type": "must be text; put it in quotes",
+    "string_too_short": "is empty",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "finite_number": "must be a number",
+    "dict_type": "must be a section with keys of its own",
+    "model_type": "must be a section with keys of its own",
+    "model_attributes_type": "must be a section with keys of its own",
+    "tuple_type": "must be a list",
+}
+
+
+def _message(kind: str, context: Mapping[str, Any]) -> str:
+    if kind == "value_error":
+        return str(context["error"])
+    for name, words in (("ge", "at least"), ("gt", "more than"), ("le", "at most")):
+        if name in context:
+            return f"must be {words} {context[name]:g}"
+    if kind.startswith(("datetime", "date")):
+        return "must be a day or an instant, such as 2026-11-30 or 2026-11-30T08:00:00Z"
+    return _MESSAGES.get(kind, f"does not fit ({kind})")
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    if isinstance(default, dict):
+        return isinstance(value, dict) and all(name in default and value[name] == default[name] for name in value)
+    return value == default or (default == "yes" and value in (True, "true"))
+
+
+def _shown(default: Any) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in default.items()) if isinstance(default, dict) else default
