@@ -117,6 +117,7 @@ class AppTokens:
 
     def _ask(self) -> dict[str, Any]:
         import msal  # 0.2 s: only where a login is needed
+        from jwt import PyJWTError  # what msal signs with, and lets through
         from msal.exceptions import MsalServiceError
 
         try:
@@ -135,11 +136,11 @@ class AppTokens:
             raise
         except (MsalServiceError, requests.HTTPError, RuntimeError) as error:
             raise TryLater(f"The login of connection {self._config.name} does not serve at the moment.") from error
-        except ValueError as error:
+        except (ValueError, PyJWTError) as error:
             raise self._unusable(error) from error
         return cast("dict[str, Any]", answer or {})
 
-    def _unusable(self, error: ValueError) -> CrmBridgeError:
+    def _unusable(self, error: Exception) -> CrmBridgeError:
         """msal raises ValueError for an authority it cannot use and for a key it cannot read."""
         name = self._config.name
         if "discovery" in str(error).lower() or "authority" in str(error).lower():

@@ -17,6 +17,7 @@ from connectors.dynamics.protocol import (
     Meaning,
     action,
     as_outcome,
+    decoded,
     key,
     read,
     reference,
@@ -102,11 +103,11 @@ class LeadConversion:
         lead_reply, *origins = self._client.read_all(requests, kind="converted")
         if not lead_reply.done:
             return None
-        lead = msgspec.json.decode(lead_reply.body, type=_Lead)
+        lead = decoded(lead_reply.body, _Lead)
         if lead.statecode != QUALIFIED:
             return None
         account, contact, opportunity = (
-            next((getattr(each, f"{entity}id") for each in msgspec.json.decode(reply.body, type=_MadeRows).value), None)
+            next((getattr(each, f"{entity}id") for each in decoded(reply.body, _MadeRows).value), None)
             for entity, reply in zip(_results, origins, strict=True)
         )
         return Converted(
@@ -131,7 +132,7 @@ class LeadConversion:
         found = self._reading.instances([each.body for each in instances])
         on_lead = {name: each for name, each in found.items() if not each["opportunity_id"]}
         active = active_process({"process": on_lead})
-        return _Look(lead=msgspec.json.decode(lead.body, type=_Lead), process=active[0] if active else None)
+        return _Look(lead=decoded(lead.body, _Lead), process=active[0] if active else None)
 
     def _qualify(self, order: Conversion, look: _Look, lead: _Lead) -> Reply:
         changes = self._changes(order, lead)
@@ -257,7 +258,7 @@ class LeadConversion:
 def _made(body: bytes) -> Mapping[str, str]:
     """Ids of the rows that the action created; told apart by their key, not by place (dataverse-api §6.7)."""
     try:
-        rows: Sequence[_Made] = msgspec.json.decode(body, type=_MadeRows).value
-    except msgspec.DecodeError:
-        return {}
+        rows: Sequence[_Made] = decoded(body, _MadeRows).value
+    except OutsideError:
+        return {}  # the lead itself says it, too
     return {entity: found for entity in _results for row in rows if (found := getattr(row, f"{entity}id"))}

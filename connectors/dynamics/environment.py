@@ -10,7 +10,7 @@ from connectors.base import Identity
 from connectors.dynamics import metadata
 from connectors.dynamics.client import Client
 from connectors.dynamics.metadata import Facts, Process
-from connectors.dynamics.protocol import page_rows_max, read
+from connectors.dynamics.protocol import decoded, page_rows_max, read
 from crmbridge.errors import AccessError, ConfigError
 from crmbridge.model import Directory, Entity
 
@@ -55,8 +55,8 @@ class Environment:
             ],
             kind="metadata",
         )
-        who = msgspec.json.decode(me.body, type=_WhoAmI)
-        detail = msgspec.json.decode(here.body, type=_Organization).Detail if here.done else {}
+        who = decoded(me.body, _WhoAmI)
+        detail = decoded(here.body, _Organization).Detail if here.done else {}
         kind = detail.get("OrganizationType")
         return Identity(
             org_id=who.OrganizationId,
@@ -83,17 +83,17 @@ class Environment:
             ],
             kind="metadata",
         )
-        page = msgspec.json.decode(users.body, type=_Users)
+        page = decoded(users.body, _Users)
         people = list(page.value)
         while page.next_link:
             more = self._client.read(replace(first, path=self._client.session.origin.target(page.next_link)))
-            page = msgspec.json.decode(more.body, type=_Users)
+            page = decoded(more.body, _Users)
             people += page.value
         codes = {
             each.transactioncurrencyid: each.isocurrencycode or ""
-            for each in msgspec.json.decode(currencies.body, type=_Currencies).value
+            for each in decoded(currencies.body, _Currencies).value
         }
-        base = msgspec.json.decode(organizations.body, type=_Organizations).value
+        base = decoded(organizations.body, _Organizations).value
         emails = {each.systemuserid: fold(each.internalemailaddress) for each in people if each.internalemailaddress}
         user_ids = _unique(
             (emails[each.systemuserid], each.systemuserid)

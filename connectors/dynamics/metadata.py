@@ -11,7 +11,7 @@ import msgspec
 
 from connectors.base import Column, Description, Option
 from connectors.dynamics.protocol import TABLES as NATIVE_TABLES
-from connectors.dynamics.protocol import Request, bind, read, text_literal
+from connectors.dynamics.protocol import Request, bind, decoded, read, text_literal
 from crmbridge.model import Entity, Native, NativeRef, State
 
 # The processes that an opportunity of the product's own can run in; a customer's own process tables are not read.
@@ -263,8 +263,8 @@ _lookup_types: Final = ("Lookup", "Owner", "Customer")
 
 def table_facts(bodies: Sequence[bytes]) -> Facts:
     """Facts from the answers to `table_requests`, in their order."""
-    about = msgspec.json.decode(bodies[0], type=_Definition)
-    relations = msgspec.json.decode(bodies[1], type=_Relations).value
+    about = decoded(bodies[0], _Definition)
+    relations = decoded(bodies[1], _Relations).value
     attributes = {each.LogicalName: each for each in _attributes(bodies[2])}
     details = [{each.LogicalName: each for each in _attributes(body)} for body in bodies[3:]]
     by_cast = dict(zip((*_casts, *_choices), details, strict=True))
@@ -298,7 +298,7 @@ def table_facts(bodies: Sequence[bytes]) -> Facts:
 
 
 def _attributes(body: bytes) -> list[_Attribute]:
-    return msgspec.json.decode(body, type=_Attributes).value
+    return decoded(body, _Attributes).value
 
 
 def _lookups(relations: Sequence[_Relation]) -> Lookups:
@@ -439,13 +439,13 @@ def process_requests() -> list[Request]:
 def processes(bodies: Sequence[bytes | None]) -> dict[str, Process]:
     """The process tables that exist, from the answers to `process_requests`; None where there is none."""
     definitions, (workflows, stages) = bodies[:-2], bodies[-2:]
-    flows = msgspec.json.decode(workflows, type=_Workflows).value if workflows else []
-    all_stages = msgspec.json.decode(stages, type=_Stages).value if stages else []
+    flows = decoded(workflows, _Workflows).value if workflows else []
+    all_stages = decoded(stages, _Stages).value if stages else []
     found: dict[str, Process] = {}
     for body in definitions:
         if body is None:
             continue
-        about = msgspec.json.decode(body, type=_Definition)
+        about = decoded(body, _Definition)
         ids = frozenset(each.workflowid for each in flows if each.uniquename == about.LogicalName)
         mine = [each for each in all_stages if each.process_id in ids]
         # The table of stages has no order of its own; the categories rise along the product's processes (§8.2).

@@ -14,7 +14,7 @@ from connectors.base import Move
 from connectors.dynamics.client import Client, Reply
 from connectors.dynamics.environment import Environment
 from connectors.dynamics.metadata import Process, Stage
-from connectors.dynamics.protocol import Request, action, as_outcome, key, read, row_path, update
+from connectors.dynamics.protocol import Request, action, as_outcome, decoded, key, read, row_path, update
 from connectors.dynamics.reading import Reading
 from connectors.dynamics.rows import TABLES, active_process, life
 from crmbridge.errors import OutsideError, RefusedError
@@ -112,7 +112,7 @@ class Moves:
                 )
             )
         bodies = [each.body for each in self._client.read_all(requests, kind="look")]
-        last = msgspec.json.decode(bodies.pop(), type=_Closes).value if closes else []
+        last = decoded(bodies.pop(), _Closes).value if closes else []
         row = self._reading.rows_of(order.entity, bodies).get(order.id.lower())
         return _Look(row=row, last_close=last[0].activityid if last else None) if row else None
 

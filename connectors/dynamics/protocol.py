@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -188,6 +188,29 @@ def _wire(value: Any) -> Any:
         return {name: _wire(each) for name, each in value.items()}
     assert not isinstance(value, NativeRef), "lookups are bound by Lookups.body"
     return value
+
+
+# --- answers ------------------------------------------------------------------------------------------------------
+
+T = TypeVar("T")
+
+
+def decoded(body: bytes, kind: type[T]) -> T:
+    return decoded_by(msgspec.json.Decoder(kind), body, kind.__name__.strip("_"))
+
+
+def decoded_by(decoder: msgspec.json.Decoder[T], body: bytes, what: str) -> T:
+    """A body that was served; msgspec's text names a place and types, never the value."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise OutsideError(
+            f"Dynamics answered another kind of {what} than its metadata says: {error}.",
+            fix="Run `crmbridge check --live`: a column may have changed its type.",
+            code="unlike_metadata",
+        ) from error
+    except msgspec.DecodeError as error:
+        raise TryLater(f"An answer of Dynamics ({what}) is cut off or not JSON.", code="unreadable") from error
 
 
 # --- what an answer means -----------------------------------------------------------------------------------------

@@ -21,12 +21,13 @@ from connectors.dynamics.protocol import (
     View,
     any_of,
     as_error,
+    decoded,
     ids_per_filter,
     page_rows_max,
     prefer,
     read,
 )
-from connectors.dynamics.rows import TABLES, Instance, Rows, instance_pages, instance_view, with_processes
+from connectors.dynamics.rows import TABLES, Instance, Rows, instance_page, instance_view, with_processes
 from crmbridge.errors import OutsideError
 from crmbridge.model import Entity, Ref, Row, Satellite, Side
 
@@ -190,7 +191,7 @@ class Reading:
 
     def _process_feed(self, process: Process) -> _Feed:
         def decode(body: bytes) -> _Decoded:
-            page = instance_pages.decode(body)
+            page = instance_page(body)
             stamps = [datetime.fromisoformat(each.modifiedon) for each in page.value if each.modifiedon]
             return _Decoded(
                 satellites=[self._satellite(process, each) for each in page.value],
@@ -243,7 +244,9 @@ class Reading:
         """A few rows of several tables in one $batch; many of one table go the ordinary way."""
         if any(len(ids) > ids_per_filter for ids in wanted.values()):
             return {entity: self.fetch(entity, ids) for entity, ids in wanted.items()}
-        parts = {entity: self.row_requests(entity, ids) for entity, ids in wanted.items() if ids}
+        parts: dict[Entity, list[Request]] = {
+            entity: self.row_requests(entity, ids) for entity, ids in wanted.items() if ids
+        }
         if not parts:
             return {}
         replies = iter(self._client.read_all([each for some in parts.values() for each in some], kind="fetch"))
@@ -285,7 +288,7 @@ class Reading:
         """Instance id -> values, from the answers to `instance_requests`, in their order."""
         found: dict[str, Mapping[str, Any]] = {}
         for process, body in zip(self._environment.processes().values(), bodies, strict=False):
-            for each in instance_pages.decode(body).value:
+            for each in instance_page(body).value:
                 found[each.instance_id] = each.values(process.table)
         return found
 
@@ -305,7 +308,7 @@ class Reading:
             request = read(
                 table.set, table=entity, kind="born", select="_originatingleadid_value", filter=any_of(table.key, some)
             )
-            for each in msgspec.json.decode(self._client.read(request).body, type=_Born).value:
+            for each in decoded(self._client.read(request).body, _Born).value:
                 if each.get("_originatingleadid_value"):
                     found[each[table.key]] = each["_originatingleadid_value"]
         return found

@@ -14,7 +14,7 @@ import msgspec
 
 from connectors.base import TablePlan
 from connectors.dynamics.metadata import STATES, Lookups
-from connectors.dynamics.protocol import View
+from connectors.dynamics.protocol import View, decoded_by
 from crmbridge.model import Entity, Life, Ref, Row, Side, State, attribute_name
 
 LOOKUP_TYPE: Final = "@Microsoft.Dynamics.CRM.lookuplogicalname"
@@ -100,11 +100,11 @@ class Rows:
 
     def page(self, body: bytes) -> tuple[list[Row], str | None, str | None]:
         """Rows, the next page's link, the delta link."""
-        page = self._page.decode(body)
+        page = decoded_by(self._page, body, self.table.name)
         return [self._row(each) for each in page.value], page.next_link, page.delta_link
 
     def one(self, body: bytes) -> Row:
-        return self._row(self._one.decode(body))
+        return self._row(decoded_by(self._one, body, self.table.name))
 
     def _row(self, wire: Any) -> Row:
         if wire.reason == "deleted" and wire.id:
@@ -226,7 +226,12 @@ class Instance(msgspec.Struct, kw_only=True, rename=_instance_names):
         }
 
 
-instance_pages: Final = _page_decoder(Instance)
+_instance_page: Final = _page_decoder(Instance)
+
+
+def instance_page(body: bytes) -> Any:
+    """Its `value` are instances; `next_link` and `delta_link` as in any page."""
+    return decoded_by(_instance_page, body, "process instances")
 
 
 def instance_view(table: str) -> View:

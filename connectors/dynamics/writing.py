@@ -5,10 +5,8 @@ version it was planned from. The row comes back with the answer, so the base is 
 """
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
-
-import msgspec
 
 from connectors.base import Write
 from connectors.dynamics.client import Client, Reply
@@ -89,32 +87,32 @@ class Writing:
         """The row as it came back; None where the server sent none (it may ignore the preference)."""
         try:
             return self._rows(entity).one(body) if body else None
-        except msgspec.DecodeError:
+        except OutsideError:
             return None  # the status line says that it was written; the engine reads the row by itself
 
     def _adopt(self, writes: Sequence[Write], outcomes: list[Outcome | None]) -> None:
-        """Rows that an earlier try of ours made: read by id, one call per entity."""
-        waiting: dict[Entity, list[int]] = {}
-        for position, outcome in enumerate(outcomes):
-            if outcome is None:
-                waiting.setdefault(writes[position].entity, []).append(position)
-        for entity, positions in waiting.items():
-            found = self._found(entity, [str(writes[each].id) for each in positions])
-            for position in positions:
-                row_id = str(writes[position].id)
-                if isinstance(found, OutsideError):
-                    outcomes[position] = Unknown(message=f"It is there already, but was not read: {found.message}")
-                elif row_id in found:
-                    outcomes[position] = Written(id=row_id, row=found[row_id], adopted=True)
-                else:
-                    outcomes[position] = Refused(
-                        code="0x80060892",
-                        message="Another row already has a value that must be unique (an alternate key), "
-                        "or a row with this id exists that our user cannot see.",
-                    )
-
-    def _found(self, entity: Entity, ids: Sequence[str]) -> Mapping[str, Row] | OutsideError:
+        """Rows that an earlier try of ours made: read by id, in one call."""
+        waiting: dict[Entity, list[str]] = {}
+        positions = [position for position, outcome in enumerate(outcomes) if outcome is None]
+        for position in positions:
+            waiting.setdefault(writes[position].entity, []).append(str(writes[position].id))
+        if not positions:
+            return
         try:
-            return self._reading.fetch(entity, ids)
+            found = self._reading.fetch_many(waiting)
         except OutsideError as error:
-            return error
+            lost = Unknown(message=f"It is there already, but was not read: {error.message}")
+            for position in positions:
+                outcomes[position] = lost
+            return
+        for position in positions:
+            write = writes[position]
+            row = found[write.entity].get(str(write.id).lower())
+            outcomes[position] = _taken if row is None else Written(id=row.ref.id, row=row, adopted=True)
+
+
+_taken: Final = Refused(
+    code="0x80060892",
+    message="Another row already has a value that must be unique (an alternate key), or a row with this id exists "
+    "that our user cannot see.",
+)
