@@ -3,7 +3,7 @@
 from mapping.check import check
 from mapping.compiler import Compiled, compile_documents
 from mapping.document import Document, Documents, load
-from mapping.ends import Facts
+from mapping.end import Facts
 from mapping.problem import Finding, Place
 from mapping.rows import row_struct
 from mapping.schema import schema

@@ -8,9 +8,12 @@ from typing import Any, Final
 from crmbridge.errors import ConfigError
 from crmbridge.model import SIDES, Entity, FieldRule, Money, Side, State, Value
 from mapping.check import check
+from mapping.choices import choice_words
 from mapping.described import ColumnLike, DescriptionLike, Descriptions
 from mapping.document import Document, Documents, FieldDoc
-from mapping.ends import End, Setting, choice_words, currency_wire, make_end
+from mapping.end import End, Setting
+from mapping.ends import make_end
+from mapping.money import currency_wire
 from mapping.status import status_table
 from mapping.transforms import CONVERTERS, Same, coarser, rounded
 from mapping.translate import CompiledEntity, SidePlan, SideTable

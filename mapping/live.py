@@ -91,6 +91,11 @@ def _is_written(doc: FieldDoc, side: Side) -> bool:
 
 def _kind(document: Document, doc: FieldDoc, path: Path, name: str, meta: ColumnLike) -> Iterator[Finding]:
     fits = _FITS.get(doc.convert) or CONVERTERS[doc.convert].fits
+    if meta.type == "multichoice":
+        yield document.source.finding(
+            path, f"{meta.name} holds several choices at once in {name}; those are not synced"
+        )
+        return
     if meta.type not in _NATURAL:
         return  # a kind of column we know nothing about
     suits = meta.type in fits

@@ -25,7 +25,9 @@ from crmbridge.model import (
     Value,
     other,
 )
-from mapping.ends import End, Facts, Ignored, currency_columns, filler_text
+from mapping.end import End, Facts, Ignored
+from mapping.ends import filler_text
+from mapping.money import currency_columns
 from mapping.status import StatusTable
 from mapping.transforms import Get, Refusal
 

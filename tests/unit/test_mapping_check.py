@@ -132,6 +132,7 @@ def test_read_only_and_required_columns() -> None:
     columns = {
         **lead.columns,
         "emailaddress1": Column(name="emailaddress1", type="text", createable=False, updateable=False),
+        "firstname": Column(name="firstname", type="multichoice"),
         "new_score": Column(name="new_score", type="text", required=True),
     }
     boxes["right", "lead"] = replace(lead, columns=columns)
@@ -140,6 +141,8 @@ def test_read_only_and_required_columns() -> None:
     read_only = next(f for f in found if "emailaddress1 is read only in dynamics; add `rule: dynamics`" in f)
     unfed = next(f for f in found if "dynamics needs new_score for a new lead, and no field feeds it" in f)
     assert (found[read_only], found[unfed]) == ("error", "warning")
+    several, _ = mapping.load({"lead.yaml": edited(("dynamics: lastname", "dynamics: firstname"))})
+    assert any("firstname holds several choices at once in dynamics" in str(f) for f in mapping.check(several, boxes))
     ruled, _ = mapping.load({"lead.yaml": edited(("convert: email", "convert: email, rule: dynamics"))})
     assert not any("read only" in str(f) for f in mapping.check(ruled, boxes))
 
