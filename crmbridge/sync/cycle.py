@@ -94,6 +94,12 @@ class Engine:
                     self.store.set_meta(f"first_run:{entity}", run.id)
             return self._outcome(hands, ruling, approve)
 
+    def look(self) -> View:
+        """Records as a cycle would see them, for `verify` and `why`: without a lease nothing is written anywhere."""
+        self._meet()
+        hands = self._hands(RunRow(id="", kind="look", started_at=self.store.now()), None)
+        return View(hands=hands, crosswalk=Crosswalk(hands=hands))
+
     # --- parts --------------------------------------------------------------------------------------------------------
 
     def _read(self, lease: Lease, run: RunRow) -> Hands:

@@ -1,0 +1,114 @@
+"""`crmbridge check`: everything that is wrong with settings and mappings, at once; `--live` asks both CRMs as well."""
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import rich_click as click
+
+from crmbridge.cli.context import Place
+from crmbridge.errors import CrmBridgeError
+from crmbridge.model import Side
+
+if TYPE_CHECKING:
+    from connectors.base import Connector, Description
+    from crmbridge.settings import Settings
+    from mapping import Documents
+
+Level = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    level: Level
+    where: str  # file:line:column, or the name of a connection
+    text: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Findings:
+    lines: list[Line] = field(default_factory=list[Line])
+    outside: CrmBridgeError | None = None  # a CRM that did not answer: the rest could not be checked
+
+    def say(self, level: Level, where: str, text: str) -> None:
+        self.lines.append(Line(level=level, where=where, text=text))
+
+    def count(self, level: Level) -> int:
+        return sum(line.level == level for line in self.lines)
+
+    @property
+    def exit_code(self) -> int:
+        if self.count("error"):
+            return 2
+        return self.outside.exit_code if self.outside else 0
+
+
+@click.command("check")
+@click.option(
+    "--live", is_flag=True, help="Also ask both CRMs: login, rights, fields, keys, values; nothing is written."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_obj
+def check(place: Place, live: bool, as_json: bool) -> int:
+    """Find all that is wrong with settings and mappings, with file, line and what was probably meant."""
+    found = Findings()
+    settings = place.settings()
+    documents = _documents(settings)
+    connectors: dict[Side, Connector] = {}
+    descriptions: dict[Any, Description] = {}
+    if live:
+        from crmbridge import wiring
+
+        connectors = dict(wiring.open_connectors(settings))
+        try:
+            from crmbridge.cli.live import look
+
+            descriptions = look(found, connectors, documents)
+        finally:
+            for connector in connectors.values():
+                connector.close()
+    _mapping_findings(found, documents, descriptions)
+    _print(found, live=live, as_json=as_json)
+    return found.exit_code
+
+
+def _documents(settings: "Settings") -> "Documents":
+    """Not `wiring.load_mapping`, which stops at the first layer: here all layers are told at once."""
+    import mapping
+    from crmbridge import wiring
+
+    documents, _ = mapping.load(settings.mappings_folder, connections=wiring.connections(settings))
+    return documents
+
+
+def _mapping_findings(found: Findings, documents: "Documents", descriptions: Any) -> None:
+    import mapping
+
+    for finding in mapping.check(documents, descriptions or None):
+        text = str(finding).removeprefix(f"{finding.place}: ")
+        found.say(finding.severity, str(finding.place), text)
+
+
+def _print(found: Findings, *, live: bool, as_json: bool) -> None:
+    from crmbridge.cli.output import many, print_json, say
+
+    if as_json:
+        print_json(
+            {
+                "ok": found.exit_code == 0,
+                "exit_code": found.exit_code,
+                "live": live,
+                "findings": [asdict(line) for line in found.lines],
+                "outside": str(found.outside) if found.outside else None,
+            }
+        )
+    for line in found.lines:
+        sign = {"error": "error: ", "warning": "warning: ", "note": ""}[line.level]
+        if not as_json:
+            say(f"{line.where}: {sign}{line.text}")
+    if found.outside:
+        click.echo(str(found.outside), err=True)
+    if not as_json:
+        told = f"{many(found.count('error'), 'error')}, {many(found.count('warning'), 'warning')}"
+        say(f"{told}." if found.lines else "Nothing is wrong.")
+        if not live and not found.count("error"):
+            say("`crmbridge check --live` compares this with what both CRMs really have.")

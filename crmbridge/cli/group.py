@@ -1,0 +1,84 @@
+"""The group of all commands. It knows their names and one line about each; the modules are imported when needed."""
+
+from importlib import import_module
+from typing import Final
+
+import rich_click as click
+from rich_click import RichCommand, RichContext, RichGroup
+
+from crmbridge.cli.context import Place
+
+# name -> (where the command is, what it does); in the order in which people need them
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "demo": ("crmbridge.demo.command:demo", "See it all at work, on a sandbox of both CRMs on this machine."),
+    "sandbox": ("crmbridge.cli.sandbox:sandbox_command", "Run both CRMs on localhost, to try things on."),
+    "init": ("crmbridge.cli.start:init", "Make a working folder: crmbridge.yaml, mappings, .env.example."),
+    "check": ("crmbridge.cli.check:check", "Find all that is wrong with settings and mappings."),
+    "plan": ("crmbridge.cli.sync:plan", "Say what a sync would do; nothing is written."),
+    "sync": ("crmbridge.cli.sync:sync", "Bring both CRMs in step, once, in this process."),
+    "up": ("crmbridge.cli.up:up", "Keep them in step: scheduler, worker and broker in one process tree."),
+    "verify": ("crmbridge.cli.verify:verify", "Compare both CRMs: counts, sums of money, differences by field."),
+    "status": ("crmbridge.cli.status:status", "How things stand: last runs, links, open issues."),
+    "runs": ("crmbridge.cli.status:runs", "What was run when, and what came of it."),
+    "show": ("crmbridge.cli.records:show", "All that is known about one record."),
+    "why": ("crmbridge.cli.records:why", "Why a field of a record has the value it has."),
+    "issues": ("crmbridge.cli.issues:issues", "What is held or failed, by cause, and what to do."),
+    "retry": ("crmbridge.cli.issues:retry", "Try held or failed records again in the next sync."),
+    "resolve": ("crmbridge.cli.issues:resolve", "Decide an open issue, or a conflict of a whole field."),
+}
+PANELS: Final = [
+    {"name": "Try it", "commands": ["demo", "sandbox"]},
+    {"name": "Set it up", "commands": ["init", "check"]},
+    {"name": "Run it", "commands": ["plan", "sync", "up", "verify"]},
+    {"name": "Look into it", "commands": ["status", "runs", "show", "why", "issues", "retry", "resolve"]},
+]
+
+
+class LateGroup(RichGroup):
+    """Imports a command's module when the command is called; help needs the table above only."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        if not ctx.meta.get(_RESOLVING):  # a line of the group's help
+            return RichCommand(name=cmd_name, help=COMMANDS[cmd_name][1])
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        return getattr(import_module(module), attribute)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx)
+        ctx.meta[_RESOLVING] = True
+        return super().resolve_command(ctx, args)
+
+
+_RESOLVING: Final = "crmbridge.resolving"
+
+
+@click.group(
+    cls=LateGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    epilog="Exit codes: 0 done, 1 records held or stopped by the guard, 2 configuration, 3 our bug, "
+    "4 something outside did not serve, 130 interrupted.",
+)
+@click.option(
+    "--config",
+    metavar="FILE",
+    envvar="CRMBRIDGE_CONFIG",
+    help="crmbridge.yaml, or the folder it is in. Default: $CRMBRIDGE_CONFIG, then the working directory.",
+)
+@click.version_option(package_name="crmbridge", prog_name="crmbridge")
+@click.rich_config(help_config={"command_groups": {"crmbridge": PANELS}, "show_arguments": True})
+@click.pass_context
+def cli(ctx: RichContext, config: str | None) -> None:
+    """Keeps Salesforce and Dynamics 365 Sales in step: leads, opportunities and, above all, conversions."""
+    ctx.obj = Place(config=config)

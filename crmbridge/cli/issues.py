@@ -1,0 +1,298 @@
+"""`crmbridge issues`, `retry` and `resolve`: what waits for a person, and the person's answer with who and why."""
+
+import getpass
+import json
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import rich_click as click
+
+from crmbridge.cli.context import Place, names
+from crmbridge.cli.sync import issue_document
+from crmbridge.errors import ConfigError
+from crmbridge.model import ENTITIES, Entity, Link, Ref, Side, other
+
+if TYPE_CHECKING:
+    from crmbridge.state.store import Store
+    from crmbridge.state.words import Issue
+
+CHOICES_META: Final = "choices"  # {"lead.industry": "left"}: what was decided for a whole field
+RESOLVE_LEASE_SECONDS: Final = 30
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+_by = click.option("--by", default=None, metavar="NAME", help="Who decides; default: the user of this system.")
+_why = click.option("--why", default="", metavar="TEXT", help="Kept with the decision.")
+
+
+# --- issues -------------------------------------------------------------------------------------------------------
+
+
+@click.command("issues")
+@click.option("--entity", type=click.Choice(ENTITIES), help="Only about this kind of record.")
+@click.option("--cause", help="Only of this cause.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice(["held", "failed", "waiting", "report"]),
+    help="Default: held and failed, which need somebody. May be given several times.",
+)
+@click.option("--records", type=click.IntRange(0, 10_000), default=20, show_default=True, help="Shown of each cause.")
+@_json
+@click.pass_obj
+def issues(
+    place: Place, entity: Entity | None, cause: str | None, kinds: tuple[str, ...], records: int, as_json: bool
+) -> int:
+    """What is held or failed, by cause: what happened, to which records, what to do. Exits 1 while there is some."""
+    connections = names(place.settings())
+    wanted = kinds or ("held", "failed")
+    with place.store() as store:
+        found = [one for one in store.open_issues(entity=entity, cause=cause) if one.kind in wanted]
+        where = places(store, found, connections)
+    groups = by_cause(found)
+    if as_json:
+        from crmbridge.cli.output import print_json
+
+        print_json(
+            {
+                "ok": not found,
+                "count": len(found),
+                "causes": [
+                    {
+                        "cause": name,
+                        "kind": some[0].kind,
+                        "entity": some[0].entity,
+                        "count": len(some),
+                        "fix": some[0].fix,
+                        "issues": [issue_document(one) for one in some],
+                    }
+                    for (_, name, _), some in groups.items()
+                ],
+            }
+        )
+    else:
+        _print_issues(groups, where, records)
+    return 1 if any(one.kind in {"held", "failed"} for one in found) else 0
+
+
+def by_cause(found: "Iterable[Issue]") -> "dict[tuple[str, str, str], list[Issue]]":
+    groups: dict[tuple[str, str, str], list[Issue]] = defaultdict(list)
+    for one in found:
+        groups[(one.entity, one.cause, one.field or "")].append(one)
+    return dict(sorted(groups.items(), key=lambda item: -len(item[1])))
+
+
+def places(store: "Store", found: "Iterable[Issue]", connections: Mapping[Side, str]) -> dict[int, str]:
+    """Where the records of issues are, by the names of the connections."""
+    issues = list(found)
+    links = store.links(sorted({one.link_id for one in issues if one.link_id}))
+    where: dict[int, str] = {}
+    for one in issues:
+        link = links.get(one.link_id or "")
+        ids: Mapping[Side | None, str | None] = link_ids(link) if link else {one.side: one.native_id}
+        where[one.id or 0] = ", ".join(f"{connections[side]} {id}" for side, id in ids.items() if side and id)
+    return where
+
+
+def link_ids(link: Link) -> dict[Side | None, str | None]:
+    return {"left": link.left_id, "right": link.right_id}
+
+
+def _print_issues(groups: "Mapping[tuple[str, str, str], list[Issue]]", where: Mapping[int, str], records: int) -> None:
+    from crmbridge.cli.output import head, many, say, table
+
+    if not groups:
+        say("No open issues.")
+    for (entity, cause, field), some in groups.items():
+        head(f"{cause}: {many(len(some), entity)}{f', {field}' if field else ''}")
+        if some[0].fix:
+            say(f"  What to do: {some[0].fix}")
+        table(
+            ["issue", "kind", "record", "what", "tries", "next try (UTC)"],
+            [
+                [one.id, one.kind, where[one.id or 0], one.message, one.attempts, one.next_try_at]
+                for one in some[:records]
+            ],
+        )
+        if len(some) > records:
+            say(f"  {len(some) - records} more: crmbridge issues --cause {cause} --records {len(some)}")
+
+
+# --- retry --------------------------------------------------------------------------------------------------------
+
+
+@click.command("retry")
+@click.argument("issue_ids", metavar="[ISSUE]...", nargs=-1, type=int)
+@click.option("--all", "every", is_flag=True, help="All that is open.")
+@_by
+@_why
+@_json
+@click.pass_obj
+def retry(place: Place, issue_ids: tuple[int, ...], every: bool, by: str | None, why: str, as_json: bool) -> None:
+    """Try held or failed records again in the next sync, though nothing about them has changed."""
+    if bool(issue_ids) == every:
+        raise click.UsageError("Give either the numbers of issues or --all.")
+    with place.store() as store:
+        count = store.release_issues(None if every else list(issue_ids), by or getpass.getuser(), why)
+    if as_json:
+        from crmbridge.cli.output import print_json
+
+        print_json({"ok": True, "released": count})
+    else:
+        from crmbridge.cli.output import many
+
+        click.echo(f"{many(count, 'issue')} will be tried again in the next sync.")
+
+
+# --- resolve ------------------------------------------------------------------------------------------------------
+
+
+@click.command("resolve")
+@click.argument("issue_id", metavar="[ISSUE]", required=False, type=int)
+@click.option("--with", "partner", metavar="NATIVE_ID", help="The record on the other side that it is the same as.")
+@click.option("--field", metavar="ENTITY.FIELD", help="Decide the conflicts of a whole field, e.g. lead.industry.")
+@click.option("--prefer", metavar="CONNECTION", help="With --field: whose value counts.")
+@_by
+@_why
+@_json
+@click.pass_obj
+def resolve(
+    place: Place,
+    issue_id: int | None,
+    partner: str | None,
+    field: str | None,
+    prefer: str | None,
+    by: str | None,
+    why: str,
+    as_json: bool,
+) -> None:
+    """Decide what was held: close an issue, name the right partner, or choose a side for a whole field."""
+    if (issue_id is None) == (field is None):
+        raise click.UsageError("Give either the number of an issue, or --field with --prefer.")
+    who = by or getpass.getuser()
+    connections = names(place.settings())
+    with place.store() as store:
+        if field is not None:
+            told = _choose(place, store, field, prefer, connections, who, why)
+        else:
+            assert issue_id is not None
+            told = _decide(store, issue_id, partner, connections, who, why)
+    if as_json:
+        from crmbridge.cli.output import print_json
+
+        print_json({"ok": True, **told})
+    else:
+        click.echo(told["message"])
+
+
+def _choose(
+    place: Place, store: "Store", field: str, prefer: str | None, connections: Mapping[Side, str], by: str, why: str
+) -> dict[str, Any]:
+    """One choice for a whole field (lifecycle §8); its held conflicts are tried again."""
+    from crmbridge import wiring
+
+    if prefer is None:
+        raise click.UsageError(f"--field wants --prefer: {' or '.join(connections.values())}.")
+    side = next((side for side, name in connections.items() if name == prefer), None)
+    if side is None:
+        raise ConfigError(
+            f"--prefer {prefer}: there is no such connection; there are {', '.join(connections.values())}."
+        )
+    entity, _, name = field.partition(".")
+    document = next((one for one in wiring.load_mapping(place.settings()) if one.entity == entity), None)
+    if document is None or name not in document.fields:
+        from mapping.problem import closest
+
+        near = closest(name, document.fields) if document else None
+        hint = f" Did you mean {entity}.{near}?" if near else ""
+        raise ConfigError(f"--field {field}: the mappings have no such field.{hint}", fix="Write it as lead.industry.")
+    choices: dict[str, str] = json.loads(store.meta(CHOICES_META) or "{}")
+    choices[field] = side
+    store.set_meta(CHOICES_META, json.dumps(choices, sort_keys=True))
+    held = [one for one in store.open_issues(entity=document.entity) if one.field == name and one.id is not None]
+    released = store.release_issues([one.id for one in held if one.id is not None], by, why or f"prefer {prefer}")
+    return {
+        "field": field,
+        "prefer": prefer,
+        "released": released,
+        "message": f"{field}: where it differs and was never agreed on, {prefer}'s value counts from now on. "
+        f"{released} held records will be tried again in the next sync.",
+    }
+
+
+def _decide(
+    store: "Store", issue_id: int, partner: str | None, connections: Mapping[Side, str], by: str, why: str
+) -> dict[str, Any]:
+    issue = store.issue(issue_id)
+    if issue is None or issue.closed_at is not None:
+        raise ConfigError(f"There is no open issue {issue_id}.", fix="`crmbridge issues` lists those that are open.")
+    if partner is None:
+        store.close_issue(issue_id, by, why)
+        return {
+            "issue": issue_id,
+            "message": f"Issue {issue_id} is closed. It opens again if its cause is found there again.",
+        }
+    link = _join(store, issue, partner, connections, by, why)
+    store.close_issue(issue_id, by, why)
+    return {
+        "issue": issue_id,
+        "shared_id": link.id,
+        "ids": {connections["left"]: link.left_id, connections["right"]: link.right_id},
+        "message": f"Linked as {link.id}; the next sync compares the two and fills what is blank.",
+    }
+
+
+def _join(store: "Store", issue: "Issue", partner: str, connections: Mapping[Side, str], by: str, why: str) -> Link:
+    """Say that two records are the same one. The next sync compares them as if a key had matched."""
+    from crmbridge.state.words import Batch
+    from crmbridge.sync.hands import LEASE_NAME
+
+    if issue.side is None or issue.native_id is None or issue.link_id is not None:
+        raise ConfigError(
+            f"Issue {issue.id} is not about a record without partner, so --with has no meaning there.",
+            fix=f"`crmbridge resolve {issue.id}` closes it; `crmbridge retry {issue.id}` tries again.",
+        )
+    there: Side = other(issue.side)
+    _free(store, issue.side, issue.entity, issue.native_id, connections)
+    _free(store, there, issue.entity, partner, connections)
+    ids: dict[Side, str] = {issue.side: issue.native_id, there: partner}
+    link = Link(
+        id=str(uuid.uuid4()),
+        entity=issue.entity,
+        left_id=ids["left"],
+        right_id=ids["right"],
+        mode="matched",
+        how=f"chosen by {by}{f': {why}' if why else ''}",
+    )
+    refs = [Ref(side=side, entity=issue.entity, id=id) for side, id in ids.items()]
+    lease = store.take_lease(LEASE_NAME, RESOLVE_LEASE_SECONDS)  # no sync may link one of them meanwhile
+    try:
+        store.apply(Batch(links=[link], dirty=refs, touched=refs), lease=lease)
+        for one in store.issues_of(refs=refs):  # the twin's own issue about the same question, too
+            if one.id is not None and one.id != issue.id:
+                store.close_issue(one.id, by, f"issue {issue.id}: {why}" if why else f"issue {issue.id}")
+    finally:
+        store.release(lease)
+    return link
+
+
+def _free(store: "Store", side: Side, entity: Entity, id: str, connections: Mapping[Side, str]) -> None:
+    stored = store.record(Ref(side=side, entity=entity, id=id))
+    if stored is None or stored.row.deleted or stored.row.values is None:
+        raise ConfigError(
+            f"{connections[side]} has shown no live {entity} {id}.",
+            fix="Check the id; a record that was made a moment ago is known after the next plan or sync.",
+        )
+    link = store.links_by_native(side, entity, [id]).get(id)
+    if link is not None and link.alive:
+        raise ConfigError(
+            f"The {entity} {id} on {connections[side]} has a partner already ({link.id}).",
+            fix=f"`crmbridge show {id}` tells which.",
+        )
+    if link is not None:
+        raise ConfigError(
+            f"The {entity} {id} on {connections[side]} had a partner whose pair has ended ({link.id}); "
+            "an ended pair is not matched again."
+        )

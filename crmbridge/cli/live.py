@@ -1,0 +1,150 @@
+"""What `check --live` learns by asking both CRMs: who answers, what we may do, what our keys and owners need.
+
+Counts, never rows: a check shows nobody's data (lifecycle §6). Whether fields, statuses and stages fit the mapping is
+the mapping's own third layer; the descriptions that it needs come from here.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from crmbridge.errors import CrmBridgeError
+from crmbridge.model import SIDES, Directory, Entity, Side
+
+if TYPE_CHECKING:
+    from connectors.base import Connector, Description, Option
+    from crmbridge.cli.check import Findings
+    from mapping import Documents
+
+T = TypeVar("T")
+
+# Labels that people read as "converted", in the languages of the shipped vocabularies (lifecycle §6, row 5).
+CALLED_CONVERTED: Final = re.compile(r"(?<!un)(?<!dis)(convert|qualif|konverti|kvalificer)", re.IGNORECASE)
+CALLED_NOT_CONVERTED: Final = re.compile(r"\b(not|non|nicht|inte|ej|ikke|no)\b", re.IGNORECASE)
+
+
+def look(
+    found: "Findings", connectors: "Mapping[Side, Connector]", documents: "Documents"
+) -> "dict[tuple[Side, Entity], Description]":
+    """Says what it sees; returns the descriptions of what answered."""
+    descriptions: dict[tuple[Side, Entity], Description] = {}
+    directories: dict[Side, Directory] = {}
+    for side in SIDES:
+        connector = connectors[side]
+        if _identity(found, connector) is None:
+            continue
+        directory = _ask(found, connector, connector.directory)
+        if directory is not None:
+            directories[side] = directory
+        for document in documents:
+            entity = document.entity
+            description = _ask(found, connector, lambda e=entity, c=connector: c.describe(e))
+            if description is not None:
+                descriptions[side, entity] = description
+                _table(found, connector, description)
+    if len(directories) == len(SIDES):
+        _people(found, connectors, directories)
+        _currencies(found, connectors, directories)
+    return descriptions
+
+
+def _identity(found: "Findings", connector: "Connector") -> object | None:
+    identity = _ask(found, connector, connector.identity)
+    if identity is not None:
+        kind = "PRODUCTION" if identity.production else "a sandbox"
+        found.say(
+            "note",
+            connector.name,
+            f"answers as {identity.name or connector.system}, organization {identity.org_id}, {kind}, "
+            f"user {identity.user_id}",
+        )
+    return identity
+
+
+def _ask(found: "Findings", connector: "Connector", question: Callable[[], T]) -> T | None:
+    """A CRM that does not answer is one finding; the other one is still looked at."""
+    try:
+        return question()
+    except CrmBridgeError as error:
+        if not any(line.text == str(error) for line in found.lines):
+            found.say("error" if error.exit_code == 2 else "warning", connector.name, str(error))
+        if error.exit_code != 2 and found.outside is None:
+            found.outside = error
+        return None
+
+
+# --- tables -------------------------------------------------------------------------------------------------------
+
+
+def _table(found: "Findings", connector: "Connector", description: "Description") -> None:
+    where = f"{connector.name}.{description.table}"
+    for note in description.notes:
+        found.say("note", where, note)
+    if connector.system == "salesforce" and not description.key_field:
+        found.say(
+            "warning",
+            where,
+            "has no key field that is external id and unique; records made here are found again by the slower way of "
+            "comparing evidence. Add one (text 36, external id, unique) and name it as the connection's key_field",
+        )
+    if not any(column.createable for column in description.columns.values()):
+        found.say(
+            "warning", where, "our user may create nothing here; give it the right to create, or map one way only"
+        )
+    elif not any(column.updateable for column in description.columns.values()):
+        found.say("warning", where, "our user may change nothing here; give it the right to edit, or map one way only")
+    if description.entity == "lead":
+        for option in description.statuses:
+            if _is_called_converted(option) and option.state != "converted":
+                found.say(
+                    "warning",
+                    where,
+                    f"the status {option.label!r} is called converted, but its flag says it is not: leads that have it "
+                    "were never converted; they are shown as issues and their status is written nowhere",
+                )
+
+
+def _is_called_converted(option: "Option") -> bool:
+    return bool(CALLED_CONVERTED.search(option.label)) and not CALLED_NOT_CONVERTED.search(option.label)
+
+
+# --- owners and currencies ----------------------------------------------------------------------------------------
+
+
+def _people(found: "Findings", connectors: "Mapping[Side, Connector]", directories: Mapping[Side, Directory]) -> None:
+    for side in SIDES:
+        there: Side = "right" if side == "left" else "left"
+        mine, theirs = directories[side].user_ids, directories[there].user_ids
+        without = [email for email in mine if email not in theirs]
+        if without:
+            fallback = directories[there].default_owner
+            found.say(
+                "note" if fallback else "warning",
+                connectors[side].name,
+                f"{len(without)} of {len(mine)} active users have no partner with the same e-mail on "
+                f"{connectors[there].name}; "
+                + (
+                    "what they own goes to its default_owner"
+                    if fallback
+                    else "what they own is made for our own user there; set that connection's default_owner"
+                ),
+            )
+
+
+def _currencies(
+    found: "Findings", connectors: "Mapping[Side, Connector]", directories: Mapping[Side, Directory]
+) -> None:
+    def known(side: Side) -> set[str]:
+        one = directories[side]
+        return set(one.currencies.values()) | {one.currency} if one.multi_currency else {one.currency}
+
+    for side in SIDES:
+        there: Side = "right" if side == "left" else "left"
+        missing = sorted(known(side) - known(there))
+        if missing:
+            found.say(
+                "warning",
+                connectors[side].name,
+                f"uses {', '.join(missing)}, which {connectors[there].name} does not have; "
+                "amounts in it are held until the currency is added there",
+            )

@@ -1,0 +1,85 @@
+"""What commands print: tables for people, one JSON document for scripts. Only this goes to stdout."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+
+def print_json(document: Any) -> None:
+    sys.stdout.write(json.dumps(document, indent=2, default=_plain, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=str)
+    if isinstance(value, tuple):
+        return list(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+@cache
+def console() -> "Console":
+    from rich.console import Console
+
+    # Piped into a file a table must not be cut at 80 columns: ids would be lost.
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=False)
+
+
+def say(text: "RenderableType" = "") -> None:
+    console().print(text, markup=False)
+
+
+def head(text: str) -> None:
+    console().print(text, style="bold", markup=False)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "", right: Iterable[str] = ()) -> None:
+    """One table; `right`: columns of numbers."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+    from rich.text import Text
+
+    numbers = set(right)
+    grid = Table(box=SIMPLE, title=title or None, title_justify="left", title_style="bold", pad_edge=False)
+    for name in columns:
+        grid.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
+    count = 0
+    for row in rows:
+        grid.add_row(*(Text(word(cell)) for cell in row))
+        count += 1
+    if count:
+        console().print(grid)
+
+
+def word(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    return str(value)
+
+
+def many(count: int, noun: str) -> str:
+    """`1 record`, `3 records`, `2 entities`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count} {noun[:-1]}ies" if noun.endswith("y") else f"{count} {noun}s"

@@ -1,0 +1,223 @@
+"""Do both CRMs agree? Read anew, compared pair by pair with the mapping's own equality; nothing is stored or written.
+
+What `sync` remembers is not trusted here but for one thing: which record belongs to which. Pairs with an open issue are
+listed apart, since somebody knows about them already.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, Final
+
+from crmbridge.model import (
+    ENTITIES,
+    SIDES,
+    Entity,
+    FieldRule,
+    Link,
+    Money,
+    Ref,
+    Row,
+    Satellite,
+    Seen,
+    Shared,
+    Side,
+    Unlinked,
+    Value,
+)
+from crmbridge.plan import is_blank
+from crmbridge.state.words import Issue
+from crmbridge.sync.cycle import Engine
+from crmbridge.sync.view import View
+
+NO_STATE: Final = "any"  # accounts and contacts have none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    entity: Entity
+    ids: Mapping[Side, str | None]
+    field: str
+    left: Value
+    right: Value
+
+
+@dataclass(slots=True, kw_only=True)
+class Total:
+    """Records of one entity in one state on one side."""
+
+    records: int = 0
+    linked: int = 0
+    sums: dict[str, dict[str, Decimal]] = field(default_factory=dict[str, dict[str, Decimal]])  # field -> ISO -> amount
+    linked_sums: dict[str, dict[str, Decimal]] = field(default_factory=dict[str, dict[str, Decimal]])
+
+
+@dataclass(slots=True, kw_only=True)
+class Verification:
+    names: Mapping[Side, str]
+    totals: dict[tuple[Entity, str, Side], Total] = field(default_factory=dict[tuple[Entity, str, Side], Total])
+    pairs: int = 0  # compared
+    differences: list[Difference] = field(default_factory=list[Difference])
+    in_issues: list[Difference] = field(default_factory=list[Difference])  # of pairs with an open issue
+    held: list[Issue] = field(default_factory=list[Issue])  # open issues that need somebody
+    kept_apart: int = 0  # values that were agreed to stay on one side: a conversion filled them in there
+    missing: list[Difference] = field(default_factory=list[Difference])  # linked, but one record is not there
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.differences or self.missing else 0
+
+    def total(self, entity: Entity, state: str, side: Side) -> Total:
+        return self.totals.setdefault((entity, state, side), Total())
+
+
+def verify(engine: Engine) -> Verification:
+    """Raises TryLater, AccessError or OutsideError where a CRM does not answer."""
+    view = engine.look()
+    run = engine.store.start_run("verify")
+    outcome = "failed"
+    try:
+        result = _verify(engine, view)
+        outcome = "done" if result.exit_code == 0 else "differences"
+    except KeyboardInterrupt:
+        outcome = "interrupted"
+        raise
+    finally:
+        engine.store.end_run(run.id, outcome)
+    return result
+
+
+def _verify(engine: Engine, view: View) -> Verification:
+    result = Verification(names=engine.names)
+    open_issues = [one for kind in ("held", "failed", "waiting") for one in engine.store.open_issues(kind=kind)]
+    result.held = [one for one in open_issues if one.kind != "waiting"]
+    troubled = {one.link_id for one in open_issues if one.link_id}
+    for entity in ENTITIES:
+        if entity not in engine.options.entities or entity not in engine.compiled.entities:
+            continue
+        rows: dict[Side, dict[str, Row]] = {}
+        for side in SIDES:
+            engine.progress.step(f"reading {entity} from {engine.names[side]}")
+            rows[side] = read_all(engine, side, entity)
+        engine.progress.step(f"comparing {entity} records")
+        _compare(view, entity, rows, troubled, result)
+    return result
+
+
+def read_all(engine: Engine, side: Side, entity: Entity) -> dict[str, Row]:
+    """Every live record of an entity as the CRM shows it now, with what stands beside it."""
+    connector = engine.connectors[side]
+    rows: dict[str, Row] = {}
+    for page in connector.changes(entity, None):
+        rows |= {row.ref.id: row for row in page.rows}
+    satellites: dict[tuple[str, str], Satellite] = {}
+    for source in connector.side_tables(entity):
+        for page in connector.changes(source, None):
+            satellites |= {(one.kind, one.id): one for one in page.satellites if one.parent.entity == entity}
+    beside: dict[str, dict[str, dict[str, Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(dict))
+    for one in satellites.values():
+        if not one.deleted:
+            beside[one.parent.id][one.kind][one.id] = one.values
+    return {
+        id: replace(row, extras={**row.extras, **beside[id]}) if id in beside else row
+        for id, row in rows.items()
+        if not row.deleted and not row.merged_into and row.values is not None
+    }
+
+
+def _compare(
+    view: View, entity: Entity, rows: Mapping[Side, dict[str, Row]], troubled: set[str], result: Verification
+) -> None:
+    rules = view.hands.compiled.entities[entity].rules
+    paired: dict[Side, set[str]] = {"left": set(), "right": set()}
+    for link in view.hands.store.all_links(entity):
+        if not link.alive or link.left_id is None or link.right_id is None:
+            continue
+        left, right = rows["left"].get(link.left_id), rows["right"].get(link.right_id)
+        if left is None or right is None:
+            if link.id not in troubled:
+                result.missing.append(_difference(link, "record", _there(left), _there(right)))
+            continue
+        paired["left"].add(link.left_id)
+        paired["right"].add(link.right_id)
+        seen_left, seen_right = view.see_pair(link, left, right)
+        for seen in (seen_left, seen_right):
+            _add(result, entity, seen, rules, linked=True)
+        result.pairs += 1
+        found = list(_differences(link, rules, seen_left, seen_right))
+        agreed = [one for one in found if _stays_apart(link, one, rules)]
+        result.kept_apart += len(agreed)
+        open_ones = [one for one in found if one not in agreed]
+        (result.in_issues if link.id in troubled else result.differences).extend(open_ones)
+    for side in SIDES:
+        for id, row in rows[side].items():
+            if id not in paired[side]:
+                _add(result, entity, view.see(row), rules, linked=False)
+
+
+def _there(row: Row | None) -> str:
+    return "there" if row is not None else "not there"
+
+
+# --- one pair -----------------------------------------------------------------------------------------------------
+
+
+def _differences(link: Link, rules: Sequence[FieldRule], left: Seen, right: Seen) -> Iterator[Difference]:
+    for rule in rules:
+        if len(rule.sides) < len(SIDES) or rule.rule == "create only":
+            continue  # never kept equal
+        here, there = left.shared.fields.get(rule.name), right.shared.fields.get(rule.name)
+        if isinstance(here, Unlinked) or isinstance(there, Unlinked):
+            continue  # points at a record that does not cross
+        if is_blank(here) and is_blank(there):
+            continue
+        if not rule.same(here, there):
+            yield _difference(link, rule.name, here, there)
+    if left.shared.contradiction or right.shared.contradiction:
+        return  # its label contradicts its flag: reported, and written nowhere (L6, O21)
+    for name, here, there in _axes(left.shared, right.shared):
+        if here != there:
+            yield _difference(link, name, here, there)
+
+
+def _axes(left: Shared, right: Shared) -> Iterator[tuple[str, Value, Value]]:
+    yield "state", left.state, right.state
+    if left.state == right.state:
+        yield "status", left.status, right.status
+    if left.state == right.state == "open":
+        yield "on_hold", left.on_hold, right.on_hold
+
+
+def _stays_apart(link: Link, difference: Difference, rules: Sequence[FieldRule]) -> bool:
+    """Blank on one side and settled so: a conversion filled the other one in (lifecycle §1.4), or the rule lets only
+    one side be written and that one is blank."""
+    blank: Side | None = "left" if is_blank(difference.left) else "right" if is_blank(difference.right) else None
+    if blank is None or difference.field in {"state", "status", "on_hold"}:
+        return False
+    view_left, view_right = link.base.left.get(difference.field), link.base.right.get(difference.field)
+    if (view_left, view_right) != (difference.left, difference.right):
+        return False
+    rule = next(one for one in rules if one.name == difference.field)
+    return link.origin == blank or rule.rule == blank
+
+
+def _difference(link: Link, name: str, left: Value, right: Value) -> Difference:
+    ids: dict[Side, str | None] = {"left": link.left_id, "right": link.right_id}
+    return Difference(entity=link.entity, ids=ids, field=name, left=left, right=right)
+
+
+# --- totals -------------------------------------------------------------------------------------------------------
+
+
+def _add(result: Verification, entity: Entity, seen: Seen, rules: Sequence[FieldRule], *, linked: bool) -> None:
+    ref: Ref = seen.row.ref
+    total = result.total(entity, seen.shared.state or NO_STATE, ref.side)
+    total.records += 1
+    total.linked += linked
+    for rule in rules:
+        value = seen.shared.fields.get(rule.name)
+        if isinstance(value, Money):
+            for sums in (total.sums, total.linked_sums) if linked else (total.sums,):
+                by_currency = sums.setdefault(rule.name, {})
+                by_currency[value.currency] = by_currency.get(value.currency, Decimal(0)) + value.amount

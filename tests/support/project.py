@@ -1,0 +1,166 @@
+"""A working folder that points at a running sandbox, and the `crmbridge` program run in it as a real process."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from crmbridge.sandbox.server import Box, running_sandbox
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+RUN_SECONDS_MAX = 240
+
+SETTINGS = """\
+connections:
+  salesforce:
+    system: salesforce
+    url: {salesforce[url]}
+    login_url: {salesforce[url]}
+    request_limit_seconds: 5
+    auth: {{flow: client_credentials, client_id: {salesforce[client_id]}, client_secret: "${{env:SALESFORCE_SECRET}}"}}
+  dynamics:
+    system: dynamics
+    url: {dynamics[url]}
+    login_url: {identity}
+    ca_file: {ca_path}
+    request_limit_seconds: 5
+    auth:
+      flow: client_secret
+      tenant_id: {dynamics[tenant_id]}
+      client_id: {dynamics[client_id]}
+      client_secret: "${{env:DYNAMICS_SECRET}}"
+lifecycle:
+  mirror_since: 2020-01-01
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    def __str__(self) -> str:
+        return f"exit {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    folder: Path
+    box: Box
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Path:
+        return self.folder / "crmbridge.yaml"
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "crmbridge.sqlite3"
+
+    def change(self, before: str, after: str, file: str = "crmbridge.yaml") -> None:
+        """Replace a text in a file of the project; it must stand there."""
+        path = self.folder / file
+        text = path.read_text(encoding="utf-8")
+        assert before in text, f"{before!r} does not stand in {file}"
+        path.write_text(text.replace(before, after), encoding="utf-8")
+
+    def add(self, text: str) -> None:
+        with self.settings.open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    def start(self, *words: str, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
+        """The program as a process of its own; the caller waits for it."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "crmbridge", *words],
+            cwd=self.folder,
+            env=self.environment() | dict(env or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=options.pop("stdout", subprocess.PIPE),
+            stderr=options.pop("stderr", subprocess.PIPE),
+            text=True,
+            **options,
+        )
+
+    def run(self, *words: str, env: Mapping[str, str] | None = None, **options: Any) -> Ran:
+        process = self.start(*words, env=env, **options)
+        try:
+            out, err = process.communicate(timeout=RUN_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            raise AssertionError(f"crmbridge {' '.join(words)} did not end\n{out}\n{err}") from None
+        return Ran(process.returncode, out, err)
+
+    def environment(self) -> dict[str, str]:
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("CRMBRIDGE_")}
+        return ours | {"PYTHONPATH": str(CHECKOUT), "COLUMNS": "200", "NO_COLOR": "1"} | self.env
+
+    def first_run(self) -> Ran:
+        """Plan, and have it carried out."""
+        planned = self.run("plan", "--json")
+        assert planned.code == 0, planned
+        done = self.run("sync", "--approve", planned.json["plan"], "--why", "test", "--json")
+        assert done.code in (0, 1), done
+        assert done.json["go"], done
+        return done
+
+
+@contextmanager
+def project(folder: Path, *, seed: str | Path = "sample") -> Iterator[Project]:
+    """A sandbox of its own, and a folder as `crmbridge init` makes it."""
+    with running_sandbox(seed, state_dir=folder / "sandbox") as box:
+        yield make_project(folder / "project", box)
+
+
+def make_project(folder: Path, box: Box) -> Project:
+    folder.mkdir(parents=True)
+    shutil.copytree(CHECKOUT / "config" / "mappings", folder / "mappings")
+    identity = box.connect["dynamics"]["authority"].rpartition("/")[0]
+    (folder / "crmbridge.yaml").write_text(SETTINGS.format(**box.connect, identity=identity), encoding="utf-8")
+    secrets = {
+        "SALESFORCE_SECRET": box.connect["salesforce"]["client_secret"],
+        "DYNAMICS_SECRET": box.connect["dynamics"]["client_secret"],
+    }
+    text = "".join(f"{name}={value}\n" for name, value in secrets.items())
+    (folder / ".env").write_text(text, encoding="utf-8")
+    return Project(folder, box)
+
+
+def wait_until(what: str, test: Callable[[], Any], *, seconds: float = 60, every: float = 0.1) -> Any:
+    """Until `test` gives something true; the last answer is returned."""
+    end = time.monotonic() + seconds
+    while True:
+        answer = test()
+        if answer:
+            return answer
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {seconds:g} s")
+        time.sleep(every)
+
+
+def stop(process: subprocess.Popen[str], number: int = signal.SIGTERM, *, seconds: float = 60) -> Ran:
+    """Signal it and wait; what it printed comes along."""
+    if process.poll() is None:
+        process.send_signal(number)
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        raise AssertionError(f"it did not stop within {seconds:g} s\n{out}\n{err}") from None
+    return Ran(process.returncode, out or "", err or "")
