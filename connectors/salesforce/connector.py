@@ -102,6 +102,9 @@ class SalesforceConnector:
     def born_of(self, entity: Entity, ids: Sequence[str]) -> Mapping[str, str]:
         return self._reader.born_of(entity, ids)
 
+    def complete(self, row: Row) -> Row:
+        return rows.with_contact(row)
+
     def life(self, row: Row) -> Life:
         return rows.life(row)
 

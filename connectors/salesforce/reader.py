@@ -125,7 +125,7 @@ class Reader:
                 rows.columns,
                 rows.page,
                 lambda row: row.ref.id,
-                lambda found: Page(rows=self._complete(rows, found), cursor=""),
+                lambda found: Page(rows=found, cursor=""),
             ),
             cursor,
         )
@@ -181,7 +181,7 @@ class Reader:
         return all(stamp < old.until for stamp, _ in shown) and _digest(shown, None, old.until) == old.seen
 
     def _role_changes(self, found: Sequence[Role]) -> Page:
-        """Roles as satellites, and the opportunities whose contact they may have changed."""
+        """What is said about opportunities beside their own rows; their rows need not be read for it."""
         satellites = [
             Satellite(
                 parent=Ref(side=self._side, entity="opportunity", id=role.OpportunityId),
@@ -193,12 +193,12 @@ class Reader:
             )
             for role in found
         ]
-        parents = sorted({role.OpportunityId for role in found})
-        return Page(rows=list(self.fetch("opportunity", parents).values()), satellites=satellites, cursor="")
+        return Page(satellites=satellites, cursor="")
 
     # --- rows by id and by key ------------------------------------------------------------------------------------
 
-    def fetch(self, entity: Entity, ids: Sequence[str]) -> dict[str, Row]:
+    def fetch(self, entity: Entity, ids: Sequence[str], *, roles: bool = True) -> dict[str, Row]:
+        """`roles=False`: without the query for what stands beside opportunities, which is polled anyway."""
         rows = self.rows(entity)
         found: list[Row] = []
         for some in chunks(_ids(ids), protocol.ids_per_retrieve):

@@ -116,19 +116,12 @@ def version_of(moment: datetime | None) -> str:
 
 
 def instant_of(version: str | None) -> datetime | None:
-    """The part of a version that Salesforce itself can check."""
     if not version:
         return None
     try:
-        return datetime.fromisoformat(version.partition("|")[0].replace("Z", "+00:00"))
+        return datetime.fromisoformat(version.replace("Z", "+00:00"))
     except ValueError:
         return None
-
-
-def contact_of(version: str | None) -> str | None:
-    """The primary contact that an opportunity's version names, "" for none; None if it does not say."""
-    _, bar, contact = (version or "").partition("|")
-    return contact if bar else None
 
 
 def _page_of(row_type: type[Any]) -> type[Any]:
@@ -178,23 +171,19 @@ def roles(body: bytes) -> tuple[list[Role], str | None]:
 
 
 def with_roles(rows: Iterable[Row], found: Mapping[str, Sequence[Role]]) -> list[Row]:
-    """Opportunities with their contact roles: in the extras, the value of ContactId and the version."""
-    complete: list[Row] = []
-    for row in rows:
-        if row.values is None:
-            complete.append(row)
-            continue
-        mine = {each.Id: each.values() for each in found.get(row.ref.id, ())}
-        contact = primary_contact(mine)
-        complete.append(
-            replace(
-                row,
-                version=f"{row.version}|{contact or ''}",
-                values=msgspec.structs.replace(row.values, ContactId=contact),
-                extras={**row.extras, "role": mine},
-            )
-        )
-    return complete
+    """Opportunities with their contact roles in the extras."""
+    return [
+        replace(row, extras={**row.extras, "role": {each.Id: each.values() for each in found.get(row.ref.id, ())}})
+        for row in rows
+    ]
+
+
+def with_contact(row: Row) -> Row:
+    """ContactId is not read over the wire (§5.3): it is the contact of the primary role."""
+    if row.values is None or row.ref.entity != "opportunity" or not hasattr(row.values, CONTACT):
+        return row
+    contact = primary_contact(row.extras.get("role", {}))
+    return replace(row, values=msgspec.structs.replace(row.values, ContactId=contact))
 
 
 def primary_contact(extras: Mapping[str, Mapping[str, Any]]) -> str | None:

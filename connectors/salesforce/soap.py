@@ -195,8 +195,8 @@ def _fault(root: Element, status: int) -> Meaning | None:
     if fault is None:
         return None if status < 300 else meaning(status, None)
     # With or without a prefix: both were recorded (§1.3).
-    code = (fault.findtext("faultcode") or "").rpartition(":")[2]
-    text = fault.findtext("faultstring") or ""
+    code = (fault.findtext("{*}faultcode") or "").rpartition(":")[2]
+    text = fault.findtext("{*}faultstring") or ""
     if code == "Server":  # the platform's own: nothing is known
         return meaning(500, None)
     # "INVALID_LOGIN: Invalid username ..." repeats the code; a fault with a code was not carried out.

@@ -20,7 +20,7 @@ from connectors.salesforce.auth import SalesforceConfig
 from connectors.salesforce.client import Client
 from connectors.salesforce.protocol import Call, Meaning, Record, SaveResult, as_outcome
 from connectors.salesforce.reader import Reader, chunks
-from connectors.salesforce.rows import CONTACT, ROLES, Role, contact_of, instant_of, version_of
+from connectors.salesforce.rows import CONTACT, ROLES, Role, instant_of, version_of
 from crmbridge.errors import AccessError, LostAnswer, OutsideError, TryLater
 from crmbridge.model import Entity, Later, Outcome, Refused, Stale, Unknown, Written
 
@@ -164,25 +164,19 @@ class Writer:
         return write.entity == "opportunity" and column == CONTACT
 
     def _look_at_contacts(self, job: _Job) -> Mapping[str, Sequence[Role]]:
-        """Roles of the opportunities whose contact is to be set; whoever changed it meanwhile comes first."""
+        """Roles of the opportunities whose contact is to be set."""
         positions = [
             n for n in job.open("update") if any(self._is_contact(job.writes[n], c) for c in job.writes[n].columns)
         ]
         if not positions:
             return {}
         try:
-            present = self._reader.roles_of(soql.id18(job.writes[n].id or "") for n in positions)
+            return self._reader.roles_of(soql.id18(job.writes[n].id or "") for n in positions)
         except (OutsideError, AccessError) as error:
             if isinstance(error, AccessError) and not job.sent:
                 raise
             job.outcomes |= dict.fromkeys(positions, Later(message=f"Not sent: {error.message}"))
             return {}
-        for n in positions:
-            write = job.writes[n]
-            seen, primary = contact_of(write.version), _primary(present.get(soql.id18(write.id or ""), ()))
-            if seen is not None and seen != (primary.ContactId or "" if primary else ""):
-                job.outcomes[n] = Stale(message="the opportunity's primary contact was changed by somebody else")
-        return present
 
     def _set_contacts(self, job: _Job, present: Mapping[str, Sequence[Role]]) -> None:
         """ContactId is the contact of the primary role; a new one takes the flag from the old (§7)."""
@@ -215,7 +209,7 @@ class Writer:
                 by_entity.setdefault(job.writes[n].entity, []).append(n)
         for entity, some in by_entity.items():
             try:
-                rows = self._reader.fetch(entity, [_id(job.outcomes[n]) for n in some])
+                rows = self._reader.fetch(entity, [_id(job.outcomes[n]) for n in some], roles=False)
             except (OutsideError, AccessError):
                 continue  # written all the same: the engine reads it when it can
             for n in some:
