@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from crmbridge.sandbox.core import Row
-from crmbridge.sandbox.salesforce.schema import Field, SObject
+from crmbridge.sandbox.salesforce.schema import TEXT, Field, SObject
 from crmbridge.sandbox.salesforce.soql import FieldPath, Query, at_spot
-from crmbridge.sandbox.salesforce.store import Store
+from crmbridge.sandbox.salesforce.store import Store, fold
 from crmbridge.sandbox.salesforce.values import address
 
 Getter = Callable[[Row], Any]
@@ -25,6 +25,14 @@ class Column:
     field: Field
     get: Getter
     own: bool  # so that an index may serve
+
+    @property
+    def key(self) -> Getter:
+        """What is compared: texts without case (§2.3), unless they mind it; ids, numbers and dates as they are."""
+        if self.field.type not in TEXT or self.field.case_sensitive:
+            return self.get
+        get = self.get
+        return lambda row: fold(get(row))
 
 
 @dataclass(frozen=True, kw_only=True)

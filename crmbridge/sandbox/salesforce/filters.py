@@ -102,10 +102,10 @@ class Filters:
             case InList(path, values, negated):
                 column = self._filterable(path)
                 spans = [self._span(path, column.field, value) for value in values]
-                exact = {low for low, high in spans if low == high}
-                if len(exact) == len({low for low, _ in spans}) and not column.field.case_sensitive:
-                    get = column.get
-                    return lambda row: (fold(get(row)) in exact) is not negated
+                key = column.key
+                if all(low == high for low, high in spans):
+                    wanted = {low for low, _ in spans}
+                    return lambda row: (key(row) in wanted) is not negated
                 tests = [self._compare(path, column, "=", value) for value in values]
                 return lambda row: any(test(row) for test in tests) is not negated
             case SemiJoin(path, inner, negated):
@@ -137,22 +137,15 @@ class Filters:
 
     def _compare(self, path: FieldPath, column: Column, operator: str, value: Value) -> Test:
         low, high = self._span(path, column.field, value)
-        get = column.get
-        exact = column.field.case_sensitive
+        key = column.key
         if low is None:
             if operator not in ("=", "!="):
                 raise self._invalid(path, f"invalid operator on {column.field.type} field")
-            return (lambda row: get(row) is None) if operator == "=" else (lambda row: get(row) is not None)
+            return (lambda row: key(row) is None) if operator == "=" else (lambda row: key(row) is not None)
 
         def known(test: Callable[[Any], bool], null: bool) -> Test:
-            def run(row: Row) -> bool:
-                found = get(row)
-                return null if found is None else test(found if exact else fold(found))
+            return lambda row: null if (found := key(row)) is None else test(found)
 
-            return run
-
-        if exact:
-            low = high = value.value
         match operator:
             case "=":
                 return known(lambda found: low <= found <= high, null=False)
@@ -184,7 +177,7 @@ class Filters:
             found = canonical(value.value)
             if found is None and value.value:
                 raise self._invalid(path, f"invalid ID field: {value.value}", "INVALID_QUERY_FILTER_OPERATOR")
-            return fold(found), fold(found)
+            return found, found
         if field.type in ("date", "datetime"):
             return self._moment(path, field, value, mistyped)
         if field.type == "boolean":
@@ -197,7 +190,10 @@ class Filters:
             return value.value, value.value
         if value.kind != "string":
             raise mistyped("string", "")
-        return (None, None) if not value.value else (fold(value.value), fold(value.value))
+        if not value.value:  # the empty text is null
+            return None, None
+        text = value.value if field.case_sensitive else fold(value.value)
+        return text, text
 
     def _moment(
         self, path: FieldPath, field: Field, value: Value, mistyped: Callable[[str, str], SfError]
@@ -212,14 +208,14 @@ class Filters:
             if field.type == "date":
                 return start.isoformat(), last.isoformat()
             end = instant(dates.midnight(days[1], zone)) - timedelta(seconds=1)
-            return fold_stamp(dates.midnight(start, zone)), fold_stamp(stamp(end))
+            return dates.midnight(start, zone), stamp(end)
         # §2.3: a date field wants a date, a datetime field a datetime.
         if value.kind != kind.lower():
             raise mistyped(kind, "not ")
         found = read_date(value.value) if field.type == "date" else read_instant(value.value)
         if found is None:
             raise self._malformed(path, f"line 1:{path.at} no viable alternative at character '{value.value[0]}'")
-        return fold_stamp(found), fold_stamp(found)
+        return found, found
 
     def _semi_join(self, path: FieldPath, inner: Query, *, negated: bool) -> Test:
         """§2.3: one id or reference column of another object."""
@@ -238,11 +234,6 @@ class Filters:
 
     def _malformed(self, path: FieldPath, message: str) -> SfError:
         return malformed(self._scope.query.text, path.at, message)
-
-
-def fold_stamp(text: str) -> str:
-    """Stamps are kept with a capital T; a filter compares folded texts."""
-    return text.casefold()
 
 
 def _like(pattern: str) -> re.Pattern[str]:

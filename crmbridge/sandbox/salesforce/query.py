@@ -17,7 +17,7 @@ from crmbridge.sandbox.salesforce.filters import Filters, Test
 from crmbridge.sandbox.salesforce.projection import Project, Projection
 from crmbridge.sandbox.salesforce.schema import SObject
 from crmbridge.sandbox.salesforce.soql import Condition, FieldPath, Function, Ordering, Query, at_spot, malformed
-from crmbridge.sandbox.salesforce.store import Store, fold
+from crmbridge.sandbox.salesforce.store import Store
 from crmbridge.sandbox.salesforce.values import number, stamp
 
 RECYCLE_BIN: Final = timedelta(days=15)  # §8.3
@@ -96,7 +96,7 @@ class Engine:
             return _take(chosen, wanted)[query.offset :]
         picked = list(chosen)
         for column, item in reversed(orderings):
-            picked.sort(key=_sort_key(column.get, item), reverse=item.descending)
+            picked.sort(key=_sort_key(column.key, item), reverse=item.descending)
         return picked[query.offset : wanted]
 
     def _candidates(
@@ -145,7 +145,7 @@ class Engine:
         rows = self._select(replace(scope, query=replace(query, items=(), limit=None, offset=0)))
         buckets: dict[tuple[Any, ...], list[Row]] = {} if groups else {(): rows}
         for row in rows if groups else ():
-            buckets.setdefault(tuple(fold(column.get(row)) for column in groups), []).append(row)
+            buckets.setdefault(tuple(column.key(row) for column in groups), []).append(row)
         if len(buckets) > GROUPS_MAX:
             message = f"A grouped query may answer at most {GROUPS_MAX} groups; narrow its WHERE."
             raise refuse("EXCEEDED_ID_LIMIT", message)
@@ -180,7 +180,8 @@ def _folded(scope: Scope, item: Function) -> Callable[[list[Row]], Any]:
     """An aggregate function of a group's rows; nulls do not count."""
     if item.path is None:
         raise malformed(scope.query.text, item.at, f"{item.name} needs a field")
-    get = scope.column(item.path).get
+    column = scope.column(item.path)
+    get, key = column.get, column.key
 
     def filled(rows: list[Row]) -> list[Any]:
         return [value for row in rows if (value := get(row)) is not None]
@@ -189,7 +190,7 @@ def _folded(scope: Scope, item: Function) -> Callable[[list[Row]], Any]:
         case "COUNT":
             return lambda rows: len(filled(rows))
         case "COUNT_DISTINCT":
-            return lambda rows: len({fold(value) for value in filled(rows)})
+            return lambda rows: len({key(row) for row in rows} - {None})
         case "SUM":
             return lambda rows: number(Decimal(sum(values))) if (values := filled(rows)) else None
         case "AVG":
@@ -209,7 +210,7 @@ def _sort_key(get: Getter, item: Ordering) -> Callable[[Row], tuple[bool, Any]]:
 
     def key(row: Row) -> tuple[bool, Any]:
         value = get(row)
-        return (value is None) is null_flag, "" if value is None else fold(value)
+        return (value is None) is null_flag, "" if value is None else value
 
     return key
 
