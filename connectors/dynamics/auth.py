@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import requests
 
 from connectors.http import LibrarySession, Session
-from crmbridge.errors import AccessError, ConfigError, CrmBridgeError, TryLater
+from crmbridge.errors import AccessError, ConfigError, CrmBridgeError, LostAnswer, TryLater
 
 Flow = Literal["client_secret", "certificate", "access_token"]
 MICROSOFT: Final = "https://login.microsoftonline.com"
@@ -132,10 +132,14 @@ class AppTokens:
                     http_client=LibrarySession(self._login),
                 )
             answer = self._app.acquire_token_for_client([self._config.scope])
-        except CrmBridgeError:
-            raise
+        except LostAnswer as error:  # of the login; the call that needed the token was not sent
+            raise TryLater(error.message, fix="It is tried again.", code=error.code) from error
         except (MsalServiceError, requests.HTTPError, RuntimeError) as error:
-            raise TryLater(f"The login of connection {self._config.name} does not serve at the moment.") from error
+            raise TryLater(
+                f"The login of connection {self._config.name} does not serve at the moment.",
+                after_seconds=5.0,  # msal answers from memory as long (dataverse-api §1.2)
+                code="login_down",
+            ) from error
         except (ValueError, PyJWTError) as error:
             raise self._unusable(error) from error
         return cast("dict[str, Any]", answer or {})
@@ -160,7 +164,7 @@ def _credential(config: DynamicsConfig) -> Any:
         return config.client_secret
     if config.certificate:
         return {"private_key": config.private_key, "public_certificate": config.certificate}
-    return {"private_key": config.private_key, "thumbprint": config.thumbprint}
+    return {"private_key": config.private_key, "thumbprint": config.thumbprint.replace(":", "")}
 
 
 def refusal(config: DynamicsConfig, answer: Mapping[str, Any]) -> CrmBridgeError:

@@ -119,6 +119,9 @@ class DynamicsConnector:
     def born_of(self, entity: Entity, ids: Sequence[str]) -> Mapping[str, str]:
         return self._reading.born_of(entity, ids)
 
+    def complete(self, row: Row) -> Row:
+        return row
+
     def life(self, row: Row) -> Life:
         return rows.life(row)
 

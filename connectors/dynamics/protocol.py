@@ -116,7 +116,7 @@ def update(
     return _patch(table_set, row_id, body, {"If-Match": version or "*"}, view, table, "update")
 
 
-def _patch(
+def _patch(  # without MSCRM.SuppressDuplicateDetection no duplicate rule runs (dataverse-api §4.4); we matched
     table_set: str,
     row_id: str,
     body: Mapping[str, Any],

@@ -1,8 +1,8 @@
 """Rows of the four tables: which columns we need, bytes to `Row`, and a record's place in its life.
 
 Pages are decoded by msgspec straight into the structs that were generated from the mapping. A lookup stands in the
-mapping by its navigation property, on the wire as `_column_value` (dataverse-api §2.6): where the two differ, the page
-is decoded by a struct of ours with the wire's names, and the mapping's struct is filled from it.
+plan by its wire name `_column_value` or by its navigation property (dataverse-api §2.6); for the latter the page is
+decoded by a struct of ours with the wire's names, and the plan's struct is filled from it.
 """
 
 from collections.abc import Callable, Mapping
@@ -91,8 +91,7 @@ class Rows:
         columns = dict.fromkeys([self.table.key, *wires.values(), *self.table.system])
         self.view = View(
             select=",".join(each for each in columns if "@" not in each and each not in _not_selected),
-            types=any(LOOKUP_TYPE in each for each in self.table.system)
-            or any(lookups.target(column) for column in plan.columns),
+            types=any(LOOKUP_TYPE in each for each in columns) or any(lookups.target(each) for each in plan.columns),
         )
         self._columns = _wire_struct(plan, self.table, wires, lookups)
         self._page = _page_decoder(self._columns.struct)
@@ -132,6 +131,8 @@ def _wire_struct(plan: TablePlan, table: Table, wires: Mapping[str, str], lookup
     own = {each.encode_name: each for each in msgspec.structs.fields(plan.row_type)}
     missing = [each for each in plan.columns if each not in own and wires[each] not in own]
     assert not missing, f"{table.name}: the row type lacks {', '.join(missing)}"
+    if all(name == wires.get(name, name) for name in own) and own.keys() >= table.system.keys():
+        return _Columns(plan.row_type, lambda wire: wire)  # it speaks the wire's names already
     # (attribute, type, name on the wire); every column may be absent: a deletion has almost none.
     fields: dict[str, tuple[Any, str]] = {}
     for column, kind in table.system.items():

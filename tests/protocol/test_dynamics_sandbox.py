@@ -332,6 +332,31 @@ def test_a_token_that_is_refused_is_renewed_once(box: Box) -> None:
     crm.close()
 
 
+def test_a_login_that_does_not_serve_passes_by_itself(box: Box) -> None:
+    crm = connector(box)
+    box.control.add_fault(crm="identity", method="POST", action={"name": "html", "status": 503})
+    with pytest.raises(TryLater) as told:
+        crm.describe("account")
+    assert told.value.after_seconds == 5  # msal remembers the refusal as long
+    crm.close()
+
+
+def test_a_lost_login_is_no_lost_write_and_one_token_serves_them_all(box: Box) -> None:
+    crm = connector(box)
+    writes = accounts(1)
+    box.control.add_fault(crm="identity", method="POST", action="drop_after_commit")
+    with pytest.raises(TryLater):
+        crm.describe("account")
+    box.control.forget_calls()
+    crm.describe("account")
+    crm.write(writes)
+    crm.fetch("account", [str(writes[0].id)])
+    logins = [call for call in box.control.raw_calls() if call["category"] == "login"]
+    assert len(logins) <= 2  # discovery and one token
+    box.control.clear_faults()
+    crm.close()
+
+
 # --- converting ---------------------------------------------------------------------------------------------------
 
 
@@ -516,7 +541,9 @@ def test_win_reopen_lose(box: Box, crm: DynamicsConnector) -> None:
     shown = moved(crm, kind="lose", id=deal, status=5)
     assert (crm.life(shown).state, crm.life(shown).status) == ("lost", 5)
     assert len(data_calls(box)) == 7
-    closes = [each for each in box.control.dump()["dynamics"]["opportunityclose"] if each["_opportunityid_value"] == deal]
+    closes = [
+        each for each in box.control.dump()["dynamics"]["opportunityclose"] if each["_opportunityid_value"] == deal
+    ]
     assert [each["statuscode"] for each in closes] == [3, 2]  # the first one canceled, as the form does it
     assert closes[0]["subject"] == "Won"
 
@@ -531,7 +558,9 @@ def test_a_close_is_never_made_twice(box: Box, crm: DynamicsConnector, action: s
     again = crm.move(order)
     assert isinstance(again, Written)
     assert again.adopted == (action == "drop_after_commit")
-    closes = [each for each in box.control.dump()["dynamics"]["opportunityclose"] if each["_opportunityid_value"] == deal]
+    closes = [
+        each for each in box.control.dump()["dynamics"]["opportunityclose"] if each["_opportunityid_value"] == deal
+    ]
     assert len(closes) == 1
 
 

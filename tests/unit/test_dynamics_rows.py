@@ -128,6 +128,22 @@ def test_a_page_is_decoded_into_the_mappings_own_struct() -> None:
     assert (gone.deleted, gone.ref.id, gone.values, gone.modified_at) == (True, TWO, None, None)
 
 
+def test_wire_names_are_decoded_as_they_are() -> None:
+    types = f"_parentcustomerid_value{LOOKUP_TYPE}"
+    rows = rows_of("contact", {"lastname": str, "_parentcustomerid_value": str, types: str})
+    assert rows.view.types
+    assert types not in rows.view.select
+    (row, gone) = rows.page(
+        page(
+            {"contactid": ONE, "lastname": "B", types: "account", "_parentcustomerid_value": TWO},
+            {"id": TWO, "reason": "deleted"},
+        )
+    )[0]
+    assert getattr(row.values, attribute_name("_parentcustomerid_value")) == TWO
+    assert getattr(row.values, attribute_name(types)) == "account"
+    assert gone.deleted
+
+
 def test_a_merges_loser_was_not_disqualified() -> None:
     rows = rows_of("lead", {"subject": str})
     (row,) = rows.page(page({"leadid": ONE, "statecode": 2, "statuscode": 4, "merged": True, "_masterid_value": TWO}))[
