@@ -127,13 +127,14 @@ def read_all(engine: Engine, side: Side, entity: Entity) -> dict[str, Row]:
 
 
 def _compare(
-    view: View, entity: Entity, rows: Mapping[Side, dict[str, Row]], troubled: set[str], result: Verification
+    view: View, entity: Entity, rows: dict[Side, dict[str, Row]], troubled: set[str], result: Verification
 ) -> None:
     rules = view.hands.compiled.entities[entity].rules
     paired: dict[Side, set[str]] = {"left": set(), "right": set()}
     for link in view.hands.store.all_links(entity):
         if not link.alive or link.left_id is None or link.right_id is None:
             continue
+        _look_again(view, link, rows)
         left, right = rows["left"].get(link.left_id), rows["right"].get(link.right_id)
         if left is None or right is None:
             if link.id not in troubled:
@@ -146,7 +147,7 @@ def _compare(
             _add(result, entity, seen, rules, linked=True)
         result.pairs += 1
         found = list(_differences(link, rules, seen_left, seen_right))
-        agreed = [one for one in found if _stays_apart(link, one, rules)]
+        agreed = [one for one in found if _stays_apart(link, one, rules) or _no_such_user(view, one, rules)]
         result.kept_apart += len(agreed)
         open_ones = [one for one in found if one not in agreed]
         (result.in_issues if link.id in troubled else result.differences).extend(open_ones)
@@ -154,6 +155,14 @@ def _compare(
         for id, row in rows[side].items():
             if id not in paired[side]:
                 _add(result, entity, view.see(row), rules, linked=False)
+
+
+def _look_again(view: View, link: Link, rows: dict[Side, dict[str, Row]]) -> None:
+    """What a page did not show may only be too young for it: a row is missing when its own id does not find it."""
+    for side in SIDES:
+        id = link.id_on(side)
+        if id is not None and id not in rows[side]:
+            rows[side] |= view.hands.connectors[side].fetch(link.entity, [id])
 
 
 def _there(row: Row | None) -> str:
@@ -183,7 +192,7 @@ def _differences(link: Link, rules: Sequence[FieldRule], left: Seen, right: Seen
 
 def _axes(left: Shared, right: Shared) -> Iterator[tuple[str, Value, Value]]:
     yield "state", left.state, right.state
-    if left.state == right.state:
+    if left.state == right.state and None not in {left.status, right.status}:  # no process there: no stage
         yield "status", left.status, right.status
     if left.state == right.state == "open":
         yield "on_hold", left.on_hold, right.on_hold
@@ -200,6 +209,14 @@ def _stays_apart(link: Link, difference: Difference, rules: Sequence[FieldRule])
         return False
     rule = next(one for one in rules if one.name == difference.field)
     return link.origin == blank or rule.rule == blank
+
+
+def _no_such_user(view: View, difference: Difference, rules: Sequence[FieldRule]) -> bool:
+    """An owner whom the other side does not know stays here; there it is the fallback (lifecycle §7)."""
+    if not any(rule.name == difference.field and rule.kind == "user" for rule in rules):
+        return False
+    known = {side: view.hands.directories[side].user_ids for side in SIDES}
+    return difference.left not in known["right"] or difference.right not in known["left"]
 
 
 def _difference(link: Link, name: str, left: Value, right: Value) -> Difference:
