@@ -160,6 +160,10 @@ class Reader(Protocol):
         """Which of these accounts, contacts or opportunities a conversion made or took: native id -> lead id."""
         ...
 
+    def complete(self, row: Row) -> Row:
+        """The row with those columns that are not on the wire, but follow from its extras."""
+        ...
+
     def life(self, row: Row) -> Life: ...
 
 

@@ -188,6 +188,9 @@ class MemoryConnector:
         born = {each.columns[f"{entity}_id"]: each.id for each in reversed(leads) if each.columns.get(f"{entity}_id")}
         return {each: born[each] for each in ids if each in born}
 
+    def complete(self, row: Row) -> Row:
+        return row
+
     def life(self, row: Row) -> Life:
         values = row.values
         if values is None or row.ref.entity in ("account", "contact"):

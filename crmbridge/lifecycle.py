@@ -250,7 +250,8 @@ def _opportunity_toward(
     wanted, there = seen[other(target)].shared, seen[target].shared
     if _agree(seen):
         return LifePlan(reports=reports)
-    if wanted.status is None:  # unmapped stage (O3): the translation's own issue names the value
+    # An unmapped stage (O3): the translation's own issue names the value. Opening again needs none (O9).
+    if wanted.status is None and not (wanted.state == "open" and there.state in {"won", "lost"}):
         return LifePlan(reports=reports, axes_settled=False)
     steps, carries = _opportunity_steps(target, wanted, there, powers[target])
     carried: dict[Side, frozenset[str]] = {target: frozenset(CLOSE_FIELDS)} if carries else {}

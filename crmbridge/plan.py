@@ -127,7 +127,9 @@ def decide_field(
         # An old disagreement: known, shown, written only when somebody chose.
         if choice is not None:
             return _toward(other(choice), left, right, "chosen for the whole field")
-        return Verdict(why="known difference")
+        if is_blank(left) or is_blank(right) or rule.rule == "create only" or rule.kind == "user":
+            return Verdict(why="known difference")
+        return Verdict(why="known difference", hold=_conflict(rule))
     match rule.rule:
         case "create only":
             return Verdict(why="create only")
@@ -168,14 +170,15 @@ def _without_base(rule: FieldRule, left: Value, right: Value, choice: Side | Non
         return Verdict(why="left as it is")
     if choice is not None:
         return _toward(other(choice), left, right, "chosen for the whole field")
-    return Verdict(
-        why="differs, never agreed on",
-        hold=Hold(
-            cause="first_run_conflict",
-            field=rule.name,
-            message=f"{rule.name} differs and there is no earlier agreement; neither value was overwritten.",
-            fix="Choose once for the whole field: crmbridge resolve --field ENTITY.FIELD --prefer CONNECTION.",
-        ),
+    return Verdict(why="differs, never agreed on", hold=_conflict(rule))
+
+
+def _conflict(rule: FieldRule) -> Hold:
+    return Hold(
+        cause="first_run_conflict",
+        field=rule.name,
+        message=f"{rule.name} differs and there is no earlier agreement; neither value was overwritten.",
+        fix=f"Choose once for the whole field: crmbridge resolve --field ENTITY.{rule.name} --prefer CONNECTION.",
     )
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import mapping
 from connectors.base import Connector, Description, TablePlan
@@ -12,7 +13,7 @@ from crmbridge.errors import ConfigError
 from crmbridge.guard import Cap, Caps
 from crmbridge.lifecycle import DYNAMICS, SALESFORCE, Powers
 from crmbridge.model import ENTITIES, SIDES, Entity, Side
-from crmbridge.settings import Settings
+from crmbridge.settings import AnyConnection, Guard, SalesforceConnection, Secret, Settings
 from crmbridge.state.store import Store
 from crmbridge.sync import Engine, Only, Options, Progress
 from crmbridge.sync.hands import Quiet
@@ -60,15 +61,44 @@ def open_engine(
 
 
 def open_store(settings: Settings) -> Store:
-    return Store.open(settings.store.url)
+    return Store.open(settings.store_url())
 
 
 def open_connectors(settings: Settings) -> dict[Side, Connector]:
-    return {side: connect(settings.connector(side), side) for side in SIDES}
+    return {
+        side: connect(settings.side(side).system, _config(settings.name(side), settings.side(side)), side)
+        for side in SIDES
+    }
+
+
+def _config(name: str, connection: AnyConnection) -> Any:
+    """A connection's settings with its secrets resolved, as its connector takes them. Keys of a login flow are called
+    the same in both."""
+    auth = {key: _plain(value) for key, value in connection.auth if value is not None}
+    common: dict[str, Any] = {
+        "name": name,
+        "url": connection.url,
+        "ca_file": connection.ca_file,
+        "proxy": connection.proxy,
+        "default_owner": connection.default_owner,
+        "request_limit_seconds": connection.request_limit_seconds,
+        **auth,
+    }
+    if isinstance(connection, SalesforceConnection):
+        from connectors.salesforce.auth import SalesforceConfig  # late: each brings its own libraries
+
+        return SalesforceConfig(login_url=connection.login, key_field=connection.key_field, **common)
+    from connectors.dynamics.auth import DynamicsConfig
+
+    return DynamicsConfig(authority=connection.login, **common)
+
+
+def _plain(value: Any) -> Any:
+    return value.get_secret_value() if isinstance(value, Secret) else value
 
 
 def load_mapping(settings: Settings) -> "mapping.Documents":
-    documents, findings = mapping.load(settings.mappings, connections=connections(settings))
+    documents, findings = mapping.load(settings.mappings_folder, connections=connections(settings))
     errors = tuple(str(finding) for finding in findings if finding.severity == "error")
     if errors:
         count = f"{len(errors)} problem{'s' if len(errors) > 1 else ''}"
@@ -100,31 +130,36 @@ def configure(connectors: Mapping[Side, Connector], compiled: "mapping.Compiled"
             wire = {**connectors[side].system_columns(entity), **columns}
             row_type = mapping.row_struct(f"{side.title()}{entity.title()}", wire)
             row_types[side, entity] = row_type
-            tables.append(
-                TablePlan(entity=entity, table=one.table(side), columns=tuple(columns), row_type=row_type)
-            )
+            tables.append(TablePlan(entity=entity, table=one.table(side), columns=tuple(columns), row_type=row_type))
         connectors[side].configure(tables)
     return row_types
 
 
 def _options(settings: Settings, store: Store, only: Only | None, entities: tuple[Entity, ...] | None) -> Options:
-    guard = settings.guard
-    percent = guard.percent
-    caps = Caps(
-        creates=Cap(count=guard.creates, percent=percent),
-        updates=Cap(count=guard.updates, percent=percent),
-        conversions=Cap(count=guard.conversions, percent=percent),
-        closes=Cap(count=guard.closes, percent=percent),
-        deletes=Cap(count=guard.deletes, percent=percent),
-        blanks=Cap(count=guard.blanks, percent=percent),
-    )
     return Options(
-        caps=caps,
+        caps=_caps(settings.guard),
         choices=json.loads(store.meta("choices") or "{}"),
         mirror_since=settings.lifecycle.mirror_since,
         entities=entities or ENTITIES,
         only=only or _only(settings),
         settle_seconds={side: _settle_seconds(settings, side) for side in SIDES},
+    )
+
+
+def _caps(guard: Guard) -> Caps:
+    """The guard's defaults differ per kind in their share; one `percent` in the settings holds for all."""
+    known = Caps()
+
+    def cap(count: int, usual: Cap) -> Cap:
+        return Cap(count=count, percent=usual.percent if guard.percent is None else guard.percent)
+
+    return Caps(
+        creates=cap(guard.creates, known.creates),
+        updates=cap(guard.updates, known.updates),
+        conversions=cap(guard.conversions, known.conversions),
+        closes=cap(guard.closes, known.closes),
+        deletes=cap(guard.deletes, known.deletes),
+        blanks=cap(guard.blanks, known.blanks),
     )
 
 
@@ -135,5 +170,6 @@ def _only(settings: Settings) -> Only:
 
 def _settle_seconds(settings: Settings, side: Side) -> float:
     connection = settings.side(side)
-    margin = SETTLE_MARGIN_LOOPBACK_SECONDS if connection.is_loopback else SETTLE_MARGIN_SECONDS
+    loopback = (urlsplit(connection.url).hostname or "") in {"localhost", "127.0.0.1", "::1"}
+    margin = SETTLE_MARGIN_LOOPBACK_SECONDS if loopback else SETTLE_MARGIN_SECONDS
     return connection.request_limit_seconds + margin

@@ -226,7 +226,7 @@ class Reader:
     def _asked(self, rows: Rows, ids: Sequence[str], found: Sequence[Row]) -> dict[str, Row]:
         """Complete rows under the very ids that were asked for; what is deleted is not there."""
         there = [row for row in found if not row.deleted]
-        by_id = {row.ref.id: row for row in self._complete(rows, there)}
+        by_id = {row.ref.id: row for row in (self._complete(rows, there) if roles else there)}
         return {each: by_id[soql.id18(each)] for each in ids if soql.id18(each) in by_id}
 
     def fetch_by_key(self, entity: Entity, keys: Sequence[str]) -> dict[str, Row]:

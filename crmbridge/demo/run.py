@@ -13,15 +13,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
+from crmbridge.cli.start import copy_shipped, shipped_config
 from crmbridge.demo.day import Announced, Company, a_day, morning, qualify_early, reactivate, work_leads
 from crmbridge.demo.people import DynamicsPerson, SalesforcePerson
 from crmbridge.errors import OutsideError
 from crmbridge.model import SIDES, Entity, Side
+from crmbridge.settings import Settings, load
 from crmbridge.state.words import ConversionRow, Issue
-from crmbridge.sync import Engine, Options, Outcome
+from crmbridge.sync import Engine, Outcome
+from crmbridge.sync.verify import Difference, verify
 from crmbridge.wiring import open_engine
 
 INGRID = "ingrid.solberg@northfield.example"
@@ -69,8 +73,7 @@ class Demo:
         self.outcomes.append(outcome)
         return outcome
 
-    def settings(self) -> Any:
-        from crmbridge.settings import load
+    def settings(self) -> Settings:
 
         return load(self.folder / "crmbridge.yaml")
 
@@ -97,7 +100,7 @@ def control(url: str, method: str, path: str, body: Any = None) -> Any:
 
 def start_sandbox(directory: Path, seed: str = "demo") -> tuple[subprocess.Popen[str], Mapping[str, Any]]:
     """The sandbox as a process; returns it and how to connect."""
-    command = [sys.executable, "-m", "crmbridge.cli", "sandbox", "--port", "0", "--seed", seed, "--json"]
+    command = [sys.executable, "-m", "crmbridge", "sandbox", "--port", "0", "--seed", seed, "--json"]
     process = subprocess.Popen(  # noqa: S603 - our own command line
         [*command, "--state-dir", str(directory)], stdout=subprocess.PIPE, text=True
     )
@@ -114,14 +117,9 @@ def start_sandbox(directory: Path, seed: str = "demo") -> tuple[subprocess.Popen
 
 def write_project(folder: Path, connection: Mapping[str, Any]) -> None:
     """crmbridge.yaml and .env of a company whose two CRMs are this sandbox."""
-    from crmbridge.config import shipped
-
     salesforce, dynamics = connection["salesforce"], connection["dynamics"]
-    folder.mkdir(parents=True, exist_ok=True)
-    mappings = folder / "mappings"
-    mappings.mkdir(exist_ok=True)
-    for file in sorted((shipped() / "mappings").glob("*.yaml")):
-        (mappings / file.name).write_text(file.read_text("utf-8"), "utf-8")
+    copy_shipped(shipped_config(), folder)
+    authority = urlsplit(dynamics["authority"])
     (folder / "crmbridge.yaml").write_text(
         f"""\
 connections:
@@ -139,18 +137,15 @@ connections:
   dynamics:
     system: dynamics
     url: {dynamics["https_url"]}
+    login_url: {authority.scheme}://{authority.netloc}
     auth:
       flow: client_secret
-      authority: {dynamics["authority"]}
       tenant_id: {dynamics["tenant_id"]}
       client_id: {dynamics["client_id"]}
       client_secret: ${{env:DEMO_DYNAMICS_SECRET}}
     ca_file: {connection["ca_path"]}
     default_owner: {INGRID}
     request_limit_seconds: 1
-store:
-  url: sqlite:///{folder / "crmbridge.sqlite3"}
-mappings: {mappings}
 """,
         "utf-8",
     )
@@ -169,6 +164,7 @@ def new_demo(folder: Path, connection: Mapping[str, Any], say: Say) -> Demo:
         salesforce=SalesforcePerson(url=connection["salesforce"]["url"], token=people["salesforce"]["access_token"]),
         dynamics=DynamicsPerson(url=connection["dynamics"]["url"], token=people["dynamics"]["access_token"]),
         today=datetime.now(UTC).date(),
+        wait=lambda seconds: control(connection["control_url"], "POST", "/clock", {"advance_seconds": seconds}),
     )
     write_project(folder, connection)
     return Demo(folder=folder, connection=connection, company=company, say=say)
@@ -242,7 +238,7 @@ def _print_proof(document: Mapping[str, Any], say: Say) -> None:
     for held in document["held"]:
         say(f"   {held['record']}: {held['cause']}\n      -> {held['fix']}")
     say("\n== Proof: every field of every linked pair")
-    say(f"   pairs compared: {document['pairs']}, fields compared: {document['fields']}")
+    say(f"   pairs compared: {document['pairs']}")
     say(f"   differences: {len(document['differences'])}")
     for difference in document["differences"]:
         say(f"   {difference}")
@@ -255,7 +251,6 @@ def _print_proof(document: Mapping[str, Any], say: Say) -> None:
 
 def proof(demo: Demo) -> dict[str, Any]:
     """What happened to each announced event, and whether both CRMs agree field by field."""
-    from crmbridge.sync.verify import verify
 
     with open_engine(demo.settings()) as engine:
         verdict = verify(engine)
@@ -265,13 +260,12 @@ def proof(demo: Demo) -> dict[str, Any]:
         failures = [text for event in demo.company.announced if (text := _failure(engine, ledger, issues, event))]
         held = [_held(engine, issue) for issue in issues]
     return {
-        "ok": not failures and not verdict.differences,
+        "ok": not failures and verdict.exit_code == 0,
         "conversions": conversions,
-        "differences": [difference.document() for difference in verdict.differences],
+        "differences": [_difference(engine, one) for one in (*verdict.differences, *verdict.missing)],
         "held": held,
         "failures": failures,
         "pairs": verdict.pairs,
-        "fields": verdict.fields,
     }
 
 
@@ -337,6 +331,11 @@ def _failure(
     return f"{event.what}: {mine[0].message}" if mine else None
 
 
+def _difference(engine: Engine, one: Difference) -> dict[str, Any]:
+    ids = {engine.names[side]: one.ids[side] for side in SIDES}
+    return {"entity": one.entity, "ids": ids, "field": one.field, "left": str(one.left), "right": str(one.right)}
+
+
 def _held(engine: Engine, issue: Issue) -> dict[str, Any]:
     where = f"{engine.names[issue.side]} {issue.native_id}" if issue.side and issue.native_id else issue.link_id
     return {
@@ -352,7 +351,7 @@ def _calls(answer: Mapping[str, Any]) -> dict[str, dict[str, dict[str, int]]]:
     """crm -> table -> kind -> HTTP requests, data calls only."""
     found: dict[str, dict[str, dict[str, int]]] = {}
     for crm in ("salesforce", "dynamics"):
-        for table, kinds in answer[crm]["data"]["requests"].items():
+        for table, kinds in answer[crm]["requests"]["data"].items():
             found.setdefault(crm, {})[table] = dict(kinds)
     return found
 
@@ -362,6 +361,3 @@ def _idle_calls(answer: Mapping[str, Any]) -> dict[str, dict[str, int]]:
         crm: dict(Counter({table: sum(kinds.values()) for table, kinds in tables.items()}))
         for crm, tables in _calls(answer).items()
     }
-
-
-__all__ = ["Demo", "Options", "new_demo", "proof", "run_demo", "start_sandbox"]

@@ -55,7 +55,7 @@ class Place:
 SOAP_ACTION = re.compile(rb"<(?:\w+:)?Body[^>]*>\s*<(?:\w+:)?(\w+)")
 SOQL_FROM = re.compile(r"\bFROM\s+(\w+)", re.IGNORECASE)
 SOBJECT_TYPE = re.compile(rb'"type"\s*:\s*"(\w+)"')
-SALESFORCE_SETUP = frozenset({"Organization", "LeadStatus", "OpportunityStage", "RecordType"})
+SALESFORCE_SETUP = frozenset({"Organization", "LeadStatus", "OpportunityStage", "RecordType", "User"})
 DYNAMICS_SETUP = frozenset(
     {"", "systemuser", "team", "businessunit", "transactioncurrency", "organization", "workflow", "processstage"}
 )

@@ -272,7 +272,7 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
         if isinstance(outcome, Written):
             row = rows.get(outcome.id)
             if row is not None:
-                work.rows[side] = row
+                work.rows[side] = row if row.extras else replace(row, extras=work.rows[side].extras)
                 stored.append(row)
             work.wrote = True
             closed.append(replace(intent, state="done", reply=_reply(outcome)))
@@ -301,7 +301,7 @@ def _update_write(hands: Hands, view: View, side: Side, work: Work, update: Upda
         side,
         update.fields,
         facts=view.facts(link),
-        current=row,
+        current=seen.row,
         life=seen.life,
         state=seen.shared.state,
         whole=work.seen[other(side)].shared,
@@ -370,6 +370,7 @@ def push_step(hands: Hands, view: View, work: Work, step: Step) -> bool:
         now = outcome.row or hands.connectors[side].fetch(work.entity, [row.ref.id]).get(row.ref.id)
         rows = [now] if now else []
         if now:
+            now = now if now.extras else replace(now, extras=row.extras)
             work.rows[side] = now
             work.seen[side] = view.see(now, link=work.link, hint=work.seen[other(side)].shared.status)
         work.wrote = True
@@ -419,7 +420,9 @@ def _move(hands: Hands, view: View, work: Work, step: Step) -> Move | None:
         return None  # the finer native value there already means this
     wanted: Fields = {name: there.fields[name] for name in step.fields if there.fields.get(name) is not None}
     state = "won" if step.kind == "win" else "lost" if step.kind == "lose" else "open"
-    put = compiled.put(side, wanted, facts=view.facts(work.link), current=row, life=seen.life, state=state, whole=there)
+    put = compiled.put(
+        side, wanted, facts=view.facts(work.link), current=seen.row, life=seen.life, state=state, whole=there
+    )
     work.issues.extend(problem_issues(hands, work.entity, put.problems, link=work.link, ref=row.ref))
     amount, day = there.fields.get("amount"), there.fields.get("close_date")
     return Move(

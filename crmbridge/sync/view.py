@@ -83,6 +83,7 @@ class View:
 
     def see(self, row: Row, *, link: Link | None = None, hint: str | None = None) -> Seen:
         side, entity = row.ref.side, row.ref.entity
+        row = self.hands.connectors[side].complete(row)
         life = self.hands.connectors[side].life(row)
         shared = self.hands.compiled.entities[entity].get(side, row, life, self.facts(link), hint)
         return Seen(row=row, life=life, shared=shared)
@@ -92,8 +93,13 @@ class View:
 
         `source`: the side that was just written from; the other then reads as that side's row where it can."""
         if source is not None:
-            first = self.see(left if source == "left" else right, link=link, hint=_row_of(link.base.axes(source)))
-            second = self.see(right if source == "left" else left, link=link, hint=first.shared.status)
+            here, there = (left, right) if source == "left" else (right, left)
+            first = self.see(here, link=link, hint=_row_of(link.base.axes(source)))
+            second = self.see(there, link=link, hint=first.shared.status)
+            if first.shared.status != second.shared.status:
+                # The source may be the one that cannot tell rows apart (the Develop trap).
+                again = self.see(here, link=link, hint=second.shared.status)
+                first = again if again.shared.status == second.shared.status else first
             return (first, second) if source == "left" else (second, first)
         if link.mode == "steady":
             return (
