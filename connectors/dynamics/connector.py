@@ -9,10 +9,11 @@ from typing import Any
 from requests.adapters import BaseAdapter
 
 from connectors.base import Conversion, Cursor, Description, Identity, Move, Page, TablePlan, Write
-from connectors.dynamics import metadata, rows, writing
+from connectors.dynamics import rows, writing
 from connectors.dynamics.auth import DynamicsConfig, tokens
 from connectors.dynamics.client import Client
 from connectors.dynamics.conversion import LeadConversion
+from connectors.dynamics.describing import description
 from connectors.dynamics.environment import Environment
 from connectors.dynamics.moves import Moves
 from connectors.dynamics.reading import Reading, overlap_slack_seconds
@@ -152,7 +153,7 @@ class DynamicsConnector:
 
     def describe(self, entity: Entity) -> Description:
         processes = self._environment.processes() if entity == "opportunity" else {}
-        return metadata.description(entity, self._environment.table(entity), processes)
+        return description(entity, self._environment.table(entity), processes)
 
     def _rows_of(self, entity: Entity) -> Rows:
         if entity not in self._rows:

@@ -13,6 +13,7 @@ import msgspec
 from connectors.base import Conversion
 from connectors.dynamics.client import Client, Reply
 from connectors.dynamics.environment import Environment
+from connectors.dynamics.processes import LEAD_PROCESS, active_process
 from connectors.dynamics.protocol import (
     Meaning,
     action,
@@ -25,7 +26,7 @@ from connectors.dynamics.protocol import (
     update,
 )
 from connectors.dynamics.reading import Reading
-from connectors.dynamics.rows import LEAD_PROCESS, TABLES, active_process
+from connectors.dynamics.rows import TABLES
 from crmbridge.errors import OutsideError, RefusedError
 from crmbridge.model import Converted, Entity, Outcome, Refused, Stale, Unknown
 

@@ -7,9 +7,10 @@ from typing import Any, Final
 import msgspec
 
 from connectors.base import Identity
-from connectors.dynamics import metadata
+from connectors.dynamics import metadata, processes
 from connectors.dynamics.client import Client
-from connectors.dynamics.metadata import Facts, Process
+from connectors.dynamics.metadata import Facts
+from connectors.dynamics.processes import Process
 from connectors.dynamics.protocol import decoded, page_rows_max, read
 from crmbridge.errors import AccessError, ConfigError
 from crmbridge.model import Directory, Entity
@@ -37,8 +38,8 @@ class Environment:
     def processes(self) -> Mapping[str, Process]:
         """The process tables of opportunities that exist here, by their name."""
         if self._processes is None:
-            replies = self._client.read_all(metadata.process_requests(), kind="metadata")
-            self._processes = metadata.processes([each.body if each.done else None for each in replies])
+            replies = self._client.read_all(processes.process_requests(), kind="metadata")
+            self._processes = processes.processes([each.body if each.done else None for each in replies])
         return self._processes
 
     def identity(self) -> Identity:

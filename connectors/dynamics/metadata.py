@@ -1,4 +1,4 @@
-"""What an environment has: tables, columns, choices, states, navigation names, processes (dataverse-api §5, §8).
+"""What an environment's tables have: columns, choices, states, navigation names (dataverse-api §5).
 
 Pure: the requests to ask with, and the answers made into facts. `environment.py` asks and remembers.
 """
@@ -9,85 +9,15 @@ from typing import Any, Final
 
 import msgspec
 
-from connectors.base import Column, Description, Option
-from connectors.dynamics.protocol import TABLES as NATIVE_TABLES
-from connectors.dynamics.protocol import Request, bind, decoded, read, text_literal
-from crmbridge.model import Entity, Native, NativeRef, State
-
-# The processes that an opportunity of the product's own can run in; a customer's own process tables are not read.
-PROCESS_TABLES: Final = ("leadtoopportunitysalesprocess", "opportunitysalesprocess")
+from connectors.base import Column, Option
+from connectors.dynamics.lookups import Lookup, Lookups
+from connectors.dynamics.protocol import Request, decoded, read, text_literal
+from crmbridge.model import Entity, State
 
 STATES: Final[Mapping[Entity, Mapping[int, State]]] = {
     "lead": {0: "open", 1: "converted", 2: "disqualified"},  # dataverse-api §6.4
     "opportunity": {0: "open", 1: "won", 2: "lost"},  # §7.2
 }
-
-
-# --- lookups ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lookup:
-    column: str  # customerid
-    navigation: str  # customerid_account
-    targets: tuple[str, ...]  # account
-
-
-class Lookups:
-    """Navigation names of one table: the only names under which a lookup is written (dataverse-api §2.6)."""
-
-    def __init__(self, lookups: Sequence[Lookup]) -> None:
-        self.all = tuple(lookups)
-        self._by_navigation = {each.navigation: each for each in lookups}
-        self._by_column: dict[str, list[Lookup]] = {}
-        for each in lookups:
-            self._by_column.setdefault(each.column, []).append(each)
-
-    def __contains__(self, name: str) -> bool:
-        return self._column(name) is not None
-
-    def wire(self, name: str) -> str:
-        """The name that a value is read under."""
-        column = self._column(name)
-        return f"_{column}_value" if column else name
-
-    def target(self, name: str) -> str | None:
-        """The table that this navigation leads to, where its column may lead to others as well."""
-        found = self._by_navigation.get(name)
-        return found.targets[0] if found and len(self._by_column[found.column]) > 1 else None
-
-    def body(self, columns: Native) -> dict[str, Any]:
-        """What a write sends: lookups as bindings under their navigation names, the rest as it is."""
-        body: dict[str, Any] = {}
-        bound = {self._column(name) for name, value in columns.items() if isinstance(value, NativeRef)}
-        for name, value in columns.items():
-            column = self._column(name)
-            if isinstance(value, NativeRef):
-                body[f"{self._navigation(name, value)}@odata.bind"] = bind(value.entity, value.id)
-            elif column is None:
-                body[name] = value
-            elif column not in bound:  # setting one target clears the other by itself
-                assert value is None, f"{name} is a lookup: a NativeRef or None"
-                body[f"{self._any_navigation(name)}@odata.bind"] = None
-        return body
-
-    def _column(self, name: str) -> str | None:
-        found = self._by_navigation.get(name)
-        if found:
-            return found.column
-        plain = name.removeprefix("_").removesuffix("_value")
-        return plain if plain in self._by_column else None
-
-    def _any_navigation(self, name: str) -> str:
-        return name if name in self._by_navigation else self._by_column[self._column(name) or name][0].navigation
-
-    def _navigation(self, name: str, ref: NativeRef) -> str:
-        table = NATIVE_TABLES.get(ref.entity, ref.entity)
-        column = self._column(name)
-        fitting = [each for each in self._by_column.get(column or "", ()) if table in each.targets]
-        if not fitting:
-            return name  # the server names what it does not know
-        return name if any(each.navigation == name for each in fitting) else fitting[0].navigation
 
 
 # --- one table ----------------------------------------------------------------------------------------------------
@@ -187,7 +117,7 @@ class _Relations(msgspec.Struct):
     value: list[_Relation]
 
 
-class _Definition(msgspec.Struct):
+class Definition(msgspec.Struct):
     LogicalName: str
     EntitySetName: str
     PrimaryIdAttribute: str
@@ -263,7 +193,7 @@ _lookup_types: Final = ("Lookup", "Owner", "Customer")
 
 def table_facts(bodies: Sequence[bytes]) -> Facts:
     """Facts from the answers to `table_requests`, in their order."""
-    about = decoded(bodies[0], _Definition)
+    about = decoded(bodies[0], Definition)
     relations = decoded(bodies[1], _Relations).value
     attributes = {each.LogicalName: each for each in _attributes(bodies[2])}
     details = [{each.LogicalName: each for each in _attributes(body)} for body in bodies[3:]]
@@ -358,7 +288,7 @@ def _columns(attribute: _Attribute, by_cast: Mapping[str, Mapping[str, _Attribut
     ]
 
 
-def _notes(about: _Definition) -> tuple[str, ...]:
+def _notes(about: Definition) -> tuple[str, ...]:
     notes: list[str] = []
     if not about.ChangeTrackingEnabled:
         notes.append(
@@ -367,144 +297,3 @@ def _notes(about: _Definition) -> tuple[str, ...]:
     if about.IsOptimisticConcurrencyEnabled is False:
         notes.append(f"Optimistic concurrency is off for {about.LogicalName}: a late write may overwrite an edit.")
     return tuple(notes)
-
-
-# --- processes ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    id: str
-    name: str
-    category: int | None  # 0 Qualify, 1 Develop, 2 Propose, 3 Close
-    table: str  # the entity whose stage it is
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Process:
-    table: str  # instance table's logical name; also the process's name for us
-    set: str
-    tracked: bool
-    ids: frozenset[str] = frozenset()  # definitions that keep their instances here
-    stages: tuple[Stage, ...] = ()
-
-    def stage(self, stage_id: str) -> Stage | None:
-        return next((each for each in self.stages if each.id == stage_id), None)
-
-    def of_category(self, category: int, table: str) -> Stage | None:
-        return next((each for each in self.stages if each.category == category and each.table == table), None)
-
-
-class _Workflow(msgspec.Struct):
-    workflowid: str
-    uniquename: str | None = None
-
-
-class _Workflows(msgspec.Struct):
-    value: list[_Workflow]
-
-
-class _Stage(msgspec.Struct):
-    processstageid: str
-    stagename: str | None = None
-    stagecategory: int | None = None
-    primaryentitytypecode: str | None = None
-    process_id: str | None = msgspec.field(name="_processid_value", default=None)
-
-
-class _Stages(msgspec.Struct):
-    value: list[_Stage]
-
-
-def process_requests() -> list[Request]:
-    names = " or ".join(f"uniquename eq {text_literal(each)}" for each in PROCESS_TABLES)
-    return [
-        *(definition(table) for table in PROCESS_TABLES),
-        read(
-            "workflows",
-            table="",
-            kind="metadata",
-            select="workflowid,uniquename",
-            filter=f"category eq 4 and ({names})",
-        ),
-        read(
-            "processstages",
-            table="",
-            kind="metadata",
-            select="stagename,stagecategory,primaryentitytypecode,_processid_value",
-        ),
-    ]
-
-
-def processes(bodies: Sequence[bytes | None]) -> dict[str, Process]:
-    """The process tables that exist, from the answers to `process_requests`; None where there is none."""
-    definitions, (workflows, stages) = bodies[:-2], bodies[-2:]
-    flows = decoded(workflows, _Workflows).value if workflows else []
-    all_stages = decoded(stages, _Stages).value if stages else []
-    found: dict[str, Process] = {}
-    for body in definitions:
-        if body is None:
-            continue
-        about = decoded(body, _Definition)
-        ids = frozenset(each.workflowid for each in flows if each.uniquename == about.LogicalName)
-        mine = [each for each in all_stages if each.process_id in ids]
-        # The table of stages has no order of its own; the categories rise along the product's processes (§8.2).
-        mine.sort(key=lambda each: (each.stagecategory is None, each.stagecategory or 0))
-        found[about.LogicalName] = Process(
-            table=about.LogicalName,
-            set=about.EntitySetName,
-            tracked=bool(about.ChangeTrackingEnabled),
-            ids=ids,
-            stages=tuple(
-                Stage(
-                    id=each.processstageid,
-                    name=each.stagename or "",
-                    category=each.stagecategory,
-                    table=each.primaryentitytypecode or "",
-                )
-                for each in mine
-            ),
-        )
-    return found
-
-
-# --- what the checker and the compiler of mappings are told -----------------------------------------------------------
-
-
-def description(entity: Entity, facts: Facts, processes: Mapping[str, Process]) -> Description:
-    return Description(
-        entity=entity,
-        table=facts.table,
-        columns=facts.columns,
-        statuses=_stages(facts, processes) if entity == "opportunity" else _statuses(entity, facts),
-        key_field=False,  # the row's own GUID is our key (reliability §4); no column is needed
-        notes=facts.notes,
-    )
-
-
-def _statuses(entity: Entity, facts: Facts, *, closed_only: bool = False) -> tuple[Option, ...]:
-    states = STATES.get(entity, {})
-    return tuple(
-        Option(
-            value=each.value,
-            label=each.label,
-            state=states.get(each.state),
-            default=facts.default_status(each.state) == each.value,
-        )
-        for each in facts.statuses
-        if each.state or not closed_only
-    )
-
-
-def _stages(facts: Facts, processes: Mapping[str, Process]) -> tuple[Option, ...]:
-    """An open opportunity's status is a stage: of its process, else of the plain column; a closed one's its reason."""
-    plain = facts.columns.get("salesstage")
-    return (
-        *(
-            Option(value=stage.id, label=stage.name, state="open", process=process.table)
-            for process in processes.values()
-            for stage in process.stages  # the lead's own stage too: an instance may still stand there
-        ),
-        *(Option(value=each.value, label=each.label, state="open") for each in (plain.options if plain else ())),
-        *_statuses("opportunity", facts, closed_only=True),
-    )

@@ -13,10 +13,10 @@ import msgspec
 from connectors.base import Move
 from connectors.dynamics.client import Client, Reply
 from connectors.dynamics.environment import Environment
-from connectors.dynamics.metadata import Process, Stage
+from connectors.dynamics.processes import Process, Stage, active_process
 from connectors.dynamics.protocol import Request, action, as_outcome, decoded, key, read, row_path, update
 from connectors.dynamics.reading import Reading
-from connectors.dynamics.rows import TABLES, active_process, life
+from connectors.dynamics.rows import TABLES, life
 from crmbridge.errors import OutsideError, RefusedError
 from crmbridge.model import Outcome, Refused, Row, Stale, Written
 

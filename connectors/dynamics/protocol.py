@@ -213,6 +213,15 @@ def decoded_by(decoder: msgspec.json.Decoder[T], body: bytes, what: str) -> T:
         raise TryLater(f"An answer of Dynamics ({what}) is cut off or not JSON.", code="unreadable") from error
 
 
+def page_decoder(struct: type[Any]) -> msgspec.json.Decoder[Any]:
+    page = msgspec.defstruct(
+        "Page",
+        [("value", list[struct]), ("next_link", str | None, None), ("delta_link", str | None, None)],
+        rename={"next_link": "@odata.nextLink", "delta_link": "@odata.deltaLink"},
+    )
+    return msgspec.json.Decoder(page)
+
+
 # --- what an answer means -----------------------------------------------------------------------------------------
 
 Kind = Literal[

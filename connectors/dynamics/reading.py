@@ -15,7 +15,7 @@ import msgspec
 from connectors.base import Cursor, Page
 from connectors.dynamics.client import Client, Replies, Reply
 from connectors.dynamics.environment import Environment
-from connectors.dynamics.metadata import PROCESS_TABLES, Process
+from connectors.dynamics.processes import LEAD_PROCESS, Instance, Process, instance_page, instance_view
 from connectors.dynamics.protocol import (
     Request,
     View,
@@ -27,7 +27,7 @@ from connectors.dynamics.protocol import (
     prefer,
     read,
 )
-from connectors.dynamics.rows import TABLES, Instance, Rows, instance_page, instance_view, with_processes
+from connectors.dynamics.rows import TABLES, Rows, with_processes
 from crmbridge.errors import OutsideError
 from crmbridge.model import Entity, Ref, Row, Satellite, Side
 
@@ -281,7 +281,7 @@ class Reading:
                 kind="fetch",
             )
             for process in self._environment.processes().values()
-            if column == "opportunityid" or process.table == PROCESS_TABLES[0]
+            if column == "opportunityid" or process.table == LEAD_PROCESS
         ]
 
     def instances(self, bodies: Sequence[bytes]) -> dict[str, Mapping[str, Any]]:

@@ -13,12 +13,13 @@ from typing import Any, Final, cast
 import msgspec
 
 from connectors.base import TablePlan
-from connectors.dynamics.metadata import STATES, Lookups
-from connectors.dynamics.protocol import View, decoded_by
+from connectors.dynamics.lookups import Lookups
+from connectors.dynamics.metadata import STATES
+from connectors.dynamics.processes import LEAD_PROCESS, active_process
+from connectors.dynamics.protocol import View, decoded_by, page_decoder
 from crmbridge.model import Entity, Life, Ref, Row, Side, State, attribute_name
 
 LOOKUP_TYPE: Final = "@Microsoft.Dynamics.CRM.lookuplogicalname"
-LEAD_PROCESS: Final = "leadtoopportunitysalesprocess"
 
 Text = str | None
 Number = int | None
@@ -94,7 +95,7 @@ class Rows:
             types=any(LOOKUP_TYPE in each for each in columns) or any(lookups.target(each) for each in plan.columns),
         )
         self._columns = _wire_struct(plan, self.table, wires, lookups)
-        self._page = _page_decoder(self._columns.struct)
+        self._page = page_decoder(self._columns.struct)
         self._one = msgspec.json.Decoder(self._columns.struct)
 
     def page(self, body: bytes) -> tuple[list[Row], str | None, str | None]:
@@ -174,81 +175,6 @@ def _wire_struct(plan: TablePlan, table: Table, wires: Mapping[str, str], lookup
         return row_type(**found)
 
     return _Columns(struct, values)
-
-
-def _page_decoder(struct: type[Any]) -> msgspec.json.Decoder[Any]:
-    page = msgspec.defstruct(
-        "Page",
-        [("value", list[struct]), ("next_link", Text, None), ("delta_link", Text, None)],
-        rename={"next_link": "@odata.nextLink", "delta_link": "@odata.deltaLink"},
-    )
-    return msgspec.json.Decoder(page)
-
-
-# --- processes ----------------------------------------------------------------------------------------------------
-
-
-_instance_names: Final = {
-    "instance_id": "businessprocessflowinstanceid",
-    "etag": "@odata.etag",
-    "process_id": "_processid_value",
-    "stage_id": "_activestageid_value",
-    "lead_id": "_leadid_value",
-    "opportunity_id": "_opportunityid_value",
-}
-
-
-class Instance(msgspec.Struct, kw_only=True, rename=_instance_names):
-    """A row of a process table (dataverse-api §8.1)."""
-
-    instance_id: Text = None
-    etag: Text = None
-    process_id: Text = None
-    stage_id: Text = None
-    traversedpath: Text = None
-    statuscode: Number = None
-    modifiedon: Text = None
-    lead_id: Text = None
-    opportunity_id: Text = None
-    id: Text = None
-    reason: Text = None
-
-    def values(self, table: str) -> dict[str, Any]:
-        return {
-            "table": table,
-            "process_id": self.process_id,
-            "stage_id": self.stage_id,
-            "path": self.traversedpath,
-            "status": self.statuscode,
-            "lead_id": self.lead_id,
-            "opportunity_id": self.opportunity_id,
-            "etag": self.etag,
-            "modified_at": self.modifiedon,
-        }
-
-
-_instance_page: Final = _page_decoder(Instance)
-
-
-def instance_page(body: bytes) -> Any:
-    """Its `value` are instances; `next_link` and `delta_link` as in any page."""
-    return decoded_by(_instance_page, body, "process instances")
-
-
-def instance_view(table: str) -> View:
-    """The opportunity's own process has no lead (dataverse-api §8.1)."""
-    absent = _not_selected if table == LEAD_PROCESS else (*_not_selected, "_leadid_value")
-    names = [_instance_names.get(each, each) for each in Instance.__struct_fields__]
-    return View(select=",".join(each for each in names if "@" not in each and each not in absent))
-
-
-ACTIVE: Final = 1  # statuscode alone tells (dataverse-api §8.1)
-
-
-def active_process(extras: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> tuple[str, Mapping[str, Any]] | None:
-    """The newest active process instance among a record's satellites: what the form shows (dataverse-api §8.3)."""
-    active = [(key, each) for key, each in extras.get("process", {}).items() if each.get("status") == ACTIVE]
-    return max(active, key=lambda each: (str(each[1].get("modified_at") or ""), each[0]), default=None)
 
 
 # --- life ---------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from connectors.base import TablePlan
 from connectors.dynamics import batch
 from connectors.dynamics.batch import ChangeSet
-from connectors.dynamics.metadata import Lookup, Lookups
+from connectors.dynamics.lookups import Lookup, Lookups
 from connectors.dynamics.protocol import Request, action, as_outcome, bind, meaning, prefer, reference, row_path, update
 from connectors.dynamics.rows import TABLES, Rows, life
 from crmbridge.model import Later, NativeRef, Refused, Row, Stale, attribute_name

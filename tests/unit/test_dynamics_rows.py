@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.base import TablePlan
-from connectors.dynamics.metadata import Lookup, Lookups, Process, Stage
+from connectors.dynamics.lookups import Lookup, Lookups
 from connectors.dynamics.moves import stage_steps
-from connectors.dynamics.rows import LEAD_PROCESS, LOOKUP_TYPE, TABLES, Rows, life, with_processes
+from connectors.dynamics.processes import LEAD_PROCESS, Process, Stage
+from connectors.dynamics.rows import LOOKUP_TYPE, TABLES, Rows, life, with_processes
 from connectors.dynamics.writing import chosen_id
 from crmbridge.model import Entity, NativeRef, Row, attribute_name
 
