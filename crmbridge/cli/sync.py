@@ -235,13 +235,8 @@ class Shown:
         waiting = sum(event.kind == "waiting" for event in outcome.events)
         if waiting:
             say(f"{many(waiting, 'record')} waiting for a parent or a conversion; that is not a failure.")
-        table(
-            ["connection", "call", "requests"],
-            [[name, call, n] for name, calls in outcome.calls.items() for call, n in sorted(calls.items())],
-            title="Calls",
-            right=["requests"],
-        )
-        say(f"run {outcome.run_id}, store {self.store}")
+        calls = ", ".join(f"{name} {sum(by_kind.values())}" for name, by_kind in outcome.calls.items())
+        say(f"run {outcome.run_id}, requests: {calls}; store {self.store}")
         if outcome.ruling.reasons:
             head("This needs your yes:" if outcome.dry else "Stopped by the guard; nothing was written:")
             for reason in outcome.ruling.reasons:

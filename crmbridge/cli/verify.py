@@ -71,7 +71,15 @@ def plain_value(value: Any) -> Any:
 
 
 def _plain(sums: "dict[str, dict[str, Decimal]]") -> dict[str, dict[str, str]]:
-    return {name: {iso: str(amount) for iso, amount in sorted(by.items())} for name, by in sorted(sums.items())}
+    return {
+        name: {iso: plain_amount(amount) for iso, amount in sorted(by.items())} for name, by in sorted(sums.items())
+    }
+
+
+def plain_amount(amount: Decimal) -> str:
+    """Equal sums read the same, whatever number of decimals a CRM gives."""
+    exponent = amount.normalize().as_tuple().exponent
+    return f"{amount:.{max(2, -exponent if isinstance(exponent, int) else 2)}f}"
 
 
 def _print(found: "Verification", *, values: bool, limit: int) -> None:
@@ -104,7 +112,7 @@ def _print(found: "Verification", *, values: bool, limit: int) -> None:
     say(
         f"{many(found.pairs, 'linked pair')} compared: {many(len(shown), 'difference')}; "
         f"{many(len(found.in_issues), 'difference')} in pairs with an open issue; "
-        f"{many(found.kept_apart, 'value')} that a conversion filled in on one side and that stay there."
+        f"{many(found.kept_apart, 'value')} settled as different (filled in by a conversion, or no such user there)."
     )
     if len(shown) > limit:
         say(f"{len(shown) - limit} more differences: --limit {len(shown)}, or --json.")
@@ -138,7 +146,7 @@ def _linked(total: "Total | None") -> int:
 
 
 def _sum(total: "Total | None", name: str, iso: str) -> str:
-    return f"{total.linked_sums.get(name, {}).get(iso, Decimal(0)):,}" if total else "0"
+    return plain_amount(total.linked_sums.get(name, {}).get(iso, Decimal(0))) if total else "0.00"
 
 
 def _shown(value: Any, values: bool) -> str:

@@ -194,15 +194,14 @@ def _axes(left: Shared, right: Shared) -> Iterator[tuple[str, Value, Value]]:
     yield "state", left.state, right.state
     if left.state == right.state and None not in {left.status, right.status}:  # no process there: no stage
         yield "status", left.status, right.status
-    if left.state == right.state == "open":
-        yield "on_hold", left.on_hold, right.on_hold
+    # On hold is not compared: it has no counterpart on Salesforce and stays where it is (O4).
 
 
 def _stays_apart(link: Link, difference: Difference, rules: Sequence[FieldRule]) -> bool:
     """Blank on one side and settled so: a conversion filled the other one in (lifecycle §1.4), or the rule lets only
     one side be written and that one is blank."""
     blank: Side | None = "left" if is_blank(difference.left) else "right" if is_blank(difference.right) else None
-    if blank is None or difference.field in {"state", "status", "on_hold"}:
+    if blank is None or difference.field in {"state", "status"}:
         return False
     view_left, view_right = link.base.left.get(difference.field), link.base.right.get(difference.field)
     if (view_left, view_right) != (difference.left, difference.right):
