@@ -25,6 +25,7 @@ rows_per_page: Final = 2000  # §2.1
 ids_per_retrieve: Final = 2000  # §3.2
 records_per_call: Final = 200  # §3.2
 composite_max: Final = 25  # §3.3
+composite_reads_max: Final = 5  # queries and collections among them
 
 # §3.5: keep the owner we set, pass duplicate rules that only alert, and leave a name in change events.
 WRITE_HEADERS: Final = {
@@ -70,19 +71,26 @@ def retrieve(table: str, ids: Sequence[str], columns: Sequence[str]) -> Call:
     )
 
 
-def composite_retrieve(wanted: Sequence[tuple[str, Sequence[str], Sequence[str]]]) -> Call:
-    """Rows of up to five objects in one call, as (table, ids, columns) (§3.3)."""
+def composite_read(calls: Sequence[Call]) -> Call:
+    """Up to five retrieves and queries in one call (§3.3)."""
     requests = [
         {
-            "method": "POST",
-            "url": f"{_base}/composite/sobjects/{table}",
+            "method": each.method,
+            "url": each.path,
             "referenceId": f"u{n}",
-            "body": {"ids": list(ids), "fields": list(columns)},
+            **({"body": msgspec.Raw(each.body)} if each.body else {}),
         }
-        for n, (table, ids, columns) in enumerate(wanted)
+        for n, each in enumerate(calls)
     ]
-    body = encode({"allOrNone": False, "compositeRequest": requests})
-    return Call(method="POST", path=f"{_base}/composite", kind="retrieve", table="several", body=body, reads=True)
+    tables = {each.table for each in calls}
+    return Call(
+        method="POST",
+        path=f"{_base}/composite",
+        kind="retrieve",
+        table=tables.pop() if len(tables) == 1 else "several",
+        body=encode({"allOrNone": False, "compositeRequest": requests}),
+        reads=True,
+    )
 
 
 def describe(table: str) -> Call:

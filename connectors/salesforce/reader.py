@@ -197,37 +197,47 @@ class Reader:
 
     # --- rows by id and by key ------------------------------------------------------------------------------------
 
-    def fetch(self, entity: Entity, ids: Sequence[str], *, roles: bool = True) -> dict[str, Row]:
-        """`roles=False`: without the query for what stands beside opportunities, which is polled anyway."""
-        rows = self.rows(entity)
+    def fetch(self, entity: Entity, ids: Sequence[str], *, beside: bool = True) -> dict[str, Row]:
+        """`beside=False`: without the roles beside opportunities, which are polled anyway."""
+        rows, wanted = self.rows(entity), _ids(ids)
+        if beside and rows.virtual_contact and len(wanted) <= soql.ids_per_query:
+            return self.fetch_many({entity: ids}).get(entity, {})
         found: list[Row] = []
-        for some in chunks(_ids(ids), protocol.ids_per_retrieve):
+        for some in chunks(wanted, protocol.ids_per_retrieve):
             answer = self._client.read(protocol.retrieve(rows.table, some, rows.columns))
             found += rows.found(answer.body)
-        return self._asked(rows, ids, found)
+        return _asked(ids, self._complete(rows, found) if beside else found)
 
     def fetch_many(self, wanted: Mapping[Entity, Sequence[str]]) -> dict[Entity, dict[str, Row]]:
-        """One call for up to 2,000 rows of several objects."""
+        """One call for a few rows of several objects, with the roles beside their opportunities."""
         given: dict[Entity, list[str]] = {entity: _ids(ids) for entity, ids in wanted.items() if _ids(ids)}
-        if len(given) < 2 or sum(map(len, given.values())) > protocol.ids_per_retrieve:
+        if any(len(ids) > soql.ids_per_query for ids in given.values()):
             return {entity: self.fetch(entity, wanted[entity]) for entity in given}
-        tables = {entity: self.rows(entity) for entity in given}
-        call = protocol.composite_retrieve(
-            [(tables[entity].table, ids, tables[entity].columns) for entity, ids in given.items()]
-        )
-        answers = protocol.composite_bodies(self._client.read(call).body, len(given))
+        tables: dict[Entity, Rows] = {entity: self.rows(entity) for entity in given}
+        calls = [protocol.retrieve(tables[each].table, ids, tables[each].columns) for each, ids in given.items()]
+        for entity, rows in tables.items():
+            if rows.virtual_contact:
+                calls.append(protocol.query(_roles_of(given[entity]), ROLES))
+        bodies = self._bodies(calls)
         found: dict[Entity, dict[str, Row]] = {}
-        for entity, (what, body) in zip(given, answers, strict=True):
-            if what.kind != "done":
-                raise self._client.error(call, what)
-            found[entity] = self._asked(tables[entity], wanted[entity], tables[entity].found(body))
+        for (entity, rows), body in zip(tables.items(), bodies, strict=False):
+            some = rows.found(body)
+            if rows.virtual_contact:
+                some = with_roles(some, _by_opportunity(self._all_roles(bodies[-1])))
+            found[entity] = _asked(wanted[entity], some)
         return found
 
-    def _asked(self, rows: Rows, ids: Sequence[str], found: Sequence[Row]) -> dict[str, Row]:
-        """Complete rows under the very ids that were asked for; what is deleted is not there."""
-        there = [row for row in found if not row.deleted]
-        by_id = {row.ref.id: row for row in (self._complete(rows, there) if roles else there)}
-        return {each: by_id[soql.id18(each)] for each in ids if soql.id18(each) in by_id}
+    def _bodies(self, calls: Sequence[protocol.Call]) -> list[bytes]:
+        """Answers of several reads: in one call where there are several."""
+        if len(calls) < 2:
+            return [self._client.read(each).body for each in calls]
+        assert len(calls) <= protocol.composite_reads_max
+        call = protocol.composite_read(calls)
+        answers = protocol.composite_bodies(self._client.read(call).body, len(calls))
+        for each, (what, _) in zip(calls, answers, strict=True):
+            if what.kind != "done":
+                raise self._client.error(each, what)
+        return [body for _, body in answers]
 
     def fetch_by_key(self, entity: Entity, keys: Sequence[str]) -> dict[str, Row]:
         key_field = self._config.key_field
@@ -274,18 +284,41 @@ class Reader:
     # --- contact roles --------------------------------------------------------------------------------------------
 
     def roles_of(self, ids: Iterable[str]) -> dict[str, list[Role]]:
-        found: dict[str, list[Role]] = defaultdict(list)
+        found: list[Role] = []
         for some in chunks(sorted(set(ids)), soql.ids_per_query):
-            statement = soql.select(role_columns, ROLES, soql.any_of("OpportunityId", some))
-            for body in self.query(statement, ROLES):
-                for role in roles(body)[0]:
-                    found[role.OpportunityId].append(role)
+            found += self._all_roles(self._client.read(protocol.query(_roles_of(some), ROLES)).body)
+        return _by_opportunity(found)
+
+    def _all_roles(self, body: bytes) -> list[Role]:
+        """Of a first page and all that follow it."""
+        found, link = roles(body)
+        found = list(found)
+        while link is not None:
+            more, link = roles(self._client.read(protocol.next_page(link, ROLES)).body)
+            found += more
         return found
 
     def _complete(self, rows: Rows, found: Sequence[Row]) -> list[Row]:
         if not rows.virtual_contact or not found:
             return list(found)
         return with_roles(found, self.roles_of(row.ref.id for row in found if not row.deleted))
+
+
+def _asked(ids: Sequence[str], found: Sequence[Row]) -> dict[str, Row]:
+    """Rows under the very ids that were asked for; what is deleted is not there."""
+    by_id = {row.ref.id: row for row in found if not row.deleted}
+    return {each: by_id[soql.id18(each)] for each in ids if soql.id18(each) in by_id}
+
+
+def _roles_of(opportunities: Sequence[str]) -> str:
+    return soql.select(role_columns, ROLES, soql.any_of("OpportunityId", opportunities))
+
+
+def _by_opportunity(found: Iterable[Role]) -> dict[str, list[Role]]:
+    grouped: dict[str, list[Role]] = defaultdict(list)
+    for role in found:
+        grouped[role.OpportunityId].append(role)
+    return grouped
 
 
 def _read_roles(body: bytes) -> tuple[Sequence[Role], Sequence[datetime], str | None]:

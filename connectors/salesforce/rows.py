@@ -2,8 +2,9 @@
 
 Pages are decoded by msgspec straight into the structs that were generated from the mapping. One column is not on the
 wire: an opportunity's `ContactId` can be set at creation alone (salesforce-api §5.3), so for us it is virtual: the
-contact of its primary OpportunityContactRole, read and written through that object. As a role's change does not move
-the opportunity's stamp (§7), the row's version then names the contact too.
+contact of its primary OpportunityContactRole, read and written through that object. Roles are polled by themselves (a
+role's change does not move the opportunity's stamp, §7) and kept as the row's extras; `with_contact` puts the two
+together.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -175,7 +175,7 @@ def user_info(status: int, body: bytes) -> UserInfo | Meaning:
 
 
 def session_refused(status: int, body: bytes) -> bool:
-    root = _parse(body) if status == 500 else None
+    root = _parse(body) if status >= 400 else None  # 500 it is; what stands between may say otherwise
     failed = _fault(root, status) if root is not None else None
     return failed is not None and failed.kind == "session"
 

@@ -208,8 +208,10 @@ class Writer:
             if isinstance(outcome, Written) and outcome.row is None:
                 by_entity.setdefault(job.writes[n].entity, []).append(n)
         for entity, some in by_entity.items():
+            # What stands beside an opportunity is read only where it was written.
+            beside = any(CONTACT in job.writes[n].columns for n in some)
             try:
-                rows = self._reader.fetch(entity, [_id(job.outcomes[n]) for n in some], roles=False)
+                rows = self._reader.fetch(entity, [_id(job.outcomes[n]) for n in some], beside=beside)
             except (OutsideError, AccessError):
                 continue  # written all the same: the engine reads it when it can
             for n in some:

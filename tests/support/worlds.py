@@ -45,6 +45,7 @@ class World:
     plans: list[TablePlan] = field(default_factory=list)
 
     def value(self, row: Any, name: str) -> Any:
+        row = self.connector.complete(row)
         return getattr(row.values, attribute_name(self.columns[row.ref.entity][name]))
 
     def native(self, entity: Entity, **fields: Any) -> dict[str, Any]:
