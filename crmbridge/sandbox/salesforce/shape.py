@@ -78,7 +78,7 @@ def _field(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     item.setdefault("label", _label(name))
     item.setdefault("custom", custom)
     item.setdefault("soapType", _SOAP.get(kind, "xsd:string"))
-    length = item.get("length", 0)
+    length = item["length"] if isinstance(item.get("length"), int) else 0  # a mistake is told when all is read
     long_text = kind in TEXT and length > 255 and kind != "picklist"
     item.setdefault("byteLength", length * 3 if kind in TEXT else 0)
     item.setdefault("filterable", not long_text)
@@ -116,8 +116,9 @@ def _object(name: str, given: Mapping[str, Any], number: int) -> dict[str, Any]:
     if item.pop("readOnly", False):
         item.update(createable=False, updateable=False, deletable=False, undeletable=False)
     declared = item.get("fields") or {}
-    if not isinstance(declared, dict):
-        declared = {entry["name"]: entry for entry in declared}
+    if isinstance(declared, list):  # as a describe answer has them
+        declared = {str(_mapping(entry, f"{name}.fields").get("name")): entry for entry in declared}
+    declared = _mapping(declared, f"{name}.fields")
     fields: dict[str, dict[str, Any]] = {
         "Id": {"type": "id", "length": 18, "idLookup": True, "nillable": False, "defaultedOnCreate": True}
         | {"label": f"{item['label']} ID", "readOnly": True, "byteLength": 18}
@@ -141,7 +142,7 @@ def _object(name: str, given: Mapping[str, Any], number: int) -> dict[str, Any]:
     if item.get("recordTypes"):  # §5.1: the field exists only where the object has record types
         fields["RecordTypeId"] = {"type": "reference", "referenceTo": ["RecordType"], "label": "Record Type ID"}
     fields |= declared
-    item["fields"] = {key: _field(key, value or {}) for key, value in fields.items()}
+    item["fields"] = {key: _field(key, _mapping(value, f"{name}.{key}")) for key, value in fields.items()}
     return item
 
 
@@ -152,12 +153,21 @@ def _merged(base: Any, over: Any) -> Any:
     return over
 
 
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    """A part of the document that must be a mapping, or be left empty."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ShapeError(f"{where} must be a mapping, not {type(value).__name__}.")
+    return value
+
+
 def _fill(document: dict[str, Any]) -> dict[str, Any]:
     """Fill in what the YAML leaves to Salesforce's defaults."""
-    org: dict[str, Any] = document.get("org") or {}
+    org = _mapping(document.get("org"), "org")
     objects: dict[str, dict[str, Any]] = {
-        name: _object(name, given or {}, number)
-        for number, (name, given) in enumerate((document.get("objects") or {}).items())
+        name: _object(name, _mapping(given, f"objects.{name}"), number)
+        for number, (name, given) in enumerate(_mapping(document.get("objects"), "objects").items())
     }
     for target, key, rows in (
         ("Lead", "Status", document.get("lead_statuses") or ()),
@@ -206,7 +216,7 @@ def _fill(document: dict[str, Any]) -> dict[str, Any]:
             },
             0,
         )
-    for name, fields in ((document.get("rules") or {}).get("required") or {}).items():
+    for name, fields in _mapping(_mapping(document.get("rules"), "rules").get("required"), "rules.required").items():
         for key in fields:
             if key not in objects.get(name, {}).get("fields", {}):
                 raise ShapeError(f"rules.required: {name} has no field {key}; declare it under objects.{name}.fields.")
