@@ -146,7 +146,8 @@ def save_conversions(connection: Connection, given: Iterable[ConversionRow], at:
     for one in sorted(given, key=lambda one: (one.lead_link, one.epoch)):
         line = {"lead_link": one.lead_link, "epoch": one.epoch, "case": one.case, "from_side": one.from_side}
         line |= {"state": one.state, "detail": codec.dump(one.detail), "changed_at": at}
-        if connection.execute(_save_conversion(connection.dialect.name), line).rowcount == 0:
+        statement = _save_conversion(connection.dialect.name)
+        if connection.execute(statement, line, execution_options={"preserve_rowcount": True}).rowcount == 0:
             raise StaleError(
                 f"Conversion {one.epoch} of lead {one.lead_link} is in the ledger already, as another case than "
                 f"{one.case} or from the other side.",

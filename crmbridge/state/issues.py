@@ -219,5 +219,6 @@ def set_of(found: Iterable[Issue]) -> list[Issue]:
 
 
 def counts(connection: Connection) -> dict[str, int]:
-    statement = select(issue.c.kind, func.count()).where(issue.c.closed_at.is_(None)).group_by(issue.c.kind)
-    return dict(sorted(connection.execute(statement.order_by(issue.c.kind)).tuples()))
+    open_ones = select(issue.c.kind, func.count().label("number")).where(issue.c.closed_at.is_(None))
+    lines = connection.execute(open_ones.group_by(issue.c.kind).order_by(issue.c.kind))
+    return {line.kind: line.number for line in lines}

@@ -255,6 +255,8 @@ Index(
     sqlite_where=issue.c.closed_at.is_(None),
     postgresql_where=issue.c.closed_at.is_(None),
 )
+Index("issue_link", issue.c.link_id)
+Index("issue_native", issue.c.native_id)
 
 run = Table(
     "run",

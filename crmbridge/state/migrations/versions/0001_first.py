@@ -96,6 +96,8 @@ def upgrade() -> None:
         sqlite_where=sa.text("closed_at IS NULL"),
         postgresql_where=sa.text("closed_at IS NULL"),
     )
+    op.create_index("issue_link", "issue", ["link_id"], unique=False)
+    op.create_index("issue_native", "issue", ["native_id"], unique=False)
     op.create_table(
         "journal",
         sa.Column("number", Serial, autoincrement=True, nullable=False),
