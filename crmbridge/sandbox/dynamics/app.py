@@ -188,7 +188,7 @@ class DynamicsApp:
     def application_of(self, client_id: str, secret: str | None) -> str | None:
         """The application user of a client whose secret is right (None: proven by certificate)."""
         if client_id != self.client_id or (
-            secret is not None and not secrets.compare_digest(secret, self._client_secret)
+            secret is not None and not secrets.compare_digest(secret.encode(), self._client_secret.encode())
         ):
             return None
         return self.application_user
@@ -200,7 +200,7 @@ class DynamicsApp:
         match = _ROOT.fullmatch(request.path)
         noted: list[tuple[str, str]] = []
         caller = ""
-        is_batch = False
+        is_batch = match is not None and (match[2] or "").rstrip("/") == "$batch"
         try:
             caller = self._authenticate(request)
             if match is None:
@@ -210,8 +210,6 @@ class DynamicsApp:
                 raise DataverseError(414, "0x80060888", "The length of the URL exceeds the limit of 32768 characters.")
             base = f"{request.origin}/api/data/v9.{match[1]}"
             user = self._acting_user(request.headers, caller)
-            path = match[2] or ""
-            is_batch = path.rstrip("/") == "$batch"
             if is_batch:
                 reply = self._batch(request, base, caller, prefer, noted)
             else:
@@ -220,9 +218,11 @@ class DynamicsApp:
                     body=request.body, noted=noted,
                 )  # fmt: skip
                 with self.store.transaction():
-                    reply = perform(ctx, request.method, path)
+                    reply = perform(ctx, request.method, match[2] or "")
         except DataverseError as error:
             reply = refusal(error, prefer)
+            if not noted and not is_batch:  # refused before anybody looked at what was asked
+                noted.append(self._asked_for(request.method, match[2] or "" if match else ""))
         self._count(caller, reply.status, noted, is_batch=is_batch)
         return Reply(status=reply.status, headers=(*reply.headers, *self._service_headers(caller)), body=reply.body)
 
@@ -303,6 +303,11 @@ class DynamicsApp:
             ("x-ms-ratelimit-time-remaining-xrm-requests", f"{facts.execution_seconds:,.2f}"),
         )
 
+    def _asked_for(self, method: str, path: str) -> tuple[str, str]:
+        table = self.shape.by_set.get(path.partition("/")[0].partition("(")[0])
+        kinds = {"GET": "read", "POST": "create", "PATCH": "update", "DELETE": "delete"}
+        return (table.name, kinds.get(method, "other")) if table is not None else ("", "other")
+
     def _count(self, user: str, status: int, noted: Sequence[tuple[str, str]], *, is_batch: bool) -> None:
         many = is_batch or len(noted) > 1
         table, kind = ("", "batch") if is_batch else noted[0] if noted else ("", "other")
@@ -335,6 +340,7 @@ class DynamicsApp:
                 prefer=read_preferences(part.headers.get("prefer", "")),
                 query=query,
                 body=part.body,
+                batched=True,
                 references=references,
                 noted=noted,
             )

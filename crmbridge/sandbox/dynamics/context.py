@@ -14,7 +14,7 @@ from crmbridge.sandbox.core import Reply, Row, World
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_payload, bad_query
 from crmbridge.sandbox.dynamics.filters import Scope
 from crmbridge.sandbox.dynamics.shape import Shape, Table
-from crmbridge.sandbox.dynamics.store import Store
+from crmbridge.sandbox.dynamics.store import Store, fold
 from crmbridge.sandbox.dynamics.values import guid
 
 JSON = "application/json; odata.metadata=minimal"
@@ -72,6 +72,7 @@ class Context:
     prefer: Preferences
     query: str = ""
     body: bytes = b""
+    batched: bool = False
     references: dict[str, str] = field(default_factory=dict)  # Content-ID -> URL, inside a change set
     noted: list[tuple[str, str]] = field(default_factory=list)
     entity: str | None = None  # URL of the row that was written, for `$1` references
@@ -297,7 +298,7 @@ def find_by_key(store: Store, table: Table, values: Mapping[str, Any]) -> str | 
     first, *others = values
     for key in store.find(table.name, first, values[first]):
         row: Row = store.rows(table.name)[key]
-        if all(row.get(name) == values[name] for name in others):
+        if all(fold(row.get(name)) == fold(values[name]) for name in others):
             return key
     return None
 

@@ -224,7 +224,9 @@ def _written(ctx: Context, table: Table, row: Row, *, created: bool) -> Reply:
             options.pop("$expand", None)
         body = reading.represent(ctx, table, row, options)
         return answer(body, 201 if created else 200, reading.applied(ctx, "return=representation"))
-    return no_content((("Location", url), ("OData-EntityId", url)) if created else (("OData-EntityId", url),))
+    # a part of a batch has both headers, an answer by itself one: dataverse-api §4.1
+    location = (("Location", url),) if created and ctx.batched else ()
+    return no_content((*location, ("OData-EntityId", url)))
 
 
 # Properties, navigations and references of a row

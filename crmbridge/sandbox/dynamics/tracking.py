@@ -129,10 +129,7 @@ def _round(ctx: Context, options: dict[str, str]) -> _Round:
         )
     if "$deltatoken" not in options:
         return _Round(since=0, until=ctx.store.version, position=0, started=now)
-    match = _DELTA_TOKEN.fullmatch(options["$deltatoken"])
-    if match is None:  # code (unverified)
-        raise bad_query(f"The delta token '{options['$deltatoken']}' is not valid.")
-    taken = datetime.strptime(match[2], _TIME).replace(tzinfo=UTC)
+    version, taken = _read_delta_token(options["$deltatoken"])
     days = _kept_days(ctx)
     if ctx.now - taken > timedelta(days=days):  # dataverse-api §3.3; status (unverified)
         raise DataverseError(
@@ -140,8 +137,17 @@ def _round(ctx: Context, options: dict[str, str]) -> _Round:
             "0x80044352",
             "Version stamp associated with the client has expired. Please perform a full sync.",
         )
-    version = int(match[1])
     return _Round(since=version, until=max(version, ctx.store.version), position=version, started=now)
+
+
+def _read_delta_token(token: str) -> tuple[int, datetime]:
+    match = _DELTA_TOKEN.fullmatch(token)
+    try:
+        if match is not None:
+            return int(match[1]), datetime.strptime(match[2], _TIME).replace(tzinfo=UTC)
+    except ValueError:
+        pass  # a day that the calendar lacks
+    raise bad_query(f"The delta token '{token}' is not valid.")  # code (unverified)
 
 
 def _kept_days(ctx: Context) -> int:
