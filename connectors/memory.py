@@ -53,9 +53,16 @@ CARRIED: Final[Mapping[Entity, Mapping[str, str]]] = {
     "opportunity": {"company": "name"},
 }
 _system: Final[Mapping[Entity, Mapping[str, type[Any]]]] = {
-    "account": {},
-    "contact": {},
-    "lead": {"state": str, "status": str, "account_id": str, "contact_id": str, "opportunity_id": str},
+    "account": {"lead_id": str},
+    "contact": {"lead_id": str},
+    "lead": {
+        "state": str,
+        "status": str,
+        "account_id": str,
+        "contact_id": str,
+        "opportunity_id": str,
+        "converted_at": datetime,
+    },
     "opportunity": {"state": str, "status": str, "lead_id": str},
 }
 
@@ -93,12 +100,14 @@ class MemoryConnector:
         *,
         system: str = "memory",
         rows: Mapping[Entity, Sequence[Mapping[str, Any]]] | None = None,
+        statuses: Mapping[Entity, Mapping[str, State]] = STATUSES,
         users: Mapping[str, str] | None = None,  # native id -> e-mail
         page_rows: int = 2000,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self.name, self.system, self.page_rows = name, system, page_rows
         self._side: Side = side
+        self.statuses = statuses
         self._clock = clock or _Ticks()
         self._users = dict(users or {US: "sync@example.com", PERSON: "person@example.com"})
         self._numbers, self._order = count(1), count(1)
@@ -193,8 +202,10 @@ class MemoryConnector:
 
     def life(self, row: Row) -> Life:
         values = row.values
-        if values is None or row.ref.entity in ("account", "contact"):
+        if values is None:
             return Life()
+        if row.ref.entity in ("account", "contact"):
+            return Life(origin_lead_id=values.lead_id)
         if row.ref.entity == "opportunity":
             return Life(state=values.state, status=values.status, origin_lead_id=values.lead_id)
         return Life(
@@ -203,6 +214,7 @@ class MemoryConnector:
             account_id=values.account_id,
             contact_id=values.contact_id,
             opportunity_id=values.opportunity_id,
+            converted_at=values.converted_at,
         )
 
     # --- Writer ---------------------------------------------------------------------------------------------------
@@ -288,14 +300,16 @@ class MemoryConnector:
                 blank = {name: value for name, value in carried.items() if record.columns.get(name) in (None, "")}
                 self._save(record, blank, by=by) if blank else None
             elif wanted[entity]:
+                carried["lead_id"] = lead.id
                 if entity == "opportunity":
-                    carried |= {"lead_id": lead.id, **parents, "name": order.opportunity_name or carried.get("name")}
+                    carried |= {**parents, "name": order.opportunity_name or carried.get("name")}
                 elif entity == "contact":
                     carried["account_id"] = given["account"]
                 given[entity] = self._insert(entity, carried, by=by).id
-        status = str(order.status or "qualified")
+        usual = next(status for status, state in self.statuses["lead"].items() if state == "converted")
         ids = {f"{entity}_id": each for entity, each in given.items()}
-        self._save(lead, {"state": "converted", "status": status, **ids}, by=by)
+        done = {"state": "converted", "status": str(order.status or usual), "converted_at": self._clock()}
+        self._save(lead, {**done, **ids}, by=by)
         return replace(_converted(lead), adopted=False)
 
     def move(self, order: Move) -> Outcome:
@@ -305,7 +319,7 @@ class MemoryConnector:
         if order.kind == "win" and order.actual_value is not None:
             columns.setdefault("amount", order.actual_value)
         write = Write(kind="update", entity=order.entity, id=order.id, version=order.version, columns=columns)
-        return self.write([write])[0]
+        return self.before_write(write) or self._write(write)
 
     # --- Describer ------------------------------------------------------------------------------------------------
 
@@ -326,7 +340,7 @@ class MemoryConnector:
             table=entity,
             columns={name: Column(name=name, type="text", required=name == required) for name in (required, *names)},
             statuses=tuple(
-                Option(value=each, label=each.title(), state=state) for each, state in STATUSES.get(entity, {}).items()
+                Option(value=each, label=each.title(), state=state) for each, state in self.statuses.get(entity, {}).items()
             ),
             key_field=True,
         )
@@ -345,8 +359,8 @@ class MemoryConnector:
         moment = self._clock()
         record_id = record_id or f"{self.name}-{entity}-{next(self._numbers)}"
         plain = {name: _plain(value) for name, value in columns.items()}
-        if entity in STATUSES:
-            first = next(iter(STATUSES[entity]))
+        if entity in self.statuses:
+            first = next(iter(self.statuses[entity]))
             plain = {**self._state(entity, plain.get("status") or first), **plain}
         record = Record(
             id=record_id,
@@ -366,11 +380,11 @@ class MemoryConnector:
         record.modified_at, record.modified_by, record.seen = self._clock(), by, next(self._order)
 
     def _state(self, entity: Entity, status: str) -> dict[str, str]:
-        return {"status": status, "state": STATUSES[entity].get(status, "open")}
+        return {"status": status, "state": self.statuses[entity].get(status, "open")}
 
     def _row(self, entity: Entity, record: Record) -> Row:
         plan = self._plans[entity]
-        names = dict.fromkeys([*_system[entity], *plan.columns])
+        names = dict.fromkeys([*self.system_columns(entity), *plan.columns])
         values = {attribute_name(name): record.columns.get(name) for name in names}
         return Row(
             ref=Ref(side=self._side, entity=entity, id=record.id),
