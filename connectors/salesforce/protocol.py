@@ -262,6 +262,7 @@ _later: Final[Mapping[str, float | None]] = {
     "REQUEST_LIMIT_EXCEEDED": None,
     "SERVER_UNAVAILABLE": None,
     "QUERY_TIMEOUT": None,
+    "INVALID_QUERY_LOCATOR": None,
     "ENTITY_IS_LOCKED": 3600.0,  # an approval process holds the record
     "TOO_MANY_APEX_REQUESTS": None,
     "LIMIT_EXCEEDED": None,

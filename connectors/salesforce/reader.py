@@ -154,6 +154,8 @@ class Reader:
             kept = [item for item, stamp in zip(items, stamps, strict=True) if stamp < end]
             shown = [(stamp, source.id_of(item)) for item, stamp in zip(items, stamps, strict=True) if stamp < end]
             seen = state.seen ^ _digest(shown, end - overlap, end)
+            if first and stamps and stamps[-1] >= end:
+                link = None  # the first page is in order: what follows is younger still
             if link is not None:
                 state = _Cursor(until=end, since=state.since, after=max(shown, default=state.after), seen=seen)
                 # Without a row behind it the cursor starts over: nothing was handed out yet.
@@ -172,7 +174,7 @@ class Reader:
         return max(end, before) if before else end
 
     def _window_call(self, source: _Source[T], state: _Cursor) -> protocol.Call:
-        statement = soql.window(source.columns, source.table, since=state.since, after=state.after)
+        statement = soql.window(source.columns, source.table, since=state.since, until=state.until, after=state.after)
         return protocol.query(statement, source.table, deleted=True)
 
     def _nothing_new(self, shown: Sequence[tuple[datetime, str]], old: _Cursor) -> bool:

@@ -65,13 +65,20 @@ def select(columns: Sequence[str], table: str, where: str = "", order: str = "")
 
 
 def window(
-    columns: Sequence[str], table: str, *, since: datetime | None, after: tuple[datetime, str] | None = None
+    columns: Sequence[str],
+    table: str,
+    *,
+    since: datetime | None,
+    until: datetime | None = None,
+    after: tuple[datetime, str] | None = None,
 ) -> str:
     """Rows from `since` on in the order (stamp, id); `after` goes on behind that row.
 
     Many rows share one stamp, so a bare `>` would lose some (§8.1)."""
-    where = f"SystemModstamp >= {instant(since)}" if since is not None else ""
+    conditions = [f"SystemModstamp >= {instant(since)}"] if since is not None and after is None else []
     if after is not None:
         stamp, row_id = instant(after[0]), text(after[1])
-        where = f"SystemModstamp > {stamp} OR (SystemModstamp = {stamp} AND Id > {row_id})"
-    return select(columns, table, where, "SystemModstamp ASC, Id ASC")
+        conditions.append(f"(SystemModstamp > {stamp} OR (SystemModstamp = {stamp} AND Id > {row_id}))")
+    if until is not None:
+        conditions.append(f"SystemModstamp < {instant(until)}")
+    return select(columns, table, " AND ".join(conditions), "SystemModstamp ASC, Id ASC")

@@ -146,7 +146,7 @@ def test_a_session_that_stays_refused_ends_after_one_more_login(box: Box, crm: S
 
 def test_an_expired_session_in_a_conversion_signs_in_once_more(box: Box, sf: World, crm: SalesforceConnector) -> None:
     lead = sf.person.create("lead", last_name="Expired", company="Expired Ltd")
-    box.control.add_fault(crm="salesforce", kind="convertLead", action={"name": "refuse", "code": "INVALID_SESSION_ID"})
+    box.control.add_fault(crm="salesforce", kind="convertLead", action={"name": "status", "status": 401})
     assert isinstance(crm.convert(Conversion(lead_id=lead)), Converted)
 
 
@@ -157,6 +157,7 @@ def test_reading_and_writing_many_rows_takes_few_calls_and_idling_one_a_table(
     box: Box, sf: World, crm: SalesforceConnector
 ) -> None:
     count = 2300
+    sf.settle()
     before, _ = everything(crm, "account")
     box.control.forget_calls()
     written = ids(crm.write(accounts(1300)) + crm.write(accounts(count - 1300)))
