@@ -5,7 +5,7 @@ read-back was stored) leaves everything untouched.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol, TypeVar
 
@@ -125,8 +125,9 @@ def observe(connection: Connection, rows: RowCodec, given: Iterable[Row], *, mar
             parameters = {"of_side": side, "of_entity": entity, "ids": array(dialect, some)}
             known = {line[0]: line for line in connection.execute(_states(dialect), parameters)}
             for id_ in some:
-                if _differs(by_id[id_], known.get(id_)):
-                    changed.append(_parameters(by_id[id_], rows, dirty=marks, seen=seen))
+                line = _parameters(by_id[id_], rows, dirty=marks, seen=seen)
+                if _differs(line, known.get(id_)):
+                    changed.append(line)
                 else:
                     same.append(id_)
         if changed:
@@ -143,15 +144,18 @@ def observe(connection: Connection, rows: RowCodec, given: Iterable[Row], *, mar
 def _states(dialect: str) -> Any:
     statement = lookup(dialect, record, record.c.id, *_place())
     columns = statement.selected_columns
-    return statement.with_only_columns(columns.id, columns.version, columns.deleted, columns.merged_into)
+    return statement.with_only_columns(columns.id, columns.version, columns.deleted, columns.merged_into, columns.body)
 
 
-def _differs(row: Row, known: Any) -> bool:
+def _differs(line: Mapping[str, Any], known: Any) -> bool:
+    """By the values too: two saves within one second have the same version on Salesforce."""
     if known is None:
         return True
-    _, version, deleted, merged_into = known
-    # A delta's deletion has no version to compare.
-    return row.deleted != deleted or row.merged_into != merged_into or row.version not in ("", version)
+    _, version, deleted, merged_into, body = known
+    if line["deleted"] != deleted or line["merged_into"] != merged_into:
+        return True
+    # A delta's deletion has neither a version nor values to compare.
+    return line["version"] not in ("", version) or (line["body"] is not None and line["body"] != body)
 
 
 def _parameters(row: Row, rows: RowCodec, *, dirty: bool, seen: int) -> dict[str, Any]:
