@@ -6,12 +6,12 @@ import secrets
 from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from crmbridge.sandbox.core import Call, Reply, Request, Row, World
 from crmbridge.sandbox.dynamics import batch, loading
+from crmbridge.sandbox.dynamics.certificate import client_certificate
 from crmbridge.sandbox.dynamics.context import Context, Preferences, read_preferences, refusal
 from crmbridge.sandbox.dynamics.errors import DataverseError, missing_segment
 from crmbridge.sandbox.dynamics.operations import perform
@@ -394,29 +394,3 @@ class DynamicsApp:
 def _inherited(headers: Mapping[str, str]) -> dict[str, str]:
     """Of the batch's own headers those that mean every part."""
     return {name: value for name, value in headers.items() if name in {"mscrmcallerid", "callerobjectid"}}
-
-
-@lru_cache(maxsize=1)
-def client_certificate() -> str:
-    """Key and certificate of the application, PEM; made once per process (its bytes decide nothing)."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-    from cryptography.x509.oid import NameOID
-
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "crmbridge sandbox application")])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(datetime(2020, 1, 1))  # noqa: DTZ001 - cryptography takes naive UTC
-        .not_valid_after(datetime(2099, 12, 31))  # noqa: DTZ001
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return (private + certificate.public_bytes(serialization.Encoding.PEM)).decode()

@@ -1,23 +1,14 @@
-"""EntityDefinitions, option sets and the CSDL document, made from the shape (dataverse-api §5)."""
+"""Metadata documents made from the shape: tables, columns, option sets, keys, relationships (dataverse-api §5)."""
 
-import re
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
-from xml.sax.saxutils import quoteattr
 
-from odata_query import ast
-
-from crmbridge.sandbox.core import Reply
-from crmbridge.sandbox.dynamics.context import Context, Segment, answer, arguments, query_options
-from crmbridge.sandbox.dynamics.errors import DataverseError, bad_query, missing_segment, not_served
-from crmbridge.sandbox.dynamics.filters import edm_type, parse
-from crmbridge.sandbox.dynamics.reading import parse_expand
 from crmbridge.sandbox.dynamics.shape import Column, Kind, Option, Referrer, Shape, Table
 
 _NAMESPACE = uuid.UUID("6f6d0ec4-4b2e-4b0e-9c3c-3f0d1d3f7a10")  # ids of metadata are made from names
-_PREFIX = "Microsoft.Dynamics.CRM."
-_CAST: Mapping[Kind, str] = {
+PREFIX = "Microsoft.Dynamics.CRM."
+CASTS: Mapping[Kind, str] = {
     "String": "StringAttributeMetadata", "Memo": "MemoAttributeMetadata", "Integer": "IntegerAttributeMetadata",
     "BigInt": "BigIntAttributeMetadata", "Money": "MoneyAttributeMetadata", "Decimal": "DecimalAttributeMetadata",
     "Double": "DoubleAttributeMetadata", "Boolean": "BooleanAttributeMetadata", "DateTime": "DateTimeAttributeMetadata",
@@ -89,7 +80,7 @@ def entity(table: Table) -> Document:
 
 def attribute(table: Table, column: Column) -> Document:
     document: Document = {
-        "@odata.type": f"#{_PREFIX}{_CAST[column.kind]}",
+        "@odata.type": f"#{PREFIX}{CASTS[column.kind]}",
         "MetadataId": metadata_id(table.name, column.name),
         "HasChanged": None,
         "LogicalName": column.name,
@@ -166,17 +157,17 @@ def _number(value: Any) -> Any:
 
 def option_set(table: Table, column: Column) -> Document:
     name = column.option_set or f"{table.name}_{column.name}"
-    found = _option_set_head(name, column.kind, is_global=column.option_set is not None)
+    found = option_set_head(name, column.kind, is_global=column.option_set is not None)
     if column.kind == "Boolean":
-        by_value = {option.value: option for option in column.options}
+        by_value = {each.value: each for each in column.options}
         return found | {
-            "TrueOption": _option(by_value[1], column.kind, name),
-            "FalseOption": _option(by_value[0], column.kind, name),
+            "TrueOption": option(by_value[1], column.kind, name),
+            "FalseOption": option(by_value[0], column.kind, name),
         }
-    return found | {"Options": [_option(each, column.kind, name) for each in column.options]}
+    return found | {"Options": [option(each, column.kind, name) for each in column.options]}
 
 
-def _option_set_head(name: str, kind: Kind, *, is_global: bool) -> Document:
+def option_set_head(name: str, kind: Kind, *, is_global: bool) -> Document:
     return {
         "Name": name,
         "MetadataId": metadata_id("optionset", name),
@@ -187,10 +178,10 @@ def _option_set_head(name: str, kind: Kind, *, is_global: bool) -> Document:
     }
 
 
-def _option(option: Option, kind: Kind, name: str) -> Document:
-    shown = label(option.label, name, str(option.value))
+def option(each: Option, kind: Kind, name: str) -> Document:
+    shown = label(each.label, name, str(each.value))
     found: Document = {
-        "Value": option.value,
+        "Value": each.value,
         "Color": None,
         "IsManaged": True,
         "ExternalValue": "",
@@ -203,12 +194,10 @@ def _option(option: Option, kind: Kind, name: str) -> Document:
         "Description": {"LocalizedLabels": [], "UserLocalizedLabel": None},
     }
     if kind == "Status":
-        return (
-            {"@odata.type": f"#{_PREFIX}StatusOptionMetadata"} | found | {"State": option.state, "TransitionData": None}
-        )
+        return {"@odata.type": f"#{PREFIX}StatusOptionMetadata"} | found | {"State": each.state, "TransitionData": None}
     if kind == "State":
-        extra = {"DefaultStatus": option.default, "InvariantName": option.label.replace(" ", "")}
-        return {"@odata.type": f"#{_PREFIX}StateOptionMetadata"} | found | extra
+        extra = {"DefaultStatus": each.default, "InvariantName": each.label.replace(" ", "")}
+        return {"@odata.type": f"#{PREFIX}StateOptionMetadata"} | found | extra
     return found
 
 
@@ -260,312 +249,3 @@ def many_to_one(shape: Shape, table: Table) -> list[Document]:
 
 def one_to_many(shape: Shape, table: Table) -> list[Document]:
     return [relationship(shape, referrer) for referrer in shape.referrers[table.name]]
-
-
-# Requests
-
-_RELATED: Mapping[str, Callable[[Shape, Table], list[Document]]] = {
-    "Attributes": lambda _shape, table: [attribute(table, column) for column in table.columns.values()],
-    "Keys": lambda _shape, table: keys(table),
-    "ManyToOneRelationships": many_to_one,
-    "OneToManyRelationships": one_to_many,
-    "ManyToManyRelationships": lambda _shape, _table: [],
-}
-
-
-def definitions(ctx: Context, parts: Sequence[Segment]) -> Reply:
-    options, aliases = query_options(ctx.query)
-    if "$top" in options or "$orderby" in options:  # (unverified)
-        raise bad_query("The query parameters $top and $orderby are not supported for metadata.")
-    root = parts[0]
-    if root.name == "GlobalOptionSetDefinitions":
-        return _global_option_sets(ctx, parts, options)
-    if root.key is None:
-        if len(parts) > 1:
-            raise missing_segment(parts[1].name)
-        tables = {metadata_id(table.name): table for table in ctx.shape.tables.values()}
-        found = _filtered([entity(table) for table in tables.values()], options, aliases)
-        return _many(
-            ctx, root.name, [_entity_view(ctx, tables[each["MetadataId"]], each, options) for each in found], options
-        )
-    table = _table(ctx, root.key)
-    if len(parts) == 1:
-        document = _entity_view(ctx, table, entity(table), options)
-        return answer({"@odata.context": f"{ctx.base}/$metadata#EntityDefinitions/$entity", **document})
-    related = _RELATED.get(parts[1].name)
-    if related is None:
-        raise missing_segment(parts[1].name)
-    documents = related(ctx.shape, table)
-    path = f"EntityDefinitions('{table.name}')/{parts[1].name}"
-    rest = list(parts[2:])
-    if parts[1].key is not None:
-        wanted = arguments(parts[1].key) if "=" in parts[1].key else {"MetadataId": parts[1].key}
-        documents = [each for each in documents if all(str(each.get(name)) == value for name, value in wanted.items())]
-        if not documents:
-            raise DataverseError(404, "0x80060888", f"Could not find {parts[1].name} '{parts[1].key}' of {table.name}.")
-    cast = None
-    if rest and rest[0].name.startswith(_PREFIX):
-        cast = rest.pop(0).name
-        if parts[1].name != "Attributes" or cast.removeprefix(_PREFIX) not in _CAST.values():
-            raise bad_query(f"The type '{cast}' cannot be used here.")  # abstract ones neither: dataverse-api §5
-        documents = [each for each in documents if each["@odata.type"] == f"#{cast}"]
-        path = f"{path}/{cast}"
-    if rest and parts[1].key is not None and len(rest) == 1 and rest[0].name in {"OptionSet", "GlobalOptionSet"}:
-        return _option_set_of(ctx, documents, rest[0].name, options, path)
-    if rest:
-        raise missing_segment(rest[0].name)
-    documents = _filtered(documents, options, aliases)
-    shown = [_view(each, options, cast=cast) for each in documents]
-    if parts[1].key is None:
-        return _many(ctx, path, shown, options)
-    if not shown:
-        raise DataverseError(404, "0x80060888", f"The attribute is not of the type '{cast}'.")
-    return answer({"@odata.context": f"{ctx.base}/$metadata#{path}/$entity", **shown[0]})
-
-
-def _table(ctx: Context, key: str) -> Table:
-    name = arguments(key).get("LogicalName") if "=" in key else None
-    for table in ctx.shape.tables.values():
-        if table.name == name or metadata_id(table.name) == key.strip().lower():
-            return table
-    raise DataverseError(404, "0x80060888", f"Could not find an entity with the key '{key}'.")
-
-
-def _entity_view(ctx: Context, table: Table, document: Document, options: Mapping[str, str]) -> Document:
-    shown = _selected(document, options.get("$select"))
-    for expand in parse_expand(options.get("$expand", "")):
-        related = _RELATED.get(expand.navigation)
-        if related is None:
-            raise bad_query(f"Could not find a property named '{expand.navigation}' on type '{_PREFIX}EntityMetadata'.")
-        documents = _filtered(related(ctx.shape, table), expand.options, {})
-        shown[expand.navigation] = [_view(each, expand.options, cast=None) for each in documents]
-    return shown
-
-
-_DERIVED = frozenset({
-    "MaxLength", "Format", "FormatName", "DatabaseLength", "MinValue", "MaxValue", "Precision", "PrecisionSource",
-    "Targets", "DateTimeBehavior", "CanChangeDateTimeBehavior", "OptionSet", "GlobalOptionSet", "DefaultValue",
-    "DefaultFormValue", "IsBaseCurrency", "CalculationOf",
-})  # fmt: skip
-
-
-def _view(document: Document, options: Mapping[str, str], *, cast: str | None) -> Document:
-    """A document as asked: option sets only when expanded, members of derived types only behind their cast."""
-    select = options.get("$select")
-    if cast is None and select and "@odata.type" in document:
-        for name in select.split(","):
-            if name.strip() in _DERIVED:
-                raise bad_query(
-                    f"Could not find a property named '{name.strip()}' on type '{_PREFIX}AttributeMetadata'."
-                )
-    sets = {name: document[name] for name in ("OptionSet", "GlobalOptionSet") if name in document}
-    shown = _selected({name: value for name, value in document.items() if name not in sets}, select)
-    for expand in parse_expand(options.get("$expand", "")):
-        if cast is None or expand.navigation not in sets:
-            raise bad_query(
-                f"Could not find a property named '{expand.navigation}' on type "
-                f"'{cast or _PREFIX + 'AttributeMetadata'}'."
-            )
-        whole = sets[expand.navigation]
-        shown[expand.navigation] = None if whole is None else _selected(whole, expand.options.get("$select"))
-    if cast is not None:
-        shown.pop("@odata.type", None)
-    return shown
-
-
-def _selected(document: Document, select: str | None) -> Document:
-    """MetadataId is always there: dataverse-api §5."""
-    if not select:
-        return dict(document)
-    names = [name.strip() for name in select.split(",")]
-    for name in names:
-        if name not in document:
-            raise bad_query(f"Could not find a property named '{name}' on the type of this metadata.")
-    kept = {name: document[name] for name in ("@odata.type",) if name in document}
-    kept |= {name: document[name] for name in names}
-    return kept | ({"MetadataId": document["MetadataId"]} if "MetadataId" in document else {})
-
-
-def _option_set_of(ctx: Context, documents: list[Document], name: str, options: Mapping[str, str], path: str) -> Reply:
-    whole = documents[0].get(name) if documents else None
-    if whole is None:
-        raise missing_segment(name)
-    return answer(
-        {"@odata.context": f"{ctx.base}/$metadata#{path}/{name}/$entity", **_selected(whole, options.get("$select"))}
-    )
-
-
-def _global_option_sets(ctx: Context, parts: Sequence[Segment], options: Mapping[str, str]) -> Reply:
-    documents = {
-        name: _option_set_head(name, "Picklist", is_global=True)
-        | {"Options": [_option(each, "Picklist", name) for each in values]}
-        for name, values in ctx.shape.option_sets.items()
-    }
-    if parts[0].key is None:
-        return _many(
-            ctx, parts[0].name, [_selected(each, options.get("$select")) for each in documents.values()], options
-        )
-    name = arguments(parts[0].key).get("Name", "")
-    if name not in documents:
-        raise DataverseError(404, "0x80060888", f"Could not find an option set with the name '{name}'.")
-    context = f"{ctx.base}/$metadata#GlobalOptionSetDefinitions/{_PREFIX}OptionSetMetadata/$entity"
-    return answer({"@odata.context": context, **_selected(documents[name], options.get("$select"))})
-
-
-def _many(ctx: Context, path: str, documents: Sequence[Document], options: Mapping[str, str]) -> Reply:
-    """Never paged: dataverse-api §5."""
-    shape = f"({options['$select']})" if options.get("$select") else ""
-    body: Document = {"@odata.context": f"{ctx.base}/$metadata#{path}{shape}"}
-    if options.get("$count") == "true":
-        body["@odata.count"] = len(documents)
-    return answer({**body, "value": documents})
-
-
-# $filter on metadata
-
-_ENUM = re.compile(r"Microsoft\.Dynamics\.CRM\.\w+('(?:[^']|'')*')")
-
-
-def _filtered(documents: Sequence[Document], options: Mapping[str, str], aliases: Mapping[str, str]) -> list[Document]:
-    text = options.get("$filter")
-    if not text:
-        return list(documents)
-    test = _predicate(parse(_ENUM.sub(r"\1", text), aliases))
-    return [each for each in documents if test(each)]
-
-
-def _predicate(node: Any) -> Callable[[Document], bool]:
-    match node:
-        case ast.BoolOp():
-            left, right = _predicate(node.left), _predicate(node.right)
-            if isinstance(node.op, ast.And):
-                return lambda document: left(document) and right(document)
-            return lambda document: left(document) or right(document)
-        case ast.UnaryOp(op=ast.Not()):
-            inner = _predicate(node.operand)
-            return lambda document: not inner(document)
-        case ast.Compare(comparator=ast.Eq() | ast.NotEq()):
-            get, value = _member(node.left), _literal(node.right)
-            wanted = isinstance(node.comparator, ast.Eq)
-            return lambda document: (get(document) == value) is wanted
-        case ast.Call(func=ast.Identifier(name="contains" | "startswith" | "endswith" as name)):
-            get, value = _member(node.args[0]), str(_literal(node.args[1])).casefold()
-            test = {"contains": str.__contains__, "startswith": str.startswith, "endswith": str.endswith}[name]
-            return lambda document: bool(test(str(get(document) or "").casefold(), value))
-        case _:
-            raise not_served("this $filter on metadata")
-
-
-def _member(node: Any) -> Callable[[Document], Any]:
-    path: list[str] = []
-    while isinstance(node, ast.Attribute):
-        path.insert(0, node.attr)
-        node = node.owner
-    if not isinstance(node, ast.Identifier):
-        raise not_served("this $filter on metadata")
-    path.insert(0, node.name)
-
-    def get(document: Document) -> Any:
-        found: Any = document
-        for name in path:
-            if not isinstance(found, dict) or name not in found:
-                raise bad_query(f"Could not find a property named '{name}' on the type of this metadata.")
-            found = found[name]
-        return found
-
-    return get
-
-
-def _literal(node: Any) -> Any:
-    match node:
-        case ast.Null():
-            return None
-        case ast.Boolean():
-            return node.val == "true"
-        case ast.Integer():
-            return int(node.val)
-        case ast.String() | ast.GUID():
-            return node.val
-        case _:
-            raise not_served("this literal in a $filter on metadata")
-
-
-# $metadata
-
-
-def csdl(ctx: Context) -> Reply:
-    lines = [
-        '<?xml version="1.0" encoding="utf-8"?>',
-        '<edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx"><edmx:DataServices>',
-        '<Schema Namespace="Microsoft.Dynamics.CRM" Alias="mscrm" xmlns="http://docs.oasis-open.org/odata/ns/edm">',
-        '<EntityType Name="crmbaseentity" Abstract="true" />',
-        *(line for table in ctx.shape.tables.values() for line in _entity_type(ctx.shape, table)),
-        *_OPERATIONS,
-        '<EntityContainer Name="System">',
-        *(line for table in ctx.shape.tables.values() for line in _entity_set(ctx.shape, table)),
-        '<ActionImport Name="WinOpportunity" Action="Microsoft.Dynamics.CRM.WinOpportunity" />',
-        '<ActionImport Name="LoseOpportunity" Action="Microsoft.Dynamics.CRM.LoseOpportunity" />',
-        '<ActionImport Name="Merge" Action="Microsoft.Dynamics.CRM.Merge" />',
-        '<FunctionImport Name="WhoAmI" Function="Microsoft.Dynamics.CRM.WhoAmI" />',
-        "</EntityContainer></Schema></edmx:DataServices></edmx:Edmx>",
-    ]
-    headers = (("Content-Type", "application/xml"), ("OData-Version", "4.0"))
-    return Reply(status=200, headers=headers, body="\n".join(lines).encode())
-
-
-_OPERATIONS = (
-    '<ComplexType Name="WhoAmIResponse"><Property Name="BusinessUnitId" Type="Edm.Guid" Nullable="false" />'
-    '<Property Name="UserId" Type="Edm.Guid" Nullable="false" />'
-    '<Property Name="OrganizationId" Type="Edm.Guid" Nullable="false" /></ComplexType>',
-    '<Function Name="WhoAmI"><ReturnType Type="mscrm.WhoAmIResponse" Nullable="false" /></Function>',
-    *(
-        f'<Action Name="{name}"><Parameter Name="OpportunityClose" Type="mscrm.opportunityclose" Nullable="false" />'
-        '<Parameter Name="Status" Type="Edm.Int32" Nullable="false" /></Action>'
-        for name in ("WinOpportunity", "LoseOpportunity")
-    ),
-    '<Action Name="Merge"><Parameter Name="Target" Type="mscrm.crmbaseentity" Nullable="false" />'
-    '<Parameter Name="Subordinate" Type="mscrm.crmbaseentity" Nullable="false" />'
-    '<Parameter Name="UpdateContent" Type="mscrm.crmbaseentity" />'
-    '<Parameter Name="PerformParentingChecks" Type="Edm.Boolean" Nullable="false" /></Action>',
-    '<Action Name="QualifyLead" IsBound="true"><Parameter Name="entity" Type="mscrm.lead" Nullable="false" />'
-    '<Parameter Name="CreateAccount" Type="Edm.Boolean" Nullable="false" />'
-    '<Parameter Name="CreateContact" Type="Edm.Boolean" Nullable="false" />'
-    '<Parameter Name="CreateOpportunity" Type="Edm.Boolean" Nullable="false" />'
-    '<Parameter Name="OpportunityCurrencyId" Type="mscrm.transactioncurrency" />'
-    '<Parameter Name="OpportunityCustomerId" Type="mscrm.crmbaseentity" />'
-    '<Parameter Name="SourceCampaignId" Type="mscrm.campaign" />'
-    '<Parameter Name="Status" Type="Edm.Int32" Nullable="false" />'
-    '<Parameter Name="ProcessInstanceId" Type="mscrm.crmbaseentity" />'
-    '<ReturnType Type="Collection(mscrm.crmbaseentity)" Nullable="false" /></Action>',
-)
-
-
-def _entity_type(shape: Shape, table: Table) -> Iterable[str]:
-    yield f'<EntityType Name={quoteattr(table.name)} BaseType="mscrm.crmbaseentity">'
-    yield f"<Key><PropertyRef Name={quoteattr(table.key)} /></Key>"
-    for column in table.columns.values():
-        scale = ' Scale="Variable"' if edm_type(column) == "Edm.Decimal" else ""
-        yield f"<Property Name={quoteattr(column.wire)} Type={quoteattr(edm_type(column))}{scale} />"
-    for navigation, (column, targets) in table.navigations.items():
-        kind = targets[0].table if len(targets) == 1 else "crmbaseentity"
-        constraint = (
-            f"<ReferentialConstraint Property={quoteattr(column.wire)} "
-            f"ReferencedProperty={quoteattr(shape.tables[kind].key)} />"
-            if len(targets) == 1
-            else ""
-        )
-        head = f"<NavigationProperty Name={quoteattr(navigation)} Type={quoteattr('mscrm.' + kind)}>"
-        yield f"{head}{constraint}</NavigationProperty>"
-    for referrer in shape.referrers[table.name]:
-        kind = f"Collection(mscrm.{referrer.table})"
-        yield f"<NavigationProperty Name={quoteattr(referrer.target.many)} Type={quoteattr(kind)} />"
-    yield "</EntityType>"
-
-
-def _entity_set(shape: Shape, table: Table) -> Iterable[str]:
-    yield f"<EntitySet Name={quoteattr(table.set_name)} EntityType={quoteattr('Microsoft.Dynamics.CRM.' + table.name)}>"
-    for navigation, (_, targets) in table.navigations.items():
-        if len(targets) == 1:
-            target = shape.tables[targets[0].table].set_name
-            yield f"<NavigationPropertyBinding Path={quoteattr(navigation)} Target={quoteattr(target)} />"
-    yield "</EntitySet>"

@@ -4,7 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from crmbridge.sandbox.core import Reply, Row
-from crmbridge.sandbox.dynamics import actions, bulk, metadata, organization, processes, reading, tracking, writing
+from crmbridge.sandbox.dynamics import (
+    actions,
+    bulk,
+    csdl,
+    definitions,
+    organization,
+    processes,
+    reading,
+    tracking,
+    writing,
+)
 from crmbridge.sandbox.dynamics.context import (
     Context,
     RowKey,
@@ -81,10 +91,10 @@ def _unbound(ctx: Context, method: str, parts: list[Segment]) -> Reply:
         ctx.note("", "metadata")
         if method != "GET":
             raise not_served("changes to metadata")
-        return metadata.definitions(ctx, parts)
+        return definitions.definitions(ctx, parts)
     if name == "$metadata":
         ctx.note("", "metadata")
-        return metadata.csdl(ctx)
+        return csdl.csdl(ctx)
     if method == "POST" and len(parts) == 1 and parts[0].key is None:
         if name in {"WinOpportunity", "LoseOpportunity"}:
             return actions.close_opportunity(ctx, name)
