@@ -201,7 +201,7 @@ def _salesforce_conversions(company: Company) -> None:
 
 def _dynamics_conversions(company: Company) -> None:
     dv = company.dynamics
-    account = dv.id_of("accounts", "name eq 'Harbour and Vine Hotels'")
+    account = dv.id_of("accounts", "contains(websiteurl,'harbourvine')")
     contact = dv.id_of("contacts", "emailaddress1 eq 'elena.delacroix@harbourvine.example'")
     for new in _COMBINATIONS:
         for deal in (True, False):
@@ -344,6 +344,6 @@ def _edits(company: Company) -> None:
     account = sf.id_of("Account", Name="Küstenlicht Energie GmbH")
     sf.update("Account", account, NumberOfEmployees=655)
     company.wait(120)
-    partner = dv.id_of("accounts", "name eq 'Küstenlicht Energie'")
+    partner = dv.id_of("accounts", "contains(websiteurl,'kuestenlicht')")
     dv.update("accounts", partner, numberofemployees=660)
     company.announce("both changed the number of employees; the newer wins", "dynamics", "account", partner, "written")

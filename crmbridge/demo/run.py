@@ -53,6 +53,9 @@ class Demo:
 
     def first_run(self) -> Outcome:
         outcome = self.cycle()
+        # Twins that are spelled differently: one choice for the whole field, made by a person.
+        for name in ("account.name", "contact.first_name"):
+            self.command("resolve", "--field", name, "--prefer", "salesforce", "--why", "it is the better kept one")
         qualify_early(self.company)
         self.pass_time()
         self.cycle()
@@ -72,6 +75,11 @@ class Demo:
             outcome = engine.sync(approve_all=True, by="demo", why="the demo approves its own plans")
         self.outcomes.append(outcome)
         return outcome
+
+    def command(self, *words: str) -> None:
+        """A command as a person types it."""
+        command = [sys.executable, "-m", "crmbridge", "--config", str(self.folder / "crmbridge.yaml"), *words]
+        subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - our own command line
 
     def settings(self) -> Settings:
 
