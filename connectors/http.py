@@ -6,17 +6,13 @@ whatever the status, or raises `NotSent` (the request did not go out) or `LostAn
 came back). Only reads are ever repeated here; what a status means is decided in each connector's `protocol.py`.
 """
 
-import http.client
 import io
-import ipaddress
 import logging
 import random
 import re
-import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -27,15 +23,14 @@ from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 import requests
-from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
-from urllib3.poolmanager import PoolManager
 
+from connectors.deadline import DeadlineAdapter, Exchange, exchange_of_now
+from connectors.origin import Origin
 from crmbridge import crashpoint
-from crmbridge.errors import ConfigError, LostAnswer, OutsideError, TryLater
+from crmbridge.errors import ConfigError, LostAnswer, TryLater
 
 call_deadline_seconds: Final = 120.0
 login_deadline_seconds: Final = 30.0
@@ -74,178 +69,6 @@ class Answer:
             return float(text)
         until = _http_date(text)
         return max(0.0, (until - self.date).total_seconds()) if until and self.date else None
-
-
-# --- the pinned origin --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Scheme, host and port of one connection; every URL is rebuilt on it (reliability §11)."""
-
-    scheme: str
-    host: str
-    port: int
-
-    @classmethod
-    def of(cls, url: str, *, what: str) -> "Origin":
-        try:
-            parts = urlsplit(url)
-            scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
-            port = parts.port or (443 if scheme == "https" else 80)
-        except ValueError:
-            scheme, host, port = "", "", 0
-        if scheme not in ("http", "https") or not host or "@" in url:
-            raise ConfigError(f"{what} is not an address like https://host.", fix="Write scheme and host.", code="url")
-        if scheme == "http" and not is_loopback(host):
-            raise ConfigError(
-                f"{what}: {host} must be reached by https; plain http is allowed on this machine only.",
-                fix="Write https:// in front of the host.",
-                code="url",
-            )
-        return cls(scheme, host, port)
-
-    @property
-    def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
-
-    def target(self, link: str) -> str:
-        """Path and query of a link from an answer, or an error if it leads anywhere else."""
-        if re.search(r"[\x00-\x20\x7f\\]", link):
-            raise _hostile()
-        try:
-            parts = urlsplit(link)
-            port = parts.port
-        except ValueError:
-            raise _hostile() from None
-        if parts.scheme or parts.netloc:
-            scheme = parts.scheme.lower()
-            same = (scheme, (parts.hostname or "").lower(), port or (443 if scheme == "https" else 80))
-            if same != (self.scheme, self.host, self.port) or "@" in parts.netloc:
-                raise _hostile()
-        if not parts.path.startswith("/") or parts.path.startswith("//"):
-            raise _hostile()
-        return parts.path + (f"?{parts.query}" if parts.query else "")
-
-
-def _hostile() -> OutsideError:
-    return OutsideError(
-        "An answer held a link to another host; it was not followed.",
-        fix="Check the connection's url, and what stands between us and the CRM (a proxy may rewrite answers).",
-        code="foreign_link",
-    )
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost" or host.lower().endswith(".localhost")
-
-
-# --- a deadline that holds -------------------------------------------------------------------------------------------
-# requests' timeout is per read: a server that drips a byte a minute would hold us for ever (reliability §2). Here each
-# read of the socket gets what is left of the call's time.
-
-
-@dataclass(slots=True)
-class _Exchange:
-    clock: Callable[[], float]
-    ends_at: float
-    sent: bool | None = None  # None: none of our connections was asked yet
-
-    def left(self) -> float:
-        left = self.ends_at - self.clock()
-        if left <= 0:
-            raise TimeoutError("the call's time is over")
-        return left
-
-
-_exchange: ContextVar[_Exchange | None] = ContextVar("exchange", default=None)
-
-
-class _TimedReader(io.RawIOBase):
-    def __init__(self, raw: Any, sock: socket.socket) -> None:
-        super().__init__()
-        self._raw, self._sock = raw, sock
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int | None:
-        exchange = _exchange.get()
-        if exchange is not None:
-            self._sock.settimeout(exchange.left())
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _TimedResponse(http.client.HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), sock))
-
-
-class _Watched:
-    """Notes the moment from which a request may have reached the server."""
-
-    response_class = _TimedResponse
-    sock: Any
-    _connecting = False
-
-    def connect(self) -> None:
-        exchange = _exchange.get()
-        if exchange is not None and exchange.sent is None:
-            exchange.sent = False
-        self._connecting = True
-        try:
-            super().connect()  # pyright: ignore[reportAttributeAccessIssue]
-        finally:
-            self._connecting = False
-
-    def send(self, data: Any) -> None:
-        if self.sock is None:
-            self.connect()
-        assert self.sock is not None
-        exchange = _exchange.get()
-        if exchange is not None and not self._connecting:
-            self.sock.settimeout(exchange.left())
-            exchange.sent = True
-        super().send(data)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-class _Http(_Watched, HTTPConnection):
-    pass
-
-
-class _Https(_Watched, HTTPSConnection):
-    pass
-
-
-class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = _Http  # pyright: ignore[reportAssignmentType]
-
-
-class _HttpsPool(HTTPSConnectionPool):
-    ConnectionCls = _Https  # pyright: ignore[reportAssignmentType]
-
-
-_pools: Final = {"http": _HttpPool, "https": _HttpsPool}
-
-
-class _Adapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _pools  # pyright: ignore[reportAttributeAccessIssue]
-
-    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> PoolManager:
-        manager = super().proxy_manager_for(proxy, **proxy_kwargs)
-        manager.pool_classes_by_scheme = _pools
-        return manager
 
 
 # --- the session --------------------------------------------------------------------------------------------------
@@ -294,7 +117,7 @@ class Session:
                 "Connection": "keep-alive",
             }
         )
-        self._http.mount(f"{self.origin.scheme}://", adapter or _Adapter(max_retries=0))
+        self._http.mount(f"{self.origin.scheme}://", adapter or DeadlineAdapter(max_retries=0))
 
     def close(self) -> None:
         self._http.close()
@@ -359,8 +182,8 @@ class Session:
         crashpoint.reached(f"send {method} {table} {kind}".replace("  ", " "))
         self.calls[table, kind] += 1
         started = self._clock()
-        exchange = _Exchange(self._clock, ends_at)
-        token = _exchange.set(exchange)
+        exchange = Exchange(self._clock, ends_at)
+        token = exchange_of_now.set(exchange)
         try:
             left = exchange.left()
             response = self._http.request(
@@ -377,7 +200,7 @@ class Session:
         except (requests.RequestException, HTTPError, OSError) as error:
             raise self._failure(error, exchange, kind) from error
         finally:
-            _exchange.reset(token)
+            exchange_of_now.reset(token)
         answer = Answer(
             status=response.status_code,
             headers=response.headers,
@@ -403,7 +226,7 @@ class Session:
         )
         return answer
 
-    def _read(self, response: requests.Response, exchange: _Exchange) -> bytes:
+    def _read(self, response: requests.Response, exchange: Exchange) -> bytes:
         parts: list[bytes] = []
         size = 0
         for chunk in response.iter_content(_chunk_bytes):  # unzipped: the cap holds against zip bombs too
@@ -416,7 +239,7 @@ class Session:
             parts.append(chunk)
         return b"".join(parts)
 
-    def _failure(self, error: Exception, exchange: _Exchange, kind: str) -> NotSent | LostAnswer:
+    def _failure(self, error: Exception, exchange: Exchange, kind: str) -> NotSent | LostAnswer:
         """Never with the library's own text: it holds the whole URL."""
         if self._own_sockets:
             sent = bool(exchange.sent)

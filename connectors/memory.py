@@ -340,7 +340,8 @@ class MemoryConnector:
             table=entity,
             columns={name: Column(name=name, type="text", required=name == required) for name in (required, *names)},
             statuses=tuple(
-                Option(value=each, label=each.title(), state=state) for each, state in self.statuses.get(entity, {}).items()
+                Option(value=each, label=each.title(), state=state)
+                for each, state in self.statuses.get(entity, {}).items()
             ),
             key_field=True,
         )

@@ -15,7 +15,8 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from connectors.http import LibrarySession, NotSent, Origin, Session, login_deadline_seconds
+from connectors.http import LibrarySession, NotSent, Session, login_deadline_seconds
+from connectors.origin import Origin
 from connectors.salesforce.protocol import API
 from crmbridge.errors import AccessError, ConfigError, CrmBridgeError, LostAnswer, OutsideError, TryLater
 

@@ -14,7 +14,8 @@ import pytest
 import trustme
 
 from connectors import http
-from connectors.http import LibrarySession, NotSent, Origin, Session, is_loopback
+from connectors.http import LibrarySession, NotSent, Session
+from connectors.origin import Origin, is_loopback
 from crmbridge import crashpoint
 from crmbridge.errors import ConfigError, LostAnswer, OutsideError
 
