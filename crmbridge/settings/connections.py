@@ -90,7 +90,7 @@ class Connection(Section):
     url: WebUrl
     login_url: WebUrl | None = None
     ca_file: ExistingFile | None = None
-    proxy: ProxyUrl | None = None
+    proxy: ProxyUrl | None = Field(default=None, repr=False)
     key_field: Text | None = None
     default_owner: Text | None = None  # e-mail of the user who gets what has no owner on this side
     request_limit_seconds: Annotated[float, Field(gt=0, le=3600)] = 600

@@ -62,6 +62,19 @@ def _web(value: str) -> str:
     return value.rstrip("/")
 
 
+def _no_password(value: Any) -> Any:
+    if isinstance(value, str) and not isinstance(value, FromEnvironment) and _holds_password(value):
+        raise ValueError("a password never stands here itself; write ${env:NAME} in its place")
+    return value
+
+
+def _holds_password(url: str) -> bool:
+    try:
+        return has_literal_password(url)
+    except ValueError:
+        return False  # no URL at all: somebody else says so
+
+
 def _proxy(value: str) -> str:
     try:
         parts = urlsplit(value)
@@ -108,7 +121,7 @@ class Section(BaseModel):
 
 Text = Annotated[str, Field(min_length=1), BeforeValidator(_text)]
 WebUrl = Annotated[Text, AfterValidator(_web)]
-ProxyUrl = Annotated[Text, AfterValidator(_proxy)]
+ProxyUrl = Annotated[Text, BeforeValidator(_no_password), AfterValidator(_proxy)]
 ExistingFile = Annotated[Text, AfterValidator(_file)]
 SecretValue = Annotated[Secret, BeforeValidator(_secret)]
 UrlWithSecret = Annotated[Address, BeforeValidator(_address)]

@@ -4,8 +4,10 @@ Both must survive power loss (reliability §5): SQLite in WAL mode with `synchro
 `synchronous_commit` on, else the store refuses to open.
 """
 
+import sqlite3
+import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -196,10 +198,23 @@ def _parse(url: str) -> URL:
 
 def _prepare_sqlite(connection: Any, record: object) -> None:
     connection.isolation_level = None  # BEGIN is ours: the driver's own comes too late to read under the lock
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.close()
+    with closing(connection.cursor()) as cursor:
+        _use_wal(cursor)
+        cursor.execute("PRAGMA synchronous=FULL")
+
+
+def _use_wal(cursor: Any) -> None:
+    """The mode stays with the file. SQLite does not wait by itself while another process is changing it as well."""
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            if cursor.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
+                cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -18,6 +18,7 @@ from crmbridge.state.words import Issue
 
 # 1 min, 5 min, 30 min, 2 h, 12 h, 24 h; what fails again after that needs a person.
 BACKOFF_SECONDS = (60, 300, 1800, 7200, 43200, 86400)
+Place = tuple[str, str, str, str]  # entity, subject, cause, field: what is one while it is open
 _COLUMNS = tuple(column for column in issue.c if column.name not in ("subject", "seen_at"))
 
 
@@ -45,31 +46,31 @@ def _subjects(link_id: str | None, side: str | None, native_id: str | None) -> l
 # --- writing ------------------------------------------------------------------------------------------------------
 
 
-def open_(connection: Connection, given: Iterable[Issue], at: datetime) -> set[int]:
-    """Open, or refresh the same one; returns the ids of those that were refreshed."""
+def open_(connection: Connection, given: Iterable[Issue], at: datetime) -> set[Place]:
+    """Open, or refresh the same one; returns which ones hold now."""
     wanted = list(given)
     known = _known(connection, [name for one in wanted for name in _subjects(one.link_id, one.side, one.native_id)])
-    new: dict[tuple[str, ...], dict[str, Any]] = {}
+    new: dict[Place, dict[str, Any]] = {}
     changed: list[dict[str, Any]] = []
-    refreshed: set[int] = set()
+    refreshed: dict[int, Place] = {}
     for one in wanted:
         subjects = _subjects(one.link_id, one.side, one.native_id)
         if not subjects:
             raise AssertionError(f"an issue ({one.cause}) names no record")
-        places = [(one.entity, name, one.cause, one.field or "") for name in subjects]
+        places: list[Place] = [(one.entity, name, one.cause, one.field or "") for name in subjects]
         old = next((known[place] for place in places if place in known), None)
         if old is None:
             line = _line(_counted(one, None, subjects[0], at))
             new[places[0]] = line | {"subject": subjects[0], "opened_at": at, "seen_at": at}
         elif old.id is not None and old.id not in refreshed:
-            refreshed.add(old.id)
+            refreshed[old.id] = places[0]
             line = _line(_counted(one, old, subjects[0], at))
             changed.append(line | {"subject": subjects[0], "seen_at": at, "at_id": old.id})
     if new:
         connection.execute(insert(issue), list(new.values()))
     if changed:
         connection.execute(_REFRESH, changed)
-    return refreshed
+    return {*new, *refreshed.values()}
 
 
 def _counted(one: Issue, old: Issue | None, subject: str, at: datetime) -> Issue:
@@ -101,10 +102,10 @@ _REFRESH = (
 )
 
 
-def _known(connection: Connection, subjects: Sequence[str]) -> dict[tuple[str, ...], Issue]:
+def _known(connection: Connection, subjects: Sequence[str]) -> dict[Place, Issue]:
     dialect = connection.dialect.name
     statement = lookup(dialect, issue, issue.c.subject, issue.c.closed_at.is_(None))
-    known: dict[tuple[str, ...], Issue] = {}
+    known: dict[Place, Issue] = {}
     for some in chunks(sorted(set(subjects))):
         for line in connection.execute(statement, {"ids": array(dialect, some)}).mappings():
             one = _load([line[column.name] for column in _COLUMNS])
@@ -116,7 +117,7 @@ def close_over(
     connection: Connection,
     over: Iterable[tuple[Entity, str | None, Side | None, str | None, str | None]],
     at: datetime,
-    keep: set[int],
+    keep: set[Place],
 ) -> None:
     """Close what no longer holds, but for those that have just been found again."""
     wanted = [(entity, cause, _subjects(link_id, side, native)) for entity, link_id, side, native, cause in over]
@@ -124,12 +125,11 @@ def close_over(
     ended = {
         one.id
         for entity, cause, subjects in wanted
-        for (of_entity, subject, of_cause, _), one in known.items()
+        for (of_entity, subject, of_cause, field), one in known.items()
         if of_entity == entity
         and subject in subjects
         and cause in (None, of_cause)
-        and one.id not in keep
-        and one.opened_at != at  # opened in this very transaction
+        and (of_entity, subject, of_cause, field) not in keep
     }
     why = {"closed_at": at, "closed_by": "crmbridge", "closed_why": "no longer found"}
     lines = [{"at_id": id_} | why for id_ in sorted(id_ for id_ in ended if id_ is not None)]

@@ -236,8 +236,8 @@ class Store:
             intents.open_(connection, batch.open_intents, lease.fence, at)
             intents.close(connection, batch.close_intents, at)
             intents.save_conversions(connection, batch.conversions, at)
-            refreshed = issues.open_(connection, batch.issues, at)
-            issues.close_over(connection, batch.close_issues, at, keep=refreshed)
+            found = issues.open_(connection, batch.issues, at)
+            issues.close_over(connection, batch.close_issues, at, keep=found)
 
     # --- intents, journal, conversions ----------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from crmbridge.errors import ConfigError, LeaseTaken, StaleError
 from crmbridge.model import Axes, Base, Link, Money, Satellite, Unlinked
 from crmbridge.state import issues as issue_rules
 from crmbridge.state.store import Store
-from crmbridge.state.words import Batch, ConversionRow, Intent, Issue, Lease
+from crmbridge.state.words import Batch, ConversionRow, Intent, Issue, IssuePlace, Lease
 from tests.support.rows import DAY, Lead, left, right
 
 
@@ -95,10 +95,11 @@ def test_reading_the_same_again_changes_nothing(store: Store, lease: Lease) -> N
     rows = [left.row(f"{n:04}") for n in range(1201)]
     assert store.save_page("left", "lead", left.page(*rows)) == 1201
     store.apply(Batch(clean=[(row.ref, row.version) for row in rows]), lease=lease)
-    again = [replace(row, values=Lead(last_name="not looked at")) for row in rows]
+    again = list(rows)
     again[7] = left.row("0007", "2")
-    assert store.save_page("left", "lead", left.page(*again, cursor="two")) == 1
-    assert keys(store) == ["left:0007"]
+    again[8] = left.row("0008", values=Lead(last_name="edited twice within the version's second"))
+    assert store.save_page("left", "lead", left.page(*again, cursor="two")) == 2
+    assert keys(store) == ["left:0007", "left:0008"]
     assert store.records("left", "lead", ["0006"])["0006"].row.values.last_name == "name 0006"
     assert store.cursor("left", "lead") == "two"
     assert store.count_records("left", "lead") == 1201
@@ -545,9 +546,11 @@ def test_an_issue_is_one_while_it_is_open(store: Store, lease: Lease) -> None:
 
 def test_what_is_over_is_closed_and_what_was_found_again_is_not(store: Store, lease: Lease) -> None:
     store.apply(Batch(issues=[issue("one"), issue("two"), issue("three", native_id="b")]), lease=lease)
-    over = ("lead", None, "left", "a", None)
-    store.apply(Batch(issues=[issue("two")], close_issues=[over]), lease=lease)  # type: ignore[list-item]
-    assert [(one.cause, one.attempts) for one in store.open_issues()] == [("two", 2), ("three", 1)]
+    over: IssuePlace = ("lead", None, "left", "a", None)
+    store.apply(Batch(issues=[issue("two"), issue("new")], close_issues=[over]), lease=lease)
+    found = [(one.cause, one.attempts) for one in store.open_issues()]
+    assert found == [("two", 2), ("three", 1), ("new", 1)]
+    store.apply(Batch(close_issues=[("lead", None, "left", "a", "new")]), lease=lease)
     store.apply(Batch(close_issues=[("lead", None, "left", "b", "other")]), lease=lease)
     store.apply(Batch(close_issues=[("account", None, "left", "b", None)]), lease=lease)
     assert len(store.open_issues()) == 2

@@ -99,6 +99,12 @@ def test_passwords_of_store_and_broker(folder: Path) -> None:
     assert found.store_url() == "postgresql://crm:p%40ss%2Fword@db/crm"
     assert found.broker_url() == "redis://:p%40ss%2Fword@r/0"
     assert load(folder, GOOD + "store: {url: '${env:DB}'}\n", DB="postgresql://a:b@c/d").store_url().endswith("a:b@c/d")
+    with_proxy = GOOD + '    proxy: "http://me:${env:PW}@proxy:3128"\n'
+    right = load(folder, with_proxy, PW="hunter2").side("right")
+    assert right.proxy == "http://me:hunter2@proxy:3128"
+    assert "hunter2" not in repr(right)
+    (problem,) = problems(folder, with_proxy.replace("${env:PW}", "hunter2"))
+    assert "connections.crm.proxy: a password never stands here" in problem
     (problem,) = problems(folder, GOOD + "store:\n  url: postgresql://crm:hunter2@db/crm\n")
     assert problem.startswith("crmbridge.yaml:11:8: store.url: a password never stands here")
     assert "hunter2" not in problem
@@ -267,3 +273,29 @@ def test_password_flow_with_and_without_oauth(folder: Path) -> None:
     assert auth.client_id is None
     assert auth.security_token is not None
     assert auth.security_token.get_secret_value() == "t"
+
+
+def test_a_keyring_entry(folder: Path) -> None:
+    keyring = pytest.importorskip("keyring", reason="the extra `keyring` is not installed")
+    from keyring.backends.fail import Keyring as NoKeyring
+
+    class Entries(keyring.backend.KeyringBackend):
+        priority = 1.0
+
+        def get_password(self, service: str, username: str) -> str | None:
+            return "from-keyring" if (service, username) == ("crm", "app") else None
+
+        def set_password(self, service: str, username: str, password: str) -> None:
+            raise NotImplementedError
+
+    before = keyring.get_keyring()
+    try:
+        auth = load(folder, GOOD.replace("${env:SECRET}", "${keyring:crm/app}")).side("right").auth
+        assert isinstance(auth, ClientSecret)
+        keyring.set_keyring(Entries())
+        assert auth.client_secret.get_secret_value() == "from-keyring"
+        keyring.set_keyring(NoKeyring())
+        with pytest.raises(ConfigError, match="keyring does not serve"):
+            auth.client_secret.get_secret_value()
+    finally:
+        keyring.set_keyring(before)
