@@ -129,6 +129,37 @@ def test_keyset_pages_by_stamp_and_id_lose_and_repeat_nothing(condition: Conditi
     assert seen == order
 
 
+STEPS = st.lists(st.tuples(st.sampled_from(["create", "update", "delete", "doomed"]), st.integers(0, 9)), max_size=25)
+
+
+@given(STEPS)
+@settings(max_examples=60, deadline=None)
+def test_indexes_survive_whatever_was_rolled_back(steps: list[tuple[str, int]]) -> None:
+    bench_ = bench()
+    for kind, number in steps:
+        keys = [row["Id"] for row in bench_.rows("SELECT Id FROM Contact")]
+        some = keys[number % len(keys)] if keys else None
+        fields = {"LastName": "x", "Email": f"{'aB'[number % 2]}{number % 3}@x.example"}
+        if kind == "create" or some is None:
+            bench_.create("Contact", **fields)
+        elif kind == "update":
+            bench_.update("Contact", some, **fields)
+        elif kind == "delete":
+            bench_.rest("DELETE", f"sobjects/Contact/{some}")
+        else:  # all of it is undone, for the last record of it is refused
+            typed = {"attributes": {"type": "Contact"}}
+            records = [{**typed, "Id": some, **fields}, {**typed, "Id": some, "LastName": None}]
+            bench_.rest("PATCH", "composite/sobjects", {"allOrNone": True, "records": records})
+        bench_.wait(seconds=number % 2)
+    names = "SELECT Id, Email, SystemModstamp FROM Contact"
+    rows = bench_.rows(f"{names} ORDER BY Id")
+    for email in {row["Email"] for row in rows}:
+        same = [row for row in rows if row["Email"].casefold() == email.casefold()]
+        assert bench_.rows(f"{names} WHERE Email = '{email}' ORDER BY Id") == same
+    by_stamp = sorted(rows, key=lambda row: (row["SystemModstamp"], row["Id"]))
+    assert bench_.rows(f"{names} WHERE SystemModstamp > 2020-01-01T00:00:00Z ORDER BY SystemModstamp, Id") == by_stamp
+
+
 @given(st.text(max_size=60))
 @settings(max_examples=150, deadline=None)
 def test_no_text_breaks_the_parser(text: str) -> None:

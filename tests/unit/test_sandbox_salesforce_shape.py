@@ -79,6 +79,19 @@ def org() -> Bench:
         ({"rules": {"required": {"Lead": ["Nope__c"]}}}, "Lead has no field Nope__c"),
         ({"rules": {"validation": [{"object": "Nope", "name": "n", "refuse_when": "a = 1", "message": "m"}]}}, "Nope"),
         ({"colour": "blue"}, "colour"),
+        ({"org": {"time_zone": "Mars/Olympus"}}, "Mars/Olympus is no known time zone"),
+        (
+            {"rules": {"validation": [{"object": "Lead", "name": "n", "refuse_when": "a =", "message": "m"}]}},
+            "rule 'n': 'a =' is no condition",
+        ),
+        (
+            {
+                "rules": {
+                    "duplicates": [{"object": "Lead", "name": "d", "against": "Contact", "match": {"Email": "Mail"}}]
+                }
+            },
+            "rule 'd' matches by unknown fields: Mail",
+        ),
     ],
 )
 def test_mistakes_in_a_shape(document: dict[str, Any], message: str) -> None:

@@ -274,7 +274,7 @@ class SalesforceApp:
         )
         row = self._store.rows(self._shape.objects["User"])[user]
         token, origin = self._auth.open_session(user), self._auth.instance(request)
-        content = soap.login_result(self._shape.org, self._auth.org_id, row, token, origin, f"{version}.0")
+        content = soap.login_result(self._shape.org, self._auth.org_id, row, token, origin, version)
         return user, soap.reply("login", content)
 
     # -- answers -------------------------------------------------------------------------------------------------

@@ -64,8 +64,7 @@ class Collections:
             if key is None:
                 raise refuse("MISSING_ARGUMENT", "Id not specified in an update call", [])
             values = {name: value for name, value in item.items() if name.lower() != "id"}
-            row = self._found(sobject, key)
-            self._rest.unmodified(ask, sobject, row)
+            row = self._found(sobject, key)  # §3.5 knows preconditions for one record only, so none are held here
             return _saved(self._rest.records.update(sobject, row, values, ask.caller))
 
         typed = [(self._type(item), item) for item in items]

@@ -295,8 +295,8 @@ class Rest:
         allow(ask, "GET")
         kind = "queryAll" if deleted else "query"
         ask.log.note(kind)
-        if "explain" in ask.options:
-            raise not_served("query plans (explain)")
+        if asked := {"explain", "columns"} & ask.options.keys():
+            raise not_served(f"the option {asked.pop()} of a query")
         text = ask.options.get("q", "")
         if not text:
             raise refuse("MALFORMED_QUERY", "A query string has to be specified")

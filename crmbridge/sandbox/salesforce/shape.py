@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfoNotFoundError
 
 import msgspec
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from crmbridge.sandbox.salesforce.errors import SfError
 from crmbridge.sandbox.salesforce.schema import NUMBER, TEXT, Document, Shape, SObject
+from crmbridge.sandbox.salesforce.soql import parse_condition
 
 __all__ = ["SHIPPED", "Shape", "ShapeError", "load_shape", "shape_from"]
 
@@ -249,9 +252,7 @@ def shape_from(document: Mapping[str, Any], *, name: str = "shape") -> Shape:
         raise ShapeError(f"{name}: {error}") from error
     if checked.org.person_accounts:
         raise ShapeError(f"{name}: org.person_accounts: this sandbox has no person accounts; leave it false.")
-    for rule in (*checked.rules.validation, *checked.rules.duplicates):
-        if rule.object not in checked.objects:
-            raise ShapeError(f"{name}: rule {rule.name!r} names the unknown object {rule.object}.")
+    _check_rules(checked, name)
     return Shape(
         org=checked.org,
         lead_statuses=checked.lead_statuses,
@@ -260,6 +261,32 @@ def shape_from(document: Mapping[str, Any], *, name: str = "shape") -> Shape:
         conversion=checked.conversion,
         objects={key: SObject(name=key, document=item, fields=item.fields) for key, item in checked.objects.items()},
     )
+
+
+def _check_rules(document: Document, name: str) -> None:
+    """What can be wrong between the parts of a document, in words that say which part."""
+    objects, rules = document.objects, document.rules
+    try:
+        document.org.zone.utcoffset(None)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ShapeError(f"{name}: org.time_zone: {document.org.time_zone} is no known time zone.") from None
+    for rule in (*rules.validation, *rules.duplicates):
+        if rule.object not in objects:
+            raise ShapeError(f"{name}: rule {rule.name!r} names the unknown object {rule.object}.")
+    conditions = [(rule.name, text) for rule in rules.validation for text in (rule.refuse_when, rule.was)]
+    conditions += [(rule.name, rule.where) for rule in rules.duplicates]
+    for label, text in conditions:
+        try:
+            parse_condition(text or "Id = null")
+        except SfError as error:
+            raise ShapeError(f"{name}: rule {label!r}: {text!r} is no condition: {error}") from None
+    for rule in rules.duplicates:
+        if rule.against not in objects:
+            raise ShapeError(f"{name}: rule {rule.name!r} compares with the unknown object {rule.against}.")
+        missing = [key for key in rule.match if key not in objects[rule.object].fields]
+        missing += [key for key in rule.match.values() if key not in objects[rule.against].fields]
+        if missing:
+            raise ShapeError(f"{name}: rule {rule.name!r} matches by unknown fields: {', '.join(missing)}.")
 
 
 @cache

@@ -39,7 +39,8 @@ class SoapCalls:
             case "getUserInfo":
                 log.category = "metadata"
                 row = self._store.rows(self._shape.objects["User"])[caller.user]
-                return f"<result>{soap.user_info(self._shape.org, self._org_id, row)}</result>"
+                version = int(caller.version.removesuffix(".0"))
+                return f"<result>{soap.user_info(self._shape.org, self._org_id, row, version)}</result>"
             case name:
                 message = f"This sandbox does not serve the SOAP call {name}; a real org may."
                 raise refuse("FUNCTIONALITY_NOT_ENABLED", message)

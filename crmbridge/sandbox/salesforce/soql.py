@@ -15,6 +15,8 @@ from crmbridge.sandbox.salesforce.errors import SfError, refuse
 
 STATEMENT_LENGTH_MAX: Final = 100_000
 _ESCAPES: Final = {"'": "'", '"': '"', "\\": "\\", "n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
+# Words of SOQL that the grammar leaves out; FROM Lead USING SCOPE reads `USING` as an alias and stops at the next word.
+_NOT_HERE: Final = frozenset({"HAVING", "SCOPE", "SECURITY_ENFORCED", "USER_MODE", "DATA", "UPDATE", "ROWS"})
 _CONTEXT: Final = 60  # characters of the statement shown on each side of the spot
 
 
@@ -293,6 +295,9 @@ def _parse(text: str, start: str) -> Any:
         raise malformed(text, len(text), "unexpected token: <EOF>") from None
     except UnexpectedToken as error:
         end = error.token.type == "$END"
+        if str(error.token).upper() in _NOT_HERE:
+            message = f"This sandbox does not serve {str(error.token).upper()}; a real org does."
+            raise malformed(text, error.token.start_pos or 0, message) from None
         at = len(text) if end else error.token.start_pos or 0
         raise malformed(text, at, f"unexpected token: '{'<EOF>' if end else error.token}'") from None
     except UnexpectedCharacters as error:
