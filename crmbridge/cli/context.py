@@ -3,7 +3,6 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,10 +21,8 @@ class Place:
 
     def settings(self) -> "Settings":
         from crmbridge import settings
-        from crmbridge.settings.document import FILE_NAME
 
-        given = Path(self.config) if self.config else Path()
-        return settings.load(given / FILE_NAME if given.is_dir() else given)
+        return settings.load(self.config)
 
     @contextmanager
     def engine(

@@ -74,7 +74,7 @@ _RESOLVING: Final = "crmbridge.resolving"
     "--config",
     metavar="FILE",
     envvar="CRMBRIDGE_CONFIG",
-    help="crmbridge.yaml, or the folder it is in. Default: $CRMBRIDGE_CONFIG, then the working directory.",
+    help="The settings. Default: $CRMBRIDGE_CONFIG, then crmbridge.yaml in the working directory.",
 )
 @click.version_option(package_name="crmbridge", prog_name="crmbridge")
 @click.rich_config(help_config={"command_groups": {"crmbridge": PANELS}, "show_arguments": True})

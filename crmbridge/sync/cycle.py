@@ -67,6 +67,7 @@ class Engine:
     sleep: Callable[[float], None] = time.sleep
     _identities: dict[Side, Identity] = field(default_factory=dict)
     _directories: dict[Side, Directory] = field(default_factory=dict)
+    _calls_told: dict[str, Counter[str]] = field(default_factory=dict)  # by earlier runs of this engine
 
     def plan(self) -> Outcome:
         """Read, and say what would be written; nothing is."""
@@ -181,6 +182,7 @@ class Engine:
             raise
         finally:
             self.store.end_run(run.id, outcome, calls=self._calls())
+            self._calls_told = self._all_calls()
             self.store.release(lease)
 
     def _meet(self) -> None:
@@ -203,8 +205,14 @@ class Engine:
                 )
 
     def _calls(self) -> dict[str, dict[str, int]]:
+        """Requests of this run; a worker's engine goes through many."""
+        return {name: dict(calls - self._calls_told.get(name, Counter())) for name, calls in self._all_calls().items()}
+
+    def _all_calls(self) -> dict[str, Counter[str]]:
         return {
-            self.names[side]: {f"{table} {kind}".strip(): n for (table, kind), n in self.connectors[side].calls.items()}
+            self.names[side]: Counter(
+                {f"{table} {kind}".strip(): n for (table, kind), n in self.connectors[side].calls.items()}
+            )
             for side in SIDES
         }
 

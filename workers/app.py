@@ -1,0 +1,64 @@
+"""`celery -A workers.app worker` and `celery -A workers.app beat`: the Celery application, from crmbridge.yaml.
+
+The settings are found by CRMBRIDGE_CONFIG or in the working directory, as everywhere.
+"""
+
+import logging
+import sys
+from typing import Any, NoReturn
+
+from celery import Celery, signals
+
+from crmbridge import settings as settings_module
+from crmbridge.errors import CrmBridgeError
+from workers import logs
+from workers.config import POOLS_REFUSED, celery_settings
+from workers.desk import Desk
+
+
+def _fail(error: CrmBridgeError) -> NoReturn:
+    """Celery would print a traceback; what is wrong is a line of the settings."""
+    for line in (str(error), *getattr(error, "problems", ())):
+        print(line, file=sys.stderr)  # noqa: T201 - before logging is set up
+    raise SystemExit(error.exit_code)
+
+
+def make_app() -> tuple[Celery, Desk]:
+    settings = settings_module.load()
+    made = Celery("crmbridge", set_as_current=True)
+    made.config_from_object(celery_settings(settings))
+    return made, Desk(settings.path)
+
+
+try:
+    app, desk = make_app()
+except CrmBridgeError as problem:
+    _fail(problem)
+
+
+@signals.setup_logging.connect
+def _set_up_logging(loglevel: int | None = None, **_: Any) -> None:
+    logs.configure(loglevel or logging.INFO)
+
+
+@signals.worker_init.connect
+def _refuse_green_pools(sender: Any = None, **_: Any) -> None:
+    pool = sender.pool_cls
+    name = pool if isinstance(pool, str) else pool.__module__
+    if any(green in name for green in POOLS_REFUSED):
+        print(  # noqa: T201
+            f"The pool {name.rpartition('.')[2]} is refused: database drivers and login libraries would block it, and "
+            "time limits do not work there. Use prefork (the default), or threads.",
+            file=sys.stderr,
+        )
+        raise SystemExit(2)
+
+
+@signals.worker_process_init.connect
+def _begin_process(**_: Any) -> None:
+    desk.after_fork()
+
+
+@signals.worker_process_shutdown.connect
+def _end_process(**_: Any) -> None:
+    desk.close()

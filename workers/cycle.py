@@ -1,0 +1,98 @@
+"""What the tasks do: a tick finds what is due; a drain runs one cycle and tells the log what came of it."""
+
+from typing import Any, Final
+
+from structlog.contextvars import bound_contextvars
+
+from crmbridge.errors import CrmBridgeError, LeaseTaken
+from crmbridge.sync import Outcome
+from workers import schedule
+from workers.config import TICK_SECONDS
+from workers.desk import Busy, Desk
+from workers.logs import logger
+
+TICK_LEASE: Final = "tick"
+TICK_LEASE_SECONDS: Final = TICK_SECONDS - 0.5  # not given back: it ends by itself, before the next tick of this beat
+DRAIN_HINT_SECONDS: Final = 30
+
+_log = logger("crmbridge.workers")
+
+
+def tick(desk: Desk) -> list[str]:
+    """The queues that have work now; none if another tick was a moment ago."""
+    try:
+        desk.store.take_lease(TICK_LEASE, TICK_LEASE_SECONDS)
+        return schedule.due(desk.store, desk.settings.schedules.every_seconds)
+    except LeaseTaken:
+        return []
+    except CrmBridgeError as error:
+        _log.error(str(error), action="tick_failed", code=error.code)
+        return []
+
+
+def drain(desk: Desk, queue: str) -> None:
+    last: str | None = None
+    try:
+        last = _last_run(desk)
+        if queue not in schedule.due(desk.store, desk.settings.schedules.every_seconds):
+            return  # done meanwhile, or a hint of another version
+        with desk.engine() as engine:
+            outcome = engine.sync(by="worker")
+        _tell(desk, outcome)
+    except (LeaseTaken, Busy):
+        return  # another worker is at it
+    except CrmBridgeError as error:
+        _log.error(str(error), action="cycle_failed", code=error.code, problems=getattr(error, "problems", ()))
+        _note_failure(desk, last, error)
+
+
+def _last_run(desk: Desk) -> str | None:
+    return next((run.id for run in desk.store.runs(limit=1)), None)
+
+
+def _note_failure(desk: Desk, last: str | None, error: CrmBridgeError) -> None:
+    """A cycle that failed before it began leaves a run as well: the pace of the next ones follows from it."""
+    try:
+        if _last_run(desk) == last:
+            run = desk.store.start_run("sync")
+            desk.store.end_run(run.id, f"failed: {type(error).__name__}")
+    except CrmBridgeError as worse:  # the store itself is in trouble
+        _log.error(str(worse), action="store_failed", code=worse.code)
+
+
+def ran_out_of_time() -> None:
+    _log.warning("the cycle took too long and was stopped; the next one goes on from there", action="cycle_stopped")
+
+
+def _tell(desk: Desk, outcome: Outcome) -> None:
+    before = schedule.stopped(desk.store)
+    with bound_contextvars(run=outcome.run_id):
+        if outcome.ruling.go:
+            schedule.note_stopped(desk.store, None)
+            _log.info("cycle done", action="cycle_done", **_numbers(outcome))
+            return
+        now = schedule.Stopped(run_id=outcome.run_id, reasons=outcome.ruling.reasons)
+        schedule.note_stopped(desk.store, now)
+        if before is not None and before.reasons == now.reasons:
+            return  # said already; nothing has changed
+        approve = f"crmbridge sync --approve {outcome.plan_id}"
+        if outcome.first_run:
+            _log.warning(
+                f"the first run waits for your yes: see `crmbridge plan`, then `{approve}`",
+                action="first_run_waits",
+                plan=outcome.plan_id,
+            )
+        else:
+            _log.warning(
+                f"stopped by the guard, nothing was written: {'; '.join(now.reasons)}; to allow it: {approve}",
+                action="stopped_by_guard",
+                plan=outcome.plan_id,
+            )
+
+
+def _numbers(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "writes": sum(outcome.counts.values()),
+        "held": len(outcome.issues),
+        "calls": {name: sum(calls.values()) for name, calls in outcome.calls.items()},
+    }

@@ -1,0 +1,76 @@
+"""When is the next cycle due? Decided from what the store says about earlier runs, so that any worker may ask."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from crmbridge.state.store import Store
+from crmbridge.state.words import RunRow
+from crmbridge.sync.hands import LEASE_NAME
+
+CYCLE: Final = "cycle"  # the one queue of work there is
+RUN_KINDS: Final = frozenset({"sync"})
+RUNS_READ: Final = 50
+# After so many failed cycles in a row: the usual pace, then slower (reliability §8).
+FAILURE_SECONDS: Final = (0, 30, 60, 120, 300)
+# A cycle that the guard stopped is planned again so often: what it wanted may have changed meanwhile.
+STOPPED_SECONDS: Final = 900
+# Work that was due for so long and was not begun: the worker has gone deaf (seen with brokers that restart).
+OVERDUE_SECONDS: Final = 120
+_STOPPED: Final = "worker_stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """The worker's own last cycle, which the guard did not let through."""
+
+    run_id: str
+    reasons: tuple[str, ...]
+
+
+def next_cycle_at(runs: Sequence[RunRow], *, every_seconds: float, stopped: Stopped | None) -> datetime | None:
+    """`runs`: newest first, of any kind. None: at once."""
+    cycles = [run for run in runs if run.kind in RUN_KINDS]
+    if not cycles or cycles[0].outcome == "interrupted":
+        return None
+    last = cycles[0]
+    if last.ended_at is None:
+        return None  # who began it is gone, or holds the lease; the lease tells which
+    wait = every_seconds
+    if stopped is not None and stopped.run_id == last.id:
+        wait = max(wait, STOPPED_SECONDS)
+    failures = next((n for n, run in enumerate(cycles) if not run.outcome.startswith("failed")), len(cycles))
+    if failures:
+        wait = max(wait, FAILURE_SECONDS[min(failures, len(FAILURE_SECONDS)) - 1])
+    return last.ended_at + timedelta(seconds=wait)
+
+
+def due(store: Store, every_seconds: float) -> list[str]:
+    """Queues with work to do now."""
+    if store.lease_holder(LEASE_NAME) is not None:
+        return []
+    at = next_cycle_at(store.runs(limit=RUNS_READ), every_seconds=every_seconds, stopped=stopped(store))
+    return [CYCLE] if at is None or at <= store.now() else []
+
+
+def overdue(store: Store, every_seconds: float) -> bool:
+    if store.lease_holder(LEASE_NAME) is not None:
+        return False
+    at = next_cycle_at(store.runs(limit=RUNS_READ), every_seconds=every_seconds, stopped=stopped(store))
+    return at is not None and store.now() > at + timedelta(seconds=OVERDUE_SECONDS)
+
+
+def stopped(store: Store) -> Stopped | None:
+    text = store.meta(_STOPPED)
+    if not text:
+        return None
+    words = json.loads(text)
+    return Stopped(run_id=words["run_id"], reasons=tuple(words["reasons"]))
+
+
+def note_stopped(store: Store, now: Stopped | None) -> None:
+    words = {"run_id": now.run_id, "reasons": list(now.reasons)} if now else {}
+    if words or store.meta(_STOPPED):
+        store.set_meta(_STOPPED, json.dumps(words) if words else "")
