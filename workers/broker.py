@@ -15,7 +15,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from crmbridge.errors import ConfigError, OutsideError
 
@@ -134,8 +134,10 @@ def _answers(path: Path) -> bool:
         return False
 
 
-def ping(url: str) -> None:
-    """Does a broker of the operator's answer? Once, without repeating: what is down is told at once."""
+def ping(url: str) -> str:
+    """Does a broker of the operator's answer? Once, without repeating: what is down is told at once.
+
+    Returns what it does when its memory is full; '' where it does not tell."""
     import redis
     from redis.backoff import NoBackoff
     from redis.retry import Retry
@@ -148,6 +150,11 @@ def ping(url: str) -> None:
         )
         with client:
             client.ping()
+            try:
+                told: Any = client.config_get("maxmemory-policy")
+            except redis.ResponseError:  # hosted ones hide it
+                return ""
+            return str(told.get("maxmemory-policy", ""))
     except (redis.RedisError, OSError) as error:
         raise OutsideError(
             f"The broker {shown} does not answer: {_first_line(error)}.",

@@ -7,10 +7,9 @@ import rich_click as click
 
 from crmbridge.cli.context import Place
 from crmbridge.errors import CrmBridgeError
-from crmbridge.model import Side
 
 if TYPE_CHECKING:
-    from connectors.base import Connector, Description
+    from connectors.base import Description
     from crmbridge.settings import Settings
     from mapping import Documents
 
@@ -53,15 +52,16 @@ def check(place: Place, live: bool, as_json: bool) -> int:
     found = Findings()
     settings = place.settings()
     documents = _documents(settings)
-    connectors: dict[Side, Connector] = {}
+    for problem in settings.unresolved():
+        found.say("error", str(settings.path), problem)
     descriptions: dict[Any, Description] = {}
-    if live:
+    if live and not found.lines:
         from crmbridge import wiring
+        from crmbridge.cli.live import look, look_around
 
-        connectors = dict(wiring.open_connectors(settings))
+        look_around(found, settings)
+        connectors = wiring.open_connectors(settings)
         try:
-            from crmbridge.cli.live import look
-
             descriptions = look(found, connectors, documents)
         finally:
             for connector in connectors.values():

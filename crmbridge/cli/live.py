@@ -8,12 +8,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from crmbridge.errors import CrmBridgeError
+from crmbridge.errors import ConfigError, CrmBridgeError
 from crmbridge.model import SIDES, Directory, Entity, Side
 
 if TYPE_CHECKING:
-    from connectors.base import Connector, Description, Option
+    from connectors.base import Connector, Description, Identity, Option
     from crmbridge.cli.check import Findings
+    from crmbridge.settings import Settings
     from mapping import Documents
 
 T = TypeVar("T")
@@ -29,10 +30,13 @@ def look(
     """Says what it sees; returns the descriptions of what answered."""
     descriptions: dict[tuple[Side, Entity], Description] = {}
     directories: dict[Side, Directory] = {}
+    us: dict[Side, str] = {}
     for side in SIDES:
         connector = connectors[side]
-        if _identity(found, connector) is None:
+        identity = _identity(found, connector)
+        if identity is None:
             continue
+        us[side] = identity.user_id
         directory = _ask(found, connector, connector.directory)
         if directory is not None:
             directories[side] = directory
@@ -43,12 +47,36 @@ def look(
                 descriptions[side, entity] = description
                 _table(found, connector, description)
     if len(directories) == len(SIDES):
-        _people(found, connectors, directories)
+        _people(found, connectors, directories, us)
         _currencies(found, connectors, directories)
     return descriptions
 
 
-def _identity(found: "Findings", connector: "Connector") -> object | None:
+def look_around(found: "Findings", settings: "Settings") -> None:
+    """The store, and a broker of the operator's own."""
+    from crmbridge import wiring
+
+    try:
+        store = wiring.open_store(settings)
+        found.say("note", "store", f"{store.place} answers")
+        store.close()
+        url = settings.broker_url()
+        if url is not None:
+            from workers import broker
+            from workers.config import kombu_url
+
+            policy = broker.ping(kombu_url(url))
+            if policy not in ("noeviction", ""):
+                found.say(
+                    "warning", "broker", f"its maxmemory-policy is {policy}: it may drop messages; set noeviction"
+                )
+    except CrmBridgeError as error:
+        found.say("error" if error.exit_code == ConfigError.exit_code else "warning", "store and broker", str(error))
+        if error.exit_code != ConfigError.exit_code:
+            found.outside = error
+
+
+def _identity(found: "Findings", connector: "Connector") -> "Identity | None":
     identity = _ask(found, connector, connector.identity)
     if identity is not None:
         kind = "PRODUCTION" if identity.production else "a sandbox"
@@ -67,8 +95,8 @@ def _ask(found: "Findings", connector: "Connector", question: Callable[[], T]) -
         return question()
     except CrmBridgeError as error:
         if not any(line.text == str(error) for line in found.lines):
-            found.say("error" if error.exit_code == 2 else "warning", connector.name, str(error))
-        if error.exit_code != 2 and found.outside is None:
+            found.say("error" if error.exit_code == ConfigError.exit_code else "warning", connector.name, str(error))
+        if error.exit_code != ConfigError.exit_code and found.outside is None:
             found.outside = error
         return None
 
@@ -111,11 +139,16 @@ def _is_called_converted(option: "Option") -> bool:
 # --- owners and currencies ----------------------------------------------------------------------------------------
 
 
-def _people(found: "Findings", connectors: "Mapping[Side, Connector]", directories: Mapping[Side, Directory]) -> None:
+def _people(
+    found: "Findings",
+    connectors: "Mapping[Side, Connector]",
+    directories: Mapping[Side, Directory],
+    us: Mapping[Side, str],
+) -> None:
     for side in SIDES:
         there: Side = "right" if side == "left" else "left"
-        mine, theirs = directories[side].user_ids, directories[there].user_ids
-        without = [email for email in mine if email not in theirs]
+        mine = {email for email, id in directories[side].user_ids.items() if id != us[side]}
+        without = mine - set(directories[there].user_ids)
         if without:
             fallback = directories[there].default_owner
             found.say(
