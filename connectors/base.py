@@ -5,7 +5,7 @@ its `protocol.py`; nothing above it knows a vendor's code. It never repeats a wr
 `Unknown`, and the engine looks before it sends again (ADR 3).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -219,6 +219,10 @@ class Connector(Reader, Writer, LifeCycle, Describer, Protocol):
 
     def system_columns(self, entity: Entity) -> Mapping[str, type[Any]]:
         """Wire columns the connector needs besides the mapped ones, with their Python types."""
+        ...
+
+    def heartbeat(self, beat: Callable[[], None]) -> None:
+        """`beat` is called before each HTTP request, so that a long write or read keeps the engine's lease."""
         ...
 
     def configure(self, tables: Sequence[TablePlan]) -> None:

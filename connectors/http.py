@@ -94,6 +94,7 @@ class Session:
         self.name = name
         self.calls: Counter[tuple[str, str]] = Counter()  # (table, kind) -> HTTP requests
         self.server_time: datetime | None = None  # Date of the latest answer
+        self.before_call: Callable[[], None] = lambda: None  # the engine's heartbeat: renews its lease
         self._deadline_seconds = deadline_seconds
         self._clock, self._sleep = clock, sleep
         self._rng = rng or random.Random()  # noqa: S311 - jitter, no secret
@@ -179,6 +180,7 @@ class Session:
         body: bytes | None,
         ends_at: float,
     ) -> Answer:
+        self.before_call()
         crashpoint.reached(f"send {method} {table} {kind}".replace("  ", " "))
         self.calls[table, kind] += 1
         started = self._clock()

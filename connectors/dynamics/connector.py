@@ -87,6 +87,9 @@ class DynamicsConnector:
     def system_columns(self, entity: Entity) -> Mapping[str, type[Any]]:
         return TABLES[entity].system
 
+    def heartbeat(self, beat: Callable[[], None]) -> None:
+        self._session.before_call = beat
+
     def configure(self, tables: Sequence[TablePlan]) -> None:
         self._plans = {each.entity: each for each in tables}
         self._rows = {}

@@ -79,6 +79,9 @@ class SalesforceConnector:
             entity, key_field=self._config.key_field, person_accounts=self._config.person_accounts
         )
 
+    def heartbeat(self, beat: Callable[[], None]) -> None:
+        self._session.before_call = beat
+
     def configure(self, tables: Sequence[TablePlan]) -> None:
         self._reader.configure(tables)
 

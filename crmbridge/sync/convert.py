@@ -99,7 +99,6 @@ def mirror(hands: Hands, view: View, work: Work, step: Step) -> bool:
     for pair in pairs:
         view.crosswalk.learn(pair)
     hands.record(Batch(open_intents=[intent], conversions=[row], links=pairs))
-    hands.renew()
     outcome = hands.connectors[target].convert(order)
     return _after_call(hands, view, work, outcome, intent, row, mark, source)
 
@@ -111,6 +110,8 @@ def adopt(hands: Hands, view: View, work: Work, step: Step) -> bool:
     if hands.dry:
         hands.tell(_event(work.link, target, "adopt", step.reason, step.case))
         return True
+    if step.case == "C12":
+        return _again(hands, work, step)
     result = Converted(
         lead_id=work.rows[target].ref.id,
         account_id=life.account_id,
@@ -123,6 +124,30 @@ def adopt(hands: Hands, view: View, work: Work, step: Step) -> bool:
         lead_link=work.link.id, epoch=work.link.epoch, case="C9", from_side=source, state="called", detail=detail
     )
     return finish(hands, view, work, result, row, None, source)
+
+
+def _again(hands: Hands, work: Work, step: Step) -> bool:
+    """Converted a second time: a Salesforce lead cannot be, so only what is new now goes over, as ordinary rows."""
+    side, life = step.side, work.seen[step.side].life
+    ids: dict[Entity, str | None] = {
+        "account": life.account_id,
+        "contact": life.contact_id,
+        "opportunity": life.opportunity_id,
+    }
+    made = [Ref(side=side, entity=entity, id=id) for entity, id in ids.items() if id is not None]
+    row = ConversionRow(
+        lead_link=work.link.id,
+        epoch=work.link.epoch,
+        case=step.case,
+        from_side=side,
+        state="done",
+        detail={side: {"lead": work.rows[side].ref.id, **ids}},
+    )
+    work.link = replace(work.link, epoch=work.link.epoch + 1)
+    over: list[IssuePlace] = [(ref.entity, None, ref.side, ref.id, "claimed") for ref in made]
+    hands.record(Batch(conversions=[row], links=[work.link], touched=made, dirty=made, close_issues=over))
+    hands.tell(_event(work.link, side, "adopt", step.reason, step.case))
+    return True
 
 
 def _after_call(

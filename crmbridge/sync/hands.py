@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from crmbridge.state.words import Batch, Intent, Issue, Lease, RunRow
 
 LEASE_NAME = "cycle"
 LEASE_SECONDS = 150  # reliability §5; renewed before each call by the working code
+RENEW_SECONDS = 15  # ... but not more often: each renewal is a commit. 135 s left outlast a call of 120 s and 10 s more
 
 
 class Progress(Protocol):
@@ -84,6 +86,7 @@ class Hands:
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (side, entity, kind)
     by_key: Counter[str] = field(default_factory=Counter)  # "account: website + name" -> pairs
     touched: set[Ref] = field(default_factory=set)  # accounts and contacts that this run brought into scope
+    renewed_at: float = field(default_factory=time.monotonic)
     untouchable: set[str] = field(default_factory=set)  # shared ids whose last call may still land
     first_run: frozenset[Entity] = frozenset()  # entities that were never synced
 
@@ -101,8 +104,10 @@ class Hands:
             self.store.apply(batch, lease=self.lease)
 
     def renew(self) -> None:
-        if self.lease is not None:
+        """Before each call to a CRM: what is left of the lease must outlast the call (reliability §3.0)."""
+        if self.lease is not None and time.monotonic() - self.renewed_at > RENEW_SECONDS:
             self.store.renew(self.lease, LEASE_SECONDS)
+            self.renewed_at = time.monotonic()
 
     def tell(self, event: Event) -> None:
         self.events.append(event)

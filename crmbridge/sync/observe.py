@@ -11,11 +11,10 @@ def observe(hands: Hands) -> dict[tuple[Side, str], int]:
     for side in SIDES:
         for source in sources(hands, side):
             hands.progress.step(f"reading {source} from {hands.names[side]}")
-            hands.renew()
             cursor = hands.store.cursor(side, source)
             for page in hands.connectors[side].changes(source, cursor):
-                changed[(side, source)] = changed.get((side, source), 0) + hands.store.save_page(side, source, page)
-                hands.renew()
+                count = hands.store.save_page(side, source, page, lease=hands.lease)
+                changed[side, source] = changed.get((side, source), 0) + count
     return changed
 
 

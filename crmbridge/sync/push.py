@@ -60,6 +60,7 @@ class Work:
     skipped: bool = False  # refused before and not due again: its open issue stands
     moved: bool = False  # the record changed under us: planned again in the next round
     source: Side | None = None  # the side a step took its state from
+    late: tuple[Update, ...] = ()  # edits for a lead that is converted: they go to what it became (L12)
     issues: list[Issue] = field(default_factory=list)
     wrote: bool = False
 
@@ -151,7 +152,6 @@ def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records:
     hands.record(Batch(open_intents=intents, issues=issues))
     if not ready:
         return []
-    hands.renew()
     outcomes = connector.write([write for _, _, write in ready])
     return _settle_creates(hands, view, side, ready, intents, outcomes)
 
@@ -184,7 +184,7 @@ def _settle_creates(
             if row is not None:
                 stored.append(row)
                 pair: dict[Side, Row] = {side: row, other(side): source}
-                works.append(_work(view, made, pair))
+                works.append(make_work(view, made, pair))
             hands.tell(_event(made, side, "create", record.create.reason, tuple(record.create.fields)))
         elif isinstance(outcome, Unknown):
             continue  # the intent stays open; recovery looks before anything is repeated
@@ -257,7 +257,6 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
         for work, update, write in ready
     ]
     hands.record(Batch(open_intents=intents, links=links))
-    hands.renew()
     outcomes = hands.connectors[side].write([write for _, _, write in ready])
     rows: dict[str, Row] = {}
     for entity in ENTITIES:
@@ -343,6 +342,9 @@ def push_step(hands: Hands, view: View, work: Work, step: Step) -> bool:
         return False
     hands.count(side, work.entity, counted)
     work.source = other(side)
+    if seen.shared.state == "open" and seen.life.status is not None:
+        # Sticky, even where it was reached only after the pair was last settled (O20).
+        work.link = replace(work.link, last_open={**work.link.last_open, side: str(seen.life.status)})
     if hands.dry:
         hands.tell(_event(work.link, side, step.kind, step.reason, (), case=step.case))
         return True
@@ -361,7 +363,6 @@ def push_step(hands: Hands, view: View, work: Work, step: Step) -> bool:
         pre_version=row.version,
     )
     hands.record(Batch(open_intents=[intent]))
-    hands.renew()
     outcome = hands.connectors[side].move(move)
     if isinstance(outcome, Unknown):
         work.axes_settled, work.open = False, True
@@ -418,7 +419,11 @@ def _move(hands: Hands, view: View, work: Work, step: Step) -> Move | None:
         return None
     if native == seen.life.status and _target_state(hands, work, step) == seen.shared.state:
         return None  # the finer native value there already means this
-    wanted: Fields = {name: there.fields[name] for name in step.fields if there.fields.get(name) is not None}
+    wanted: Fields = {
+        name: there.fields[name]
+        for name in step.fields
+        if there.fields.get(name) is not None and not (name == "amount" and seen.life.amount_calculated)  # O5
+    }
     state = "won" if step.kind == "win" else "lost" if step.kind == "lose" else "open"
     put = compiled.put(
         side, wanted, facts=view.facts(work.link), current=seen.row, life=seen.life, state=state, whole=there
@@ -569,7 +574,7 @@ def _fresh_rows(hands: Hands, refs: Sequence[Ref]) -> list[Row]:
     return rows
 
 
-def _work(view: View, link: Link, rows: dict[Side, Row]) -> Work:
+def make_work(view: View, link: Link, rows: dict[Side, Row]) -> Work:
     left, right = view.see_pair(link, rows["left"], rows["right"])
     return Work(link=link, rows=rows, seen={"left": left, "right": right})
 

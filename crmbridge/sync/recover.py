@@ -24,7 +24,6 @@ def recover(hands: Hands, view: View, sleep: Callable[[float], None] = time.slee
     """Resolve open intents. Returns shared ids that must be left alone in this run: their call may still land."""
     untouchable: set[str] = set()
     for intent in hands.store.open_intents():
-        hands.renew()
         if not _resolve(hands, view, intent, sleep) and intent.link_id:
             untouchable.add(intent.link_id)
     return untouchable
