@@ -4,8 +4,8 @@ The cases carry the ids of the life-cycle tables in docs/reference/lifecycle.md 
 O1-O21 opportunities, A1-A10 accounts and contacts), each with its default. Labels never decide, flags do.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from crmbridge.model import (
@@ -93,6 +93,15 @@ def _both_converted(link: Link, seen: Mapping[Side, Seen]) -> LifePlan:
     if len(known) == len(SIDES):
         return LifePlan()
     fresh: Side = "right" if known == ["left"] else "left"
+    if link.epoch:
+        again = Step(
+            case="C12",
+            kind="adopt",
+            side=fresh,
+            reason="opened again and converted again; what it made this time is new on the other side, "
+            "whose lead is not converted twice (C12)",
+        )
+        return LifePlan(steps=(again,))
     step = Step(
         case="C9",
         kind="adopt",
@@ -111,7 +120,7 @@ def _one_converted(
     mirror_since: datetime | None,
 ) -> LifePlan:
     target, life, there = other(side), seen[side].life, seen[other(side)].shared
-    if link.base.axes(side).state == "converted" and link.base.axes(target).state == "converted":
+    if link.epoch:
         return _reactivated(there)
     if powers[side].converts_bare and not (life.account_id or life.contact_id or life.opportunity_id):
         return _held(
@@ -151,12 +160,14 @@ def _reactivated(there: Shared) -> LifePlan:
             message="The lead was opened again after its conversion and then disqualified; the other side stays "
             "converted, its opportunity is not closed (C13).",
         )
-        return LifePlan(reports=(report,), axes_settled=False)
-    return _held(
+        return LifePlan(reports=(report,))
+    held = _held(
         "C11",
         "The lead was opened again after its conversion; a converted lead on the other side cannot be opened again.",
         "Qualify it again, or leave it: edits then go to its contact, account and opportunity by hand.",
     )
+    # What is seen is settled: that it is open now tells a later conversion from the first one (C12).
+    return replace(held, axes_settled=True)
 
 
 def _open_leads(link: Link, seen: Mapping[Side, Seen], last_edit: Side | None) -> LifePlan:
@@ -298,18 +309,32 @@ def _opportunity_steps(target: Side, wanted: Shared, there: Shared, powers: Powe
 _DELETED_CASE: Mapping[Entity, str] = {"account": "A5", "contact": "A6", "lead": "L8", "opportunity": "O18"}
 
 
-def plan_deleted(entity: Entity, *, converted: bool = False) -> Report:
-    """Deletions are unlinked and reported, not propagated (default `delete: keep`)."""
+def plan_deleted(entity: Entity, *, converted: bool = False, along: Mapping[Entity, int] | None = None) -> Report:
+    """Deletions are unlinked and reported, not propagated (default `delete: keep`).
+
+    `along`: how many linked records went with it; they are one matter, not many (A5, A6)."""
     case = "L14" if entity == "lead" and converted else _DELETED_CASE[entity]
     kept = "the records made of it stay linked; " if converted else ""
-    return Report(
-        cause=case,
-        message=f"The {entity} was deleted on one side; {kept}the one on the other side stays ({case}).",
-    )
+    gone = " and ".join(f"{count} {_plural(child, count)}" for child, count in (along or {}).items() if count)
+    group = f", and {gone} with it" if gone else ""
+    stay = "what was linked to them on the other side stays" if gone else "the one on the other side stays"
+    return Report(cause=case, message=f"The {entity} was deleted on one side{group}; {kept}{stay} ({case}).")
 
 
-def plan_merged(entity: Entity, *, winner_linked: bool) -> Hold | None:
+def _plural(entity: Entity, count: int) -> str:
+    return entity if count == 1 else "opportunities" if entity == "opportunity" else f"{entity}s"
+
+
+def plan_merged(entity: Entity, *, winner_linked: bool, converted: bool = False) -> Hold | None:
     """Only the loser linked: its link moves to the winner (L11). Both linked: a person decides (L10, A8)."""
+    if entity == "lead" and converted:
+        return Hold(
+            cause="L15",
+            message="A converted lead was merged into another one; its partner stays converted, and so do the records "
+            "made of it (L15).",
+            fix="Nothing is undone by itself: correct the partner there by hand, then: crmbridge resolve ISSUE.",
+            whole=True,
+        )
     if not winner_linked:
         return None
     case = "L10" if entity == "lead" else "A8"
@@ -319,6 +344,31 @@ def plan_merged(entity: Entity, *, winner_linked: bool) -> Hold | None:
         fix="Merge the two partners there as well; children then follow by themselves.",
         whole=True,
     )
+
+
+def plan_orphan_conversion() -> Report:
+    """A lead was converted whose partner is gone: no lead is made for it (default `recreate_lead: no`)."""
+    return Report(
+        cause="C8",
+        message="The lead was converted, and its partner on the other side is gone; what it made is synced as ordinary "
+        "records (C8).",
+    )
+
+
+# --- late edits of converted leads --------------------------------------------------------------------------------
+
+_ADDRESS = frozenset({"street", "city", "region", "postal_code", "country"})
+
+
+def late_places(name: str, has: Callable[[Entity, str], bool]) -> tuple[tuple[Entity, str], ...]:
+    """Where a converted lead's field lives on: as the CRMs' own conversion carries it (L12, L13).
+
+    `has`: does the mapping of that entity have a field of that shared name."""
+    if name == "company":
+        return (("account", "name"),) if has("account", "name") else ()
+    order: tuple[Entity, ...] = ("contact", "account", "opportunity")
+    found: tuple[tuple[Entity, str], ...] = tuple((entity, name) for entity in order if has(entity, name))
+    return tuple(one for one in found if one[0] != "opportunity") if name in _ADDRESS else found[:1]
 
 
 # --- small helpers ------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from crmbridge.model import (
     Link,
     LinkMode,
     Ref,
+    Report,
     Row,
     Seen,
     Shared,
@@ -63,6 +64,7 @@ class PairPlan:
     holds: tuple[Hold, ...] = ()
     waits: tuple[Wait, ...] = ()
     unsettled: frozenset[str] = frozenset()
+    reports: tuple[Report, ...] = ()
     conflicts: tuple[str, ...] = ()  # fields where both sides had changed, or (first run) differed
 
 
@@ -110,11 +112,13 @@ def decide_field(
     # A value that could not be read: its problem is an issue of its own; nothing is written on a guess.
     if isinstance(left, _Absent) or isinstance(right, _Absent):
         return Verdict(settled=False, why="unreadable")
+    # Consent: the more restrictive wins, always (A3); not asked and not refused are the same.
+    if rule.restrictive:
+        if bool(left) == bool(right):
+            return Verdict(why="equal")
+        return _write("right" if left else "left", True, "the more restrictive wins (A3)")
     if rule.same(left, right):
         return Verdict(why="equal")
-    # Consent: the more restrictive wins, always (A3).
-    if rule.restrictive:
-        return _write("right" if left else "left", True, "the more restrictive wins (A3)")
     # Our own create or the read-back of it: the target shows it in its own way, and that is the agreement.
     if mode == "fresh":
         return Verdict(why="as the target shows it")
@@ -199,7 +203,8 @@ def _toward(side: Side, left: Value, right: Value, why: str) -> Verdict:
 
 def _write(side: Side, value: Value, why: str) -> Verdict:
     if isinstance(value, Unlinked):
-        return Verdict(settled=False, why="waits", wait=Wait(waits_for=f"its {value.entity}", ref=None))
+        ref = Ref(side=other(side), entity=value.entity, id=value.id)
+        return Verdict(settled=False, why="waits", wait=Wait(waits_for=f"its {value.entity}", ref=ref))
     return Verdict(write=side, value=value, why=why)
 
 
@@ -213,14 +218,19 @@ def plan_fields(
     our_users: Mapping[Side, str | None],
     choices: Mapping[str, Side] | None = None,
     with_step: Mapping[Side, frozenset[str]] | None = None,
+    ended: Callable[[Ref], bool] = lambda ref: False,
 ) -> PairPlan:
-    """Updates of one linked pair. `with_step`: fields that a life-cycle step writes on that side, from the other."""
+    """Updates of one linked pair. `with_step`: fields that a life-cycle step writes on that side, from the other.
+
+    `ended`: is that record one of a pair that has ended, so that nothing follows from pointing at it."""
     last_edit = newest(left.row, right.row, our_users)
+    seen: Mapping[Side, Seen] = {"left": left, "right": right}
     writes: dict[Side, dict[str, Value]] = {"left": {}, "right": {}}
     whys: dict[Side, dict[str, str]] = {"left": {}, "right": {}}
     holds: list[Hold] = []
     waits: list[Wait] = []
     unsettled: set[str] = set()
+    reports: list[Report] = []
     conflicts: list[str] = []
     # A blank name or person that an origin lacks is filled from the conversion's result; an opportunity's synthetic
     # stage, close date and probability never flow back (lifecycle §1.4).
@@ -228,6 +238,9 @@ def plan_fields(
     carried = {name for names in (with_step or {}).values() for name in names}
     for rule in rules:
         if rule.name in carried:
+            continue
+        if rule.link is not None and _points_at_ended(rule, left, right, ended):
+            unsettled.add(rule.name)
             continue
         verdict = decide_field(
             rule,
@@ -241,6 +254,15 @@ def plan_fields(
             choice=(choices or {}).get(f"{entity}.{rule.name}"),
             fills_back=fills_back,
         )
+        if verdict.write is not None and rule.kind == "money" and seen[verdict.write].life.amount_calculated:
+            # Salesforce ignores it, Dynamics recalculates it (O5): the products there decide.
+            reports.append(
+                Report(
+                    cause="O5", message=f"{rule.name} is calculated there from its products; it was not written (O5)."
+                )
+            )
+            unsettled.add(rule.name)
+            continue
         if verdict.write is not None:
             writes[verdict.write][rule.name] = verdict.value
             whys[verdict.write][rule.name] = verdict.why
@@ -262,8 +284,20 @@ def plan_fields(
         holds=tuple(holds),
         waits=tuple(waits),
         unsettled=frozenset(unsettled),
+        reports=tuple(reports),
         conflicts=tuple(conflicts),
     )
+
+
+def _points_at_ended(rule: FieldRule, left: Seen, right: Seen, ended: Callable[[Ref], bool]) -> bool:
+    """One side points at a record whose pair has ended, the other nowhere: the deletion's own echo, no edit (A5)."""
+    dead = blank = 0
+    for seen in (left, right):
+        value = seen.shared.fields.get(rule.name)
+        if isinstance(value, Unlinked):
+            dead += ended(Ref(side=seen.row.ref.side, entity=value.entity, id=value.id))
+        blank += is_blank(value)
+    return dead == len(SIDES) or (dead == 1 and blank == 1)
 
 
 def _summary(whys: Mapping[str, str]) -> str:

@@ -1,17 +1,28 @@
 """One entity's turn in a cycle: ended pairs, twins, creates, then what differs in linked pairs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from crmbridge.lifecycle import LifePlan, plan_deleted, plan_lead, plan_merged, plan_opportunity
+from crmbridge.lifecycle import LifePlan, plan_lead, plan_opportunity
 from crmbridge.match import Candidate, Cluster, Matches, match
-from crmbridge.model import SIDES, Entity, Hold, Link, Ref, Row, Seen, Side, Step, Update, other
+from crmbridge.model import SIDES, Entity, Hold, Link, Ref, Seen, Side, Step, Update, Wait, other
 from crmbridge.plan import newest, plan_create, plan_fields
 from crmbridge.state.words import Batch, Issue, Pair, Stored
 from crmbridge.sync import convert
+from crmbridge.sync.ended import end_pairs, is_ended
 from crmbridge.sync.hands import Event, Hands
-from crmbridge.sync.push import NewRecord, Work, problem_issues, push_creates, push_step, push_updates, settle
-from crmbridge.sync.scope import claimed_by, in_scope, will_link
+from crmbridge.sync.late import carry_consent, redirect
+from crmbridge.sync.push import (
+    NewRecord,
+    Work,
+    make_work,
+    problem_issues,
+    push_creates,
+    push_step,
+    push_updates,
+    settle,
+)
+from crmbridge.sync.scope import claimed_by, has_ended, in_scope, will_link
 from crmbridge.sync.view import View, link_ids
 
 # A record that moved while it was being planned is planned again, so often; then the next cycle has it.
@@ -43,13 +54,26 @@ def _gather(hands: Hands, view: View, entity: Entity) -> tuple[list[Work], list[
                 singles.append(stored)
         elif pair.link.id in hands.untouchable:
             continue
-        elif _is_ended(pair):
+        elif is_ended(pair):
             ended.append(pair)
         elif pair.left and pair.right and pair.left.row.values is not None and pair.right.row.values is not None:
-            works.append(_work(view, pair.link, pair.left.row, pair.right.row))
-    for pair in ended:
-        works.extend(_end(hands, view, pair))
+            works.append(make_work(view, pair.link, {"left": pair.left.row, "right": pair.right.row}))
+    works.extend(end_pairs(hands, view, ended))
+    if hands.dry:
+        singles.extend(_brought_in(hands, view, entity, {stored.row.ref for stored in singles}))
     return works, singles
+
+
+def _brought_in(hands: Hands, view: View, entity: Entity, known: set[Ref]) -> list[Stored]:
+    """Records that this run brought into scope: the store would say they are due, but a dry run stores nothing."""
+    found: list[Stored] = []
+    for side in SIDES:
+        ids = [ref.id for ref in hands.touched if (ref.side, ref.entity) == (side, entity) and ref not in known]
+        linked = hands.store.links_by_native(side, entity, ids)
+        for id, stored in hands.store.records(side, entity, ids).items():
+            if id not in linked and view.crosswalk.planned(stored.row.ref) is None:
+                found.append(stored)
+    return found
 
 
 def _selected(hands: Hands, view: View, pair: Pair) -> bool:
@@ -72,80 +96,6 @@ def _selected(hands: Hands, view: View, pair: Pair) -> bool:
     return True
 
 
-def _work(view: View, link: Link, left: Row, right: Row) -> Work:
-    seen_left, seen_right = view.see_pair(link, left, right)
-    return Work(link=link, rows={"left": left, "right": right}, seen={"left": seen_left, "right": seen_right})
-
-
-# --- deletions and merges -----------------------------------------------------------------------------------------
-
-
-def _is_ended(pair: Pair) -> bool:
-    assert pair.link is not None
-    rows = [stored.row for stored in (pair.left, pair.right) if stored is not None]
-    return not pair.link.alive or any(row.deleted or row.merged_into for row in rows)
-
-
-def _end(hands: Hands, view: View, pair: Pair) -> list[Work]:
-    """A pair of which one record is gone, merged away, or back again. Returns pairs that go on."""
-    link = pair.link
-    assert link is not None
-    both: dict[Side, Stored | None] = {"left": pair.left, "right": pair.right}
-    stored: dict[Side, Stored] = {side: one for side, one in both.items() if one is not None}
-    clean = [(s.row.ref, s.row.version) for s in stored.values()]
-    gone: list[Side] = [side for side, s in stored.items() if s.row.deleted or s.row.merged_into]
-    if not link.alive:
-        if not gone and len(stored) == len(SIDES) and all(s.row.values is not None for s in stored.values()):
-            revived = replace(link, alive=True)  # L9, O19, A7: the pair lives again and is compared with its base
-            view.crosswalk.learn(revived)
-            hands.record(Batch(links=[revived]))
-            return [_work(view, revived, stored["left"].row, stored["right"].row)]
-        hands.record(Batch(clean=clean))
-        return []
-    if len(gone) == len(SIDES) or not gone:
-        hands.record(Batch(links=[replace(link, alive=False)], clean=clean))
-        return []
-    side = gone[0]
-    winner = stored[side].row.merged_into
-    if winner is not None:
-        return _merged(hands, view, link, side, winner, clean)
-    dead = replace(link, alive=False)
-    view.crosswalk.learn(dead)
-    report = plan_deleted(link.entity, converted=link.epoch > 0)
-    issue = hands.issue("report", cause=report.cause, entity=link.entity, link=link, message=report.message)
-    hands.record(Batch(links=[dead], clean=clean, issues=[issue]))
-    return []
-
-
-def _merged(
-    hands: Hands, view: View, link: Link, side: Side, winner: str, clean: Sequence[tuple[Ref, str | None]]
-) -> list[Work]:
-    winner_link = hands.store.links_by_native(side, link.entity, [winner]).get(winner)
-    hold = plan_merged(link.entity, winner_linked=winner_link is not None and winner_link.alive)
-    if hold:
-        issue = hands.issue("held", cause=hold.cause, entity=link.entity, link=link, message=hold.message, fix=hold.fix)
-        hands.record(Batch(links=[replace(link, alive=False)], clean=clean, issues=[issue]))
-        return []
-    # Only the loser was linked: its link moves to the winner, and is compared without a base (L11).
-    moved = replace(
-        link,
-        left_id=winner if side == "left" else link.left_id,
-        right_id=winner if side == "right" else link.right_id,
-        mode="matched",
-        how=f"{link.how}; moved to the winner of a merge (L11)",
-    )
-    view.crosswalk.learn(moved)
-    here = hands.store.records(side, link.entity, [winner]).get(winner)
-    partner = moved.id_on(other(side))
-    there = hands.store.records(other(side), link.entity, [partner]).get(partner) if partner else None
-    hands.record(Batch(links=[moved], clean=clean))
-    hands.tell(_event(moved, None, "link", "moved to the winner of a merge (L11)"))
-    if here is None or there is None or here.row.values is None or there.row.values is None:
-        return []
-    rows = {side: here.row, other(side): there.row}
-    return [_work(view, moved, rows["left"], rows["right"])]
-
-
 # --- twins and creates --------------------------------------------------------------------------------------------
 
 
@@ -154,7 +104,12 @@ def _pair_up(hands: Hands, view: View, entity: Entity, singles: Sequence[Stored]
     gone = [stored for stored in singles if stored.row.deleted or stored.row.merged_into or stored.row.values is None]
     if gone:
         hands.record(Batch(clean=[(stored.row.ref, stored.row.version) for stored in gone]))
-    alive = [stored for stored in singles if stored not in gone]
+    # A merge's winner may have got the loser's partner a moment ago (L11).
+    alive = [
+        stored
+        for stored in singles
+        if stored not in gone and view.crosswalk.shared_id(stored.row.ref.side, entity, stored.row.ref.id) is None
+    ]
     if not alive:
         return []
     touched = {stored.row.ref for stored in alive if stored.touched}
@@ -201,7 +156,7 @@ def _join_twins(
         view.crosswalk.learn(link)
         hands.by_key[f"{entity}: {key}"] += 1
         hands.tell(_event(link, None, "link", f"the same {entity} on both sides, by {key}"))
-        works.append(_work(view, link, pool["left"][left].row, pool["right"][right].row))
+        works.append(make_work(view, link, {"left": pool["left"][left].row, "right": pool["right"][right].row}))
     hands.record(
         Batch(
             links=links,
@@ -288,6 +243,7 @@ def _make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen
     for side in SIDES:
         claims |= claimed_by(hands, side, entity, [seen for seen in candidates if seen.row.ref.side == side])
     records: list[NewRecord] = []
+    waiting: dict[Ref, tuple[Wait, ...]] = {}
     reason = f"new {entity} on the other side"
     limit = hands.options.only.limit
     for seen in candidates:
@@ -296,20 +252,57 @@ def _make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen
             issues.append(_claimed(hands, entity, ref, claims[ref.id]))
             clean.append((ref, seen.row.version))
             continue
+        hold = _customer_hold(hands, seen)
+        if hold is not None:
+            issues.append(
+                hands.issue("held", cause=hold.cause, entity=entity, ref=ref, message=hold.message, fix=hold.fix)
+            )
+            clean.append((ref, seen.row.version))
+            continue
         plan = plan_create(
             hands.compiled.entities[entity].rules, seen, reason=reason, will_link=lambda r: will_link(hands, r)
         )
         if plan.create is None:
-            waits = ", ".join(sorted({wait.waits_for for wait in plan.waits}))
-            issues.append(
-                hands.issue(
-                    "waiting", cause="waiting", entity=entity, ref=ref, message=f"Waits for {waits} to be linked."
-                )
-            )
+            waiting[ref] = plan.waits
         elif limit is None or len(records) < limit:
             records.append(NewRecord(create=plan.create, source=seen))
+    issues.extend(_waiting(hands, waiting))
     hands.record(Batch(links=tombstones, clean=clean, issues=issues))
     return push_creates(hands, view, entity, records)
+
+
+def _customer_hold(hands: Hands, seen: Seen) -> Hold | None:
+    """Its customer is a contact, and nothing tells which account it is for where one is needed (O14)."""
+    needs_account = hands.powers[other(seen.row.ref.side)].needs_account
+    if not (needs_account and seen.life.customer_is_contact) or seen.shared.fields.get("account") is not None:
+        return None
+    return Hold(
+        cause="O14",
+        message="The customer of this opportunity is a contact without an account (O14).",
+        fix="Give the contact, or the opportunity, an account; it is then synced by itself.",
+    )
+
+
+def _waiting(hands: Hands, waiting: Mapping[Ref, tuple[Wait, ...]]) -> list[Issue]:
+    """Parents first; records that are each other's parents would wait for ever (A2)."""
+    issues: list[Issue] = []
+    for ref, waits in waiting.items():
+        seen: set[Ref] = set()
+        ahead = [wait.ref for wait in waits]
+        while ahead:
+            parent = ahead.pop()
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                ahead.extend(wait.ref for wait in waiting.get(parent, ()))
+        if ref in seen:
+            message = f"Its parents lead back to this {ref.entity} itself, so none of them can be made first (A2)."
+            fix = "Take one of them out of the circle."
+            issues.append(hands.issue("held", cause="A2", entity=ref.entity, ref=ref, message=message, fix=fix))
+            continue
+        told = ", ".join(sorted({wait.waits_for for wait in waits}))
+        message = f"Waits for {told} to be linked."
+        issues.append(hands.issue("waiting", cause="waiting", entity=ref.entity, ref=ref, message=message))
+    return issues
 
 
 def _claimed(hands: Hands, entity: Entity, ref: Ref, lead_id: str) -> Issue:
@@ -361,6 +354,8 @@ def _sync_pairs(hands: Hands, view: View, entity: Entity, works: Sequence[Work])
             if not _take(hands, view, work, step):
                 work.unsettled |= {name for names in life.carried.values() for name in names}
                 break
+        else:
+            _pass_on(hands, view, work, life)
     settle(hands, view, [work for work in works if len(work.rows) == len(SIDES)])
 
 
@@ -391,32 +386,44 @@ def _field_updates(hands: Hands, work: Work, life: LifePlan) -> list[tuple[Work,
         our_users=hands.our_users,
         choices=hands.options.choices,
         with_step=life.carried,
+        ended=lambda ref: has_ended(hands, ref),
     )
     work.unsettled |= plan.unsettled
+    for report in plan.reports:
+        work.issues.append(
+            hands.issue("report", cause=report.cause, entity=work.entity, link=work.link, message=report.message)
+        )
+    for wait in plan.waits:
+        if wait.ref is not None and will_link(hands, wait.ref):
+            work.open = True
+            text = f"Waits for {wait.waits_for} to be linked."
+            work.issues.append(
+                hands.issue("waiting", cause="waiting", entity=work.entity, link=work.link, message=text)
+            )
+    converted: set[Side] = {side for side in SIDES if work.seen[side].shared.state == "converted"}
+    if work.entity == "lead" and converted:
+        # A converted lead is not written to any more; its values live on in what it became (L12, L13).
+        work.late = tuple(update for update in plan.updates if update.side in converted)
+        work.unsettled |= {name for update in work.late for name in update.fields}
+        if len(converted) == len(SIDES):
+            return []
     for hold in plan.holds:
         work.issues.append(_hold(hands, work, hold))
-    converted: set[Side] = {side for side in SIDES if work.seen[side].shared.state == "converted"}
-    updates: list[tuple[Work, Update]] = []
-    for update in plan.updates:
-        if update.side in converted and work.entity == "lead":
-            # A converted lead is not written to any more; its values live on in what it became (L12, L13).
-            work.unsettled |= set(update.fields)
-            if len(converted) == len(SIDES):
-                work.issues.append(_hold(hands, work, _late_edit(update)))
-            continue
-        updates.append((work, update))
+    updates = [(work, update) for update in plan.updates if update not in work.late]
     if not updates and work.link.mode == "converted" and work.link.origin is not None:
         side = other(work.link.origin)  # our key is still to be written there
         updates.append((work, Update(side=side, fields={}, reason="key of a record made by a conversion")))
     return updates
 
 
-def _late_edit(update: Update) -> Hold:
-    return Hold(
-        cause="L12",
-        message=f"A converted lead was edited ({', '.join(sorted(update.fields))}); so is its partner (L12).",
-        fix="Make the edit on the contact, account or opportunity it became.",
-    )
+def _pass_on(hands: Hands, view: View, work: Work, life: LifePlan) -> None:
+    """What a lead that is converted on both sides leaves to what it became."""
+    if work.entity != "lead" or any(work.seen[side].shared.state != "converted" for side in SIDES):
+        return  # a dry run's conversion has not happened: its heirs are not there yet
+    for hold in redirect(hands, view, work, work.late):
+        work.issues.append(_hold(hands, work, hold))
+    for step in life.steps:
+        carry_consent(hands, view, work, step.side)
 
 
 def _take(hands: Hands, view: View, work: Work, step: Step) -> bool:

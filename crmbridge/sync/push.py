@@ -78,6 +78,16 @@ class NewRecord:
     generation: int = 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """A create that can be sent."""
+
+    record: NewRecord
+    link: Link
+    write: Write
+    problems: tuple[Problem, ...]
+
+
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
@@ -98,7 +108,7 @@ def push_creates(hands: Hands, view: View, entity: Entity, records: Sequence[New
 
 def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records: Sequence[NewRecord]) -> list[Work]:
     compiled, connector = hands.compiled.entities[entity], hands.connectors[side]
-    ready: list[tuple[NewRecord, Link, Write]] = []
+    ready: list[_Ready] = []
     issues: list[Issue] = []
     for record in records:
         source = record.source
@@ -112,8 +122,8 @@ def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records:
             whole=source.shared,
         )
         problems = (*source.shared.problems, *put.problems)
-        issues.extend(problem_issues(hands, entity, problems, ref=source.row.ref))
         if put.blocked or any(problem.cause == UNMAPPED_STATUS for problem in problems):
+            issues.extend(problem_issues(hands, entity, problems, ref=source.row.ref))
             continue
         if _refused_before(hands, entity, source.row.ref, fingerprint(put.columns)):
             continue
@@ -130,29 +140,29 @@ def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records:
         )
         chosen = connector.chosen_id(hands.identities[other(side)].org_id, source.row.ref.id, record.generation)
         write = Write(kind="create", entity=entity, id=chosen, key=source.row.ref.id, columns=put.columns)
-        ready.append((record, link, write))
+        ready.append(_Ready(record=record, link=link, write=write, problems=put.problems))
         hands.count(side, entity, "create")
     if hands.dry:
-        return [_planned(hands, view, record, link, side) for record, link, _ in ready]
+        return [_planned(hands, view, one, side) for one in ready]
     intents = [
         new_intent(
             hands,
             side=side,
             entity=entity,
             kind="create",
-            link_id=link.id,
-            native_id=write.id,
-            source_id=record.source.row.ref.id,
-            key=write.key,
-            reason=record.create.reason,
-            after=_journal(write.columns),
+            link_id=one.link.id,
+            native_id=one.write.id,
+            source_id=one.record.source.row.ref.id,
+            key=one.write.key,
+            reason=one.record.create.reason,
+            after=_journal(one.write.columns),
         )
-        for record, link, write in ready
+        for one in ready
     ]
     hands.record(Batch(open_intents=intents, issues=issues))
     if not ready:
         return []
-    outcomes = connector.write([write for _, _, write in ready])
+    outcomes = connector.write([one.write for one in ready])
     return _settle_creates(hands, view, side, ready, intents, outcomes)
 
 
@@ -160,11 +170,11 @@ def _settle_creates(
     hands: Hands,
     view: View,
     side: Side,
-    ready: Sequence[tuple[NewRecord, Link, Write]],
+    ready: Sequence["_Ready"],
     intents: Sequence[Intent],
     outcomes: Sequence[Outcome],
 ) -> list[Work]:
-    entity = ready[0][1].entity
+    entity = ready[0].link.entity
     rows = _read_back(hands, side, entity, outcomes)
     closed: list[Intent] = []
     links: list[Link] = []
@@ -172,10 +182,10 @@ def _settle_creates(
     issues: list[Issue] = []
     over: list[IssuePlace] = []
     works: list[Work] = []
-    for (record, link, write), intent, outcome in zip(ready, intents, outcomes, strict=True):
-        source = record.source.row
+    for one, intent, outcome in zip(ready, intents, outcomes, strict=True):
+        record, source = one.record, one.record.source.row
         if isinstance(outcome, Written):
-            made = _with_id(link, side, outcome.id)
+            made = _with_id(one.link, side, outcome.id)
             links.append(made)
             closed.append(replace(intent, state="done", native_id=outcome.id, reply=_reply(outcome)))
             over.append((entity, None, source.ref.side, source.ref.id, None))
@@ -184,20 +194,27 @@ def _settle_creates(
             if row is not None:
                 stored.append(row)
                 pair: dict[Side, Row] = {side: row, other(side): source}
-                works.append(make_work(view, made, pair))
+                work = make_work(view, made, pair)
+                # What could not be written is not agreed on; it stays an issue of the pair.
+                work.issues.extend(problem_issues(hands, entity, one.problems, link=made, ref=source.ref))
+                work.unsettled |= {problem.field for problem in one.problems if problem.cause not in mapping.NOTES}
+                works.append(work)
             hands.tell(_event(made, side, "create", record.create.reason, tuple(record.create.fields)))
         elif isinstance(outcome, Unknown):
             continue  # the intent stays open; recovery looks before anything is repeated
         else:
             closed.append(replace(intent, state=_state(outcome), reply=_reply(outcome)))
             if isinstance(outcome, Refused):
-                issues.append(refused_issue(hands, outcome, entity, fingerprint(write.columns), ref=source.ref))
+                mark = fingerprint(one.write.columns)
+                issues.append(refused_issue(hands, outcome, entity, mark, ref=source.ref))
     hands.record(Batch(rows=stored, links=links, close_intents=closed, issues=issues, close_issues=over))
     return works
 
 
-def _planned(hands: Hands, view: View, record: NewRecord, link: Link, side: Side) -> Work:
+def _planned(hands: Hands, view: View, one: "_Ready", side: Side) -> Work:
     """A dry run's stand-in for the new record: what is planned for the source's state is counted as well."""
+    record, link = one.record, one.link
+    problem_issues(hands, link.entity, one.problems, ref=record.source.row.ref)
     made = _with_id(link, side, f"planned:{link.id}")
     view.crosswalk.learn(made)
     hands.tell(_event(made, side, "create", record.create.reason, tuple(record.create.fields)))

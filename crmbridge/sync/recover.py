@@ -5,12 +5,14 @@ the server cannot be working on them any more (sent_at + settle).
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
 
 from crmbridge.model import SIDES, Converted, Link, Row, Side, attribute_name, other
-from crmbridge.state.words import Batch, ConversionRow, Intent
+from crmbridge.state.words import Batch, ConversionRow, Intent, Stored
 from crmbridge.sync.convert import finish
 from crmbridge.sync.hands import Event, Hands, jsonable
 from crmbridge.sync.push import Work
@@ -67,6 +69,7 @@ def _create(hands: Hands, view: View, intent: Intent) -> bool:
         return True
     assert intent.link_id is not None
     assert intent.source_id is not None
+    source = hands.store.records(other(intent.side), intent.entity, [intent.source_id]).get(intent.source_id)
     left, right = (row.ref.id, intent.source_id) if intent.side == "left" else (intent.source_id, row.ref.id)
     link = Link(
         id=intent.link_id,
@@ -76,6 +79,7 @@ def _create(hands: Hands, view: View, intent: Intent) -> bool:
         mode="fresh",
         origin=other(intent.side),
         how=intent.reason,
+        fillers=_fillers(hands, view, intent.side, source),
     )
     view.crosswalk.learn(link)
     done = replace(intent, state="done", native_id=row.ref.id, reply="adopted after a lost answer")
@@ -89,9 +93,7 @@ def _update(hands: Hands, intent: Intent) -> bool:
     """Harmless to repeat with the same values: take what is there now, and let the next plan decide."""
     assert intent.native_id is not None
     row = hands.connectors[intent.side].fetch(intent.entity, [intent.native_id]).get(intent.native_id)
-    landed = row is not None and all(
-        jsonable(getattr(row.values, attribute_name(name), value)) == value for name, value in intent.after.items()
-    )
+    landed = row is not None and all(_holds(row, name, value) for name, value in intent.after.items())
     state = replace(
         intent,
         state="done" if landed else "lost",
@@ -100,6 +102,29 @@ def _update(hands: Hands, intent: Intent) -> bool:
     rows = [row] if row else []
     hands.record(Batch(rows=rows, dirty=[row.ref for row in rows], close_intents=[state]))
     return True
+
+
+def _holds(row: Row, name: str, sent: Any) -> bool:
+    """Does the row show what was sent? A lookup was noted as `entity:id`, and may read under another name."""
+    for attribute in (attribute_name(name), f"_{name.lower()}_value"):
+        if hasattr(row.values, attribute):
+            value = getattr(row.values, attribute)
+            if isinstance(value, Decimal) and isinstance(sent, str):
+                return value == Decimal(sent)
+            now = jsonable(value)
+            return now == sent or (isinstance(sent, str) and sent.rpartition(":")[2] == now)
+    return True  # not among the columns that are read
+
+
+def _fillers(hands: Hands, view: View, side: Side, source: Stored | None) -> dict[Side, Mapping[str, str]]:
+    """The fillers of a create whose answer was lost: the same values of the same record gave them."""
+    if source is None or source.row.values is None:
+        return {}
+    shared = view.see(source.row).shared
+    state = None if shared.state is None else "open"
+    compiled = hands.compiled.entities[source.row.ref.entity]
+    put = compiled.put(side, shared.fields, facts=view.facts(), current=None, life=None, state=state, whole=shared)
+    return {side: put.fillers} if put.fillers else {}
 
 
 def _convert(hands: Hands, view: View, intent: Intent) -> bool:

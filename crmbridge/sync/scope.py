@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from crmbridge.model import SIDES, Entity, Ref, Seen, Side, Unlinked
 from crmbridge.state.words import Batch, IssuePlace
 from crmbridge.sync.convert import made_by
+from crmbridge.sync.ended import is_ended
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.view import View
 
@@ -25,18 +26,22 @@ def touch(hands: Hands, view: View) -> None:
                 if stored is None or stored.row.values is None or stored.row.deleted:
                     continue
                 seen = view.see(stored.row, link=pair.link)
-                reached |= _links_of(seen) if entity == "opportunity" else _older_results(hands, view, seen)
+                if entity == "opportunity":
+                    reached |= _links_of(seen)
+                else:
+                    reached |= _results_to_sync(hands, view, seen, orphan=is_ended(pair))
     contacts = [ref for ref in reached if ref.entity == "contact"]
     for side in SIDES:
         ids = [ref.id for ref in contacts if ref.side == side]
         for stored in hands.store.records(side, "contact", ids).values():
             if stored.row.values is not None:
                 reached |= {ref for ref in _links_of(view.see(stored.row)) if ref.entity == "account"}
-    for entity in ("contact",):  # contacts that were touched earlier and still wait for their account
-        for pair in hands.store.pending(entity):
-            for stored in (pair.left, pair.right):
-                if stored and stored.touched and stored.row.values is not None and not stored.row.deleted:
-                    reached |= {ref for ref in _links_of(view.see(stored.row)) if ref.entity == "account"}
+    for pair in hands.store.pending("contact"):  # those that cross take their account along
+        for stored in (pair.left, pair.right):
+            if stored is None or stored.row.values is None or stored.row.deleted:
+                continue
+            if stored.touched or pair.link is not None:
+                reached |= {ref for ref in _links_of(view.see(stored.row)) if ref.entity == "account"}
     hands.touched |= reached
     if reached:
         known = _not_yet_touched(hands, reached)
@@ -53,8 +58,10 @@ def _links_of(seen: Seen) -> set[Ref]:
     }
 
 
-def _older_results(hands: Hands, view: View, lead: Seen) -> set[Ref]:
-    """Records that a conversion took, but did not make: they are synced the ordinary way first."""
+def _results_to_sync(hands: Hands, view: View, lead: Seen, *, orphan: bool) -> set[Ref]:
+    """Records that a conversion took, but did not make: they are synced the ordinary way first.
+
+    `orphan`: the lead has no partner any more, so nothing will mirror the conversion: all of them are (C8)."""
     if lead.shared.state != "converted" or "lead" in hands.first_run:
         return set()
     side, reached = lead.row.ref.side, set[Ref]()
@@ -67,7 +74,7 @@ def _older_results(hands: Hands, view: View, lead: Seen) -> set[Ref]:
         if native is None or view.crosswalk.shared_id(side, entity, native) is not None:
             continue
         stored = hands.store.records(side, entity, [native]).get(native)
-        if stored and stored.row.values is not None and not made_by(lead, view.see(stored.row)):
+        if stored and stored.row.values is not None and (orphan or not made_by(lead, view.see(stored.row))):
             reached.add(Ref(side=side, entity=entity, id=native))
     return reached
 
@@ -97,6 +104,12 @@ def will_link(hands: Hands, ref: Ref) -> bool:
     if link is not None and not link.alive:
         return False
     return in_scope(hands, ref, touched=stored.touched)
+
+
+def has_ended(hands: Hands, ref: Ref) -> bool:
+    """Is this the record of a pair that has ended: its partner, or it itself, was deleted?"""
+    link = hands.store.links_by_native(ref.side, ref.entity, [ref.id]).get(ref.id)
+    return link is not None and not link.alive
 
 
 # --- claims -------------------------------------------------------------------------------------------------------

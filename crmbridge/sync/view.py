@@ -1,10 +1,10 @@
 """Stored rows as the planner sees them: translated, with links resolved through the crosswalk."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import mapping
-from crmbridge.model import Axes, Entity, Link, Ref, Row, Seen, Side, other
+from crmbridge.model import Axes, Entity, Link, Ref, Row, Seen, Shared, Side, Unlinked, Value, other
 from crmbridge.state.words import Stored
 from crmbridge.sync.hands import Hands
 
@@ -86,7 +86,25 @@ class View:
         row = self.hands.connectors[side].complete(row)
         life = self.hands.connectors[side].life(row)
         shared = self.hands.compiled.entities[entity].get(side, row, life, self.facts(link), hint)
+        if life.customer_is_contact and "account" in shared.fields and shared.fields["account"] is None:
+            shared = replace(shared, fields={**shared.fields, "account": self._account_of_customer(side, shared, link)})
         return Seen(row=row, life=life, shared=shared)
+
+    def _account_of_customer(self, side: Side, shared: Shared, link: Link | None) -> Value:
+        """The customer is a contact: the account is the contact's, read but never written there (O14).
+
+        What was agreed on once stays, wherever the contact moves (A10)."""
+        known = link.base.view(side).get("account") if link is not None else None
+        contact = shared.fields.get("contact")
+        if known is not None or contact is None:
+            return known
+        native = (
+            contact.id if isinstance(contact, Unlinked) else self.crosswalk.native_id(side, "contact", str(contact))
+        )
+        stored = self.hands.store.records(side, "contact", [native]).get(native) if native else None
+        if stored is None or stored.row.values is None:
+            return None
+        return self.see(stored.row).shared.fields.get("account")
 
     def see_pair(self, link: Link, left: Row, right: Row, *, source: Side | None = None) -> tuple[Seen, Seen]:
         """Both sides; where several status rows share a native value, the base's own row is kept if it fits.

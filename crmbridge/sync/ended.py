@@ -1,0 +1,183 @@
+"""Pairs of which one record is gone, merged away, or back again. Nothing is deleted on the other side (L8, A5, O18)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from crmbridge.lifecycle import plan_deleted, plan_merged, plan_orphan_conversion
+from crmbridge.model import SIDES, Entity, Link, Ref, Row, Side, other
+from crmbridge.state.words import Batch, Issue, IssuePlace, Pair, Stored
+from crmbridge.sync.hands import Event, Hands
+from crmbridge.sync.push import Work, make_work
+from crmbridge.sync.view import View, link_ids
+
+# What goes along when a CRM deletes one of these: both cascade (A5, A6).
+_CHILDREN: Mapping[Entity, tuple[Entity, ...]] = {"account": ("contact", "opportunity"), "contact": ("opportunity",)}
+
+
+def is_ended(pair: Pair) -> bool:
+    if pair.link is None:
+        return False
+    rows = [stored.row for stored in (pair.left, pair.right) if stored is not None]
+    return not pair.link.alive or any(row.deleted or row.merged_into for row in rows)
+
+
+def end_pairs(hands: Hands, view: View, pairs: Iterable[Pair]) -> list[Work]:
+    """Tombstones, moved links, revived pairs; returns the pairs that go on."""
+    works: list[Work] = []
+    for pair in pairs:
+        assert pair.link is not None
+        ended = _Ended(hands=hands, view=view, link=pair.link, pair=pair)
+        works.extend(ended.settle())
+    return works
+
+
+@dataclass(kw_only=True)
+class _Ended:
+    hands: Hands
+    view: View
+    link: Link
+    pair: Pair
+    stored: dict[Side, Stored] = field(init=False)
+
+    def __post_init__(self) -> None:
+        both: dict[Side, Stored | None] = {"left": self.pair.left, "right": self.pair.right}
+        self.stored = {side: one for side, one in both.items() if one is not None}
+
+    @property
+    def clean(self) -> list[tuple[Ref, str | None]]:
+        return [(one.row.ref, one.row.version) for one in self.stored.values()]
+
+    def settle(self) -> list[Work]:
+        gone: list[Side] = [side for side, one in self.stored.items() if one.row.deleted or one.row.merged_into]
+        if len(gone) == len(SIDES):
+            dead = replace(self.link, alive=False)
+            self._learn(dead, over=True)
+            return []
+        if not gone:
+            return self._back()
+        side = gone[0]
+        if not self.link.alive:
+            issues = self._orphan_conversion(self.link, other(side))
+            self.hands.record(Batch(clean=self.clean, issues=issues))
+            return []
+        winner = self.stored[side].row.merged_into
+        return self._deleted(side) if winner is None else self._merged(side, winner)
+
+    def _back(self) -> list[Work]:
+        """Undeleted: the pair lives again and is compared with its base (L9, O19, A7)."""
+        whole = len(self.stored) == len(SIDES) and all(one.row.values is not None for one in self.stored.values())
+        if self.link.alive or not whole:
+            self.hands.record(Batch(clean=self.clean))
+            return []
+        revived = replace(self.link, alive=True)
+        self._learn(revived)
+        return [make_work(self.view, revived, {side: one.row for side, one in self.stored.items()})]
+
+    def _deleted(self, side: Side) -> list[Work]:
+        dead = replace(self.link, alive=False)
+        parent = _deleted_parent(self.hands, dead, side)
+        if parent is not None:  # it went along with its account or contact: one matter, told there
+            self.hands.tell(_event(dead, side, "report", f"deleted along with its {parent.entity}"))
+            issues = [_report(self.hands, parent, side, told=False)]
+        else:
+            issues = [_report(self.hands, dead, side)]
+        issues += self._orphan_conversion(dead, other(side))
+        self._learn(dead, issues=issues)
+        return []
+
+    def _merged(self, side: Side, winner: str) -> list[Work]:
+        entity = self.link.entity
+        taken = self.hands.store.links_by_native(side, entity, [winner]).get(winner)
+        hold = plan_merged(
+            entity, winner_linked=taken is not None and taken.alive, converted=_was_converted(self.link, side)
+        )
+        if hold:
+            issue = self.hands.issue(
+                "held", cause=hold.cause, entity=entity, link=self.link, message=hold.message, fix=hold.fix
+            )
+            self._learn(replace(self.link, alive=False), issues=[issue])
+            return []
+        # Only the loser was linked: its link moves to the winner, and is compared without a base (L11).
+        moved = replace(
+            self.link,
+            left_id=winner if side == "left" else self.link.left_id,
+            right_id=winner if side == "right" else self.link.right_id,
+            mode="matched",
+            how=f"{self.link.how}; moved to the winner of a merge (L11)",
+        )
+        self._learn(moved)
+        self.hands.tell(_event(moved, None, "link", "moved to the winner of a merge (L11)"))
+        here = self.hands.store.records(side, entity, [winner]).get(winner)
+        there = self.stored.get(other(side))
+        if here is None or there is None or here.row.values is None or there.row.values is None:
+            return []
+        return [make_work(self.view, moved, {side: here.row, other(side): there.row})]
+
+    def _orphan_conversion(self, link: Link, side: Side) -> list[Issue]:
+        """A lead that was converted while it has no partner any more (C8)."""
+        stored = self.stored.get(side)
+        if link.entity != "lead" or link.epoch or stored is None or stored.row.values is None:
+            return []
+        if self.view.see(stored.row, link=link).shared.state != "converted":
+            return []
+        report = plan_orphan_conversion()
+        return [self.hands.issue("report", cause=report.cause, entity="lead", link=link, message=report.message)]
+
+    def _learn(self, link: Link, *, issues: Sequence[Issue] = (), over: bool = False) -> None:
+        self.view.crosswalk.learn(link)
+        ended: list[IssuePlace] = [(link.entity, link.id, None, None, None)] if over else []
+        self.hands.record(Batch(links=[link], clean=self.clean, issues=issues, close_issues=ended))
+
+
+def _was_converted(link: Link, side: Side) -> bool:
+    return link.epoch > 0 or link.base.axes(side).state == "converted"
+
+
+# --- what goes along with an account or a contact -----------------------------------------------------------------
+
+
+def _report(hands: Hands, link: Link, side: Side, *, told: bool = True) -> Issue:
+    report = plan_deleted(link.entity, converted=link.epoch > 0, along=_gone_along(hands, link, side))
+    if told:
+        return hands.issue("report", cause=report.cause, entity=link.entity, link=link, message=report.message)
+    return Issue(
+        kind="report",
+        cause=report.cause,
+        entity=link.entity,
+        link_id=link.id,
+        side=None,
+        native_id=None,
+        message=report.message,
+    )
+
+
+def _gone_along(hands: Hands, link: Link, side: Side) -> dict[Entity, int]:
+    """Linked records that belonged to this one when they were last agreed on, and are gone as well. Rare, so a walk."""
+    counts: dict[Entity, int] = {}
+    for entity in _CHILDREN.get(link.entity, ()):
+        children = [
+            native
+            for child in hands.store.all_links(entity)
+            if child.base.view(side).get(link.entity) == link.id and (native := child.id_on(side)) is not None
+        ]
+        counts[entity] = sum(1 for one in hands.store.records(side, entity, children).values() if one.row.deleted)
+    return counts
+
+
+def _deleted_parent(hands: Hands, link: Link, side: Side) -> Link | None:
+    for entity, children in _CHILDREN.items():
+        if link.entity not in children:
+            continue
+        parent_id = link.base.view(side).get(entity)
+        parent = hands.store.links([parent_id]).get(parent_id) if isinstance(parent_id, str) else None
+        native = parent.id_on(side) if parent is not None else None
+        if parent is None or native is None:
+            continue
+        row: Row | None = one.row if (one := hands.store.records(side, entity, [native]).get(native)) else None
+        if row is not None and row.deleted and not row.merged_into:
+            return parent
+    return None
+
+
+def _event(link: Link, side: Side | None, kind: str, reason: str) -> Event:
+    return Event(entity=link.entity, side=side, kind=kind, link_id=link.id, ids=link_ids(link), reason=reason)
