@@ -1,35 +1,56 @@
-# Two targets do everything on a machine with python3 (3.11+), make and a package index: `make demo` and `make test`.
-PYTHON ?= python3
-VENV   := .venv
+# Two targets do everything on a machine with python3 (3.11 or later), make and a package index: `make demo` and
+# `make test`. The first time they make a virtual environment and install into it; the second time they start at once.
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+VENV   ?= .venv
 BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.installed
+PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
+READY  := $(VENV)/.ready
+TOOLS  := $(VENV)/.ready-for-tests
 
-.PHONY: demo test test-all lint docs-check clean
+.PHONY: demo test test-slow lint clean help
 
-demo: $(STAMP)
-	$(BIN)/crmbridge demo
+help:
+	@echo "make demo       see it all at work, on a sandbox of both CRMs on this machine"
+	@echo "make test       unit, property, contract, protocol, migration, house and journey tests"
+	@echo "make test-slow  the long ones: kill points, load, two hosts, installation from the wheel"
+	@echo "make lint       style, import contracts, types, dependencies"
+	@echo "make clean      remove the virtual environment and what was built"
 
-# Unit, property, contract, protocol, migration, house and journey tests, but for the ones marked slow.
-test: $(STAMP)
+demo: $(READY)
+	@$(BIN)/crmbridge demo
+
+# Brings its own broker and PostgreSQL; nothing has to run on this machine.
+test: $(TOOLS)
 	$(BIN)/python -m pytest -n 2 -m "not slow and not node"
 
-# What CI runs besides: the slow ones, lint, types and import contracts.
-test-all: $(STAMP)
-	$(BIN)/python -m pytest -n 2 -m "not node"
+test-slow: $(TOOLS)
+	$(BIN)/python -m pytest -n 2 -m "slow and not node"
 
-lint: $(STAMP)
+lint: $(TOOLS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/basedpyright
 	$(BIN)/deptry .
+	$(BIN)/basedpyright
 
-$(STAMP): pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing crmbridge into $(VENV) (once) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev --editable ".[all]"
-	@touch $(STAMP)
+# Some systems ship python3 without the part that makes virtual environments; virtualenv does as well.
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "crmbridge needs Python 3.11 or later; python3 is not there, or is older. \
+	Install it, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV) && { \
+	  $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); $(PYTHON) -m virtualenv --quiet $(VENV) 2>/dev/null; }; } \
+	  || { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment here. \
+	On Debian and Ubuntu: apt-get install python3-venv; elsewhere: $(PYTHON) -m pip install virtualenv. Then again." >&2; exit 1; }; }
+	@echo "Installing crmbridge into $(VENV); this is done once ..." >&2
+	@$(PIP) install --editable ".[all]"
+	@touch $@
+
+$(TOOLS): $(READY)
+	@echo "Installing what the tests need into $(VENV); this is done once ..." >&2
+	@$(PIP) install --upgrade "pip>=25.1"
+	@$(PIP) install --group dev
+	@touch $@
 
 clean:
-	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
