@@ -1,4 +1,4 @@
-"""The control port: people, calls, dump, clock, faults, reset.
+"""The control port: people, calls, dump, clock, faults, snapshots, reset.
 
 People's edits are ordinary API calls with a token handed out here; there is no second way to write. Every refusal is
 JSON `{"error": "a sentence"}`.
@@ -15,7 +15,7 @@ import msgspec
 from crmbridge.sandbox import calls
 from crmbridge.sandbox.core import Crm, Reply, Request
 from crmbridge.sandbox.faults import Armed, BadRule
-from crmbridge.sandbox.sandbox import ClockNotOurs, Sandbox
+from crmbridge.sandbox.sandbox import ClockNotOurs, NoSuchSnapshot, Sandbox
 from crmbridge.sandbox.seed import SeedError
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
@@ -46,6 +46,8 @@ class ControlApp:
             ("GET", "/faults"): self._faults,
             ("POST", "/faults"): self._add_fault,
             ("DELETE", "/faults"): self._remove_faults,
+            ("POST", "/snapshot"): self._snapshot,
+            ("POST", "/restore"): self._restore,
             ("POST", "/reset"): self._reset,
         }
 
@@ -134,6 +136,21 @@ class ControlApp:
             raise Refused(HTTPStatus.NOT_FOUND, f"there is no fault with id {wanted}")
         return self._faults(request)
 
+    def _snapshot(self, request: Request) -> Any:
+        name = _name(request)
+        self.sandbox.snapshot(name)
+        return {"snapshot": name}
+
+    def _restore(self, request: Request) -> Any:
+        name = _name(request)
+        try:
+            self.sandbox.restore(name)
+        except NoSuchSnapshot as problem:
+            raise Refused(
+                HTTPStatus.NOT_FOUND, f"there is no snapshot {name!r}; make one at POST /snapshot"
+            ) from problem
+        return {"restored": name}
+
     def _reset(self, request: Request) -> Any:
         seed = _body(request, {"seed"}).get("seed")
         if seed is not None and not isinstance(seed, str):
@@ -161,6 +178,13 @@ def _body(request: Request, allowed: set[str] | None) -> dict[str, Any]:
     if unknown:
         raise Refused(HTTPStatus.BAD_REQUEST, f"{unknown[0]}: unknown key; known: {', '.join(sorted(allowed or ()))}")
     return body
+
+
+def _name(request: Request) -> str:
+    name: Any = _body(request, {"name"}).get("name", "snapshot")
+    if not isinstance(name, str) or not name:
+        raise Refused(HTTPStatus.BAD_REQUEST, "name: a text is expected")
+    return name
 
 
 def _instant(value: Any) -> datetime:

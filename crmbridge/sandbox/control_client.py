@@ -54,6 +54,13 @@ class Control:
     def clear_faults(self) -> None:
         self._ask("DELETE", "/faults")
 
+    def snapshot(self, name: str = "snapshot") -> None:
+        self._ask("POST", "/snapshot", {"name": name})
+
+    def restore(self, name: str = "snapshot") -> None:
+        """Both CRMs as they were at that snapshot; armed faults are gone."""
+        self._ask("POST", "/restore", {"name": name})
+
     def reset(self, seed: str | None = None) -> None:
         self._ask("POST", "/reset", {"seed": seed} if seed is not None else {})
 

@@ -4,6 +4,7 @@ A request passes in steps: *judge* (does a fault apply?), *commit* (the CRM carr
 the business of whoever drives it: `server.py` over HTTP, `adapter.py` in process.
 """
 
+import copy
 import logging
 import random
 import threading
@@ -69,6 +70,23 @@ def shipped_apps(world: World, shapes: Mapping[Crm, Path]) -> Apps:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Everything that requests can change. `sides` are the same apps as in `apps`, so they are copied together."""
+
+    seed: Seed
+    world: World
+    apps: Apps
+    sides: Mapping[Crm, CrmApp]
+
+    def copy(self) -> "State":
+        return copy.deepcopy(self)
+
+
+class NoSuchSnapshot(KeyError):
+    """Nothing was kept under this name."""
+
+
 class ClockNotOurs(RuntimeError):
     """The clock was brought by a simulation: it alone moves it."""
 
@@ -104,6 +122,7 @@ class Sandbox:
         self._rng = rng
         self._build = build
         self._shapes = shapes or {}
+        self._snapshots: dict[str, State] = {}
         self._start(find_seed(seed), clock or MovableClock(source=lambda: datetime.now(UTC)))
 
     def _start(self, seed: Seed, clock: Clock) -> None:
@@ -118,7 +137,10 @@ class Sandbox:
                 app.load(seed.records(crm, start))
             except ValueError as problem:
                 raise SeedError(f"Seed {seed.name!r} does not fit {crm}: {problem}") from problem
-        self.seed, self.world, self.apps, self.crms = seed, world, apps, sides
+        self._enter(State(seed=seed, world=world, apps=apps, sides=sides))
+
+    def _enter(self, state: State) -> None:
+        self.seed, self.world, self.apps, self.crms = state.seed, state.world, state.apps, state.sides
 
     # --- one request -------------------------------------------------------------------------------------------------
 
@@ -184,6 +206,19 @@ class Sandbox:
             if isinstance(clock, MovableClock):
                 clock = MovableClock(source=clock.source)
             self._start(self.seed if seed is None else find_seed(seed), clock)
+            self.faults.clear()
+
+    def snapshot(self, name: str) -> None:
+        """Keep everything as it is now: rows, sessions, calls, chance and the clock's offset; armed faults are not."""
+        with self.lock:
+            self._snapshots[name] = State(seed=self.seed, world=self.world, apps=self.apps, sides=self.crms).copy()
+
+    def restore(self, name: str) -> None:
+        """Back to that moment, any number of times; real time has gone on. No fault is armed afterwards."""
+        with self.lock:
+            if name not in self._snapshots:
+                raise NoSuchSnapshot(name)
+            self._enter(self._snapshots[name].copy())
             self.faults.clear()
 
     def connection(self, origins: Mapping[Service, tuple[str, str]], state_dir: Path | None = None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from simple_salesforce import Salesforce, SalesforceMalformedRequest
 
 from crmbridge.sandbox import calls
 from crmbridge.sandbox.adapter import ORIGINS, core_request, mount
+from crmbridge.sandbox.control_client import ControlRefused
 from crmbridge.sandbox.sandbox import Sandbox
 from crmbridge.sandbox.seed import SeedError
 from crmbridge.sandbox.server import Box, running_sandbox
@@ -131,6 +132,21 @@ def test_a_reset_is_a_fresh_start_for_the_same_credentials(box: Box, session: re
         for crm in ("salesforce", "dynamics"):
             kept = {key for key in box.connect[crm] if not key.endswith(("url", "_path", "authority"))}
             assert {key: other.connect[crm][key] for key in kept} == {key: box.connect[crm][key] for key in kept}
+
+
+def test_a_snapshot_is_gone_back_to_and_goes_on_as_it_would_have(box: Box, session: requests.Session) -> None:
+    salesforce = login(box, session, "token")
+    box.control.advance(600)
+    box.control.snapshot("noon")
+    at_noon, first = box.control.dump(), salesforce.Account.create({"Name": "Passing"})["id"]
+    for _ in range(2):
+        box.control.add_fault(crm="salesforce", action="drop_before_commit")
+        box.control.restore("noon")
+        assert box.control.dump() == at_noon
+        assert box.control.faults() == []
+        assert salesforce.Account.create({"Name": "Passing again"})["id"] == first  # chance is restored too
+    with pytest.raises(ControlRefused, match="no snapshot 'dawn'"):
+        box.control.restore("dawn")
 
 
 def test_a_folder_of_ones_own_brings_rules_and_records(tmp_path: Path) -> None:
