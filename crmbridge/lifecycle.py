@@ -4,7 +4,7 @@ The cases carry the ids of the life-cycle tables in docs/reference/lifecycle.md 
 O1-O21 opportunities, A1-A10 accounts and contacts), each with its default. Labels never decide, flags do.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -302,6 +302,42 @@ def _opportunity_steps(target: Side, wanted: Shared, there: Shared, powers: Powe
         through = Step(case="O8", kind="reopen", side=target, reason="won and lost meet only through open (O8)")
         return (through, close), won
     return (close,), won
+
+
+# --- creates and edits: which row of the tables it is -------------------------------------------------------------
+
+
+def create_case(source: Seen) -> str:
+    """The row that a new record falls under; whether it crosses at all is the scope's affair (A1)."""
+    fields = source.shared.fields
+    match source.row.ref.entity:
+        case "lead":
+            return "L1"
+        case "opportunity" if source.life.customer_is_contact:
+            return "O14"  # the account is the contact's
+        case "opportunity" if fields.get("account") is None and fields.get("contact") is None:
+            return "O15"  # it is created without a customer
+        case "opportunity":
+            return "O1"
+        case "contact" if fields.get("account") is None:
+            return "A9"
+        case _:
+            return "A1"
+
+
+def edit_case(entity: Entity, names: Collection[str], *, closed: bool, currency: bool = False) -> str:
+    """The row that an update falls under. A record that was deactivated has nothing to update (A4)."""
+    if set(names) == {"owner"} and entity in {"lead", "opportunity"}:
+        return "L7" if entity == "lead" else "O12"
+    if entity == "lead":
+        return "L2"
+    if entity in {"account", "contact"}:
+        return "A10" if entity == "contact" and "account" in names else "A2"
+    if closed:  # closed records are edited as they are, never opened for it
+        return "O10" if not set(names).isdisjoint(CLOSE_FIELDS) else "O11"
+    if currency:
+        return "O17"
+    return "O13" if "account" in names else "O16" if "contact" in names else "O5"
 
 
 # --- accounts and contacts, deletions and merges ------------------------------------------------------------------

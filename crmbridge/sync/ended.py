@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from crmbridge.lifecycle import plan_deleted, plan_merged, plan_orphan_conversion
-from crmbridge.model import SIDES, Entity, Link, Ref, Row, Side, other
+from crmbridge.model import SIDES, Base, Entity, Link, Ref, Row, Side, other
 from crmbridge.state.words import Batch, Issue, IssuePlace, Pair, Stored
 from crmbridge.sync.hands import Event, Hands
 from crmbridge.sync.push import Work, make_work
@@ -102,6 +102,7 @@ class _Ended:
             self.link,
             left_id=winner if side == "left" else self.link.left_id,
             right_id=winner if side == "right" else self.link.right_id,
+            base=Base(),
             mode="matched",
             how=f"{self.link.how}; moved to the winner of a merge (L11)",
         )

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from crmbridge.lifecycle import LifePlan, plan_lead, plan_opportunity
+from crmbridge.lifecycle import LifePlan, create_case, edit_case, plan_lead, plan_opportunity
 from crmbridge.match import Candidate, Cluster, Matches, match
-from crmbridge.model import SIDES, Entity, Hold, Link, Ref, Seen, Side, Step, Update, Wait, other
+from crmbridge.model import SIDES, Entity, Hold, Link, Money, Ref, Seen, Side, Step, Update, Wait, other
 from crmbridge.plan import newest, plan_create, plan_fields
 from crmbridge.state.words import Batch, Issue, Pair, Stored
 from crmbridge.sync import convert
@@ -244,7 +244,6 @@ def _make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen
         claims |= claimed_by(hands, side, entity, [seen for seen in candidates if seen.row.ref.side == side])
     records: list[NewRecord] = []
     waiting: dict[Ref, tuple[Wait, ...]] = {}
-    reason = f"new {entity} on the other side"
     limit = hands.options.only.limit
     for seen in candidates:
         ref = seen.row.ref
@@ -259,6 +258,7 @@ def _make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen
             )
             clean.append((ref, seen.row.version))
             continue
+        reason = f"new {entity} on the other side ({create_case(seen)})"
         plan = plan_create(
             hands.compiled.entities[entity].rules, seen, reason=reason, will_link=lambda r: will_link(hands, r)
         )
@@ -409,11 +409,21 @@ def _field_updates(hands: Hands, work: Work, life: LifePlan) -> list[tuple[Work,
             return []
     for hold in plan.holds:
         work.issues.append(_hold(hands, work, hold))
-    updates = [(work, update) for update in plan.updates if update not in work.late]
+    updates = [(work, _with_case(work, update)) for update in plan.updates if update not in work.late]
     if not updates and work.link.mode == "converted" and work.link.origin is not None:
         side = other(work.link.origin)  # our key is still to be written there
         updates.append((work, Update(side=side, fields={}, reason="key of a record made by a conversion")))
     return updates
+
+
+def _with_case(work: Work, update: Update) -> Update:
+    there = work.seen[update.side].shared
+    now = {value.currency for value in update.fields.values() if isinstance(value, Money)}
+    old = {value.currency for name in update.fields if isinstance(value := there.fields.get(name), Money)}
+    case = edit_case(
+        work.entity, update.fields.keys(), closed=there.state in {"won", "lost"}, currency=bool(now and old - now)
+    )
+    return replace(update, reason=f"{update.reason} ({case})")
 
 
 def _pass_on(hands: Hands, view: View, work: Work, life: LifePlan) -> None:
