@@ -20,7 +20,7 @@ import requests
 from crmbridge.cli.start import copy_shipped, shipped_config
 from crmbridge.demo.day import Announced, Company, a_day, morning, qualify_early, reactivate, work_leads
 from crmbridge.demo.people import DynamicsPerson, SalesforcePerson
-from crmbridge.errors import OutsideError
+from crmbridge.errors import ConfigError, OutsideError
 from crmbridge.model import SIDES, Entity, Side
 from crmbridge.settings import Settings, load
 from crmbridge.state.words import ConversionRow, Issue
@@ -120,7 +120,10 @@ def start_sandbox(directory: Path, seed: str = "demo") -> tuple[subprocess.Popen
             return process, json.loads(text)
         except ValueError:
             continue
-    raise OutsideError(f"The sandbox did not start (exit code {process.wait()}).", fix="Run: crmbridge sandbox")
+    # What is missing on this machine, the sandbox has said itself, on stderr.
+    code = process.wait()
+    kind = ConfigError if code == ConfigError.exit_code else OutsideError
+    raise kind(f"The sandbox did not start (exit code {code}); what it said stands above.")
 
 
 def write_project(folder: Path, connection: Mapping[str, Any]) -> None:
