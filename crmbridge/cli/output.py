@@ -45,11 +45,11 @@ def console() -> "Console":
 
 
 def say(text: "RenderableType" = "") -> None:
-    console().print(text, markup=False)
+    console().print(text, markup=False, soft_wrap=True)  # a sentence or a path is never cut
 
 
 def head(text: str) -> None:
-    console().print(text, style="bold", markup=False)
+    console().print(text, style="bold", markup=False, soft_wrap=True)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "", right: Iterable[str] = ()) -> None:

@@ -13,10 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from crmbridge.demo.people import DynamicsPerson, SalesforcePerson
 from crmbridge.sandbox.server import Box, running_sandbox
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 RUN_SECONDS_MAX = 240
+STEP_SECONDS = 15 * 60
+INGRID = "ingrid.solberg@northfield.example"
 
 SETTINGS = """\
 connections:
@@ -63,6 +66,7 @@ class Project:
     folder: Path
     box: Box
     env: dict[str, str] = field(default_factory=dict)
+    processes: list[subprocess.Popen[str]] = field(default_factory=list, repr=False)
 
     @property
     def settings(self) -> Path:
@@ -85,8 +89,11 @@ class Project:
 
     def start(self, *words: str, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
         """The program as a process of its own; the caller waits for it."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "crmbridge", *words],
+        return self.start_program(sys.executable, "-m", "crmbridge", *words, env=env, **options)
+
+    def start_program(self, *words: str, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            words,
             cwd=self.folder,
             env=self.environment() | dict(env or {}),
             stdin=subprocess.DEVNULL,
@@ -95,6 +102,15 @@ class Project:
             text=True,
             **options,
         )
+        self.processes.append(process)
+        return process
+
+    def end_processes(self) -> None:
+        """Whatever a failed test left running."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
 
     def run(self, *words: str, env: Mapping[str, str] | None = None, **options: Any) -> Ran:
         process = self.start(*words, env=env, **options)
@@ -110,6 +126,44 @@ class Project:
         ours = {name: value for name, value in os.environ.items() if not name.startswith("CRMBRIDGE_")}
         return ours | {"PYTHONPATH": str(CHECKOUT), "COLUMNS": "200", "NO_COLOR": "1"} | self.env
 
+    # --- what people do -----------------------------------------------------------------------------------------
+
+    def salesforce(self, email: str = INGRID) -> SalesforcePerson:
+        token = self.box.control.people("salesforce", email)["access_token"]
+        return SalesforcePerson(url=self.box.connect["salesforce"]["url"], token=token)
+
+    def dynamics(self, email: str = INGRID) -> DynamicsPerson:
+        token = self.box.control.people("dynamics", email)["access_token"]
+        return DynamicsPerson(url=self.box.connect["dynamics"]["url"], token=token)
+
+    def pass_time(self) -> None:
+        """Past every overlap and horizon of the connectors."""
+        self.box.control.advance(STEP_SECONDS)
+
+    # --- what comes of it ---------------------------------------------------------------------------------------
+
+    def count(self, crm: str, table: str) -> int:
+        """Live records, from the control port."""
+        rows = self.box.control.dump()[crm][table]
+        return sum(not row.get("IsDeleted") for row in rows)
+
+    def settle(self, rounds: int = 4) -> Ran:
+        """Sync until a cycle writes nothing; the last one. Time passes in between, so that everything is seen."""
+        for _ in range(rounds):
+            self.pass_time()
+            ran = self.run("sync", "--json")
+            assert ran.code in (0, 1), ran
+            assert ran.json["go"], ran
+            if not ran.json["counts"]:
+                return ran
+        raise AssertionError(f"still writing after {rounds} cycles: {ran}")
+
+    def verify(self) -> Any:
+        """Both sides agree; the document of `crmbridge verify`."""
+        ran = self.run("verify", "--json")
+        assert ran.code == 0, ran
+        return ran.json
+
     def first_run(self) -> Ran:
         """Plan, and have it carried out."""
         planned = self.run("plan", "--json")
@@ -124,7 +178,11 @@ class Project:
 def project(folder: Path, *, seed: str | Path = "sample") -> Iterator[Project]:
     """A sandbox of its own, and a folder as `crmbridge init` makes it."""
     with running_sandbox(seed, state_dir=folder / "sandbox") as box:
-        yield make_project(folder / "project", box)
+        made = make_project(folder / "project", box)
+        try:
+            yield made
+        finally:
+            made.end_processes()
 
 
 def make_project(folder: Path, box: Box) -> Project:
