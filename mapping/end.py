@@ -56,6 +56,7 @@ class End:
     template: str | None = None
     length: int | None = None
     owner: bool = False
+    choice: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,7 @@ def make_end(setting: Setting) -> End:
         template=doc.create.get(side),
         length=meta.length if meta else None,
         owner=kind == "user" and setting.column in _OWNERS,
+        choice=kind == "choice",
     )
 
 

@@ -258,6 +258,8 @@ class _Writing:
             elif end.required and not end.owner:
                 self._required_blank(end)
                 self._blocked = True
+            elif end.choice and self._blank_there(name):
+                self._columns[end.column] = None  # else the CRM's default would say what nobody said (a Warm lead)
             if end.owner and end.column not in self._columns:
                 self._default_owner(end)
         if self._table.has_money:
@@ -276,6 +278,10 @@ class _Writing:
         except Ignored:
             return False
         return True
+
+    def _blank_there(self, name: str) -> bool:
+        """Read on the other side, and blank: not the same as a value that could not be read."""
+        return self._whole is not None and name in self._whole.fields and self._whole.fields[name] is None
 
     def _fill(self, end: End) -> None:
         assert end.filler is not None

@@ -52,6 +52,7 @@ def test_a_lead_crosses() -> None:
             "LastName": "Boxer", "Company": "Acme", "LeadSource": "Web", "Industry": "Consulting",
             "AnnualRevenue": Decimal("11"), "OwnerId": NativeRef("user", "005A"), "Country": "United States",
             "Email": "B@x.org", "Description": "a\nb", "NumberOfEmployees": 12, "Status": "Working - Contacted",
+            "Rating": None,  # no default of the other CRM's shall stand where nobody chose anything
         }
     )  # fmt: skip
 
@@ -67,6 +68,7 @@ def test_a_new_dynamics_lead_gets_topic_currency_and_an_owner() -> None:
     assert put.columns == {
         "lastname": "Boxer", "companyname": "Acme", "subject": "Acme - Boxer", "statuscode": 1,
         "ownerid": NativeRef("user", "u-app"), "transactioncurrencyid": NativeRef("currency", "c-usd"),
+        "leadsourcecode": None, "industrycode": None, "leadqualitycode": None,
     }  # fmt: skip
 
 
