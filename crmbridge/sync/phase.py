@@ -241,7 +241,7 @@ def _make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen
     issues: list[Issue] = []
     claims: dict[str, str] = {}
     for side in SIDES:
-        claims |= claimed_by(hands, side, entity, [seen for seen in candidates if seen.row.ref.side == side])
+        claims |= claimed_by(hands, view, side, entity, [seen for seen in candidates if seen.row.ref.side == side])
     records: list[NewRecord] = []
     waiting: dict[Ref, tuple[Wait, ...]] = {}
     limit = hands.options.only.limit

@@ -115,15 +115,24 @@ def has_ended(hands: Hands, ref: Ref) -> bool:
 # --- claims -------------------------------------------------------------------------------------------------------
 
 
-def claimed_by(hands: Hands, side: Side, entity: Entity, rows: Sequence[Seen]) -> dict[str, str]:
-    """Native id -> id of the lead whose conversion made or took it and is not mirrored yet. One call per 200 rows."""
+def claimed_by(hands: Hands, view: View, side: Side, entity: Entity, rows: Sequence[Seen]) -> dict[str, str]:
+    """Native id -> id of the lead whose conversion made it and is not mirrored yet. One call per 200 rows.
+
+    What a conversion only took is not claimed: the conversion itself waits for it."""
     if entity == "lead" or entity in hands.first_run or "lead" not in hands.compiled.entities:
         return {}
     if hands.powers[side].rows_tell_origin:
         leads = {seen.row.ref.id: seen.life.origin_lead_id for seen in rows if seen.life.origin_lead_id}
     else:
         leads = dict(hands.connectors[side].born_of(entity, [seen.row.ref.id for seen in rows])) if rows else {}
-    return {native: lead for native, lead in leads.items() if _mirror_is_due(hands, side, lead)}
+    due = {native: lead for native, lead in leads.items() if _mirror_is_due(hands, side, lead)}
+    known = hands.store.records(side, "lead", sorted(set(due.values())))
+    seen = {id: view.see(stored.row) for id, stored in known.items() if stored.row.values is not None}
+    return {
+        row.row.ref.id: lead
+        for row in rows
+        if (lead := due.get(row.row.ref.id)) is not None and (lead not in seen or made_by(seen[lead], row))
+    }
 
 
 def _mirror_is_due(hands: Hands, side: Side, lead_id: str) -> bool:

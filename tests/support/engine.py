@@ -302,6 +302,7 @@ class Bench:
     south: DynamicsLike
     store: Store
     engine: Engine
+    clock: "_Clock"
     ran: list[Ran] = field(default_factory=list)
 
     def sync(self, *, approve_all: bool = True) -> Ran:
@@ -315,6 +316,9 @@ class Bench:
             if not wanted(self.engine.plan()):
                 return
         raise AssertionError(f"still busy after {rounds} cycles: {wanted(self.engine.plan())}")
+
+    def pass_days(self, days: int) -> None:
+        self.clock.now += timedelta(days=days)
 
     def crm(self, side: Side) -> Crm:
         return self.north if side == "left" else self.south
@@ -392,7 +396,7 @@ def bench(
             options=options or Options(),
             sleep=lambda seconds: None,
         )
-        made = Bench(north=north, south=south, store=store, engine=engine)
+        made = Bench(north=north, south=south, store=store, engine=engine, clock=clock)
         if not first_run:
             made.sync()
         yield made
@@ -401,7 +405,7 @@ def bench(
 
 
 class _Clock:
-    """One clock for both companies; an hour goes by between two looks, so that no two edits are the same moment."""
+    """One clock for both companies; ten minutes go by between two looks: no two edits are the same moment."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 1, 9, tzinfo=UTC)
