@@ -277,7 +277,8 @@ def _special_conversions(company: Company) -> None:
     dv.update("leads", leads["refused"], description="Somebody typed a company that the other CRM does not take.")
     dv.qualify(leads["refused"])
     text = "qualified on Dynamics, but Salesforce's rules refuse the account; nothing may be left behind there"
-    company.announce(text, "dynamics", "lead", leads["refused"], "refused", case="C10", conversion=True)
+    wanted: dict[str, Any] = {"account": "new", "contact": "new", "opportunity": True}
+    company.announce(text, "dynamics", "lead", leads["refused"], "refused", case="C10", conversion=True, **wanted)
 
 
 def reactivate(company: Company) -> None:
@@ -285,7 +286,8 @@ def reactivate(company: Company) -> None:
     lead = company.leads["reactivated"]
     company.dynamics.update("leads", lead, statecode=0, statuscode=1)
     text = "opened again on Dynamics after its conversion had been mirrored"
-    company.announce(text, "dynamics", "lead", lead, "held", case="C11", conversion=True)
+    made: dict[str, Any] = {"account": "new", "contact": "new", "opportunity": True}
+    company.announce(text, "dynamics", "lead", lead, "held", case="C11", conversion=True, **made)
 
 
 def qualify_early(company: Company) -> None:

@@ -33,6 +33,7 @@ STEP_SECONDS = 15 * 60  # the sandbox's clock between two cycles: past every hor
 TIMEOUT_SECONDS = 30.0
 
 Say = Callable[[str], None]
+Calls = Mapping[str, Mapping[str, Mapping[str, int]]]  # CRM -> table -> kind -> HTTP requests
 
 
 @dataclass(kw_only=True)
@@ -89,6 +90,11 @@ class Demo:
 
     def pass_time(self) -> None:
         self.control("POST", "/clock", {"advance_seconds": STEP_SECONDS})
+
+    def data_calls(self) -> Calls:
+        """All so far, logins and metadata apart."""
+        answer = self.control("GET", "/calls")
+        return {crm: answer[crm]["requests"]["data"] for crm in ("salesforce", "dynamics")}
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
         return control(self.connection["control_url"], method, path, body)
@@ -191,14 +197,14 @@ def run_demo(*, say: Say) -> dict[str, Any]:
         say("Starting a sandbox of both CRMs ...")
         process, connection = start_sandbox(folder / "sandbox")
         try:
-            demo = new_demo(folder / "company", connection, say)
-            return _tell(demo)
+            return go_through(new_demo(folder / "company", connection, say))
         finally:
             process.terminate()
             process.wait(timeout=TIMEOUT_SECONDS)
 
 
-def _tell(demo: Demo) -> dict[str, Any]:
+def go_through(demo: Demo) -> dict[str, Any]:
+    """All steps in order, told as they happen; the sandbox and the folder are left as they are at the end."""
     say = demo.say
     say("\n== First run: what is the same on both sides, what is missing where")
     demo.before()
@@ -212,10 +218,10 @@ def _tell(demo: Demo) -> dict[str, Any]:
     for event in demo.company.announced:
         say(f"   {event.crm:10} {event.entity:11} {event.what}")
     say("\n== Second cycle: what became of it")
-    demo.control("DELETE", "/calls")
+    before = demo.data_calls()
     second = demo.cycle()
     _print_events(second, say)
-    calls = _calls(demo.control("GET", "/calls"))
+    calls = _since(before, demo.data_calls())
     document = proof(demo)
     say("\n== Calls of the second cycle, per CRM, table and kind")
     for crm, tables in calls.items():
@@ -224,9 +230,9 @@ def _tell(demo: Demo) -> dict[str, Any]:
     _print_proof(document, say)
     say("\n== Third cycle: nothing to do")
     demo.pass_time()
-    demo.control("DELETE", "/calls")
+    before = demo.data_calls()
     third = demo.cycle()
-    idle = _idle_calls(demo.control("GET", "/calls"))
+    idle = _by_table(_since(before, demo.data_calls()))
     say(f"   writes planned: {sum(third.counts.values())}")
     for crm, tables in idle.items():
         say(f"   {crm:10} data calls: {', '.join(f'{table} {n}' for table, n in sorted(tables.items()))}")
@@ -348,27 +354,31 @@ def _difference(engine: Engine, one: Difference) -> dict[str, Any]:
 
 
 def _held(engine: Engine, issue: Issue) -> dict[str, Any]:
-    where = f"{engine.names[issue.side]} {issue.native_id}" if issue.side and issue.native_id else issue.link_id
+    ids: dict[str, str | None] = {engine.names[side]: None for side in SIDES}
+    if issue.link_id is not None and (link := engine.store.links([issue.link_id]).get(issue.link_id)):
+        ids = {engine.names[side]: link.id_on(side) for side in SIDES}
+    elif issue.side is not None:
+        ids[engine.names[issue.side]] = issue.native_id
+    where = next((f"{name} {id}" for name, id in ids.items() if id is not None), issue.link_id)
     return {
         "record": f"{issue.entity} {where}",
-        "link": issue.link_id,
+        "ids": ids,
         "cause": issue.cause,
         "message": issue.message,
         "fix": issue.fix,
     }
 
 
-def _calls(answer: Mapping[str, Any]) -> dict[str, dict[str, dict[str, int]]]:
-    """crm -> table -> kind -> HTTP requests, data calls only."""
+def _since(before: Calls, after: Calls) -> Calls:
+    """What was called in between."""
     found: dict[str, dict[str, dict[str, int]]] = {}
-    for crm in ("salesforce", "dynamics"):
-        for table, kinds in answer[crm]["requests"]["data"].items():
-            found.setdefault(crm, {})[table] = dict(kinds)
+    for crm, tables in after.items():
+        for table, kinds in tables.items():
+            more = Counter(kinds) - Counter(before[crm].get(table, {}))
+            if more:
+                found.setdefault(crm, {})[table] = dict(more)
     return found
 
 
-def _idle_calls(answer: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-    return {
-        crm: dict(Counter({table: sum(kinds.values()) for table, kinds in tables.items()}))
-        for crm, tables in _calls(answer).items()
-    }
+def _by_table(calls: Calls) -> dict[str, dict[str, int]]:
+    return {crm: {table: sum(kinds.values()) for table, kinds in tables.items()} for crm, tables in calls.items()}
