@@ -141,7 +141,7 @@ def morning(company: Company) -> None:
 
 
 def a_day(company: Company) -> None:
-    for event in (_salesforce_conversions, _dynamics_conversions, _special_conversions, _deals, _edits):
+    for event in (_salesforce_conversions, _dynamics_conversions, _special_conversions, _deals, _leads, _edits):
         event(company)
 
 
@@ -307,6 +307,22 @@ def _deals(company: Company) -> None:
     sf.update("Opportunity", won, StageName="Closed Won", Amount=265_000, CloseDate=today.isoformat())
     company.announce("won on Salesforce", "salesforce", "opportunity", won, "written", case="O6")
 
+    lost = sf.id_of("Opportunity", Name="Bluefin Service Contract")
+    sf.update("Opportunity", lost, StageName="Closed Lost", CloseDate=today.isoformat())
+    company.announce("lost on Salesforce", "salesforce", "opportunity", lost, "written", case="O7")
+
+    opened = sf.id_of("Opportunity", Name="Tanner Valley Service Contract")
+    sf.update("Opportunity", opened, StageName="Negotiation/Review")
+    company.announce("opened again on Salesforce", "salesforce", "opportunity", opened, "written", case="O9")
+
+    moved = sf.id_of("Opportunity", Name="Larkspur Lab Climate Units")
+    sf.update("Opportunity", moved, StageName="Proposal/Price Quote")
+    company.announce("one stage on, on Salesforce", "salesforce", "opportunity", moved, "written", case="O2")
+
+    deal = dv.id_of("opportunities", "startswith(name,'Very likely will order 18')")
+    dv.next_stage(deal)
+    company.announce("one stage on, on Dynamics", "dynamics", "opportunity", deal, "written", case="O2")
+
     deal = dv.id_of("opportunities", "name eq 'Spa heat recovery'")
     dv.lose(deal, date=today.isoformat(), status=5)
     company.announce("lost on Dynamics", "dynamics", "opportunity", deal, "written", case="O7")
@@ -324,12 +340,29 @@ def _deals(company: Company) -> None:
     text = "won on Dynamics for more than Salesforce's rules allow"
     company.announce(text, "dynamics", "opportunity", deal, "refused", case="FIELD_CUSTOM_VALIDATION_EXCEPTION")
 
-    sf.update("Lead", company.leads["disqualified_here"], Status="Closed - Not Converted")
+
+def _leads(company: Company) -> None:
+    """Leads that are given up, and leads that come back."""
+    sf, dv = company.salesforce, company.dynamics
     lead = company.leads["disqualified_here"]
+    sf.update("Lead", lead, Status="Closed - Not Converted")
     company.announce("disqualified on Salesforce", "salesforce", "lead", lead, "written", case="L4")
+
     lead = company.leads["disqualified_there"]
     dv.update("leads", lead, statecode=2, statuscode=6)
     company.announce("disqualified on Dynamics: no longer interested", "dynamics", "lead", lead, "written", case="L4")
+
+    lead = sf.id_of("Lead", Name="Pamela Owens")
+    sf.update("Lead", lead, Status="Working - Contacted")
+    company.announce("a disqualified lead opened again on Salesforce", "salesforce", "lead", lead, "written", case="L5")
+
+    lead = dv.id_of("leads", "lastname eq 'Quist (sample)'")
+    dv.update("leads", lead, statecode=0, statuscode=2)
+    company.announce("a disqualified lead opened again on Dynamics", "dynamics", "lead", lead, "written", case="L5")
+
+    lead = sf.id_of("Lead", Name="Jeff Glass")
+    sf.update("Lead", lead, Status="Working - Contacted")
+    company.announce("a new lead contacted, on Salesforce", "salesforce", "lead", lead, "written", case="L3")
 
 
 def _edits(company: Company) -> None:

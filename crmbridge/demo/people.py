@@ -189,6 +189,21 @@ class DynamicsPerson:
             opportunity=row["_qualifyingopportunityid_value"],
         )
 
+    def next_stage(self, opportunity: str) -> None:
+        """One step on in the opportunity's own process, as the bar on the form does it (dataverse-api §8.4)."""
+        [instance] = self.find("opportunitysalesprocesses", f"_opportunityid_value eq {opportunity}")
+        stages = self.find("processstages", f"_processid_value eq {instance['_processid_value']}")
+        now = next(each for each in stages if each["processstageid"] == instance["_activestageid_value"])
+        following = next(each for each in stages if each["stagecategory"] == now["stagecategory"] + 1)
+        self.update(
+            "opportunitysalesprocesses",
+            instance["businessprocessflowinstanceid"],
+            **{
+                "activestageid@odata.bind": f"/processstages({following['processstageid']})",
+                "traversedpath": f"{instance['traversedpath']},{following['processstageid']}",
+            },
+        )
+
     def win(self, opportunity: str, *, revenue: float, date: str) -> None:
         self._close("WinOpportunity", opportunity, 3, revenue, date)
 

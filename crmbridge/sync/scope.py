@@ -128,6 +128,8 @@ def claimed_by(hands: Hands, view: View, side: Side, entity: Entity, rows: Seque
     due = {native: lead for native, lead in leads.items() if _mirror_is_due(hands, side, lead)}
     known = hands.store.records(side, "lead", sorted(set(due.values())))
     seen = {id: view.see(stored.row) for id, stored in known.items() if stored.row.values is not None}
+    # A lead that was open when it was last read has converted since: what it only took is seen when it is read again.
+    seen = {id: lead for id, lead in seen.items() if lead.shared.state == "converted"}
     return {
         row.row.ref.id: lead
         for row in rows
