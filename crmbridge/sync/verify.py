@@ -61,7 +61,7 @@ class Verification:
     differences: list[Difference] = field(default_factory=list[Difference])
     in_issues: list[Difference] = field(default_factory=list[Difference])  # of pairs with an open issue
     held: list[Issue] = field(default_factory=list[Issue])  # open issues that need somebody
-    kept_apart: int = 0  # values that were agreed to stay on one side: a conversion filled them in there
+    kept_apart: int = 0  # values that are settled as different: `_stays_apart`, `_no_such_user`, `_is_over` say when
     missing: list[Difference] = field(default_factory=list[Difference])  # linked, but one record is not there
 
     @property
@@ -142,12 +142,19 @@ def _compare(
             continue
         paired["left"].add(link.left_id)
         paired["right"].add(link.right_id)
-        seen_left, seen_right = view.see_pair(link, left, right)
+        seen_left, seen_right = _see(view, link, left, right)
         for seen in (seen_left, seen_right):
             _add(result, entity, seen, rules, linked=True)
         result.pairs += 1
         found = list(_differences(link, rules, seen_left, seen_right))
-        agreed = [one for one in found if _stays_apart(link, one, rules) or _no_such_user(view, one, rules)]
+        over = _is_over(seen_left, seen_right)
+        agreed = [
+            one
+            for one in found
+            if _stays_apart(link, one, rules)
+            or _no_such_user(view, one, rules)
+            or (over and one.field not in {"state", "status"})
+        ]
         result.kept_apart += len(agreed)
         open_ones = [one for one in found if one not in agreed]
         (result.in_issues if link.id in troubled else result.differences).extend(open_ones)
@@ -155,6 +162,18 @@ def _compare(
         for id, row in rows[side].items():
             if id not in paired[side]:
                 _add(result, entity, view.see(row), rules, linked=False)
+
+
+def _see(view: View, link: Link, left: Row, right: Row) -> tuple[Seen, Seen]:
+    """As a cycle sees them; a side that cannot tell some status rows apart follows the one that can."""
+    seen_left, seen_right = view.see_pair(link, left, right)
+    if seen_left.shared.status == seen_right.shared.status:
+        return seen_left, seen_right
+    followed = view.see(left, link=link, hint=seen_right.shared.status)
+    if followed.shared.status == seen_right.shared.status:
+        return followed, seen_right
+    followed = view.see(right, link=link, hint=seen_left.shared.status)
+    return seen_left, followed if followed.shared.status == seen_left.shared.status else seen_right
 
 
 def _look_again(view: View, link: Link, rows: dict[Side, dict[str, Row]]) -> None:
@@ -208,6 +227,12 @@ def _stays_apart(link: Link, difference: Difference, rules: Sequence[FieldRule])
         return False
     rule = next(one for one in rules if one.name == difference.field)
     return link.origin == blank or rule.rule == blank
+
+
+def _is_over(left: Seen, right: Seen) -> bool:
+    """A lead that is converted on both sides is written to no more; a late edit lives on in what it became (L12, L13),
+    and is compared there."""
+    return left.row.ref.entity == "lead" and left.shared.state == right.shared.state == "converted"
 
 
 def _no_such_user(view: View, difference: Difference, rules: Sequence[FieldRule]) -> bool:
