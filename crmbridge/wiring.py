@@ -3,6 +3,7 @@
 import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ POWERS: Mapping[str, Powers] = {"salesforce": SALESFORCE, "dynamics": DYNAMICS}
 # Added to a request's longest run time before a lost call counts as never executed (reliability §3).
 SETTLE_MARGIN_SECONDS = 60.0
 SETTLE_MARGIN_LOOPBACK_SECONDS = 1.0
+INSTALLED_META = "installed"  # the day on which this store was first worked with
 
 
 @contextmanager
@@ -139,11 +141,24 @@ def _options(settings: Settings, store: Store, only: Only | None, entities: tupl
     return Options(
         caps=_caps(settings.guard),
         choices=json.loads(store.meta("choices") or "{}"),
-        mirror_since=settings.lifecycle.mirror_since,
+        mirror_since=mirror_since(settings, store),
         entities=entities or ENTITIES,
         only=only or _only(settings),
         settle_seconds={side: _settle_seconds(settings, side) for side in SIDES},
     )
+
+
+def mirror_since(settings: Settings, store: Store) -> datetime:
+    """Conversions dated before are not carried out: as configured, else from the day of installation on.
+
+    A day of slack, because Salesforce dates a conversion without time, in the zone of its organization."""
+    if settings.lifecycle.mirror_since is not None:
+        return settings.lifecycle.mirror_since
+    installed = store.meta(INSTALLED_META)
+    if installed is None:
+        installed = store.now().date().isoformat()
+        store.set_meta(INSTALLED_META, installed)
+    return datetime.combine(date.fromisoformat(installed), time(), UTC) - timedelta(days=1)
 
 
 def _caps(guard: Guard) -> Caps:
