@@ -5,50 +5,28 @@ is unique; a lost answer is followed by reading the lead, never by a second call
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Literal
+from dataclasses import replace
 
-from connectors.base import Conversion
-from crmbridge.match import Candidate, match
 from crmbridge.model import (
     SIDES,
     Converted,
     Entity,
-    Hold,
     Link,
-    Money,
     Ref,
     Refused,
-    Seen,
     Side,
     Stale,
     Step,
     Unknown,
-    Unlinked,
-    Wait,
     other,
 )
 from crmbridge.plan import settled_base
 from crmbridge.state.words import Batch, ConversionRow, Intent, IssuePlace
-from crmbridge.sync.hands import Event, Hands, fingerprint, new_intent
+from crmbridge.sync.hands import Event, Hands, fingerprint, new_id, new_intent
 from crmbridge.sync.observe import fetch_missing
 from crmbridge.sync.push import Work, refused_issue
 from crmbridge.sync.view import View, link_ids
-
-RESULTS: tuple[Literal["account"], Literal["contact"], Literal["opportunity"]] = ("account", "contact", "opportunity")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
-    """How one of the three results comes about on the other side, decided before the call (lifecycle §1.2)."""
-
-    given: str | None = None  # native id there
-    create: bool = False
-    pair: Link | None = None  # a match made now, to be linked
-    wait: Wait | None = None
-    hold: Hold | None = None
-    why: str = "none wanted"
+from crmbridge.sync.ways import RESULTS, Way, case_of, decide_ways, order_for
 
 
 def mirror(hands: Hands, view: View, work: Work, step: Step) -> bool:
@@ -191,181 +169,6 @@ def _after_call(
     return False
 
 
-# --- before the call ----------------------------------------------------------------------------------------------
-
-
-def decide_ways(hands: Hands, view: View, work: Work, source: Side) -> Mapping[Entity, Way]:
-    life = work.seen[source].life
-    ids: dict[Entity, str | None] = {
-        "account": life.account_id,
-        "contact": life.contact_id,
-        "opportunity": life.opportunity_id,
-    }
-    ways: dict[Entity, Way] = {}
-    for entity in RESULTS:
-        native = ids[entity]
-        if native is None:
-            ways[entity] = Way()
-            continue
-        if not hands.dry:
-            fetch_missing(hands, source, entity, [native])
-        ways[entity] = _way(hands, view, work, source, entity, native, ways)
-    if ways["account"].create and ways["contact"].given:
-        ways["contact"] = Way(
-            hold=Hold(
-                cause="C3",
-                message="The contact exists on the other side, but under another account than the conversion's.",
-                fix="Move the contact there to the right account, or link the accounts, then retry.",
-            )
-        )
-    return ways
-
-
-def _way(
-    hands: Hands,
-    view: View,
-    work: Work,
-    source: Side,
-    entity: Entity,
-    native: str,
-    ways: Mapping[Entity, Way],
-) -> Way:
-    target = other(source)
-    planned = view.crosswalk.planned(Ref(side=source, entity=entity, id=native))
-    link = planned or hands.store.links_by_native(source, entity, [native]).get(native)
-    if link is not None:
-        partner = link.id_on(target)
-        if link.alive and partner is not None:
-            return Way(given=partner, why="already linked")
-        message = (
-            f"The {entity} of this conversion has lost its partner on {hands.names[target]}; it was deleted there."
-        )
-        return Way(hold=Hold(cause="C3", message=message, fix="Restore it there, or convert the lead by hand."))
-    stored = hands.store.records(source, entity, [native]).get(native)
-    if stored is None or stored.row.values is None or stored.row.deleted:
-        message = f"The {entity} of this conversion cannot be read on {hands.names[source]}."
-        return Way(hold=Hold(cause="C10", message=message, fix="Give our user the right to read it, then retry."))
-    seen = view.see(stored.row)
-    if not made_by(work.seen[source], seen):
-        ref = Ref(side=source, entity=entity, id=native)
-        return Way(wait=Wait(waits_for=f"its {entity}, which is older than the conversion", ref=ref))
-    if entity == "opportunity":
-        return Way(create=True, why="new")
-    return _matched(hands, view, seen, target, entity, ways)
-
-
-def made_by(lead: Seen, result: Seen) -> bool:
-    """Did this conversion make the row, or was it there before? Dynamics tells by the row's own lookup; Salesforce only
-    by dates (a date without time, in the organization's zone): a day's slack errs on the harmless side, because a row
-    of the same day is still matched before anything is created."""
-    if result.life.origin_lead_id is not None:
-        return result.life.origin_lead_id == lead.row.ref.id
-    if lead.life.converted_at is None or result.row.created_at is None:
-        return False
-    return result.row.created_at >= lead.life.converted_at - timedelta(days=1)
-
-
-def _matched(hands: Hands, view: View, seen: Seen, target: Side, entity: Entity, ways: Mapping[Entity, Way]) -> Way:
-    compiled = hands.compiled.entities[entity]
-    there = list(view.see_all(hands.store.unlinked(target, entity)))
-    found = match(
-        entity,
-        compiled.match,
-        {rule.name: rule for rule in compiled.rules},
-        [Candidate(id=seen.row.ref.id, fields=seen.shared.fields)],
-        [Candidate(id=one.row.ref.id, fields=one.shared.fields) for one in there],
-    )
-    if found.held:
-        ids = ", ".join(found.held[0].right)
-        return Way(
-            hold=Hold(
-                cause="ambiguous_match",
-                message=f"Several {entity}s on {hands.names[target]} could be the one of this conversion: {ids}.",
-                fix="Choose one: crmbridge resolve ISSUE --with ID.",
-            )
-        )
-    if not found.pairs:
-        return Way(create=True, why="new")
-    partner = found.pairs[0][1]
-    if entity == "contact":
-        account = ways["account"].given
-        belongs = next(one for one in there if one.row.ref.id == partner).shared.fields.get("account")
-        native = (
-            belongs.id
-            if isinstance(belongs, Unlinked)
-            else view.crosswalk.native_id(target, "account", belongs)
-            if isinstance(belongs, str)
-            else None
-        )
-        if native != account:
-            return Way(
-                hold=Hold(
-                    cause="C3",
-                    message=f"The matching contact on {hands.names[target]} belongs to another account.",
-                    fix="Move it to the conversion's account, or link the accounts, then retry.",
-                )
-            )
-    side = seen.row.ref.side
-    link = Link(
-        id=_new_id(),
-        entity=entity,
-        left_id=seen.row.ref.id if side == "left" else partner,
-        right_id=partner if side == "left" else seen.row.ref.id,
-        mode="matched",
-        how=f"matched by {found.pairs[0][2]} for a conversion",
-    )
-    return Way(given=partner, pair=link, why=f"matched by {found.pairs[0][2]}")
-
-
-def order_for(hands: Hands, view: View, work: Work, ways: Mapping[Entity, Way], target: Side) -> Conversion:
-    source = other(target)
-    life = work.seen[source].life
-    opportunity: Seen | None = None
-    if life.opportunity_id:
-        stored = hands.store.records(source, "opportunity", [life.opportunity_id]).get(life.opportunity_id)
-        opportunity = view.see(stored.row) if stored and stored.row.values is not None else None
-    fields = opportunity.shared.fields if opportunity else {}
-    amount, name = fields.get("amount"), fields.get("name")
-    directory = hands.directories[target]
-    currency = amount.currency if isinstance(amount, Money) else hands.directories[source].currency
-    needs_account = hands.powers[target].needs_account
-    return Conversion(
-        lead_id=work.rows[target].ref.id,
-        lead_version=work.rows[target].version,
-        account_id=ways["account"].given,
-        contact_id=ways["contact"].given,
-        opportunity_id=ways["opportunity"].given,
-        # A contact-only qualification still needs an account where the CRM cannot do without (§1.5).
-        create_account=ways["account"].create or (needs_account and life.account_id is None),
-        create_contact=ways["contact"].create or (needs_account and life.contact_id is None),
-        create_opportunity=ways["opportunity"].create,
-        opportunity_name=str(name) if name and ways["opportunity"].create else None,
-        status=hands.compiled.entities["lead"].converted_status(target),
-        owner_id=_owner(hands, target, fields.get("owner"), work.seen[source].shared.fields.get("owner")),
-        currency_id=next((id for id, iso in directory.currencies.items() if iso == currency), None),
-    )
-
-
-def _owner(hands: Hands, target: Side, *emails: object) -> str | None:
-    directory = hands.directories[target]
-    for email in emails:
-        if isinstance(email, str) and email in directory.user_ids:
-            return directory.user_ids[email]
-    return directory.default_owner
-
-
-def case_of(case: str, lead: Seen, ways: Mapping[Entity, Way]) -> str:
-    if case == "C7":
-        return case
-    if ways["opportunity"].given:
-        return "C4"
-    if lead.life.account_id is None:
-        return "C5"
-    if ways["account"].given or ways["contact"].given:
-        return "C3"
-    return case
-
-
 # --- after the call -----------------------------------------------------------------------------------------------
 
 
@@ -495,7 +298,7 @@ def _clash(hands: Hands, work: Work, message: str, row: ConversionRow, intent: I
 
 def _link(entity: Entity, side: Side, id: str, partner: str | None, *, alive: bool, how: str) -> Link:
     left, right = (id, partner) if side == "left" else (partner, id)
-    return Link(id=_new_id(), entity=entity, left_id=left, right_id=right, alive=alive, how=how)
+    return Link(id=new_id(), entity=entity, left_id=left, right_id=right, alive=alive, how=how)
 
 
 def _postpone(hands: Hands, work: Work, blocked: list[Way], source: Side) -> None:
@@ -574,9 +377,3 @@ def _told(row: ConversionRow, source: Side, hands: Hands) -> str:
 
 def _event(link: Link, side: Side, kind: str, reason: str, case: str) -> Event:
     return Event(entity="lead", side=side, kind=kind, link_id=link.id, ids=link_ids(link), reason=reason, cause=case)
-
-
-def _new_id() -> str:
-    import uuid
-
-    return str(uuid.uuid4())

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+import uuid
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -178,8 +179,11 @@ def fingerprint(columns: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def new_intent(hands: Hands, **words: Any) -> Intent:
-    import uuid
+def new_id() -> str:
+    """Of a link or an intent: the one place where chance is wanted."""
+    return str(uuid.uuid4())
 
+
+def new_intent(hands: Hands, **words: Any) -> Intent:
     fence = hands.lease.fence if hands.lease else 0
-    return Intent(id=str(uuid.uuid4()), run_id=hands.run.id, fence=fence, **words)
+    return Intent(id=new_id(), run_id=hands.run.id, fence=fence, **words)

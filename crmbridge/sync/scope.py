@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 
 from crmbridge.model import SIDES, Entity, Ref, Seen, Side, Unlinked
 from crmbridge.state.words import Batch, IssuePlace
-from crmbridge.sync.convert import made_by
 from crmbridge.sync.ended import is_ended
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.view import View
+from crmbridge.sync.ways import made_by
 
 
 def touch(hands: Hands, view: View) -> None:
