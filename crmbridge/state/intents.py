@@ -162,8 +162,11 @@ def _save_conversion(dialect: str) -> Upsert:
     new = statement.excluded
     return statement.on_conflict_do_update(
         index_elements=list(conversion.primary_key),
-        set_={"state": new.state, "detail": new.detail, "changed_at": new.changed_at},
-        where=(conversion.c.case == new.case) & (conversion.c.from_side == new.from_side),
+        set_={name: new[name] for name in ("case", "from_side", "state", "detail", "changed_at")},
+        # What was not carried out (planned again, or held) may become another case: the other lead was disqualified
+        # or converted meanwhile. What was called or done keeps its case.
+        where=((conversion.c.case == new.case) & (conversion.c.from_side == new.from_side))
+        | conversion.c.state.in_(("planned", "held")),
     )
 
 

@@ -447,6 +447,15 @@ def test_a_conversion_is_mirrored_once(store: Store, lease: Lease) -> None:
     assert store.conversion("M", 0) is None
 
 
+def test_a_conversion_that_was_not_carried_out_may_become_another_case(store: Store, lease: Lease) -> None:
+    for state in ("planned", "held"):
+        tried = ConversionRow(lead_link=state, epoch=0, case="C2", from_side="left", state=state)
+        store.apply(Batch(conversions=[tried]), lease=lease)
+        now = replace(tried, case="C7", state="called")
+        store.apply(Batch(conversions=[now]), lease=lease)
+        assert store.conversion(state, 0) == now
+
+
 def test_an_old_fence_writes_nothing(store: Store, lease: Lease) -> None:
     store.save_page("left", "lead", left.page(left.row("a")))
     store.release(lease)

@@ -1,0 +1,85 @@
+"""Verify looks for itself: differences that no cycle has seen, pairs with open issues apart, sums that add up."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from crmbridge.cli.verify import document, plain_amount
+from crmbridge.sync.verify import verify
+from tests.support.engine import Bench, bench
+
+
+@pytest.fixture
+def company(tmp_path: Path) -> Iterator[Bench]:
+    with bench(f"sqlite:///{tmp_path / 'store.sqlite3'}") as one:
+        yield one
+
+
+def test_in_step_is_no_difference_and_nothing_is_written(company: Bench) -> None:
+    company.lead_pair(owner_id="user-ada")
+    company.deal_pair(amount=Decimal("10.50"))
+    before = (company.north.ours[:], company.south.ours[:])
+    found = verify(company.engine)
+    assert (found.exit_code, found.differences, found.pairs) == (0, [], 3)  # lead, account, opportunity
+    assert (company.north.ours, company.south.ours) == before
+    totals = document(found)["totals"]["opportunity"]["open"]
+    assert totals["north"] == totals["south"]
+    assert list(totals["north"]["sums"]["amount"].values()) == ["10.50"]
+
+
+def test_what_no_cycle_has_read_yet_is_a_difference(company: Bench) -> None:
+    left, right = company.lead_pair()
+    left_deal, _ = company.deal_pair()
+    company.south.edit("lead", right, phone="+1 212 555 0100")
+    company.north.set_status("opportunity", left_deal, "Closed Won")
+    found = verify(company.engine)
+    assert found.exit_code == 1
+    told = {(one.entity, one.field): (one.left, one.right) for one in found.differences}
+    assert told["lead", "phone"] == (None, "+1 212 555 0100")
+    assert told["opportunity", "state"] == ("won", "open")
+    assert {one.ids["left"] for one in found.differences} == {left, left_deal}
+
+
+def test_a_pair_with_an_open_issue_is_listed_apart(company: Bench) -> None:
+    left, _ = company.lead_pair()
+    company.south.lies = lambda kind, entity, id: "refuse" if kind == "update" else None
+    company.north.edit("lead", left, phone="+1 212 555 0100")
+    company.sync()
+    found = verify(company.engine)
+    assert (found.exit_code, found.differences) == (0, [])
+    assert [one.field for one in found.in_issues] == ["phone"]
+    assert [one.cause for one in found.held] == ["RULE"]
+
+
+def test_a_linked_record_that_is_gone_is_a_difference(company: Bench) -> None:
+    _, right = company.lead_pair()
+    company.south.delete("lead", right)
+    found = verify(company.engine)
+    assert found.exit_code == 1
+    assert [(one.field, one.left, one.right) for one in found.missing] == [("record", "there", "not there")]
+
+
+def test_records_without_partner_are_counted_and_not_compared(company: Bench) -> None:
+    company.north.add("account", name="Nobody's customer")
+    company.lead_pair()
+    found = verify(company.engine)
+    assert found.exit_code == 0
+    assert (found.totals["account", "any", "left"].records, found.totals["account", "any", "left"].linked) == (1, 0)
+
+
+def test_a_late_edit_of_a_converted_lead_lives_on_in_what_it_became(company: Bench) -> None:
+    left, right = company.lead_pair()
+    company.north.convert_lead(left)
+    company.settled()
+    company.south.edit("lead", right, phone="+1 212 555 0100")
+    company.settled()
+    found = verify(company.engine)
+    assert found.differences == []
+    assert found.kept_apart >= 1
+
+
+def test_amounts_read_the_same_whatever_decimals_a_crm_gives() -> None:
+    texts = [plain_amount(Decimal(text)) for text in ("5", "5.0", "5.000", "5.125", "1E+3", "0")]
+    assert texts == ["5.00", "5.00", "5.00", "5.125", "1000.00", "0.00"]
