@@ -184,6 +184,8 @@ def _open_leads(link: Link, seen: Mapping[Side, Seen], last_edit: Side | None) -
     }
     # A partner that was just made follows the record it was made from.
     source = link.origin if link.mode == "fresh" else _source(changed, last_edit)
+    if source is None and not contradicted:
+        return _known_difference(seen, reports)
     if source is None or source in contradicted or _agree(seen):
         return LifePlan(reports=reports)
     target = other(source)
@@ -252,7 +254,9 @@ def plan_opportunity(
         if len(closed) == 1:  # state beats stage (O20)
             return _opportunity_toward(other(closed[0]), seen, powers, reports)
     source = _source(changed, last_edit)
-    return LifePlan(reports=reports) if source is None else _opportunity_toward(other(source), seen, powers, reports)
+    if source is None:
+        return _known_difference(seen, reports)
+    return _opportunity_toward(other(source), seen, powers, reports)
 
 
 def _opportunity_toward(
@@ -414,8 +418,10 @@ def _states_at_first_sight(
     seen: Mapping[Side, Seen], reports: tuple[Report, ...], contradicted: frozenset[Side]
 ) -> LifePlan:
     """The first coupling changes no state: equal states are agreement, others wait for a person (lifecycle §8)."""
-    if contradicted or seen["left"].shared.state == seen["right"].shared.state:
+    if contradicted:
         return LifePlan(reports=reports)
+    if seen["left"].shared.state == seen["right"].shared.state:
+        return _known_difference(seen, reports)
     return _held(
         "state_differs",
         f"The two are the same record, but {seen['left'].shared.state} on one side and "
@@ -423,6 +429,23 @@ def _states_at_first_sight(
         "Bring one side to the other's state by hand.",
         reports,
     )
+
+
+def _known_difference(seen: Mapping[Side, Seen], reports: tuple[Report, ...]) -> LifePlan:
+    """In the same state, but at another status or stage, and nobody has moved either since: shown until somebody does.
+
+    What is seen is settled, so that the next move on either side is followed."""
+    left, right = seen["left"].shared, seen["right"].shared
+    if left.state != right.state or left.status == right.status or None in (left.status, right.status):
+        return LifePlan(reports=reports)
+    hold = Hold(
+        cause="first_run_conflict",
+        field="status",
+        message=f"It is at '{left.status}' on one side and '{right.status}' on the other, and there is no earlier "
+        "agreement; neither was changed.",
+        fix="Set one of them to the other's; from then on each change is followed.",
+    )
+    return LifePlan(holds=(hold,), reports=reports)
 
 
 def _held(case: str, message: str, fix: str, reports: tuple[Report, ...] = ()) -> LifePlan:

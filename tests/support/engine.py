@@ -31,6 +31,7 @@ from crmbridge.model import (
     Stale,
     State,
     Unknown,
+    Written,
 )
 from crmbridge.state.store import Store
 from crmbridge.state.words import Issue
@@ -169,6 +170,7 @@ class Crm(MemoryConnector):
     def __init__(self, name: str, side: Side, statuses: Mapping[Entity, Mapping[str, State]], **more: Any) -> None:
         super().__init__(name, side, statuses=statuses, users=USERS, **more)
         self.lies: Liar = _honest
+        self.ours: list[tuple[str, Entity, str]] = []  # what calls of ours really did: kind, entity, id
 
     # --- people ---------------------------------------------------------------------------------------------------
 
@@ -212,15 +214,22 @@ class Crm(MemoryConnector):
             case "drop":
                 return Unknown(message="the connection broke")
             case "lose":
-                do()
+                self._done(kind, entity, do())
                 return Unknown(message="the connection broke")
             case "fall before":
                 raise Fell("the machine went down")
             case "fall after":
-                do()
+                self._done(kind, entity, do())
                 raise Fell("the machine went down")
             case None:
-                return do()
+                return self._done(kind, entity, do())
+
+    def _done(self, kind: str, entity: Entity, outcome: Outcome) -> Outcome:
+        if isinstance(outcome, Written) and not outcome.adopted:
+            self.ours.append((kind, entity, outcome.id))
+        if isinstance(outcome, Converted) and not outcome.adopted:
+            self.ours.append((kind, entity, outcome.lead_id))
+        return outcome
 
 
 class SalesforceLike(Crm):
