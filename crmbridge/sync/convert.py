@@ -143,6 +143,7 @@ def _after_call(
         seen = hands.connectors[target].converted(work.rows[target].ref.id)
         if isinstance(seen, Converted):
             return finish(hands, view, work, seen, row, intent, source)
+        hands.leave_alone(work.link.id)
         work.axes_settled, work.open = False, True
         return False
     if isinstance(outcome, Converted):

@@ -88,7 +88,7 @@ class Hands:
     by_key: Counter[str] = field(default_factory=Counter)  # "account: website + name" -> pairs
     touched: set[Ref] = field(default_factory=set)  # accounts and contacts that this run brought into scope
     renewed_at: float = field(default_factory=time.monotonic)
-    untouchable: set[str] = field(default_factory=set)  # shared ids whose last call may still land
+    untouchable: set[str] = field(default_factory=set)  # shared ids, or refs in words, whose last call may still land
     first_run: frozenset[Entity] = frozenset()  # entities that were never synced
 
     @property
@@ -109,6 +109,10 @@ class Hands:
         if self.lease is not None and time.monotonic() - self.renewed_at > RENEW_SECONDS:
             self.store.renew(self.lease, LEASE_SECONDS)
             self.renewed_at = time.monotonic()
+
+    def leave_alone(self, *names: str | None) -> None:
+        """An answer was lost: look before anything else is sent about this record, which is the next run's first act."""
+        self.untouchable |= {name for name in names if name}
 
     def tell(self, event: Event) -> None:
         self.events.append(event)
