@@ -40,19 +40,22 @@ class _Cursor(msgspec.Struct, kw_only=True, omit_defaults=True):
     since: datetime | None = None
     after: tuple[datetime, str] | None = None
     seen: int = 0
+    columns: str = ""  # digest of the columns that were asked for
 
     @classmethod
-    def parse(cls, text: str | None) -> "_Cursor":
+    def parse(cls, text: str | None, columns: str) -> "_Cursor":
+        """Where to go on; from the start where other columns were read, as rows of then lack those of now."""
         if not text:
-            return cls()
+            return cls(columns=columns)
         try:
-            return msgspec.json.decode(text, type=cls)
+            found = msgspec.json.decode(text, type=cls)
         except msgspec.DecodeError as error:
             raise OutsideError(
                 "The stored cursor is not one of Salesforce's.",
-                fix="Read the table from the start (relink).",
+                fix="Was the store written for another system? Then use another store.url.",
                 code="cursor",
             ) from error
+        return found if found.columns == columns else cls(columns=columns)
 
     def text(self) -> str:
         return msgspec.json.encode(self).decode()
@@ -67,6 +70,10 @@ class _Source(Generic[T]):
     read: Callable[[bytes], tuple[Sequence[T], Sequence[datetime], str | None]]  # items, their stamps, next page
     id_of: Callable[[T], str]
     page: Callable[[Sequence[T]], Page]  # without its cursor; may ask for what stands beside the items
+
+    @property
+    def digest(self) -> str:
+        return hashlib.blake2b(",".join(self.columns).encode(), digest_size=6).hexdigest()
 
 
 def _digest(shown: Iterable[tuple[datetime, str]], since: datetime | None, until: datetime) -> int:
@@ -131,10 +138,11 @@ class Reader:
         )
 
     def _windows(self, source: _Source[T], cursor: str | None) -> Iterator[Page]:
-        old = _Cursor.parse(cursor)
+        old = _Cursor.parse(cursor, source.digest)
         overlap = timedelta(seconds=self._config.overlap_seconds)
         fresh = old.after is None  # else a window that was left half read: it goes on, and its end stays
-        state = _Cursor(since=old.until - overlap if old.until else None) if fresh else old
+        start = _Cursor(since=old.until - overlap if old.until else None, columns=source.digest)
+        state = start if fresh else old
         call = self._window_call(source, state)
         first = True
         restarts: set[tuple[datetime, str] | None] = set()
@@ -157,7 +165,7 @@ class Reader:
             if first and stamps and stamps[-1] >= end:
                 link = None  # the first page is in order: what follows is younger still
             if link is not None:
-                state = _Cursor(until=end, since=state.since, after=max(shown, default=state.after), seen=seen)
+                state = msgspec.structs.replace(state, until=end, after=max(shown, default=state.after), seen=seen)
                 # Without a row behind it the cursor starts over: nothing was handed out yet.
                 text = state.text() if state.after else old.text()
                 yield replace(source.page(kept), cursor=text, last=False)
@@ -165,7 +173,7 @@ class Reader:
                 continue
             echo = first and fresh and self._nothing_new(shown, old)
             page = Page(cursor="") if echo else source.page(kept)
-            yield replace(page, cursor=_Cursor(until=end, seen=seen).text(), last=True)
+            yield replace(page, cursor=_Cursor(until=end, seen=seen, columns=source.digest).text(), last=True)
             return
 
     def _horizon(self, date: datetime | None, before: datetime | None) -> datetime:
