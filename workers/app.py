@@ -42,12 +42,13 @@ def _set_up_logging(loglevel: int | None = None, **_: Any) -> None:
 
 
 @signals.worker_init.connect
-def _refuse_green_pools(sender: Any = None, **_: Any) -> None:
+def refuse_green_pools(sender: Any = None, **_: Any) -> None:
     pool = sender.pool_cls
     name = pool if isinstance(pool, str) else pool.__module__
-    if any(green in name for green in POOLS_REFUSED):
+    green = next((green for green in POOLS_REFUSED if green in name), None)
+    if green is not None:
         print(  # noqa: T201
-            f"The pool {name.rpartition('.')[2]} is refused: database drivers and login libraries would block it, and "
+            f"The pool {green} is refused: database drivers and login libraries would block it, and "
             "time limits do not work there. Use prefork (the default), or threads.",
             file=sys.stderr,
         )

@@ -10,7 +10,7 @@ import structlog
 _QUIET: Final = ("celery.worker.strategy", "celery.app.trace", "celery.beat", "celery.worker.consumer.gossip", "kombu")
 
 
-def configure(level: int | str = logging.INFO) -> None:
+def configure(level: int = logging.INFO) -> None:
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -32,6 +32,7 @@ def configure(level: int | str = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.getLogger("crmbridge").setLevel(min(logging.INFO, level))  # Celery's default would hide each cycle's line
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(

@@ -257,13 +257,13 @@ def test_two_workers_on_redis_and_postgresql_one_killed_on_the_way(company: Proj
             return company.start_program(*program, stdout=output, stderr=output)
 
         beats = [celery("beat"), celery("beat")]  # two beats do no harm
-        workers = [celery("worker", "-n", f"w{n}@%h") for n in (1, 2)]
+        workers = [celery("worker", "-l", "INFO", "-n", f"w{n}@%h") for n in (1, 2)]
         wait_until("the workers are there", lambda: log.read_text().count("ready") >= 2)
 
         def kill_one(since: float) -> None:
             if since > EDIT_SECONDS / 2 and len(workers) == 2:
                 workers[0].kill()
-                workers.append(celery("worker", "-n", "w3@%h"))
+                workers.append(celery("worker", "-l", "INFO", "-n", "w3@%h"))
 
         done = a_busy_minute(company, kill_one)
         it_becomes_quiet(company)
@@ -287,6 +287,12 @@ def test_what_celery_must_not_do_is_refused_at_the_start(company: Project) -> No
     code, said = celery("worker", CRMBRIDGE_CONFIG="/nowhere.yaml")
     assert code == 2, said
     assert "There is no /nowhere.yaml" in said
+    # gevent is nobody's dependency here, so its pool is only named.
+    lines = "from types import SimpleNamespace as N; from workers import app; "
+    call = "app.refuse_green_pools(sender=N(pool_cls='celery.concurrency.gevent:TaskPool'))"
+    process = company.start_program(sys.executable, "-c", lines + call, env={"CRMBRIDGE_BROKER__URL": "redis://h/0"})
+    said = process.communicate(timeout=60)[1]
+    assert (process.returncode, "gevent is refused" in said, "prefork" in said) == (2, True, True), said
 
 
 def descendants(pid: int) -> list[int]:
