@@ -12,6 +12,7 @@ pytestmark = pytest.mark.journey
 def test_a_field_that_is_mapped_later_overwrites_nothing(tmp_path: Path) -> None:
     with project(tmp_path) as company:
         company.first_run()
+        company.settle()
         # Both CRMs have had values in these columns all the time.
         company.change("  # probability:", "  probability:", "mappings/opportunity.yaml")
         planned = company.run("plan", "--json")
