@@ -187,7 +187,13 @@ class LifeCycle(Protocol):
         """What a conversion of this lead made (Converted, adopted), or None while it is not converted."""
         ...
 
-    def move(self, order: Move) -> Outcome: ...
+    def moves(self, orders: Sequence[Move]) -> list[Outcome]:
+        """One outcome per order, by position; each is carried out whole or not at all, whatever becomes of the others.
+        At most `moves_at_once`, each of another record."""
+        ...
+
+    @property
+    def moves_at_once(self) -> int: ...
 
 
 class Describer(Protocol):

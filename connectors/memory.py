@@ -223,6 +223,7 @@ class MemoryConnector:
     # --- Writer ---------------------------------------------------------------------------------------------------
 
     batch_size: int = 200
+    moves_at_once: int = 200
 
     def chosen_id(self, partner_org: str, partner_id: str, generation: int) -> str | None:
         del partner_org, partner_id, generation
@@ -314,6 +315,9 @@ class MemoryConnector:
         done = {"state": "converted", "status": str(order.status or usual), "converted_at": self._clock()}
         self._save(lead, {**done, **ids}, by=by)
         return replace(_converted(lead), adopted=False)
+
+    def moves(self, orders: Sequence[Move]) -> list[Outcome]:
+        return [self.move(order) for order in orders]
 
     def move(self, order: Move) -> Outcome:
         columns = dict(order.columns)

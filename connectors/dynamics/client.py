@@ -92,31 +92,44 @@ class Client:
     ) -> tuple[Reply, list[Reply]]:
         """Writes that belong together, and reads of what came of them, in one call.
 
-        The last write's reply if all were carried out, else the one that says why not; and the reads' replies.
-        Whether a server takes actions inside a change set is (unverified): one that refuses gets them one by one."""
-        if len(requests) == 1:
-            written, *read = self.write_all([requests[0], *then], kind=kind)
-        elif self._actions_in_change_sets or not any(each.method == "POST" for each in requests):
-            written, *read = self.write_all([ChangeSet(tuple(requests)), *then], kind=kind)
-        else:
-            return self._one_by_one(requests, then)
-        reads = [each for each in read if isinstance(each, Reply)]
-        if isinstance(written, tuple):
-            return written[-1], reads
-        if len(requests) > 1 and written.meaning.kind == "refused" and written.meaning.code.lower() in _not_like_this:
-            last, reads = self._one_by_one(requests, then)
-            self._actions_in_change_sets = self._actions_in_change_sets and not last.done
-            return last, reads
+        The last write's reply if all were carried out, else the one that says why not; and the reads' replies."""
+        (written,), reads = self.write_groups([requests], then=then, kind=kind)
         return written, reads
 
-    def _one_by_one(self, requests: Sequence[Request], then: Sequence[Request]) -> tuple[Reply, list[Reply]]:
+    def write_groups(
+        self, groups: Sequence[Sequence[Request]], *, then: Sequence[Request] = (), kind: str
+    ) -> tuple[list[Reply], list[Reply]]:
+        """Several such groups, each all or nothing and independent of the others, in one call.
+
+        Whether a server takes actions inside a change set is (unverified): one that refuses gets them one by one."""
+        if not self._actions_in_change_sets and any(_holds_action(group) for group in groups):
+            return [self._one_by_one(group) for group in groups], self._read_after(then)
+        items: list[Item] = [group[0] if len(group) == 1 else ChangeSet(tuple(group)) for group in groups]
+        replies = self.write_all([*items, *then], kind=kind)
+        written = [each[-1] if isinstance(each, tuple) else each for each in replies[: len(groups)]]
+        again = [
+            at
+            for at, (group, reply) in enumerate(zip(groups, written, strict=True))
+            if len(group) > 1 and reply.meaning.kind == "refused" and reply.meaning.code.lower() in _not_like_this
+        ]
+        if not again:
+            return written, [each for each in replies[len(groups) :] if isinstance(each, Reply)]
+        for at in again:
+            written[at] = self._one_by_one(groups[at])
+        self._actions_in_change_sets = self._actions_in_change_sets and not any(written[at].done for at in again)
+        return written, self._read_after(then)
+
+    def _one_by_one(self, requests: Sequence[Request]) -> Reply:
         reply = self.write(requests[0])
         for request in requests[1:]:
             if not reply.done:
                 break
             reply = self.write(request)
+        return reply
+
+    def _read_after(self, then: Sequence[Request]) -> list[Reply]:
         reads = self.write_all(then, kind="fetch") if then else []
-        return reply, [each for each in reads if isinstance(each, Reply)]
+        return [each for each in reads if isinstance(each, Reply)]
 
     def _known(self, send: Callable[[], Reply]) -> Reply:
         try:
@@ -161,6 +174,10 @@ class Client:
             body=request.body or None,
             repeat=repeat,
         )
+
+
+def _holds_action(group: Sequence[Request]) -> bool:
+    return len(group) > 1 and any(each.method == "POST" for each in group)
 
 
 def _replies(result: batch.Result) -> Replies:

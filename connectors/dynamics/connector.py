@@ -15,7 +15,7 @@ from connectors.dynamics.client import Client
 from connectors.dynamics.conversion import LeadConversion
 from connectors.dynamics.describing import description
 from connectors.dynamics.environment import Environment
-from connectors.dynamics.moves import Moves
+from connectors.dynamics.moves import Moves, moves_per_batch
 from connectors.dynamics.reading import Reading, overlap_slack_seconds
 from connectors.dynamics.rows import TABLES, Rows
 from connectors.dynamics.writing import Writing
@@ -28,6 +28,7 @@ __all__ = ["DynamicsConfig", "DynamicsConnector"]
 class DynamicsConnector:
     system = "dynamics"
     batch_size = writing.writes_per_batch
+    moves_at_once = moves_per_batch
 
     def __init__(
         self,
@@ -143,8 +144,8 @@ class DynamicsConnector:
     def converted(self, lead_id: str) -> Outcome | None:
         return self._conversion.converted(lead_id)
 
-    def move(self, order: Move) -> Outcome:
-        return self._moves.move(order)
+    def moves(self, orders: Sequence[Move]) -> list[Outcome]:
+        return self._moves.moves(orders)
 
     # --- Describer ------------------------------------------------------------------------------------------------
 

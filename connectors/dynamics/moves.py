@@ -1,11 +1,11 @@
 """Life-cycle steps other than a conversion: status, win, lose, reopen, stage (dataverse-api §6.4, §7.3, §8.4).
 
-Each looks first, acts in one change set together with the values that go along, and reads back in the same call. What
-already is as ordered is adopted: every close writes an OpportunityClose activity, so nothing is ever closed twice.
+One look at all rows, then one $batch: a change set for each, with the values that go along, and what is read back of
+all. What already is as ordered is adopted: every close writes an OpportunityClose, so nothing is ever closed twice.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -14,12 +14,14 @@ from connectors.base import Move
 from connectors.dynamics.client import Client, Reply
 from connectors.dynamics.environment import Environment
 from connectors.dynamics.processes import Process, Stage, active_process
-from connectors.dynamics.protocol import Request, action, as_outcome, decoded, key, read, row_path, update
+from connectors.dynamics.protocol import Request, action, any_of, as_outcome, decoded, read, row_path, update
 from connectors.dynamics.reading import Reading
 from connectors.dynamics.rows import TABLES, life
 from crmbridge.errors import OutsideError, RefusedError
-from crmbridge.model import Outcome, Refused, Row, Stale, Written
+from crmbridge.model import Entity, Outcome, Refused, Row, Stale, Unknown, Written
 
+# A move is at most five operations (a reopen through three stages), and a batch takes 1,000 (dataverse-api §4.6).
+moves_per_batch: Final = 150
 OPEN, WON, LOST = 0, 1, 2
 _close_canceled: Final[Mapping[str, int]] = {"statecode": 2, "statuscode": 3}  # opportunityclose (dataverse-api §7.3)
 _states: Final[Mapping[str, int]] = {"win": WON, "lose": LOST}
@@ -27,6 +29,7 @@ _states: Final[Mapping[str, int]] = {"win": WON, "lose": LOST}
 
 class _Close(msgspec.Struct):
     activityid: str
+    opportunity: str = msgspec.field(name="_opportunityid_value")
 
 
 class _Closes(msgspec.Struct):
@@ -37,6 +40,18 @@ class _Closes(msgspec.Struct):
 class _Look:
     row: Row
     last_close: str | None = None  # id of the newest completed OpportunityClose
+
+
+@dataclass(kw_only=True)
+class _Job:
+    """Orders on their way; what is known of each so far, by position."""
+
+    orders: Sequence[Move]
+    outcomes: dict[int, Outcome] = field(default_factory=dict[int, Outcome])
+    requests: dict[int, Sequence[Request]] = field(default_factory=dict[int, Sequence[Request]])
+
+    def of(self, entity: Entity, positions: Iterable[int]) -> list[int]:
+        return [at for at in positions if self.orders[at].entity == entity]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,44 +92,77 @@ class Moves:
         self._reading = reading
         self._cancel_close_activity = cancel_close_activity
 
-    def move(self, order: Move) -> Outcome:
-        try:
-            look = self._look(order)
-            if look is None:
-                return Refused(
-                    code="0x80040217", message=f"There is no {order.entity} {order.id} (or our user cannot see it)."
-                )
-            if self._is_there(order, look.row) and not order.columns:
-                return Written(id=order.id, row=look.row, adopted=True)
-            if order.version is not None and look.row.version != order.version:
-                return Stale(message=f"The {order.entity} has changed since the step was planned.")
-            wrong = self._impossible(order, look.row)
-            return wrong or self._carry_out(order, look)
-        except RefusedError as error:  # nothing was sent: the order itself cannot be carried out
-            return Refused(code=error.code, message=error.message)
+    def moves(self, orders: Sequence[Move]) -> list[Outcome]:
+        assert len(orders) <= moves_per_batch, f"{len(orders)} moves at once"
+        job = _Job(orders=orders)
+        looks = self._looks(job, range(len(orders)))
+        for at, order in enumerate(orders):
+            try:
+                look = looks.get(at)
+                told = _missing(order) if look is None else self._without_a_call(order, look.row)
+                if told is not None:
+                    job.outcomes[at] = told
+                elif look is not None:
+                    job.requests[at] = self._requests(order, look)
+            except RefusedError as error:  # nothing was sent: the order itself cannot be carried out
+                job.outcomes[at] = Refused(code=error.code, message=error.message)
+        if job.requests:
+            self._carry_out(job)
+        return [job.outcomes.get(at, Unknown(message="no outcome")) for at in range(len(orders))]
 
     # --- before ---------------------------------------------------------------------------------------------------
 
-    def _look(self, order: Move) -> _Look | None:
-        """The row as it is, its process instances, and what a reopen must cancel: one call."""
-        requests = self._reading.row_requests(order.entity, [order.id])
-        closes = order.kind == "reopen" and order.entity == "opportunity" and self._cancel_close_activity
-        if closes:
+    def _looks(self, job: _Job, positions: Iterable[int]) -> dict[int, _Look]:
+        """The rows as they are, their process instances, and what a reopen must cancel: one call."""
+        positions = list(positions)
+        plan = self._reads(job, positions)
+        requests = [each for some in plan.values() for each in some]
+        reopened = [at for at in positions if self._cancels(job.orders[at])]
+        if reopened:
             requests.append(
                 read(
                     "opportunitycloses",
                     table="opportunityclose",
                     kind="look",
-                    select="activityid",
-                    filter=f"_opportunityid_value eq {key(order.id)} and statecode eq 1",
-                    orderby="createdon desc",
-                    top="1",
+                    select="activityid,_opportunityid_value",
+                    filter=f"{any_of('opportunityid', [job.orders[at].id for at in reopened])} and statecode eq 1",
+                    orderby="createdon asc",
                 )
             )
         bodies = [each.body for each in self._client.read_all(requests, kind="look")]
-        last = decoded(bodies.pop(), _Closes).value if closes else []
-        row = self._reading.rows_of(order.entity, bodies).get(order.id.lower())
-        return _Look(row=row, last_close=last[0].activityid if last else None) if row else None
+        closes = decoded(bodies.pop(), _Closes).value if reopened else []
+        last = {each.opportunity.lower(): each.activityid for each in closes}  # the newest comes last
+        rows = self._rows(job, positions, plan, bodies)
+        return {at: _Look(row=row, last_close=last.get(row.ref.id)) for at, row in rows.items()}
+
+    def _reads(self, job: _Job, positions: Sequence[int]) -> dict[Entity, list[Request]]:
+        ids: dict[Entity, list[str]] = {}
+        for at in positions:
+            ids.setdefault(job.orders[at].entity, []).append(job.orders[at].id)
+        return {entity: self._reading.row_requests(entity, some) for entity, some in ids.items()}
+
+    def _rows(
+        self, job: _Job, positions: Sequence[int], plan: Mapping[Entity, Sequence[Request]], bodies: Sequence[bytes]
+    ) -> dict[int, Row]:
+        """The answers to `_reads`, by position of the order."""
+        answers, found = iter(bodies), dict[int, Row]()
+        for entity, requests in plan.items():
+            rows = self._reading.rows_of(entity, [next(answers) for _ in requests])
+            for at in job.of(entity, positions):
+                row = rows.get(job.orders[at].id.lower())
+                if row is not None:
+                    found[at] = row
+        return found
+
+    def _cancels(self, order: Move) -> bool:
+        return order.kind == "reopen" and order.entity == "opportunity" and self._cancel_close_activity
+
+    def _without_a_call(self, order: Move, row: Row) -> Outcome | None:
+        if self._is_there(order, row) and not order.columns:
+            return Written(id=order.id, row=row, adopted=True)
+        if order.version is not None and row.version != order.version:
+            return Stale(message=f"The {order.entity} has changed since the step was planned.")
+        return self._impossible(order, row)
 
     def _is_there(self, order: Move, row: Row) -> bool:
         """Whether the row already is as ordered."""
@@ -140,15 +188,25 @@ class Moves:
 
     # --- the step -------------------------------------------------------------------------------------------------
 
-    def _carry_out(self, order: Move, look: _Look) -> Outcome:
-        requests = self._requests(order, look)
-        then = self._reading.row_requests(order.entity, [order.id])
-        reply, reads = self._client.write_together(requests, then=then, kind=_kinds[order.kind])
-        if reply.done:
-            return Written(id=order.id, row=self._row(order, reads))
-        if reply.meaning.kind in ("closed", "unknown"):
-            return self._after_all(order, reply)
-        return as_outcome(reply.meaning)
+    def _carry_out(self, job: _Job) -> None:
+        positions = list(job.requests)
+        plan = self._reads(job, positions)
+        then = [each for some in plan.values() for each in some]
+        kinds = {job.orders[at].kind for at in positions}
+        kind = _kinds[kinds.pop()] if len(kinds) == 1 else "moves"
+        replies, reads = self._client.write_groups([job.requests[at] for at in positions], then=then, kind=kind)
+        whole = len(reads) == len(then) and all(each.done for each in reads)
+        rows = self._rows(job, positions, plan, [each.body for each in reads]) if whole else {}
+        doubtful: dict[int, Reply] = {}
+        for at, reply in zip(positions, replies, strict=True):
+            if reply.done:
+                job.outcomes[at] = Written(id=job.orders[at].id, row=rows.get(at))
+            elif reply.meaning.kind in ("closed", "unknown"):
+                doubtful[at] = reply
+            else:
+                job.outcomes[at] = as_outcome(reply.meaning)
+        if doubtful:
+            self._look_again(job, doubtful)
 
     def _requests(self, order: Move, look: _Look) -> list[Request]:
         match order.kind:
@@ -257,22 +315,24 @@ class Moves:
 
     # --- after ----------------------------------------------------------------------------------------------------
 
-    def _row(self, order: Move, reads: Sequence[Reply]) -> Row | None:
-        if not reads or not all(each.done for each in reads):
-            return None
-        return self._reading.rows_of(order.entity, [each.body for each in reads]).get(order.id.lower())
-
-    def _after_all(self, order: Move, reply: Reply) -> Outcome:
+    def _look_again(self, job: _Job, doubtful: Mapping[int, Reply]) -> None:
         """Closed by somebody, or the answer was lost: one look tells whether it is as ordered."""
         try:
-            look = self._look(order)
+            looks = self._looks(job, doubtful)
         except OutsideError:
-            look = None
-        if look is not None and self._is_there(order, look.row):
-            return Written(id=order.id, row=look.row, adopted=True)
-        if reply.meaning.kind == "closed":
-            return Stale(message="It was closed meanwhile, in another way.")
-        return as_outcome(reply.meaning)
+            looks = {}
+        for at, reply in doubtful.items():
+            order, look = job.orders[at], looks.get(at)
+            if look is not None and self._is_there(order, look.row):
+                job.outcomes[at] = Written(id=order.id, row=look.row, adopted=True)
+            elif reply.meaning.kind == "closed":
+                job.outcomes[at] = Stale(message="It was closed meanwhile, in another way.")
+            else:
+                job.outcomes[at] = as_outcome(reply.meaning)
+
+
+def _missing(order: Move) -> Refused:
+    return Refused(code="0x80040217", message=f"There is no {order.entity} {order.id} (or our user cannot see it).")
 
 
 _kinds: Final[Mapping[str, str]] = {

@@ -22,6 +22,7 @@ from crmbridge.model import Directory, Entity, Life, Outcome, Row, Side
 class SalesforceConnector:
     system = "salesforce"
     batch_size = batch_size
+    moves_at_once = batch_size
 
     def __init__(
         self,
@@ -129,8 +130,8 @@ class SalesforceConnector:
     def converted(self, lead_id: str) -> Outcome | None:
         return self._life_cycle.converted(lead_id)
 
-    def move(self, order: Move) -> Outcome:
-        return self._life_cycle.move(order)
+    def moves(self, orders: Sequence[Move]) -> list[Outcome]:
+        return self._life_cycle.moves(orders)
 
     # --- Describer ------------------------------------------------------------------------------------------------
 

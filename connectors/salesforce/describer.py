@@ -159,7 +159,7 @@ class Describer:
                 raise AccessError(
                     f"{self._config.name}: the org's currency could not be asked for by SOAP, and neither can a "
                     "conversion be (the access token may be in JWT form, which SOAP does not take).",
-                    fix=f"Let the app issue opaque tokens, or set connections.{self._config.name}.currency.",
+                    fix="Let the app issue opaque tokens instead.",
                     code="currency",
                 )
             own, multi = told.currency, told.multi_currency

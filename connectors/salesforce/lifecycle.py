@@ -3,7 +3,7 @@
 All other steps are a write of Status or StageName: Salesforce derives closed and won from the stage (§7).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -97,17 +97,20 @@ class LifeCycle:
         records = msgspec.json.decode(answer.body, type=_LeadPage).records
         return records[0] if records else None
 
-    def move(self, order: Move) -> Outcome:
-        columns = dict(order.columns)
-        if order.status is not None:
-            columns["Status" if order.entity == "lead" else "StageName"] = order.status
-        if order.kind == "win":  # §7: closing changes neither by itself (lifecycle O6)
-            if order.actual_value is not None:
-                columns.setdefault("Amount", order.actual_value)
-            if order.actual_date is not None:
-                columns.setdefault("CloseDate", order.actual_date.date())
-        write = Write(kind="update", entity=order.entity, id=order.id, version=order.version, columns=columns)
-        return self._writer.write([write])[0]
+    def moves(self, orders: Sequence[Move]) -> list[Outcome]:
+        return self._writer.write([_write(order) for order in orders])
+
+
+def _write(order: Move) -> Write:
+    columns = dict(order.columns)
+    if order.status is not None:
+        columns["Status" if order.entity == "lead" else "StageName"] = order.status
+    if order.kind == "win":  # §7: closing changes neither by itself (lifecycle O6)
+        if order.actual_value is not None:
+            columns.setdefault("Amount", order.actual_value)
+        if order.actual_date is not None:
+            columns.setdefault("CloseDate", order.actual_date.date())
+    return Write(kind="update", entity=order.entity, id=order.id, version=order.version, columns=columns)
 
 
 def _impossible(order: Conversion) -> str:

@@ -18,11 +18,11 @@ from crmbridge.sync.push import (
     make_work,
     problem_issues,
     push_creates,
-    push_step,
     push_updates,
     settle,
 )
 from crmbridge.sync.scope import claimed_by, has_ended, in_scope, will_link
+from crmbridge.sync.steps import push_steps
 from crmbridge.sync.view import View, link_ids
 
 # A record that moved while it was being planned is planned again, so often; then the next cycle has it.
@@ -50,7 +50,8 @@ def _gather(hands: Hands, view: View, entity: Entity) -> tuple[list[Work], list[
             continue
         if pair.link is None:
             stored = pair.left or pair.right
-            if stored is not None and view.crosswalk.planned(stored.row.ref) is None:
+            known = stored is None or view.crosswalk.planned(stored.row.ref) is not None
+            if stored is not None and not known and str(stored.row.ref) not in hands.untouchable:
                 singles.append(stored)
         elif pair.link.id in hands.untouchable:
             continue
@@ -117,7 +118,7 @@ def _pair_up(hands: Hands, view: View, entity: Entity, singles: Sequence[Stored]
     pool: dict[Side, dict[str, Seen]] = {side: {} for side in SIDES}
     for side in SIDES:
         for seen in view.see_all(hands.store.unlinked(side, entity)):
-            if view.crosswalk.planned(seen.row.ref) is None:
+            if view.crosswalk.planned(seen.row.ref) is None and str(seen.row.ref) not in hands.untouchable:
                 pool[side][seen.row.ref.id] = seen
     works, rest = _join_twins(hands, view, entity, due, pool)
     return works + _make_partners(hands, view, entity, rest, touched)
@@ -346,17 +347,35 @@ def _sync_pairs(hands: Hands, view: View, entity: Entity, works: Sequence[Work])
             )
         due.extend(_field_updates(hands, work, life))
     push_updates(hands, view, due)
-    for work in works:
-        life = lives.get(work.link.id)
-        if life is None or work.moved:
-            continue
-        for step in life.steps:
-            if not _take(hands, view, work, step):
-                work.unsettled |= {name for names in life.carried.values() for name in names}
-                break
-        else:
-            _pass_on(hands, view, work, life)
+    _take_steps(
+        hands, view, [(work, lives[work.link.id]) for work in works if work.link.id in lives and not work.moved]
+    )
     settle(hands, view, [work for work in works if len(work.rows) == len(SIDES)])
+
+
+def _take_steps(hands: Hands, view: View, lives: Sequence[tuple[Work, LifePlan]]) -> None:
+    """Every pair's first step before any pair's second, so that moves go many to a call."""
+    on_their_way = list(lives)
+    for number in range(max((len(life.steps) for _, life in lives), default=0)):
+        due = [(work, life.steps[number]) for work, life in on_their_way if number < len(life.steps)]
+        done = {work.link.id for work in push_steps(hands, view, [one for one in due if not _is_conversion(one[1])])}
+        for work, step in due:
+            if _is_conversion(step) and _convert(hands, view, work, step):
+                done.add(work.link.id)
+        for work, life in on_their_way:
+            if number < len(life.steps) and work.link.id not in done:
+                work.unsettled |= {name for names in life.carried.values() for name in names}
+        on_their_way = [one for one in on_their_way if number >= len(one[1].steps) or one[0].link.id in done]
+    for work, life in on_their_way:
+        _pass_on(hands, view, work, life)
+
+
+def _is_conversion(step: Step) -> bool:
+    return step.kind in {"convert", "adopt"}
+
+
+def _convert(hands: Hands, view: View, work: Work, step: Step) -> bool:
+    return (convert.mirror if step.kind == "convert" else convert.adopt)(hands, view, work, step)
 
 
 def _plan_life(hands: Hands, work: Work) -> LifePlan:
@@ -434,14 +453,6 @@ def _pass_on(hands: Hands, view: View, work: Work, life: LifePlan) -> None:
         work.issues.append(_hold(hands, work, hold))
     for step in life.steps:
         carry_consent(hands, view, work, step.side)
-
-
-def _take(hands: Hands, view: View, work: Work, step: Step) -> bool:
-    if step.kind == "convert":
-        return convert.mirror(hands, view, work, step)
-    if step.kind == "adopt":
-        return convert.adopt(hands, view, work, step)
-    return push_step(hands, view, work, step)
 
 
 def _hold(hands: Hands, work: Work, hold: Hold) -> Issue:

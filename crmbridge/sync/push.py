@@ -6,21 +6,18 @@ A dry run goes the same way, but for the call and the store: it counts, and lays
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time
 from typing import Any, TypeVar
 
 import mapping
-from connectors.base import Move, Write
+from connectors.base import Write
 from crmbridge.model import (
     ENTITIES,
     SIDES,
     Base,
     Create,
     Entity,
-    Fields,
     Later,
     Link,
-    Money,
     Outcome,
     Problem,
     Ref,
@@ -29,7 +26,6 @@ from crmbridge.model import (
     Seen,
     Side,
     Stale,
-    Step,
     Unknown,
     Update,
     Written,
@@ -42,6 +38,7 @@ from crmbridge.sync.hands import Event, Hands, fingerprint, jsonable, new_intent
 from crmbridge.sync.view import View, link_ids
 
 T = TypeVar("T")
+Refusals = frozenset[tuple[str, str]]  # (shared or native id, fingerprint)
 
 # A create without a state cannot be right; any other problem holds one field and lets the rest go on.
 UNMAPPED_STATUS = "unmapped_status"
@@ -110,6 +107,7 @@ def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records:
     compiled, connector = hands.compiled.entities[entity], hands.connectors[side]
     ready: list[_Ready] = []
     issues: list[Issue] = []
+    refused = refusals(hands, refs=[record.source.row.ref for record in records])
     for record in records:
         source = record.source
         put = compiled.put(
@@ -125,7 +123,7 @@ def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records:
         if put.blocked or any(problem.cause == UNMAPPED_STATUS for problem in problems):
             issues.extend(problem_issues(hands, entity, problems, ref=source.row.ref))
             continue
-        if _refused_before(hands, entity, source.row.ref, fingerprint(put.columns)):
+        if (source.row.ref.id, fingerprint(put.columns)) in refused:
             continue
         link = Link(
             id=str(uuid.uuid4()),
@@ -155,7 +153,7 @@ def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records:
             source_id=one.record.source.row.ref.id,
             key=one.write.key,
             reason=one.record.create.reason,
-            after=_journal(one.write.columns),
+            after=journal(one.write.columns),
         )
         for one in ready
     ]
@@ -175,7 +173,7 @@ def _settle_creates(
     outcomes: Sequence[Outcome],
 ) -> list[Work]:
     entity = ready[0].link.entity
-    rows = _read_back(hands, side, entity, outcomes)
+    rows = read_back(hands, side, entity, outcomes)
     closed: list[Intent] = []
     links: list[Link] = []
     stored: list[Row] = []
@@ -187,7 +185,7 @@ def _settle_creates(
         if isinstance(outcome, Written):
             made = _with_id(one.link, side, outcome.id)
             links.append(made)
-            closed.append(replace(intent, state="done", native_id=outcome.id, reply=_reply(outcome)))
+            closed.append(replace(intent, state="done", native_id=outcome.id, reply=reply_text(outcome)))
             over.append((entity, None, source.ref.side, source.ref.id, None))
             view.crosswalk.learn(made)
             row = rows.get(outcome.id)
@@ -199,11 +197,11 @@ def _settle_creates(
                 work.issues.extend(problem_issues(hands, entity, one.problems, link=made, ref=source.ref))
                 work.unsettled |= {problem.field for problem in one.problems if problem.cause not in mapping.NOTES}
                 works.append(work)
-            hands.tell(_event(made, side, "create", record.create.reason, tuple(record.create.fields)))
+            hands.tell(work_event(made, side, "create", record.create.reason, tuple(record.create.fields)))
         elif isinstance(outcome, Unknown):
-            continue  # the intent stays open; recovery looks before anything is repeated
+            hands.leave_alone(one.link.id, str(source.ref))  # the intent stays open; recovery looks first
         else:
-            closed.append(replace(intent, state=_state(outcome), reply=_reply(outcome)))
+            closed.append(replace(intent, state=outcome_state(outcome), reply=reply_text(outcome)))
             if isinstance(outcome, Refused):
                 mark = fingerprint(one.write.columns)
                 issues.append(refused_issue(hands, outcome, entity, mark, ref=source.ref))
@@ -217,7 +215,7 @@ def _planned(hands: Hands, view: View, one: "_Ready", side: Side) -> Work:
     problem_issues(hands, link.entity, one.problems, ref=record.source.row.ref)
     made = _with_id(link, side, f"planned:{link.id}")
     view.crosswalk.learn(made)
-    hands.tell(_event(made, side, "create", record.create.reason, tuple(record.create.fields)))
+    hands.tell(work_event(made, side, "create", record.create.reason, tuple(record.create.fields)))
     closing = {"won": "close", "lost": "close", "disqualified": "disqualify", "converted": "convert"}
     kind = closing.get(record.source.shared.state or "")
     if kind:
@@ -239,8 +237,9 @@ def push_updates(hands: Hands, view: View, due: Sequence[tuple[Work, Update]]) -
 def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work, Update]]) -> None:
     ready: list[tuple[Work, Update, Write]] = []
     links: list[Link] = []
+    refused = refusals(hands, links=[work.link for work, _ in due])
     for work, update in due:
-        write, link = _update_write(hands, view, side, work, update)
+        write, link = _update_write(hands, view, side, work, update, refused)
         if write is None:
             continue
         if link is not work.link:
@@ -253,7 +252,7 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
             hands.count(side, work.entity, "blank", blanks)
     if hands.dry:
         for work, update, _ in ready:
-            hands.tell(_event(work.link, side, "update", update.reason, tuple(update.fields)))
+            hands.tell(work_event(work.link, side, "update", update.reason, tuple(update.fields)))
         return
     if not ready:
         return
@@ -267,8 +266,8 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
             native_id=write.id,
             source_id=work.link.id_on(other(side)),
             reason=update.reason,
-            before=_journal(_as_they_were(work.rows[side], write.columns)),
-            after=_journal(write.columns),
+            before=journal(_as_they_were(work.rows[side], write.columns)),
+            after=journal(write.columns),
             pre_version=write.version,
         )
         for work, update, write in ready
@@ -278,7 +277,7 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
     rows: dict[str, Row] = {}
     for entity in ENTITIES:
         mine = [o for (work, _, _), o in zip(ready, outcomes, strict=True) if work.entity == entity]
-        rows |= _read_back(hands, side, entity, mine)
+        rows |= read_back(hands, side, entity, mine)
     closed: list[Intent] = []
     issues: list[Issue] = []
     stored: list[Row] = []
@@ -291,14 +290,15 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
                 work.rows[side] = row if row.extras else replace(row, extras=work.rows[side].extras)
                 stored.append(row)
             work.wrote = True
-            closed.append(replace(intent, state="done", reply=_reply(outcome)))
-            hands.tell(_event(work.link, side, "update", update.reason, names))
+            closed.append(replace(intent, state="done", reply=reply_text(outcome)))
+            hands.tell(work_event(work.link, side, "update", update.reason, names))
             continue
         work.unsettled |= set(names)
         work.open = True
         if isinstance(outcome, Unknown):
+            hands.leave_alone(work.link.id)
             continue
-        closed.append(replace(intent, state=_state(outcome), reply=_reply(outcome)))
+        closed.append(replace(intent, state=outcome_state(outcome), reply=reply_text(outcome)))
         if isinstance(outcome, Refused):
             ref = work.rows[side].ref
             work.issues.append(
@@ -307,11 +307,13 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
         if isinstance(outcome, Stale):
             work.moved = True
             moved.append(work.rows[side].ref)
-    stored.extend(_fresh_rows(hands, moved))
+    stored.extend(fresh_rows(hands, moved))
     hands.record(Batch(rows=stored, dirty=moved, close_intents=closed, issues=issues))
 
 
-def _update_write(hands: Hands, view: View, side: Side, work: Work, update: Update) -> tuple[Write | None, Link]:
+def _update_write(
+    hands: Hands, view: View, side: Side, work: Work, update: Update, refused: Refusals
+) -> tuple[Write | None, Link]:
     row, seen, link = work.rows[side], work.seen[side], work.link
     put = hands.compiled.entities[work.entity].put(
         side,
@@ -330,7 +332,7 @@ def _update_write(hands: Hands, view: View, side: Side, work: Work, update: Upda
     key = link.id_on(other(side)) if keyed else None
     if not put.columns and key is None:
         return None, link
-    if _refused_before(hands, work.entity, row.ref, fingerprint(put.columns), link):
+    if (link.id, fingerprint(put.columns)) in refused:
         work.unsettled |= set(update.fields)
         work.open = work.skipped = True
         return None, link
@@ -339,134 +341,6 @@ def _update_write(hands: Hands, view: View, side: Side, work: Work, update: Upda
         link = replace(link, fillers=fillers)
     write = Write(kind="update", entity=work.entity, id=row.ref.id, key=key, version=row.version, columns=put.columns)
     return write, link
-
-
-# --- life-cycle steps ---------------------------------------------------------------------------------------------
-
-
-def push_step(hands: Hands, view: View, work: Work, step: Step) -> bool:
-    """One life-cycle step other than a conversion. Returns whether the next step may follow."""
-    side, row, seen = step.side, work.rows[step.side], work.seen[step.side]
-    move = _move(hands, view, work, step)
-    if move is None:
-        return False
-    counted = {"win": "close", "lose": "close", "reopen": "reopen", "disqualify": "disqualify"}.get(step.kind, "update")
-    payload = {"status": move.status, **move.columns}
-    if move.actual_value is not None:
-        payload["actual_value"] = move.actual_value
-    if _refused_before(hands, work.entity, row.ref, fingerprint(payload), work.link):
-        work.axes_settled, work.open, work.skipped = False, True, True
-        return False
-    hands.count(side, work.entity, counted)
-    work.source = other(side)
-    if seen.shared.state == "open" and seen.life.status is not None:
-        # Sticky, even where it was reached only after the pair was last settled (O20).
-        work.link = replace(work.link, last_open={**work.link.last_open, side: str(seen.life.status)})
-    if hands.dry:
-        hands.tell(_event(work.link, side, step.kind, step.reason, (), case=step.case))
-        return True
-    intent = new_intent(
-        hands,
-        side=side,
-        entity=work.entity,
-        kind=move.kind,
-        link_id=work.link.id,
-        native_id=row.ref.id,
-        source_id=work.link.id_on(other(side)),
-        key=str(move.status),
-        reason=step.reason,
-        before={"state": seen.shared.state, "status": jsonable(seen.life.status)},
-        after={"state": _target_state(hands, work, step), **_journal(payload)},
-        pre_version=row.version,
-    )
-    hands.record(Batch(open_intents=[intent]))
-    outcome = hands.connectors[side].move(move)
-    if isinstance(outcome, Unknown):
-        work.axes_settled, work.open = False, True
-        return False
-    if isinstance(outcome, Written):
-        now = outcome.row or hands.connectors[side].fetch(work.entity, [row.ref.id]).get(row.ref.id)
-        rows = [now] if now else []
-        if now:
-            now = now if now.extras else replace(now, extras=row.extras)
-            work.rows[side] = now
-            work.seen[side] = view.see(now, link=work.link, hint=work.seen[other(side)].shared.status)
-        work.wrote = True
-        hands.record(
-            Batch(rows=rows, links=[work.link], close_intents=[replace(intent, state="done", reply=_reply(outcome))])
-        )
-        hands.tell(_event(work.link, side, step.kind, step.reason, step.fields, case=step.case))
-        return True
-    work.axes_settled, work.open = False, True
-    batch = Batch(close_intents=[replace(intent, state=_state(outcome), reply=_reply(outcome))])
-    if isinstance(outcome, Refused):
-        work.issues.append(
-            refused_issue(hands, outcome, work.entity, fingerprint(payload), link=work.link, ref=row.ref)
-        )
-    if isinstance(outcome, Stale):
-        work.moved = True
-        batch = replace(batch, rows=_fresh_rows(hands, [row.ref]), dirty=[row.ref])
-    hands.record(batch)
-    return False
-
-
-def _move(hands: Hands, view: View, work: Work, step: Step) -> Move | None:
-    side, row, seen = step.side, work.rows[step.side], work.seen[step.side]
-    compiled = hands.compiled.entities[work.entity]
-    there = work.seen[other(side)].shared
-    status = step.status or compiled.first_open()
-    if status is None:
-        return None  # a mapping without an open row moves nothing
-    last_open = work.link.last_open.get(side) if step.kind in {"reopen", "reactivate"} else None
-    native = compiled.status_for(side, status, life=seen.life, last_open=last_open)
-    if native is None:
-        work.axes_settled = False
-        work.issues.append(
-            hands.issue(
-                "held",
-                cause="unmapped_status",
-                entity=work.entity,
-                link=work.link,
-                ref=row.ref,
-                field="status",
-                message=f"'{status}' has no value on {hands.names[side]} ({step.case}).",
-                fix="Add one to that row of the mapping's status or stage table.",
-            )
-        )
-        return None
-    if native == seen.life.status and _target_state(hands, work, step) == seen.shared.state:
-        return None  # the finer native value there already means this
-    wanted: Fields = {
-        name: there.fields[name]
-        for name in step.fields
-        if there.fields.get(name) is not None and not (name == "amount" and seen.life.amount_calculated)  # O5
-    }
-    state = "won" if step.kind == "win" else "lost" if step.kind == "lose" else "open"
-    put = compiled.put(
-        side, wanted, facts=view.facts(work.link), current=seen.row, life=seen.life, state=state, whole=there
-    )
-    work.issues.extend(problem_issues(hands, work.entity, put.problems, link=work.link, ref=row.ref))
-    amount, day = there.fields.get("amount"), there.fields.get("close_date")
-    return Move(
-        kind="status" if step.kind in {"disqualify", "reactivate"} else step.kind,  # type: ignore[arg-type]
-        entity=work.entity,
-        id=row.ref.id,
-        version=row.version,
-        status=native,
-        columns=put.columns,
-        actual_value=amount.amount if step.kind == "win" and isinstance(amount, Money) else None,
-        # A date travels as noon UTC, so that no time zone makes another day of it (O6).
-        actual_date=datetime.combine(day, time(12), UTC)
-        if step.kind in {"win", "lose"} and isinstance(day, date)
-        else None,
-        subject=step.reason,
-        extras=row.extras,
-    )
-
-
-def _target_state(hands: Hands, work: Work, step: Step) -> str | None:
-    status = step.status or hands.compiled.entities[work.entity].first_open()
-    return None if status is None else hands.compiled.entities[work.entity].state_of(status)
 
 
 # --- settling -----------------------------------------------------------------------------------------------------
@@ -555,18 +429,19 @@ def refused_issue(
     )
 
 
-def _refused_before(hands: Hands, entity: Entity, ref: Ref, mark: str, link: Link | None = None) -> bool:
-    """The same payload was refused and its next try is not due: sent again it would only be refused again."""
+def refusals(hands: Hands, *, links: Iterable[Link] = (), refs: Iterable[Ref] = ()) -> Refusals:
+    """What was refused and is not due again: sent unchanged it would only be refused again."""
     now = hands.store.now()
-    for issue in hands.store.open_issues(
-        entity=entity, link_id=link.id if link else None, native_id=None if link else ref.id
-    ):
-        if issue.fingerprint == mark and issue.next_try_at is not None and issue.next_try_at > now:
-            return True
-    return False
+    return frozenset(
+        (id, issue.fingerprint)
+        for issue in hands.store.issues_of([link.id for link in links], refs)
+        if issue.next_try_at is not None and issue.next_try_at > now
+        for id in (issue.link_id, issue.native_id)
+        if id is not None
+    )
 
 
-def _read_back(hands: Hands, side: Side, entity: Entity, outcomes: Iterable[Outcome]) -> dict[str, Row]:
+def read_back(hands: Hands, side: Side, entity: Entity, outcomes: Iterable[Outcome]) -> dict[str, Row]:
     """Rows as the CRM now shows them: from the answers where it gives them, else one more read."""
     rows: dict[str, Row] = {}
     missing: list[str] = []
@@ -581,7 +456,7 @@ def _read_back(hands: Hands, side: Side, entity: Entity, outcomes: Iterable[Outc
     return rows
 
 
-def _fresh_rows(hands: Hands, refs: Sequence[Ref]) -> list[Row]:
+def fresh_rows(hands: Hands, refs: Sequence[Ref]) -> list[Row]:
     rows: list[Row] = []
     for side in SIDES:
         for entity in ENTITIES:
@@ -606,11 +481,11 @@ def _as_they_were(row: Row, columns: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _journal(columns: Mapping[str, Any]) -> dict[str, Any]:
+def journal(columns: Mapping[str, Any]) -> dict[str, Any]:
     return {name: jsonable(value) for name, value in columns.items()}
 
 
-def _state(outcome: Outcome) -> IntentState:
+def outcome_state(outcome: Outcome) -> IntentState:
     match outcome:
         case Refused():
             return "refused"
@@ -622,7 +497,7 @@ def _state(outcome: Outcome) -> IntentState:
             return "lost"
 
 
-def _reply(outcome: Outcome) -> str:
+def reply_text(outcome: Outcome) -> str:
     if isinstance(outcome, Refused):
         return f"{outcome.code}: {outcome.message}"
     if isinstance(outcome, Written):
@@ -630,7 +505,7 @@ def _reply(outcome: Outcome) -> str:
     return getattr(outcome, "message", "") or type(outcome).__name__.lower()
 
 
-def _event(
+def work_event(
     link: Link, side: Side | None, kind: str, reason: str, fields: tuple[str, ...], *, case: str | None = None
 ) -> Event:
     return Event(

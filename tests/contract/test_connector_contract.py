@@ -288,7 +288,7 @@ def test_an_opportunity_is_won_reopened_and_lost(crm: World) -> None:
             extras=row.extras,
             **words,
         )
-        outcome = crm.connector.move(order)
+        outcome = crm.connector.moves([order])[0]
         assert isinstance(outcome, Written), outcome
         return row_of(crm, "opportunity", deal.id)
 
@@ -302,7 +302,7 @@ def test_a_leads_status_moves(crm: World) -> None:
     lead_id = person_lead(crm)
     row = row_of(crm, "lead", lead_id)
     order = Move(kind="status", entity="lead", id=lead_id, version=row.version, status=crm.statuses["contacted"])
-    assert isinstance(crm.connector.move(order), Written)
+    assert isinstance(crm.connector.moves([order])[0], Written)
     assert crm.connector.life(row_of(crm, "lead", lead_id)).status == crm.statuses["contacted"]
 
 

@@ -378,7 +378,7 @@ def test_conversions(box: Box, crm: DynamicsConnector, known: str, opportunity: 
         else None
     )
     if state == "disqualified":
-        crm.move(Move(kind="status", entity="lead", id=lead_id, status=5))
+        crm.moves([Move(kind="status", entity="lead", id=lead_id, status=5)])[0]
     box.control.forget_calls()
     made = converted(
         crm, lead_id=lead_id, account_id=account, contact_id=contact, create_opportunity=opportunity, status=3
@@ -459,7 +459,7 @@ def test_a_conversion_that_was_not_carried_out_stays_unknown(box: Box, crm: Dyna
 
 def test_a_refused_conversion_leaves_a_disqualified_lead_as_it_was(box: Box, crm: DynamicsConnector) -> None:
     lead_id = lead(crm)
-    crm.move(Move(kind="status", entity="lead", id=lead_id, status=5))
+    crm.moves([Move(kind="status", entity="lead", id=lead_id, status=5)])[0]
     outcome = crm.convert(Conversion(lead_id=lead_id, account_id=new_id()))
     assert isinstance(outcome, Refused), outcome
     assert life(crm, "lead", lead_id).status == 5
@@ -494,7 +494,7 @@ def stage_ids(crm: DynamicsConnector, process: str) -> list[Any]:
 
 
 def moved(crm: DynamicsConnector, **order: Any) -> Row:
-    outcome = crm.move(Move(entity="opportunity", **order))
+    outcome = crm.moves([Move(entity="opportunity", **order)])[0]
     assert isinstance(outcome, Written), outcome
     assert outcome.row is not None
     return outcome.row
@@ -510,9 +510,9 @@ def test_stages_forward_and_back_with_values_that_go_along(box: Box, crm: Dynami
     shown = moved(crm, kind="stage", id=deal, status=stages[1], version=version)
     assert crm.life(shown).status == stages[1]
     assert isinstance(
-        crm.move(Move(kind="stage", entity="opportunity", id=deal, status=stages[2], version='W/"1"')), Stale
+        crm.moves([Move(kind="stage", entity="opportunity", id=deal, status=stages[2], version='W/"1"')])[0], Stale
     )
-    again = crm.move(Move(kind="stage", entity="opportunity", id=deal, status=stages[1]))
+    again = crm.moves([Move(kind="stage", entity="opportunity", id=deal, status=stages[1])])[0]
     assert isinstance(again, Written)
     assert again.adopted
 
@@ -522,7 +522,7 @@ def test_an_opportunity_cannot_go_to_the_leads_stage(crm: DynamicsConnector) -> 
     qualify, develop, *_, close = stage_ids(crm, LEAD_PROCESS)
     deal = str(made.opportunity_id)
     assert life(crm, "opportunity", deal).status == develop
-    outcome = crm.move(Move(kind="stage", entity="opportunity", id=deal, status=qualify))
+    outcome = crm.moves([Move(kind="stage", entity="opportunity", id=deal, status=qualify)])[0]
     assert isinstance(outcome, Refused)
     assert outcome.code == "0x80100002"
     assert crm.life(moved(crm, kind="stage", id=deal, status=close)).status == close
@@ -535,7 +535,7 @@ def test_win_reopen_lose(box: Box, crm: DynamicsConnector) -> None:
     shown = moved(crm, kind="win", id=deal, status=3, actual_value=Decimal("12000.00"), actual_date=noon, subject="Won")
     assert (crm.life(shown).state, shown.values.actualvalue) == ("won", Decimal("12000.00"))
     assert shown.values.actualclosedate == date(2026, 3, 31)
-    assert isinstance(crm.move(Move(kind="lose", entity="opportunity", id=deal, status=4)), Stale)
+    assert isinstance(crm.moves([Move(kind="lose", entity="opportunity", id=deal, status=4)])[0], Stale)
     shown = moved(crm, kind="reopen", id=deal, status=stages[1])
     assert (crm.life(shown).state, crm.life(shown).status) == ("open", stages[1])
     shown = moved(crm, kind="lose", id=deal, status=5)
@@ -553,9 +553,9 @@ def test_a_close_is_never_made_twice(box: Box, crm: DynamicsConnector, action: s
     deal = create(crm, "opportunity", name="Deal")
     order = Move(kind="win", entity="opportunity", id=deal, status=3, actual_value=Decimal(5))
     fault(box, action, body_regex="WinOpportunity")
-    first = crm.move(order)
+    first = crm.moves([order])[0]
     assert isinstance(first, Written if action == "drop_after_commit" else Unknown)
-    again = crm.move(order)
+    again = crm.moves([order])[0]
     assert isinstance(again, Written)
     assert again.adopted == (action == "drop_after_commit")
     closes = [
@@ -567,11 +567,11 @@ def test_a_close_is_never_made_twice(box: Box, crm: DynamicsConnector, action: s
 def test_a_status_takes_its_state_along(crm: DynamicsConnector) -> None:
     lead_id = lead(crm)
     for status, state in ((5, "disqualified"), (2, "open")):
-        outcome = crm.move(Move(kind="status", entity="lead", id=lead_id, status=status))
+        outcome = crm.moves([Move(kind="status", entity="lead", id=lead_id, status=status)])[0]
         assert isinstance(outcome, Written)
         told = life(crm, "lead", lead_id)
         assert (told.state, told.status) == (state, status)
-    unknown = crm.move(Move(kind="status", entity="lead", id=lead_id, status=77))
+    unknown = crm.moves([Move(kind="status", entity="lead", id=lead_id, status=77)])[0]
     assert isinstance(unknown, Refused)
     deal = create(crm, "opportunity", name="Deal")
     assert crm.life(moved(crm, kind="status", id=deal, status=2)).on_hold

@@ -1,0 +1,228 @@
+"""Life-cycle steps other than conversions, many to a call: statuses, closes, reopens, stages (lifecycle §3, §4).
+
+All intents of a batch are written before its one call; results come by position, and everything that a batch changed is
+settled in one transaction (reliability §3).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time
+from typing import Any, Final
+
+from connectors.base import Move
+from crmbridge.model import (
+    SIDES,
+    Fields,
+    Link,
+    Money,
+    Outcome,
+    Ref,
+    Refused,
+    Row,
+    Side,
+    Stale,
+    Step,
+    Unknown,
+    Written,
+    other,
+)
+from crmbridge.state.words import Batch, Intent
+from crmbridge.sync.hands import Hands, fingerprint, jsonable, new_intent
+from crmbridge.sync.push import (
+    Refusals,
+    Work,
+    chunks,
+    fresh_rows,
+    journal,
+    outcome_state,
+    problem_issues,
+    read_back,
+    refusals,
+    refused_issue,
+    reply_text,
+    work_event,
+)
+from crmbridge.sync.view import View
+
+# What the guard counts a step as; all others are updates.
+_COUNTED: Final[Mapping[str, str]] = {"win": "close", "lose": "close", "reopen": "reopen", "disqualify": "disqualify"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Due:
+    """A step that is due, and the order that carries it out."""
+
+    work: Work
+    step: Step
+    move: Move
+    payload: Mapping[str, Any]  # what the journal keeps of it, and what a refusal is remembered by
+
+
+def push_steps(hands: Hands, view: View, due: Sequence[tuple[Work, Step]]) -> list[Work]:
+    """At most one step of each pair. Returns the pairs whose next step may follow."""
+    done: list[Work] = []
+    for side in SIDES:
+        mine = [(work, step) for work, step in due if step.side == side]
+        for chunk in chunks(mine, hands.connectors[side].moves_at_once):
+            done.extend(_push_chunk(hands, view, side, chunk))
+    return done
+
+
+def _push_chunk(hands: Hands, view: View, side: Side, some: Sequence[tuple[Work, Step]]) -> list[Work]:
+    refused = refusals(hands, links=[work.link for work, _ in some])
+    due = [one for work, step in some if (one := _due(hands, view, work, step, refused)) is not None]
+    if hands.dry:
+        for one in due:
+            hands.tell(work_event(one.work.link, side, one.step.kind, one.step.reason, (), case=one.step.case))
+        return [one.work for one in due]
+    if not due:
+        return []
+    intents = [_intent(hands, one) for one in due]
+    hands.record(Batch(open_intents=intents))
+    outcomes = hands.connectors[side].moves([one.move for one in due])
+    return _settle_moves(hands, view, side, due, intents, outcomes)
+
+
+def _due(hands: Hands, view: View, work: Work, step: Step, refused: Refusals) -> _Due | None:
+    side, seen = step.side, work.seen[step.side]
+    move = _move(hands, view, work, step)
+    if move is None:
+        return None
+    payload = {"status": move.status, **move.columns}
+    if move.actual_value is not None:
+        payload["actual_value"] = move.actual_value
+    if (work.link.id, fingerprint(payload)) in refused:
+        work.axes_settled, work.open, work.skipped = False, True, True
+        return None
+    hands.count(side, work.entity, _COUNTED.get(step.kind, "update"))
+    work.source = other(side)
+    if seen.shared.state == "open" and seen.life.status is not None:
+        # Sticky, even where it was reached only after the pair was last settled (O20).
+        work.link = replace(work.link, last_open={**work.link.last_open, side: str(seen.life.status)})
+    return _Due(work=work, step=step, move=move, payload=payload)
+
+
+def _intent(hands: Hands, one: _Due) -> Intent:
+    work, side = one.work, one.step.side
+    row, seen = work.rows[side], work.seen[side]
+    return new_intent(
+        hands,
+        side=side,
+        entity=work.entity,
+        kind=one.move.kind,
+        link_id=work.link.id,
+        native_id=row.ref.id,
+        source_id=work.link.id_on(other(side)),
+        key=str(one.move.status),
+        reason=one.step.reason,
+        before={"state": seen.shared.state, "status": jsonable(seen.life.status)},
+        after={"state": _target_state(hands, work, one.step), **journal(one.payload)},
+        pre_version=row.version,
+    )
+
+
+def _settle_moves(
+    hands: Hands,
+    view: View,
+    side: Side,
+    due: Sequence[_Due],
+    intents: Sequence[Intent],
+    outcomes: Sequence[Outcome],
+) -> list[Work]:
+    rows = read_back(hands, side, due[0].work.entity, outcomes)
+    done: list[Work] = []
+    stored: list[Row] = []
+    links: list[Link] = []
+    moved: list[Ref] = []
+    closed: list[Intent] = []
+    for one, intent, outcome in zip(due, intents, outcomes, strict=True):
+        work, step = one.work, one.step
+        if isinstance(outcome, Written):
+            row = rows.get(outcome.id)
+            if row is not None:
+                row = row if row.extras else replace(row, extras=work.rows[side].extras)
+                work.rows[side] = row
+                work.seen[side] = view.see(row, link=work.link, hint=work.seen[other(side)].shared.status)
+                stored.append(row)
+            work.wrote = True
+            done.append(work)
+            links.append(work.link)
+            closed.append(replace(intent, state="done", reply=reply_text(outcome)))
+            hands.tell(work_event(work.link, side, step.kind, step.reason, step.fields, case=step.case))
+            continue
+        work.axes_settled, work.open = False, True
+        if isinstance(outcome, Unknown):
+            hands.leave_alone(work.link.id)  # the intent stays open; recovery looks first
+            continue
+        closed.append(replace(intent, state=outcome_state(outcome), reply=reply_text(outcome)))
+        if isinstance(outcome, Refused):
+            work.issues.append(
+                refused_issue(
+                    hands, outcome, work.entity, fingerprint(one.payload), link=work.link, ref=work.rows[side].ref
+                )
+            )
+        if isinstance(outcome, Stale):
+            work.moved = True
+            moved.append(work.rows[side].ref)
+    stored.extend(fresh_rows(hands, moved))
+    hands.record(Batch(rows=stored, dirty=moved, links=links, close_intents=closed))
+    return done
+
+
+def _move(hands: Hands, view: View, work: Work, step: Step) -> Move | None:
+    side, row, seen = step.side, work.rows[step.side], work.seen[step.side]
+    compiled = hands.compiled.entities[work.entity]
+    there = work.seen[other(side)].shared
+    status = step.status or compiled.first_open()
+    if status is None:
+        return None  # a mapping without an open row moves nothing
+    last_open = work.link.last_open.get(side) if step.kind in {"reopen", "reactivate"} else None
+    native = compiled.status_for(side, status, life=seen.life, last_open=last_open)
+    if native is None:
+        work.axes_settled = False
+        work.issues.append(
+            hands.issue(
+                "held",
+                cause="unmapped_status",
+                entity=work.entity,
+                link=work.link,
+                ref=row.ref,
+                field="status",
+                message=f"'{status}' has no value on {hands.names[side]} ({step.case}).",
+                fix="Add one to that row of the mapping's status or stage table.",
+            )
+        )
+        return None
+    if native == seen.life.status and _target_state(hands, work, step) == seen.shared.state:
+        return None  # the finer native value there already means this
+    wanted: Fields = {
+        name: there.fields[name]
+        for name in step.fields
+        if there.fields.get(name) is not None and not (name == "amount" and seen.life.amount_calculated)  # O5
+    }
+    state = "won" if step.kind == "win" else "lost" if step.kind == "lose" else "open"
+    put = compiled.put(
+        side, wanted, facts=view.facts(work.link), current=seen.row, life=seen.life, state=state, whole=there
+    )
+    work.issues.extend(problem_issues(hands, work.entity, put.problems, link=work.link, ref=row.ref))
+    amount, day = there.fields.get("amount"), there.fields.get("close_date")
+    return Move(
+        kind="status" if step.kind in {"disqualify", "reactivate"} else step.kind,  # type: ignore[arg-type]
+        entity=work.entity,
+        id=row.ref.id,
+        version=row.version,
+        status=native,
+        columns=put.columns,
+        actual_value=amount.amount if step.kind == "win" and isinstance(amount, Money) else None,
+        # A date travels as noon UTC, so that no time zone makes another day of it (O6).
+        actual_date=datetime.combine(day, time(12), UTC)
+        if step.kind in {"win", "lose"} and isinstance(day, date)
+        else None,
+        subject=step.reason,
+        extras=row.extras,
+    )
+
+
+def _target_state(hands: Hands, work: Work, step: Step) -> str | None:
+    status = step.status or hands.compiled.entities[work.entity].first_open()
+    return None if status is None else hands.compiled.entities[work.entity].state_of(status)
