@@ -1,0 +1,98 @@
+"""The reference tells all there is, and nothing that there is not."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from crmbridge.cli.group import COMMANDS
+from tests.support import reference
+from tests.support.reference import CHECKOUT, DOCS
+
+ERRORS = (DOCS / "reference" / "errors.md").read_text(encoding="utf-8")
+SETTINGS = (DOCS / "reference" / "settings.md").read_text(encoding="utf-8")
+LIFE = (DOCS / "reference" / "lifecycle.md").read_text(encoding="utf-8")
+CASES = [
+    f"{kind}{number}" for kind, last in (("L", 15), ("C", 14), ("O", 21), ("A", 10)) for number in range(1, last + 1)
+]
+
+
+def _words(page: str) -> set[str]:
+    return {word for quoted in re.findall(r"`([^`\n]+)`", page) for word in (quoted, *quoted.split())}
+
+
+def test_help_of_every_command_is_the_programs_own() -> None:
+    page = reference.COMMANDS_PAGE.read_text(encoding="utf-8")
+    assert re.findall(r"^## (\w+)$", page, re.MULTILINE)[: len(COMMANDS)] == list(COMMANDS)
+    assert page == reference.with_options(page), "run: python -m tests.support.reference"
+
+
+def test_every_command_has_one_line_that_is_true() -> None:
+    for name, (_, line) in COMMANDS.items():
+        assert reference.command(name).name == name
+        assert line.endswith(".")
+
+
+def _shown(default: Any) -> str:
+    if default is ...:
+        return "required"
+    if default in (None, ()):
+        return "none"
+    return re.sub(r"^Address\((.*)\)$", r"`\1`", repr(default)) if not isinstance(default, str) else f"`{default}`"
+
+
+def test_every_setting_is_there_with_its_default() -> None:
+    rows: Mapping[str, str] = dict(re.findall(r"^\| `([\w.]+)` \| ([^|]+?) \|", SETTINGS, re.MULTILINE))
+    wanted: dict[str, list[str]] = {}
+    for key, default in reference.settings_keys():
+        if not key.startswith("connections.NAME.auth."):
+            wanted.setdefault(key, []).append(_shown(default))
+    assert set(rows) == {*wanted, "connections.NAME.auth"}
+    for key, defaults in wanted.items():
+        assert rows[key].split(";")[0].strip() == defaults[0], key
+
+
+def test_every_key_of_every_login_flow_is_there() -> None:
+    keys = {key.rpartition(".")[2] for key, _ in reference.settings_keys() if ".auth." in key}
+    flows = re.findall(r"^\| (?:Salesforce|Dynamics|Salesforce, Dynamics) \| `\w+` \| (.+) \|$", SETTINGS, re.MULTILINE)
+    assert keys - {"flow"} <= _words(" ".join(flows))
+
+
+@pytest.mark.parametrize("word", reference.causes())
+def test_every_cause_and_code_is_explained(word: str) -> None:
+    assert word in re.findall(r"`([^`\n]+)`", ERRORS), f"{word} is said at {reference.causes()[word]}"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_case_of_the_life_cycle_is_there(case: str) -> None:
+    assert re.search(rf"^\| {case} \|", LIFE, re.MULTILINE)
+
+
+def test_messages_name_only_commands_and_settings_that_exist() -> None:
+    known = {key.split(".", 2)[2] for key, _ in reference.settings_keys() if key.startswith("connections.NAME.")}
+    known = {key.removeprefix("auth.") for key in known} | {"auth", "NAME"}
+    said: list[str] = []
+    for file, _ in reference.sources():
+        text = file.read_text(encoding="utf-8")
+        where = file.relative_to(CHECKOUT)
+        said += [f"{where}: crmbridge {word}" for word in _commands(text) if word not in COMMANDS]
+        said += [
+            f"{where}: connections.*.{key}"
+            for key in re.findall(r"connections\.(?:\{[^}]+\}|NAME)\.(?:auth\.)?([a-z_]+)", text)
+            if key not in known
+        ]
+    assert not said
+
+
+def _commands(text: str) -> list[str]:
+    """Words after `crmbridge` where a person is told to type something."""
+    return re.findall(r"(?:`|: |with )crmbridge ([a-z]+)\b(?= ?(?:--|[A-Z{`\"']|\.\"))", text)
+
+
+def test_documents_name_only_commands_that_exist() -> None:
+    for page in [CHECKOUT / "README.md", *DOCS.rglob("*.md")]:
+        text = page.read_text(encoding="utf-8")
+        shell = "\n".join(re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+        typed = re.findall(r"`crmbridge ([a-z]+)\b", text) + re.findall(r"\bcrmbridge ([a-z]+)\b", shell)
+        assert set(typed) <= set(COMMANDS), page.name
