@@ -25,8 +25,8 @@ _LEGAL_FORMS = frozenset(
 )
 # Domains that many companies share: never evidence for an account.
 _SHARED_DOMAINS = frozenset(
-    "gmail.com googlemail.com outlook.com hotmail.com live.com yahoo.com icloud.com me.com aol.com gmx.de gmx.net web.de "
-    "mail.ru qq.com 163.com proton.me protonmail.com facebook.com linkedin.com wixsite.com wordpress.com "
+    "gmail.com googlemail.com outlook.com hotmail.com live.com yahoo.com icloud.com me.com aol.com gmx.de gmx.net "
+    "web.de mail.ru qq.com 163.com proton.me protonmail.com facebook.com linkedin.com wixsite.com wordpress.com "
     "blogspot.com github.io".split()
 )
 _ROLE_ADDRESSES = frozenset("info sales contact office admin support hello mail service kontakt post team".split())
@@ -191,7 +191,7 @@ def plain(text: str) -> str:
 
 def company(value: Value) -> str:
     """`plain`, less one legal form, a leading "the" and the mark that one CRM puts on its sample rows."""
-    words = plain(re.sub(r"\(sample\)\s*$", "", str(value))).split()
+    words = plain(re.sub(r"\(sample\)\s*$", "", str(value), flags=re.IGNORECASE)).split()
     if len(words) > 1 and words[0] == "the":
         words = words[1:]
     text = " ".join(words)
@@ -206,10 +206,10 @@ def company(value: Value) -> str:
 def domain(value: Value) -> str | None:
     """The registrable part of a website's host; None for hosts that many companies share."""
     text = str(value).strip().lower()
-    host = urlsplit(text if "//" in text else f"//{text}").hostname or ""
     try:
+        host = urlsplit(text if "//" in text else f"//{text}").hostname or ""
         host = host.encode("idna").decode("ascii")
-    except UnicodeError:
+    except ValueError:  # people type anything here
         return None
     labels = [label for label in host.split(".") if label]
     if len(labels) < 2:
