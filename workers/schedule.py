@@ -19,6 +19,8 @@ FAILURE_SECONDS: Final = (0, 30, 60, 120, 300)
 STOPPED_SECONDS: Final = 900
 # Work that was due for so long and was not begun: the worker has gone deaf (seen with brokers that restart).
 OVERDUE_SECONDS: Final = 120
+# Broken off, but not by trouble: out of its time, or another run took over.
+BROKEN_OFF: Final = frozenset({"failed: SoftTimeLimitExceeded", "failed: LeaseTaken"})
 _STOPPED: Final = "worker_stopped"
 
 
@@ -41,10 +43,14 @@ def next_cycle_at(runs: Sequence[RunRow], *, every_seconds: float, stopped: Stop
     wait = every_seconds
     if stopped is not None and stopped.run_id == last.id:
         wait = max(wait, STOPPED_SECONDS)
-    failures = next((n for n, run in enumerate(cycles) if not run.outcome.startswith("failed")), len(cycles))
+    failures = next((n for n, run in enumerate(cycles) if not _has_failed(run)), len(cycles))
     if failures:
         wait = max(wait, FAILURE_SECONDS[min(failures, len(FAILURE_SECONDS)) - 1])
     return last.ended_at + timedelta(seconds=wait)
+
+
+def _has_failed(run: RunRow) -> bool:
+    return run.outcome.startswith("failed") and run.outcome not in BROKEN_OFF
 
 
 def due(store: Store, every_seconds: float) -> list[str]:

@@ -90,9 +90,9 @@ def test_unknown_keys_and_fields_are_named_all_at_once_with_line_and_what_was_me
 
 def test_duplicate_keys_are_refused_with_both_places(empty: Project) -> None:
     empty.add("store: {url: 'sqlite:///a.sqlite3'}\nstore: {url: 'sqlite:///b.sqlite3'}\n")
-    told(empty.run("check"), 2, "crmbridge.yaml:", "store")
+    told(empty.run_here("check"), 2, "crmbridge.yaml:", "store")
     empty.change("store: {url: 'sqlite:///b.sqlite3'}\n", "")
-    told(empty.run("check"), 0)
+    told(empty.run_here("check"), 0)
     empty.change("fields:\n", "fields:\n  title: {salesforce: Title, dynamics: jobtitle}\n", "mappings/lead.yaml")
     told(empty.run("sync"), 2, "lead.yaml:", "title")
 
@@ -101,7 +101,7 @@ def test_no_settings_no_command_no_secret(empty: Project, tmp_path: Path) -> Non
     told(empty.run("--config", str(tmp_path / "nowhere.yaml"), "sync"), 2, "nowhere.yaml", "crmbridge init")
     told(empty.run("snyc"), 2, "Did you mean 'sync'?")
     (empty.folder / ".env").write_text("", encoding="utf-8")
-    told(empty.run("check"), 2, "SALESFORCE_SECRET", "DYNAMICS_SECRET")
+    told(empty.run_here("check"), 2, "SALESFORCE_SECRET", "DYNAMICS_SECRET")
     told(empty.run("sync"), 2, "SALESFORCE_SECRET", ".env")
 
 
@@ -125,7 +125,7 @@ def test_an_unreachable_host_is_named_and_the_next_sync_goes_on(running: Project
     url, port = running.box.connect["dynamics"]["url"], free_port()
     running.change(f"url: {url}", f"url: http://localhost:{port}")
     told(running.run("sync"), 4, "dynamics", f"localhost:{port}")
-    told(running.run("check", "--live"), 4, f"localhost:{port}")
+    told(running.run_here("check", "--live"), 4, f"localhost:{port}")
     running.change(f"url: http://localhost:{port}", f"url: {url}")
     nothing_lost(running, LEADS + 1)
 
@@ -174,7 +174,7 @@ def test_a_storm_of_429_is_sat_out_or_told(running: Project) -> None:
 
 
 def test_a_full_disk_stops_the_run_before_it_sends_and_the_next_goes_on(sample: Project) -> None:
-    planned = sample.run("plan", "--json")
+    planned = sample.run_here("plan", "--json")
     room = sample.store.stat().st_size + 96 * 1024
 
     def no_room() -> None:
@@ -182,10 +182,10 @@ def test_a_full_disk_stops_the_run_before_it_sends_and_the_next_goes_on(sample: 
 
     ran = sample.run("sync", "--approve", planned.json["plan"], preexec_fn=no_room)
     told(ran, 4, "crmbridge.sqlite3", "disk")
-    done = sample.run("sync", "--approve", planned.json["plan"], "--json")
+    done = sample.run_here("sync", "--approve", planned.json["plan"], "--json")
     assert done.code in (0, 1), done
     if not done.json["go"]:  # what is left is another plan than the one approved
-        done = sample.run("sync", "--approve", done.json["plan"], "--json")
+        done = sample.run_here("sync", "--approve", done.json["plan"], "--json")
     sample.settle()
     assert sample.verify()["differences"] == []
     for crm, table, name in (("salesforce", "Lead", "Email"), ("dynamics", "lead", "emailaddress1")):
@@ -196,7 +196,7 @@ def test_a_full_disk_stops_the_run_before_it_sends_and_the_next_goes_on(sample: 
 def test_a_second_sync_at_once_is_sent_away_and_says_who_is_at_work(running: Project) -> None:
     running.box.control.add_fault(crm="salesforce", path_regex="FROM Lead ", action={"name": "slow", "seconds": 30})
     first = running.start("sync")
-    wait_until("the first one is at work", lambda: running.run("status", "--json").json["at_work"], every=0.5)
+    wait_until("the first one is at work", lambda: running.run_here("status", "--json").json["at_work"])
     told(running.run("sync"), 4, f"process {first.pid}", "Wait for it to end")
     running.box.control.clear_faults()
     assert stop(first, signal.SIGKILL).code == -signal.SIGKILL
@@ -224,14 +224,14 @@ def test_ctrl_c_says_that_the_next_sync_goes_on(running: Project) -> None:
     ran = stop(process, signal.SIGINT)
     told(ran, 130, "Interrupted", "the next sync goes on")
     nothing_lost(running, LEADS + 5)
-    assert "interrupted" in {run["outcome"] for run in running.run("runs", "--json").json["runs"]}
+    assert "interrupted" in {run["outcome"] for run in running.run_here("runs", "--json").json["runs"]}
 
 
 # --- records: exit 1, the others go on ------------------------------------------------------------------------------
 
 
 def held(one: Project) -> list[dict[str, Any]]:
-    ran = one.run("issues", "--json")
+    ran = one.run_here("issues", "--json")
     assert ran.code == 1, ran
     return ran.json["causes"]
 
@@ -239,7 +239,7 @@ def held(one: Project) -> list[dict[str, Any]]:
 def test_a_status_that_the_mapping_does_not_know_holds_its_record_alone(empty: Project) -> None:
     row = "  contacted: {state: open, salesforce: Working - Contacted, dynamics: Contacted}\n"
     empty.change(row, "", "mappings/lead.yaml")
-    told(empty.run("check", "--live"), 0, "'Working - Contacted' is not mapped", "'Contacted'")
+    told(empty.run_here("check", "--live"), 0, "'Working - Contacted' is not mapped", "'Contacted'")
     person = empty.salesforce()
     person.create("Lead", LastName="Plain", Company="Plain", Status="Open - Not Contacted")
     person.create("Lead", LastName="Unknown", Company="Unknown", Status="Working - Contacted")
@@ -250,7 +250,7 @@ def test_a_status_that_the_mapping_does_not_know_holds_its_record_alone(empty: P
     assert "Working - Contacted" in json.dumps(causes)
     assert causes[0]["fix"]
     empty.change("status:\n", f"status:\n{row}", "mappings/lead.yaml")
-    told(empty.run("retry", "--all"), 0)
+    told(empty.run_here("retry", "--all"), 0)
     nothing_lost(empty, 2)
 
 

@@ -1,5 +1,7 @@
 """A working folder that points at a running sandbox, and the `crmbridge` program run in it as a real process."""
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -12,7 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+from crmbridge.cli.error_handler import run as run_program
 from crmbridge.demo.people import DynamicsPerson, SalesforcePerson
 from crmbridge.sandbox.server import Box, running_sandbox
 
@@ -122,6 +126,17 @@ class Project:
             raise AssertionError(f"crmbridge {' '.join(words)} did not end\n{out}\n{err}") from None
         return Ran(process.returncode, out, err)
 
+    def run_here(self, *words: str) -> Ran:
+        """The same in this process, for what is only a means in a test: it saves the imports."""
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            mock.patch.dict(os.environ, self.environment(), clear=True),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            code = run_program(["--config", str(self.settings), *words])
+        return Ran(code, out.getvalue(), err.getvalue())
+
     def environment(self) -> dict[str, str]:
         ours = {name: value for name, value in os.environ.items() if not name.startswith("CRMBRIDGE_")}
         return ours | {"PYTHONPATH": str(CHECKOUT), "COLUMNS": "200", "NO_COLOR": "1"} | self.env
@@ -151,7 +166,7 @@ class Project:
         """Sync until a cycle writes nothing; the last one. Time passes in between, so that everything is seen."""
         for _ in range(rounds):
             self.pass_time()
-            ran = self.run("sync", "--json")
+            ran = self.run_here("sync", "--json")
             assert ran.code in (0, 1), ran
             assert ran.json["go"], ran
             if not ran.json["counts"]:
@@ -160,15 +175,15 @@ class Project:
 
     def verify(self) -> Any:
         """Both sides agree; the document of `crmbridge verify`."""
-        ran = self.run("verify", "--json")
+        ran = self.run_here("verify", "--json")
         assert ran.code == 0, ran
         return ran.json
 
     def first_run(self) -> Ran:
         """Plan, and have it carried out."""
-        planned = self.run("plan", "--json")
+        planned = self.run_here("plan", "--json")
         assert planned.code == 0, planned
-        done = self.run("sync", "--approve", planned.json["plan"], "--why", "test", "--json")
+        done = self.run_here("sync", "--approve", planned.json["plan"], "--why", "test", "--json")
         assert done.code in (0, 1), done
         assert done.json["go"], done
         return done

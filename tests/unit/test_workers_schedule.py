@@ -52,6 +52,8 @@ def test_failures_slow_it_down_and_a_success_forgets_them() -> None:
     assert paces == [5, 30, 60, 120, 300, 300]
     assert seconds(a_run("done"), failed, failed, failed, every=5) == 5
     assert seconds(failed, failed, every=600) == 600, "never faster than asked for"
+    long = a_run("failed: SoftTimeLimitExceeded")
+    assert seconds(long, long, long, every=5) == 5, "much to do is no failure"
 
 
 def test_a_cycle_stopped_by_the_guard_waits_for_a_person() -> None:
