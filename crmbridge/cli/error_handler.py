@@ -109,7 +109,7 @@ def _sentences(error: BaseException, document: dict[str, Any]) -> str:
     lines += [f"  {problem}" for problem in document.get("problems", ()) if problem not in document["message"]]
     if document["fix"]:
         lines.append(document["fix"])
-    return "\n".join(lines) if len(lines) > 2 else " ".join(lines)
+    return "\n".join(lines) if len(lines) > 2 or "\n" in lines[0] else " ".join(lines)
 
 
 # --- our bug ------------------------------------------------------------------------------------------------------
