@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 READY  := $(VENV)/.ready
 TOOLS  := $(VENV)/.ready-for-tests
 
-.PHONY: demo test test-slow lint clean help
+.PHONY: demo test test-slow lint style imports dependencies types clean help
 
 help:
 	@echo "make demo       see it all at work, on a sandbox of both CRMs on this machine"
@@ -22,16 +22,24 @@ demo: $(READY)
 
 # Brings its own broker and PostgreSQL; nothing has to run on this machine.
 test: $(TOOLS)
-	$(BIN)/python -m pytest -n 2 -m "not slow and not node"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not node"
 
 test-slow: $(TOOLS)
-	$(BIN)/python -m pytest -n 2 -m "slow and not node"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "slow and not node"
 
-lint: $(TOOLS)
+lint: style imports dependencies types
+
+style: $(TOOLS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+imports: $(TOOLS)
 	$(BIN)/lint-imports
+
+dependencies: $(TOOLS)
 	$(BIN)/deptry .
+
+types: $(TOOLS)
 	$(BIN)/basedpyright
 
 # Some systems ship python3 without the part that makes virtual environments; virtualenv does as well.

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+# One worker builds and installs the wheel for all of them.
+pytestmark = pytest.mark.xdist_group("wheel")
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGES = {"crmbridge", "connectors", "mapping", "workers"}
 SHIPPED = {
