@@ -8,7 +8,7 @@ every write.
 
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -26,11 +26,12 @@ sides = st.sampled_from(SIDES)
 picks = st.integers(min_value=0, max_value=11)
 texts = st.sampled_from(["red", "green", "blue", "", None])
 amounts = st.sampled_from([None, Decimal(10), Decimal(20), Decimal("30.50")])
+Statuses = Mapping[Side, Sequence[str]]
 LIES: tuple[Lie, ...] = ("refuse", "lose", "drop", "later", "stale", "fall before", "fall after")
-OPEN_LEAD = {"left": ("New", "Working", "Nurturing"), "right": ("new", "contacted")}
-LOST_LEAD = {"left": ("Unqualified",), "right": ("lost", "cannot contact", "canceled")}
-OPEN_DEAL = {"left": ("Prospecting", "Analysis", "Proposal"), "right": ("qualify", "develop", "propose")}
-CLOSED_DEAL = {"left": ("Closed Won", "Closed Lost"), "right": ("won", "canceled", "out-sold")}
+OPEN_LEAD: Statuses = {"left": ("New", "Working", "Nurturing"), "right": ("new", "contacted")}
+LOST_LEAD: Statuses = {"left": ("Unqualified",), "right": ("lost", "cannot contact", "canceled")}
+OPEN_DEAL: Statuses = {"left": ("Prospecting", "Analysis", "Proposal"), "right": ("qualify", "develop", "propose")}
+CLOSED_DEAL: Statuses = {"left": ("Closed Won", "Closed Lost"), "right": ("won", "canceled", "out-sold")}
 FIELDS: dict[Entity, tuple[str, ...]] = {
     "account": ("phone", "city"),
     "contact": ("phone", "city", "first_name"),
@@ -149,7 +150,11 @@ class TwoCompanies(RuleBasedStateMachine):
 
     @rule(side=sides, pick=picks, which=picks)
     def closes_a_deal(self, side: Side, pick: int, which: int) -> None:
-        self._set("opportunity", side, ("open",), CLOSED_DEAL, pick, which)
+        id = self._set("opportunity", side, ("open",), CLOSED_DEAL, pick, which)
+        if id is not None and side == "right":  # the form proposes what was expected
+            deal = self.desk.south.read("opportunity", id)
+            if deal["state"] == "won":
+                self.desk.south.edit("opportunity", id, actual=deal.get("estimated"))
 
     @rule(side=sides, entity=st.sampled_from(ENTITIES), pick=picks)
     def deletes(self, side: Side, entity: Entity, pick: int) -> None:
@@ -306,13 +311,15 @@ class TwoCompanies(RuleBasedStateMachine):
             yield "status", left.shared.status, right.shared.status
 
     def _the_journal_is_whole(self) -> None:
-        """Each change of ours has exactly one row. A lost call that a person overwrote at once cannot be told."""
+        """Each change of ours has exactly one row; where an answer never came and a person changed the record before
+        anybody looked, nobody can tell whose change it was."""
         written = Counter((row.side, row.entity, row.native_id) for row in self.desk.store.journal())
         for side in SIDES:
             crm = self.desk.crm(side)
             done = Counter((side, entity, id) for _, entity, id in crm.ours)
             for place, count in done.items():
-                assert written[place] == count, f"{place}: {count} writes, {written[place]} journal rows"
+                doubt = crm.doubtful[place[1], place[2]]
+                assert abs(written[place] - count) <= doubt, f"{place}: {count} writes, {written[place]} journal rows"
 
     # --- small helpers --------------------------------------------------------------------------------------------
 
@@ -329,18 +336,14 @@ class TwoCompanies(RuleBasedStateMachine):
         return [record for record in crm.live(entity) if record.columns["state"] in states]
 
     def _set(
-        self,
-        entity: Entity,
-        side: Side,
-        states: tuple[str, ...],
-        to: dict[Side, tuple[str, ...]],
-        pick: int,
-        which: int,
-    ) -> None:
+        self, entity: Entity, side: Side, states: Sequence[str], to: Statuses, pick: int, which: int
+    ) -> str | None:
         crm = self.desk.crm(side)
         record = self._pick(self._in(crm, entity, *states), pick)
-        if record is not None:
-            crm.set_status(entity, record.id, to[side][which % len(to[side])])
+        if record is None:
+            return None
+        crm.set_status(entity, record.id, to[side][which % len(to[side])])
+        return record.id
 
     def _honest(self) -> None:
         for side in SIDES:

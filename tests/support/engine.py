@@ -5,6 +5,7 @@ read-only; a conversion needs an account), `south` as Dynamics does (flags for e
 through open, rows tell the lead they were made from, ids are chosen by who creates).
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -170,6 +171,7 @@ class Crm(MemoryConnector):
     def __init__(self, name: str, side: Side, statuses: Mapping[Entity, Mapping[str, State]], **more: Any) -> None:
         super().__init__(name, side, statuses=statuses, users=USERS, **more)
         self.lies: Liar = _honest
+        self.doubtful: Counter[tuple[Entity, str]] = Counter()  # calls about a record whose answer never came
         self.ours: list[tuple[str, Entity, str]] = []  # what calls of ours really did: kind, entity, id
 
     # --- people ---------------------------------------------------------------------------------------------------
@@ -204,7 +206,10 @@ class Crm(MemoryConnector):
         return super().move(order)
 
     def _told(self, kind: str, entity: Entity, id: str | None, do: Callable[[], Outcome]) -> Outcome:
-        match self.lies(kind, entity, id):
+        lie = self.lies(kind, entity, id)
+        if lie in ("lose", "drop", "fall before", "fall after") and id is not None:
+            self.doubtful[entity, id] += 1
+        match lie:
             case "refuse":
                 return Refused(code="RULE", message="a rule of ours does not allow it")
             case "later":

@@ -1,0 +1,191 @@
+"""One call of each kind that goes wrong in each way: done once, written down once, and nothing is left over."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from crmbridge.model import SIDES, Entity, Side, other
+from tests.support.engine import Bench, Fell, Lie, bench, wanted
+
+LIES: tuple[Lie, ...] = ("refuse", "lose", "drop", "later", "stale", "fall before", "fall after")
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Bench]:
+    with bench(f"sqlite:///{tmp_path}/state.sqlite3") as made:
+        yield made
+
+
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """What a person does, the call of ours that it leads to, and how one sees on the other side that it was done."""
+
+    entity: Entity
+    call: str
+    before: Callable[[Bench, Side], str]
+    act: Callable[[Bench, Side, str], None]
+    done: Callable[[Bench, Side, str], bool]
+
+
+def _lead(desk: Bench, side: Side) -> str:
+    return desk.lead_pair(phone="1")[0 if side == "left" else 1]
+
+
+def _deal(desk: Bench, side: Side) -> str:
+    return desk.deal_pair(amount=Decimal(10))[0 if side == "left" else 1]
+
+
+def _there(desk: Bench, side: Side, entity: Entity, id: str) -> dict[str, object]:
+    partner = desk.partner(side, entity, id)
+    return desk.crm(other(side)).read(entity, partner) if partner else {}
+
+
+def _win(desk: Bench, side: Side, id: str) -> None:
+    amount = {"left": "amount", "right": "actual"}[side]
+    desk.crm(side).set_status("opportunity", id, {"left": "Closed Won", "right": "won"}[side], **{amount: Decimal(12)})
+
+
+MATTERS = {
+    "create": Matter(
+        "lead",
+        "create",
+        lambda desk, side: desk.crm(side).add("lead", last_name="Boxer", company="Acme"),
+        lambda desk, side, id: None,
+        lambda desk, side, id: _there(desk, side, "lead", id).get("last_name") == "Boxer",
+    ),
+    "update": Matter(
+        "lead",
+        "update",
+        _lead,
+        lambda desk, side, id: desk.crm(side).edit("lead", id, phone="2"),
+        lambda desk, side, id: _there(desk, side, "lead", id).get("phone") == "2",
+    ),
+    "disqualify": Matter(
+        "lead",
+        "status",
+        _lead,
+        lambda desk, side, id: desk.crm(side).set_status("lead", id, {"left": "Unqualified", "right": "lost"}[side]),
+        lambda desk, side, id: _there(desk, side, "lead", id).get("state") == "disqualified",
+    ),
+    "convert": Matter(
+        "lead",
+        "convert",
+        _lead,
+        lambda desk, side, id: desk.crm(side).convert_lead(id) and None,
+        lambda desk, side, id: _there(desk, side, "lead", id).get("state") == "converted",
+    ),
+    "win": Matter(
+        "opportunity",
+        "win",
+        _deal,
+        _win,
+        lambda desk, side, id: _there(desk, side, "opportunity", id).get("state") == "won",
+    ),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("name", MATTERS)
+def test_once_and_written_down_once(desk: Bench, name: str, lie: Lie) -> None:
+    matter = MATTERS[name]
+    side = SIDES[(list(MATTERS).index(name) + LIES.index(lie)) % 2]
+    there = desk.crm(other(side))
+    id = matter.before(desk, side)
+    matter.act(desk, side, id)
+    told: list[str] = []
+
+    def lies(kind: str, entity: Entity, native: str | None) -> Lie | None:
+        if kind == matter.call and entity == matter.entity and not told:
+            told.append(kind)
+            return lie
+        return None
+
+    there.lies = lies
+    try:
+        desk.sync()
+    except Fell:
+        assert lie.startswith("fall")
+    assert told == [matter.call], "the call was made"
+    if lie in ("refuse", "later"):
+        assert not matter.done(desk, side, id)
+    if lie == "refuse":
+        [issue] = [each for each in desk.issues() if each.kind == "failed"]
+        assert "a rule of ours does not allow it" in issue.message
+        assert not [place for place in wanted(desk.engine.plan()) if place[1] == matter.entity], "not sent again"
+        desk.store.release_issues(None, "ada", "the rule is gone")
+    desk.settled()
+    assert matter.done(desk, side, id)
+    assert desk.issues() == []
+    assert desk.store.open_intents() == []
+    done = Counter((entity, native) for kind, entity, native in there.ours if kind == matter.call)
+    assert set(done.values()) == {1}, f"{matter.call} was carried out {done}"
+    for (entity, native), count in Counter((entity, native) for _, entity, native in there.ours).items():
+        rows = desk.store.journal(side=other(side), native_id=native)
+        assert len([row for row in rows if row.entity == entity]) == count, rows
+
+
+def test_nothing_more_is_sent_about_a_record_whose_answer_was_lost(desk: Bench) -> None:
+    """Its account comes twice in a cycle; the second time somebody must look first, and that is the next run's."""
+    account = desk.north.add("account", name="Acme", city="Ulm")
+    desk.north.add("opportunity", name="Deal", account_id=account)
+    calls: list[str] = []
+
+    def lies(kind: str, entity: Entity, native: str | None) -> Lie | None:
+        if entity == "account":
+            calls.append(kind)
+            return "drop"
+        return None
+
+    desk.south.lies = lies
+    desk.sync()
+    assert calls == ["create"]
+    desk.south.lies = lambda kind, entity, native: None
+    desk.settled()
+    assert desk.partner("left", "account", account) is not None
+
+
+def test_a_value_that_cannot_be_written_at_creation_stays_an_issue_of_the_pair(desk: Bench) -> None:
+    lead = desk.north.add("lead", last_name="Boxer", company="Acme", email="no address")
+    desk.settled()
+    there = desk.must(lead, "lead")
+    assert desk.south.read("lead", there).get("email") is None
+    [issue] = desk.issues("invalid_email")
+    assert (issue.kind, issue.link_id is not None) == ("held", True)
+    assert "no address" not in issue.message
+    desk.north.edit("lead", lead, email="b@acme.example")
+    desk.settled()
+    assert desk.south.read("lead", there)["email"] == "b@acme.example"
+    assert desk.issues() == []
+
+
+def test_the_filler_of_a_create_is_known_again_after_a_lost_answer(tmp_path: Path) -> None:
+    """South has no date; north wants one and gets ours, which never goes back as if a person had typed it."""
+    text = """
+entity: opportunity
+north: {table: opportunity}
+south: {table: opportunity}
+match: [[account, name]]
+fields:
+  name: {north: name, south: name, required: true}
+  account: {north: account_id, south: account_id, link: account}
+  close_date: {north: close_date, south: estimated_date, convert: date, filler: {north: created + 90 days}}
+stage:
+  qualify: {state: open, north: Prospecting, south: qualify}
+"""
+    with bench(f"sqlite:///{tmp_path}/state.sqlite3", mappings={"opportunity.yaml": text}) as desk:
+        deal = desk.south.add("opportunity", name="Deal")
+        desk.north.lies = lambda kind, entity, native: "fall after" if kind == "create" else None
+        with pytest.raises(Fell):
+            desk.sync()
+        desk.north.lies = lambda kind, entity, native: None
+        desk.settled()
+        there = desk.must(deal, "opportunity", "right")
+        assert desk.north.read("opportunity", there)["close_date"] is not None
+        desk.north.edit("opportunity", there, name="Big deal")
+        desk.settled()
+        assert desk.south.read("opportunity", deal).get("estimated_date") is None
+        assert desk.south.read("opportunity", deal)["name"] == "Big deal"
