@@ -48,6 +48,15 @@ class Outcome:
     identities: Mapping[Side, Identity] = field(default_factory=dict)
 
     @property
+    def words(self) -> str:
+        """For the list of runs."""
+        if self.dry:
+            return "planned"
+        if not self.ruling.go:
+            return "stopped by the guard"
+        return f"done, {len(self.issues)} held" if self.issues else "done"
+
+    @property
     def exit_code(self) -> int:
         """0 all done; 1 records held or failed, or stopped by the guard."""
         if self.dry:
@@ -67,6 +76,7 @@ class Engine:
     sleep: Callable[[float], None] = time.sleep
     _identities: dict[Side, Identity] = field(default_factory=dict)
     _directories: dict[Side, Directory] = field(default_factory=dict)
+    _last: Outcome | None = None  # what the run that is ending came to
     _calls_told: dict[str, Counter[str]] = field(default_factory=dict)  # by earlier runs of this engine
 
     def plan(self) -> Outcome:
@@ -91,7 +101,7 @@ class Engine:
             self._pass(hands, view)
             for entity in self.options.entities:
                 if entity in hands.first_run:
-                    self.store.set_meta(f"first_run:{entity}", run.id)
+                    self.store.set_meta(f"{'first_run' if self.options.only.everything else 'pilot'}:{entity}", run.id)
             return self._outcome(hands, ruling, approve)
 
     def look(self) -> View:
@@ -162,20 +172,24 @@ class Engine:
             run=run,
             lease=lease,
             progress=self.progress,
-            first_run=frozenset(
-                entity for entity in self.options.entities if self.store.meta(f"first_run:{entity}") is None
-            ),
+            first_run=frozenset(entity for entity in self.options.entities if self._is_first_run(entity)),
         )
+
+    def _is_first_run(self, entity: Entity) -> bool:
+        """A pilot is approved once and then goes on; it does not stand for the first run of everything."""
+        done = self.store.meta(f"first_run:{entity}") is not None
+        return not done and (self.options.only.everything or self.store.meta(f"pilot:{entity}") is None)
 
     @contextmanager
     def _running(self, kind: str) -> Generator[tuple[Lease, RunRow]]:
         lease = self.store.take_lease(LEASE_NAME, LEASE_SECONDS)
         run = self.store.start_run(kind, lease=lease)
         outcome = "failed"
+        self._last = None
         try:
             self._meet()
             yield lease, run
-            outcome = "done"
+            outcome = self._last.words if self._last else "done"
         except KeyboardInterrupt:
             outcome = "interrupted"
             raise
@@ -183,7 +197,8 @@ class Engine:
             outcome = f"failed: {type(error).__name__}"
             raise
         finally:
-            self.store.end_run(run.id, outcome, calls=self._calls())
+            counts = _nested(self._last.counts) if self._last else {}
+            self.store.end_run(run.id, outcome, counts=counts, calls=self._calls())
             self._calls_told = self._all_calls()
             self.store.release(lease)
 
@@ -220,7 +235,7 @@ class Engine:
 
     def _outcome(self, hands: Hands, ruling: Ruling, plan_id: str | None, *, dry: bool | None = None) -> Outcome:
         issues = tuple(issue for kind in ("held", "failed") for issue in self.store.open_issues(kind=kind))
-        return Outcome(
+        self._last = Outcome(
             run_id=hands.run.id,
             plan_id=plan_id,
             dry=hands.dry if dry is None else dry,
@@ -233,6 +248,7 @@ class Engine:
             calls=self._calls(),
             identities=self._identities,
         )
+        return self._last
 
 
 def _nested(counts: Mapping[tuple[str, str, str], int]) -> dict[str, Any]:

@@ -59,6 +59,10 @@ class Only:
     modified_since: datetime | None = None
     limit: int | None = None
 
+    @property
+    def everything(self) -> bool:
+        return self == Only()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
