@@ -5,11 +5,14 @@ read-only; a conversion needs an account), `south` as Dynamics does (flags for e
 through open, rows tell the lead they were made from, ids are chosen by who creates).
 """
 
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
 from typing import Any, Final, Literal
 from uuid import NAMESPACE_OID, uuid5
 
@@ -398,6 +401,8 @@ def bench(
     )
     assert not findings, findings
     compiled = mapping.compile(documents)
+    if url.startswith("sqlite:///"):
+        Path(url.removeprefix("sqlite:///")).write_bytes(_empty_store())
     store = Store.open(url)
     try:
         store.configure(_configure({"left": north, "right": south}, compiled))
@@ -416,6 +421,15 @@ def bench(
         yield made
     finally:
         store.close()
+
+
+@cache
+def _empty_store() -> bytes:
+    """A store's file as it is when new: making one costs more than most tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "state.sqlite3"
+        Store.open(f"sqlite:///{path}").close()
+        return path.read_bytes()
 
 
 class _Clock:
