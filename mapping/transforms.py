@@ -134,7 +134,15 @@ def _put_country(column: ColumnLike | None, zone: str | None = None) -> Put:
                 by_code.setdefault(code, str(option.value))
 
     def put(value: str) -> str:
-        return checked(by_code.get(value) or country_name(value) or value)
+        known = by_code.get(value)
+        if known is None and column is not None and column.restricted and column.options:
+            # The CRM would refuse the whole record for it; so only this field stays behind.
+            raise Refusal(
+                "unmapped_value",
+                "is no country of the target column's list",
+                "correct the spelling where it was typed, or add the country to that list",
+            )
+        return checked(known or country_name(value) or value)
 
     return put
 

@@ -131,10 +131,10 @@ def _compare(
 ) -> None:
     rules = view.hands.compiled.entities[entity].rules
     paired: dict[Side, set[str]] = {"left": set(), "right": set()}
-    for link in view.hands.store.all_links(entity):
-        if not link.alive or link.left_id is None or link.right_id is None:
-            continue
-        _look_again(view, link, rows)
+    _look_again(view, entity, rows)
+    for link in _pairs(view, entity):
+        assert link.left_id is not None
+        assert link.right_id is not None
         left, right = rows["left"].get(link.left_id), rows["right"].get(link.right_id)
         if left is None or right is None:
             if link.id not in troubled:
@@ -176,12 +176,23 @@ def _see(view: View, link: Link, left: Row, right: Row) -> tuple[Seen, Seen]:
     return seen_left, followed if followed.shared.status == seen_left.shared.status else seen_right
 
 
-def _look_again(view: View, link: Link, rows: dict[Side, dict[str, Row]]) -> None:
+def _pairs(view: View, entity: Entity) -> Iterator[Link]:
+    for link in view.hands.store.all_links(entity):
+        if link.alive and link.left_id is not None and link.right_id is not None:
+            yield link
+
+
+def _look_again(view: View, entity: Entity, rows: dict[Side, dict[str, Row]]) -> None:
     """What a page did not show may only be too young for it: a row is missing when its own id does not find it."""
-    for side in SIDES:
-        id = link.id_on(side)
-        if id is not None and id not in rows[side]:
-            rows[side] |= view.hands.connectors[side].fetch(link.entity, [id])
+    unseen: dict[Side, list[str]] = {side: [] for side in SIDES}
+    for link in _pairs(view, entity):
+        for side in SIDES:
+            id = link.id_on(side)
+            if id is not None and id not in rows[side]:
+                unseen[side].append(id)
+    for side, ids in unseen.items():
+        if ids:
+            rows[side] |= view.hands.connectors[side].fetch(entity, ids)
 
 
 def _there(row: Row | None) -> str:
