@@ -47,7 +47,7 @@ class Write:
     kind: Literal["create", "update"]
     entity: Entity
     id: str | None = None  # update: native id. create: the id to give, where the CRM lets us choose (Dynamics)
-    key: str | None = None  # create: value for our key field, where the CRM has one (Salesforce)
+    key: str | None = None  # value for our key field, where the CRM has one (Salesforce)
     version: str | None = None  # update: the precondition
     columns: Native = field(default_factory=dict)
 

@@ -1,7 +1,7 @@
 """Qualifying a lead: what is known is named on the lead, the rest the CRM makes itself, all in one change set.
 
 The lead is the guard: it is qualified once, and then says what it led to (lifecycle §1.4). Calls in all: one to look,
-one to qualify, at most one to tie an existing opportunity, one to read what came of it.
+one to qualify and to read what came of it, at most one to tie an existing opportunity.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ from connectors.dynamics.environment import Environment
 from connectors.dynamics.processes import LEAD_PROCESS, active_process
 from connectors.dynamics.protocol import (
     Meaning,
+    Request,
     action,
     as_outcome,
     decoded,
@@ -80,44 +81,14 @@ class LeadConversion:
             return self._adopted(order)
         if order.lead_version is not None and lead.etag != order.lead_version:
             return Stale(message="The lead has changed since the conversion was planned.")
-        reply = self._qualify(order, look, lead)
+        reply, reads = self._qualify(order, look, lead)
         if not reply.done:
             return self._not_done(order, reply.meaning)
-        return self._finish(order, reply)
+        return self._finish(order, reply, reads)
 
     def converted(self, lead_id: str) -> Outcome | None:
         """What the lead says it led to; where it is silent, the oldest rows that name it as their origin."""
-        requests = [
-            read(row_path("leads", lead_id), table="lead", kind="converted", select=_lead_columns),
-            *(
-                read(
-                    TABLES[entity].set,
-                    table=entity,
-                    kind="converted",
-                    select="createdon",
-                    filter=f"_originatingleadid_value eq {key(lead_id)}",
-                    orderby="createdon asc",
-                )
-                for entity in _results
-            ),
-        ]
-        lead_reply, *origins = self._client.read_all(requests, kind="converted")
-        if not lead_reply.done:
-            return None
-        lead = decoded(lead_reply.body, _Lead)
-        if lead.statecode != QUALIFIED:
-            return None
-        account, contact, opportunity = (
-            next((getattr(each, f"{entity}id") for each in decoded(reply.body, _MadeRows).value), None)
-            for entity, reply in zip(_results, origins, strict=True)
-        )
-        return Converted(
-            lead_id=lead_id,
-            account_id=lead.account or account,
-            contact_id=lead.contact or contact,
-            opportunity_id=lead.opportunity or opportunity,
-            adopted=True,
-        )
+        return _converted(lead_id, self._client.read_all(_result_reads(lead_id), kind="converted"))
 
     # --- steps ----------------------------------------------------------------------------------------------------
 
@@ -135,7 +106,7 @@ class LeadConversion:
         active = active_process({"process": on_lead})
         return _Look(lead=decoded(lead.body, _Lead), process=active[0] if active else None)
 
-    def _qualify(self, order: Conversion, look: _Look, lead: _Lead) -> Reply:
+    def _qualify(self, order: Conversion, look: _Look, lead: _Lead) -> tuple[Reply, list[Reply]]:
         changes = self._changes(order, lead)
         qualify = action(
             f"{row_path('leads', order.lead_id)}/Microsoft.Dynamics.CRM.QualifyLead",
@@ -143,11 +114,12 @@ class LeadConversion:
             table="lead",
             kind="QualifyLead",
         )
+        then = _result_reads(order.lead_id)
         if not changes:
-            return self._client.write(qualify)
+            return self._client.write_together([qualify], then=then, kind="QualifyLead")
         # In one change set: a late or doubled call dies on the stale version, and a refusal leaves the lead as it was.
         prepare = update("leads", order.lead_id, changes, version=lead.etag or None, table="lead")
-        return self._client.write_together([prepare, qualify], kind="QualifyLead")[0]
+        return self._client.write_together([prepare, qualify], then=then, kind="QualifyLead")
 
     def _changes(self, order: Conversion, lead: _Lead) -> dict[str, Any]:
         """What the lead must show before it is qualified."""
@@ -209,15 +181,16 @@ class LeadConversion:
             return Unknown(message=f"What came of the lead was not read: {error.message}")
         return found or Stale(message="The lead is open.")
 
-    def _finish(self, order: Conversion, reply: Reply) -> Outcome:
-        """Tie an existing opportunity, then read what the lead says."""
+    def _finish(self, order: Conversion, reply: Reply, reads: Sequence[Reply]) -> Outcome:
+        """Tie an existing opportunity, and take what the lead says."""
         if order.opportunity_id:
             refused = self._tie(order.lead_id, order.opportunity_id)
             if refused is not None:
                 return refused
         made = _made(reply.body)
         try:
-            found = self.converted(order.lead_id)
+            complete = len(reads) == 1 + len(_results) and all(each.done for each in reads)
+            found = _converted(order.lead_id, reads) if complete else self.converted(order.lead_id)
         except OutsideError as error:
             return Unknown(message=f"The lead is qualified; what came of it was not read: {error.message}")
         if not isinstance(found, Converted):
@@ -254,6 +227,44 @@ class LeadConversion:
                 outcome, message=f"The lead is qualified, but the opportunity was not tied to it: {outcome.message}"
             )
         return outcome
+
+
+def _result_reads(lead_id: str) -> list[Request]:
+    """The lead, and the rows that name it as their origin."""
+    return [
+        read(row_path("leads", lead_id), table="lead", kind="converted", select=_lead_columns),
+        *(
+            read(
+                TABLES[entity].set,
+                table=entity,
+                kind="converted",
+                select="createdon",
+                filter=f"_originatingleadid_value eq {key(lead_id)}",
+                orderby="createdon asc",
+            )
+            for entity in _results
+        ),
+    ]
+
+
+def _converted(lead_id: str, replies: Sequence[Reply]) -> Converted | None:
+    lead_reply, *origins = replies
+    if not lead_reply.done:
+        return None
+    lead = decoded(lead_reply.body, _Lead)
+    if lead.statecode != QUALIFIED:
+        return None
+    account, contact, opportunity = (
+        next((getattr(each, f"{entity}id") for each in decoded(reply.body, _MadeRows).value), None)
+        for entity, reply in zip(_results, origins, strict=True)
+    )
+    return Converted(
+        lead_id=lead_id,
+        account_id=lead.account or account,
+        contact_id=lead.contact or contact,
+        opportunity_id=lead.opportunity or opportunity,
+        adopted=True,
+    )
 
 
 def _made(body: bytes) -> Mapping[str, str]:

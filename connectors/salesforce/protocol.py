@@ -73,24 +73,27 @@ def retrieve(table: str, ids: Sequence[str], columns: Sequence[str]) -> Call:
 
 def composite_read(calls: Sequence[Call]) -> Call:
     """Up to five retrieves and queries in one call (§3.3)."""
-    requests = [
-        {
-            "method": each.method,
-            "url": each.path,
-            "referenceId": f"u{n}",
-            **({"body": msgspec.Raw(each.body)} if each.body else {}),
-        }
-        for n, each in enumerate(calls)
-    ]
     tables = {each.table for each in calls}
     return Call(
         method="POST",
         path=f"{_base}/composite",
         kind="retrieve",
         table=tables.pop() if len(tables) == 1 else "several",
-        body=encode({"allOrNone": False, "compositeRequest": requests}),
+        body=encode({"allOrNone": False, "compositeRequest": _subrequests(calls)}),
         reads=True,
     )
+
+
+def _subrequests(calls: Sequence[Call], first: int = 0) -> list[dict[str, Any]]:
+    return [
+        {
+            "method": each.method,
+            "url": each.path,
+            "referenceId": f"u{n}",
+            **({"body": msgspec.Raw(each.body)} if each.body else {}),
+        }
+        for n, each in enumerate(calls, first)
+    ]
 
 
 def describe(table: str) -> Call:
@@ -137,8 +140,10 @@ def _collection(method: str, kind: str, records: Sequence[Record]) -> Call:
     )
 
 
-def composite_update(records: Sequence[Record]) -> Call:
-    """Up to 25 updates, each with its own precondition: optimistic locking here is a date, in seconds (§3.3, §3.5)."""
+def composite_update(records: Sequence[Record], then: Sequence[Call] = ()) -> Call:
+    """Updates, each with its own precondition: optimistic locking here is a date, in seconds (§3.3, §3.5).
+
+    `then`: reads of what came of them, in the same call; 25 subrequests in all, at most five of them reads."""
     requests: list[dict[str, Any]] = []
     for n, each in enumerate(records):
         # Whether the outer headers hold for subrequests is not said (unverified): they are given to each.
@@ -160,7 +165,7 @@ def composite_update(records: Sequence[Record]) -> Call:
         kind="update",
         table=_one_table(records),
         headers=WRITE_HEADERS,
-        body=encode({"allOrNone": False, "compositeRequest": requests}),
+        body=encode({"allOrNone": False, "compositeRequest": [*requests, *_subrequests(then, len(records))]}),
     )
 
 
@@ -422,7 +427,3 @@ def composite_bodies(body: bytes, count: int) -> list[tuple[Meaning, bytes]]:
     return [
         (answer_meaning(each.status, bytes(each.body)), bytes(each.body)) if each else (lost, b"") for each in found
     ]
-
-
-def composite_results(body: bytes, count: int) -> list[Meaning]:
-    return [what for what, _ in composite_bodies(body, count)]

@@ -114,6 +114,9 @@ class Reader:
         assert entity in self._rows, f"{entity} is not among the configured tables"
         return self._rows[entity]
 
+    def rows_of(self, table: str) -> Rows:
+        return next(rows for rows in self._rows.values() if rows.table == table)
+
     def side_tables(self, entity: Entity) -> tuple[str, ...]:
         # Only where the mapping asks for the contact: nobody else would look at a role.
         rows = self._rows.get(entity)

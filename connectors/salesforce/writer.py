@@ -9,6 +9,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -22,7 +23,7 @@ from connectors.salesforce.protocol import Call, Meaning, Record, SaveResult, as
 from connectors.salesforce.reader import Reader, chunks
 from connectors.salesforce.rows import CONTACT, ROLES, Role, instant_of, version_of
 from crmbridge.errors import AccessError, LostAnswer, OutsideError, TryLater
-from crmbridge.model import Entity, Later, Outcome, Refused, Stale, Unknown, Written
+from crmbridge.model import Entity, Later, Native, Outcome, Refused, Row, Stale, Unknown, Written
 
 # Ten collections, and one read-back for all of them: a call per 200 records and one per 2,000.
 batch_size: Final = protocol.ids_per_retrieve
@@ -35,6 +36,7 @@ class _Job:
 
     writes: Sequence[Write]
     outcomes: dict[int, Outcome] = field(default_factory=dict)
+    rows: dict[str, Row] = field(default_factory=dict)  # read back in the very call that wrote them
     sent: bool = False  # something may have been carried out: from here on nothing is raised
 
     def open(self, kind: str) -> list[int]:
@@ -52,7 +54,7 @@ class Writer:
         job = _Job(writes=writes)
         untouched: set[int] = set()
         for n, write in enumerate(writes):
-            if write.kind == "update" and not write.columns:
+            if write.kind == "update" and not write.columns and not (self._config.key_field and write.key):
                 job.outcomes[n] = Written(id=write.id or "")
                 untouched.add(n)
             elif write.kind == "update" and not soql.is_id(write.id or ""):
@@ -70,11 +72,8 @@ class Writer:
         records: dict[int, Record] = {}
         for n in job.open("create"):
             write = job.writes[n]
-            columns = dict(write.columns)
-            if self._config.key_field and write.key:
-                columns[self._config.key_field] = write.key
-            records[n] = Record(table=self._table(write.entity), columns=columns)
-        results = self._send(job, records, protocol.create, protocol.records_per_call, self._saved)
+            records[n] = Record(table=self._table(write.entity), columns=self._columns(write))
+        results = self._send(job, records, protocol.create, protocol.records_per_call, _saved)
         twins: list[int] = []
         for n, result in results.items():
             if isinstance(result, SaveResult):
@@ -115,7 +114,7 @@ class Writer:
         records: dict[int, Record] = {}
         for n in job.open("update"):
             write = job.writes[n]
-            columns = {name: value for name, value in write.columns.items() if not self._is_contact(write, name)}
+            columns = self._columns(write)
             if not columns:  # the contact alone
                 continue
             records[n] = Record(
@@ -124,14 +123,47 @@ class Writer:
                 columns=columns,
                 unchanged_since=instant_of(write.version),
             )
-        if len(records) <= protocol.composite_max:
-            results = self._send(job, records, protocol.composite_update, protocol.composite_max, self._composite)
+        few = protocol.composite_max - len({record.table for record in records.values()})
+        if len(records) <= few:
+            results = self._send(job, records, self._update_few, few, partial(self._updated_few, job))
         else:
             self._drop_stale(job, records)
-            results = self._send(job, records, protocol.update, protocol.records_per_call, self._saved)
+            results = self._send(job, records, protocol.update, protocol.records_per_call, _saved)
         for n, result in results.items():
             done = isinstance(result, SaveResult) or (isinstance(result, Meaning) and result.kind == "done")
             job.outcomes[n] = Written(id=soql.id18(job.writes[n].id or "")) if done else _outcome(result)
+
+    def _columns(self, write: Write) -> Native:
+        """As they go over the wire, our key among them; a known opportunity's contact goes another way."""
+        apart = write.kind == "update"
+        columns = {n: value for n, value in write.columns.items() if not (apart and self._is_contact(write, n))}
+        if self._config.key_field and write.key:
+            columns[self._config.key_field] = write.key
+        return columns
+
+    def _update_few(self, records: Sequence[Record]) -> Call:
+        return protocol.composite_update(records, self._reads(records))
+
+    def _updated_few(self, job: _Job, body: bytes, records: Sequence[Record]) -> "Sequence[Meaning]":
+        reads = self._reads(records)
+        answers = protocol.composite_bodies(body, len(records) + len(reads))
+        for read, (what, found) in zip(reads, answers[len(records) :], strict=True):
+            if what.kind == "done":
+                rows = self._reader.rows_of(read.table).found(found)
+                job.rows |= {row.ref.id: row for row in rows if not row.deleted}
+        return [what for what, _ in answers[: len(records)]]
+
+    def _reads(self, records: Sequence[Record]) -> list[Call]:
+        """Reads of these very rows, one a table."""
+        tables = dict.fromkeys(record.table for record in records)
+        return [
+            protocol.retrieve(
+                table,
+                [record.id or "" for record in records if record.table == table],
+                self._reader.rows_of(table).columns,
+            )
+            for table in tables
+        ]
 
     def _drop_stale(self, job: _Job, records: dict[int, Record]) -> None:
         """Collections know no precondition (§3.5): one look at all versions right before, and the moved ones stay."""
@@ -192,8 +224,8 @@ class Writer:
             step = _role_step(opportunity, soql.id18(contact) if contact else None, present.get(opportunity, ()))
             if step is not None:
                 (changes if step.id else adds)[n] = step
-        results = self._send(job, adds, protocol.create, protocol.records_per_call, self._saved)
-        results |= self._send(job, changes, protocol.update, protocol.records_per_call, self._saved)
+        results = self._send(job, adds, protocol.create, protocol.records_per_call, _saved)
+        results |= self._send(job, changes, protocol.update, protocol.records_per_call, _saved)
         for n, result in results.items():
             if not isinstance(result, SaveResult):
                 job.outcomes[n] = _with_field(_outcome(result), CONTACT)
@@ -210,8 +242,11 @@ class Writer:
         for entity, some in by_entity.items():
             # What stands beside an opportunity is read only where it was written.
             beside = any(CONTACT in job.writes[n].columns for n in some)
+            ids = [_id(job.outcomes[n]) for n in some]
             try:
-                rows = self._reader.fetch(entity, [_id(job.outcomes[n]) for n in some], beside=beside)
+                known = {} if beside else {id: job.rows[id] for id in ids if id in job.rows}
+                missing = [id for id in ids if id not in known]
+                rows = known | (self._reader.fetch(entity, missing, beside=beside) if missing else {})
             except (OutsideError, AccessError):
                 continue  # written all the same: the engine reads it when it can
             for n in some:
@@ -227,7 +262,7 @@ class Writer:
         records: Mapping[int, Record],
         build: Callable[[Sequence[Record]], Call],
         size: int,
-        decipher: Callable[[bytes, int], "Sequence[SaveResult | Meaning]"],
+        decipher: Callable[[bytes, Sequence[Record]], "Sequence[SaveResult | Meaning]"],
     ) -> "dict[int, SaveResult | Meaning | Outcome]":
         """Results by position. After a call that was not served the rest is not sent."""
         results: dict[int, SaveResult | Meaning | Outcome] = {}
@@ -236,9 +271,10 @@ class Writer:
         halvings = 0
         while queue:
             some = queue.popleft()
-            whole = self._call(job, build([records[n] for n in some]))
+            sent = [records[n] for n in some]
+            whole = self._call(job, build(sent))
             if isinstance(whole, bytes):
-                results |= dict(zip(some, decipher(whole, len(some)), strict=True))
+                results |= dict(zip(some, decipher(whole, sent), strict=True))
                 continue
             if isinstance(whole, Refused) and len(some) > 1 and halvings < halvings_max:
                 halvings += 1
@@ -275,14 +311,12 @@ class Writer:
             job.sent = True
         return as_outcome(what)
 
-    def _saved(self, body: bytes, count: int) -> "Sequence[SaveResult | Meaning]":
-        return protocol.saved(body, count)
-
-    def _composite(self, body: bytes, count: int) -> "Sequence[SaveResult | Meaning]":
-        return protocol.composite_results(body, count)
-
     def _table(self, entity: Entity) -> str:
         return self._reader.rows(entity).table
+
+
+def _saved(body: bytes, records: Sequence[Record]) -> "Sequence[SaveResult | Meaning]":
+    return protocol.saved(body, len(records))
 
 
 def _outcome(result: "SaveResult | Meaning | Outcome") -> Outcome:

@@ -82,7 +82,7 @@ class Engine:
     def plan(self) -> Outcome:
         """Read, and say what would be written; nothing is."""
         with self._running("plan") as (lease, run):
-            hands = self._dry_pass(run, self._read(lease, run).untouchable)
+            hands = self._dry_pass(run, self._read(lease, run))
             ruling = self._judge(hands, None)
             saved = self.store.save_plan(_nested(hands.counts), first_run=bool(hands.first_run))
             return self._outcome(hands, ruling, saved.id)
@@ -91,7 +91,7 @@ class Engine:
         """One whole cycle. `approve`: id of a plan that a person has read; `approve_all` is for demos and tests."""
         with self._running("sync") as (lease, run):
             hands = self._read(lease, run)
-            dry = self._dry_pass(run, hands.untouchable)
+            dry = self._dry_pass(run, hands)
             approved = self._approved(approve, by, why) if approve else None
             ruling = self._judge(dry, dry.counts if approve_all else approved)
             if not ruling.go:
@@ -122,9 +122,9 @@ class Engine:
         release_claims(hands)
         return hands
 
-    def _dry_pass(self, run: RunRow, untouchable: set[str]) -> Hands:
+    def _dry_pass(self, run: RunRow, read: Hands) -> Hands:
         hands = self._hands(run, None)
-        hands.untouchable = untouchable
+        hands.untouchable, hands.born = read.untouchable, read.born
         view = View(hands=hands, crosswalk=Crosswalk(hands=hands))
         self._pass(hands, view)
         return hands

@@ -5,7 +5,7 @@ import json
 import time
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -94,6 +94,8 @@ class Hands:
     renewed_at: float = field(default_factory=time.monotonic)
     untouchable: set[str] = field(default_factory=set)  # shared ids, or refs in words, whose last call may still land
     first_run: frozenset[Entity] = frozenset()  # entities that were never synced
+    # (side, entity, native id) -> lead whose conversion made or took it; asked once a run, by its dry pass
+    born: dict[tuple[Side, Entity, str], str | None] = field(default_factory=dict)
 
     @property
     def dry(self) -> bool:
@@ -117,6 +119,14 @@ class Hands:
     def leave_alone(self, *names: str | None) -> None:
         """An answer was lost: look before anything else is sent about this record, which is the next run's first act."""
         self.untouchable |= {name for name in names if name}
+
+    def born_of(self, side: Side, entity: Entity, ids: Sequence[str]) -> dict[str, str]:
+        """Which of these rows a conversion made or took, by the CRM's own word."""
+        missing = [id for id in ids if (side, entity, id) not in self.born]
+        if missing:
+            found = self.connectors[side].born_of(entity, missing)
+            self.born |= {(side, entity, id): found.get(id) for id in missing}
+        return {id: lead for id in ids if (lead := self.born[side, entity, id]) is not None}
 
     def tell(self, event: Event) -> None:
         self.events.append(event)

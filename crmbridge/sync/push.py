@@ -266,8 +266,8 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
             native_id=write.id,
             source_id=work.link.id_on(other(side)),
             reason=update.reason,
-            before=journal(_as_they_were(work.rows[side], write.columns)),
-            after=journal(write.columns),
+            before=journal(_as_they_were(work.rows[side], _sent(hands, side, write))),
+            after=journal(_sent(hands, side, write)),
             pre_version=write.version,
         )
         for work, update, write in ready
@@ -473,6 +473,12 @@ def make_work(view: View, link: Link, rows: dict[Side, Row]) -> Work:
 
 def _with_id(link: Link, side: Side, id: str) -> Link:
     return replace(link, left_id=id) if side == "left" else replace(link, right_id=id)
+
+
+def _sent(hands: Hands, side: Side, write: Write) -> dict[str, Any]:
+    """All columns of a write, the one that holds our key among them."""
+    field = hands.connectors[side].key_field
+    return {**write.columns, **({field: write.key} if field is not None and write.key is not None else {})}
 
 
 def _as_they_were(row: Row, columns: Mapping[str, Any]) -> dict[str, Any]:

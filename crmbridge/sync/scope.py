@@ -119,12 +119,14 @@ def claimed_by(hands: Hands, view: View, side: Side, entity: Entity, rows: Seque
     """Native id -> id of the lead whose conversion made it and is not mirrored yet. One call per 200 rows.
 
     What a conversion only took is not claimed: the conversion itself waits for it."""
-    if entity == "lead" or entity in hands.first_run or "lead" not in hands.compiled.entities:
+    if not rows or entity == "lead" or entity in hands.first_run or "lead" not in hands.compiled.entities:
         return {}
     if hands.powers[side].rows_tell_origin:
         leads = {seen.row.ref.id: seen.life.origin_lead_id for seen in rows if seen.life.origin_lead_id}
     else:
-        leads = dict(hands.connectors[side].born_of(entity, [seen.row.ref.id for seen in rows])) if rows else {}
+        leads = _named_by_leads(hands, view, side, entity)
+        unknown = [seen.row.ref.id for seen in rows if seen.row.ref.id not in leads]
+        leads |= hands.born_of(side, entity, unknown)
     due = {native: lead for native, lead in leads.items() if _mirror_is_due(hands, side, lead)}
     known = hands.store.records(side, "lead", sorted(set(due.values())))
     seen = {id: view.see(stored.row) for id, stored in known.items() if stored.row.values is not None}
@@ -135,6 +137,21 @@ def claimed_by(hands: Hands, view: View, side: Side, entity: Entity, rows: Seque
         for row in rows
         if (lead := due.get(row.row.ref.id)) is not None and (lead not in seen or made_by(seen[lead], row))
     }
+
+
+def _named_by_leads(hands: Hands, view: View, side: Side, entity: Entity) -> dict[str, str]:
+    """What pending leads say themselves of what they were converted into: nobody need be asked about these rows."""
+    named: dict[str, str] = {}
+    for pair in hands.store.pending("lead"):
+        stored = pair.left if side == "left" else pair.right
+        if stored is None or stored.row.values is None or stored.row.deleted:
+            continue
+        life = hands.connectors[side].life(stored.row)
+        ids = {"account": life.account_id, "contact": life.contact_id, "opportunity": life.opportunity_id}
+        native = ids.get(entity)
+        if native is not None:
+            named.setdefault(native, stored.row.ref.id)
+    return named
 
 
 def _mirror_is_due(hands: Hands, side: Side, lead_id: str) -> bool:

@@ -142,7 +142,7 @@ def test_results_of_a_composite_are_matched_by_reference() -> None:
             ]
         }
     ).encode()
-    assert [each.kind for each in protocol.composite_results(body, 4)] == ["stale", "done", "later", "unknown"]
+    assert [each.kind for each, _ in protocol.composite_bodies(body, 4)] == ["stale", "done", "later", "unknown"]
 
 
 def test_values_go_over_the_wire_in_salesforces_own_forms() -> None:

@@ -67,10 +67,10 @@ class Stage:
         shutil.copytree(self.evening, folder)
         return folder
 
-    def sync(self, folder: Path, *, kill_at: int | None = None, log: Path | None = None) -> Ran:
+    def sync(self, folder: Path, *, kill_at: Place | None = None, log: Path | None = None) -> Ran:
         env = {name: value for name, value in os.environ.items() if not name.startswith("CRMBRIDGE_")}
         if kill_at is not None:
-            env["CRMBRIDGE_CRASH_AT"] = str(kill_at)
+            env["CRMBRIDGE_CRASH_AT"] = f"{kill_at.label}#{kill_at.nth}"
         if log is not None:
             env["CRMBRIDGE_CRASH_LOG"] = str(log)
         ran = subprocess.run(
