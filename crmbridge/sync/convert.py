@@ -269,6 +269,8 @@ def _result_link(
             return None, None
         return _link(entity, target, there, None, alive=False, how="made by a conversion, has no counterpart"), None
     linked_here = hands.store.links_by_native(source, entity, [here]).get(here)
+    if any(one is not None and not one.alive for one in (linked_here, linked_there)):
+        return None, None  # one of the two lost its partner before: a tombstone is never linked again
     if linked_here is not None and linked_here.alive:
         if linked_here.id_on(target) == there:
             return None, None

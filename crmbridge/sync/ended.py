@@ -1,5 +1,6 @@
 """Pairs of which one record is gone, merged away, or back again. Nothing is deleted on the other side (L8, A5, O18)."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -23,12 +24,10 @@ def is_ended(pair: Pair) -> bool:
 
 def end_pairs(hands: Hands, view: View, pairs: Iterable[Pair]) -> list[Work]:
     """Tombstones, moved links, revived pairs; returns the pairs that go on."""
-    works: list[Work] = []
-    for pair in pairs:
-        assert pair.link is not None
-        ended = _Ended(hands=hands, view=view, link=pair.link, pair=pair)
-        works.extend(ended.settle())
-    return works
+    ended = [_Ended(hands=hands, view=view, link=pair.link, pair=pair) for pair in pairs if pair.link is not None]
+    # Told before they are tombstones: what is dead is not looked at again.
+    _report(hands, [(one.link, side) for one in ended if (side := one.deleted_on) is not None])
+    return [work for one in ended for work in one.settle()]
 
 
 @dataclass(kw_only=True)
@@ -47,8 +46,20 @@ class _Ended:
     def clean(self) -> list[tuple[Ref, str | None]]:
         return [(one.row.ref, one.row.version) for one in self.stored.values()]
 
+    @property
+    def gone(self) -> list[Side]:
+        return [side for side, one in self.stored.items() if one.row.deleted or one.row.merged_into]
+
+    @property
+    def deleted_on(self) -> Side | None:
+        """The side where a living pair has just lost its record, other than by a merge."""
+        gone = self.gone
+        if not self.link.alive or len(gone) != 1 or self.stored[gone[0]].row.merged_into:
+            return None
+        return gone[0]
+
     def settle(self) -> list[Work]:
-        gone: list[Side] = [side for side, one in self.stored.items() if one.row.deleted or one.row.merged_into]
+        gone = self.gone
         if len(gone) == len(SIDES):
             dead = replace(self.link, alive=False)
             self._learn(dead, over=True)
@@ -75,14 +86,7 @@ class _Ended:
 
     def _deleted(self, side: Side) -> list[Work]:
         dead = replace(self.link, alive=False)
-        parent = _deleted_parent(self.hands, dead, side)
-        if parent is not None:  # it went along with its account or contact: one matter, told there
-            self.hands.tell(_event(dead, side, "report", f"deleted along with its {parent.entity}"))
-            issues = [_report(self.hands, parent, side, told=False)]
-        else:
-            issues = [_report(self.hands, dead, side)]
-        issues += self._orphan_conversion(dead, other(side))
-        self._learn(dead, issues=issues)
+        self._learn(dead, issues=self._orphan_conversion(dead, other(side)))
         return []
 
     def _merged(self, side: Side, winner: str) -> list[Work]:
@@ -137,32 +141,42 @@ def _was_converted(link: Link, side: Side) -> bool:
 # --- what goes along with an account or a contact -----------------------------------------------------------------
 
 
-def _report(hands: Hands, link: Link, side: Side, *, told: bool = True) -> Issue:
-    report = plan_deleted(link.entity, converted=link.epoch > 0, along=_gone_along(hands, link, side))
-    if told:
-        return hands.issue("report", cause=report.cause, entity=link.entity, link=link, message=report.message)
-    return Issue(
-        kind="report",
-        cause=report.cause,
-        entity=link.entity,
-        link_id=link.id,
-        side=None,
-        native_id=None,
-        message=report.message,
-    )
+def _report(hands: Hands, deleted: Sequence[tuple[Link, Side]]) -> None:
+    """One report for each matter: what went along with its account or contact is told there."""
+    matters: dict[str, tuple[Link, Side]] = {}
+    for link, side in deleted:
+        parent = _deleted_parent(hands, link, side)
+        if parent is not None:
+            hands.tell(_event(link, side, "report", f"deleted along with its {parent.entity}"))
+        matters[(parent or link).id] = (parent or link, side)
+    along = _gone_along(hands, list(matters.values()))
+    issues: list[Issue] = []
+    for link, _ in matters.values():
+        report = plan_deleted(link.entity, converted=link.epoch > 0, along=along[link.id])
+        issues.append(hands.issue("report", cause=report.cause, entity=link.entity, link=link, message=report.message))
+    hands.record(Batch(issues=issues))
 
 
-def _gone_along(hands: Hands, link: Link, side: Side) -> dict[Entity, int]:
-    """Linked records that belonged to this one when they were last agreed on, and are gone as well. Rare, so a walk."""
-    counts: dict[Entity, int] = {}
-    for entity in _CHILDREN.get(link.entity, ()):
-        children = [
-            native
-            for child in hands.store.all_links(entity)
-            if child.base.view(side).get(link.entity) == link.id and (native := child.id_on(side)) is not None
-        ]
-        counts[entity] = sum(1 for one in hands.store.records(side, entity, children).values() if one.row.deleted)
-    return counts
+def _gone_along(hands: Hands, matters: Sequence[tuple[Link, Side]]) -> dict[str, Counter[Entity]]:
+    """Linked records that belonged to these when they were last agreed on, and are gone as well.
+
+    Such deletions are rare and many at once, so one walk over the links serves them all."""
+    found: dict[str, Counter[Entity]] = {link.id: Counter() for link, _ in matters}
+    for entity in ("contact", "opportunity"):
+        parents = {link.id: (link, side) for link, side in matters if entity in _CHILDREN.get(link.entity, ())}
+        children: dict[Side, dict[str, list[str]]] = {side: {} for side in SIDES}  # native id -> its parents' links
+        for child in hands.store.all_links(entity) if parents else ():
+            for side in SIDES:
+                native = child.id_on(side)
+                for name in _CHILDREN:
+                    parent = child.base.view(side).get(name)
+                    if native is not None and isinstance(parent, str) and parents.get(parent, (None, None))[1] == side:
+                        children[side].setdefault(native, []).append(parent)
+        for side in SIDES:
+            for native, one in hands.store.records(side, entity, list(children[side])).items():
+                for parent in children[side][native] if one.row.deleted else ():
+                    found[parent][entity] += 1
+    return found
 
 
 def _deleted_parent(hands: Hands, link: Link, side: Side) -> Link | None:
