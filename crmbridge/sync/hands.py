@@ -117,7 +117,7 @@ class Hands:
             self.renewed_at = time.monotonic()
 
     def leave_alone(self, *names: str | None) -> None:
-        """An answer was lost: look before anything else is sent about this record, which is the next run's first act."""
+        """An answer was lost: nothing more is sent about this record before somebody looked, and the next run does."""
         self.untouchable |= {name for name in names if name}
 
     def born_of(self, side: Side, entity: Entity, ids: Sequence[str]) -> dict[str, str]:

@@ -347,9 +347,17 @@ def _sync_pairs(hands: Hands, view: View, entity: Entity, works: Sequence[Work])
             )
         due.extend(_field_updates(hands, work, life))
     push_updates(hands, view, due)
-    _take_steps(
-        hands, view, [(work, lives[work.link.id]) for work in works if work.link.id in lives and not work.moved]
-    )
+    able: list[tuple[Work, LifePlan]] = []
+    for work in works:
+        life = lives.get(work.link.id)
+        if life is None or work.moved:
+            continue
+        if work.link.id in hands.untouchable:  # its update's answer was lost a moment ago
+            work.axes_settled = work.axes_settled and not life.steps
+            work.unsettled |= {name for names in life.carried.values() for name in names}
+            continue
+        able.append((work, life))
+    _take_steps(hands, view, able)
     settle(hands, view, [work for work in works if len(work.rows) == len(SIDES)])
 
 
