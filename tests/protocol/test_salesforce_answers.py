@@ -284,8 +284,8 @@ def test_the_envelope_is_valid_by_the_partner_wsdl(order: Conversion) -> None:
     assert importing is not None
 
     class Local(etree.Resolver):
-        def resolve(self, url: str, public_id: str, context: Any) -> Any:
-            return self.resolve_string(etree.tostring(by_name[url.removeprefix("wsdl:")]), context)
+        def resolve(self, system_url: str | None, public_id: str | None, context: Any = None) -> Any:
+            return self.resolve_string(etree.tostring(by_name[(system_url or "").removeprefix("wsdl:")]), context)
 
     parser = etree.XMLParser()
     parser.resolvers.add(Local())

@@ -8,7 +8,8 @@ from typing import Any
 import msal
 import pytest
 import requests
-from simple_salesforce import Salesforce, SalesforceMalformedRequest
+from simple_salesforce.api import Salesforce
+from simple_salesforce.exceptions import SalesforceMalformedRequest
 
 from crmbridge.sandbox import calls
 from crmbridge.sandbox.adapter import ORIGINS, core_request, mount
@@ -70,7 +71,8 @@ def test_simple_salesforce_reads_and_writes(box: Box, session: requests.Session)
     assert salesforce.Lead.get(made["id"])["LastName"] == "Ödegård"
     with pytest.raises(SalesforceMalformedRequest) as refused:
         salesforce.Lead.create({"LastName": "Nobody"})
-    assert refused.value.content[0]["errorCode"] == "REQUIRED_FIELD_MISSING"
+    content: Any = refused.value.content
+    assert content[0]["errorCode"] == "REQUIRED_FIELD_MISSING"
     assert salesforce.Lead.delete(made["id"]) == 204
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 import zeep
+from zeep.exceptions import Fault
 from zeep.transports import Transport
 
 from crmbridge.sandbox.adapter import ORIGINS, mount
@@ -63,7 +64,8 @@ def test_zeep_converts_a_lead_once(soap: Soap) -> None:
 
 def test_zeep_merges_and_undeletes(soap: Soap) -> None:
     master, loser = (soap.create("Account", {"Name": name}) for name in ("Acme", "ACME"))
-    record = soap.client.get_type("{urn:sobject.partner.soap.sforce.com}sObject")(type="Account", Id=master)
+    make: Any = soap.client.get_type("{urn:sobject.partner.soap.sforce.com}sObject")
+    record = make(type="Account", Id=master)
     request = {"masterRecord": record, "recordToMergeIds": [loser]}
     (merged,) = soap.service.merge([request], _soapheaders=soap.headers).body.result
     assert (merged.success, merged.mergedRecordIds) == (True, [loser])
@@ -72,10 +74,10 @@ def test_zeep_merges_and_undeletes(soap: Soap) -> None:
 
 
 def test_zeep_reads_faults(soap: Soap) -> None:
-    with pytest.raises(zeep.exceptions.Fault) as refused:
+    with pytest.raises(Fault) as refused:
         soap.service.login("nobody@acme.example", "guess")
     assert refused.value.code == "INVALID_LOGIN"
-    with pytest.raises(zeep.exceptions.Fault) as refused:
+    with pytest.raises(Fault) as refused:
         soap.service.query("SELECT Id FROM Lead", _soapheaders=soap.headers)
     assert refused.value.code == "sf:FUNCTIONALITY_NOT_ENABLED"
 

@@ -87,8 +87,16 @@ CHOICES: Mapping[str, Mapping[int, str]] = {
     "rating": options("1 Hot; 2 Warm; 3 Cold"),
 }
 
-PLAIN = {"text": text, "email": folded, "phone": digits, "url": website, "country": country, "number": number}
-PLAIN |= {"whole": whole, "date": text}
+PLAIN = {
+    "text": text,
+    "email": folded,
+    "phone": digits,
+    "url": website,
+    "country": country,
+    "number": number,
+    "whole": whole,
+    "date": text,
+}
 
 
 @dataclass(frozen=True)

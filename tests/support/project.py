@@ -164,6 +164,7 @@ class Project:
 
     def settle(self, rounds: int = 4) -> Ran:
         """Sync until a cycle writes nothing; the last one. Time passes in between, so that everything is seen."""
+        ran: Ran | None = None
         for _ in range(rounds):
             self.pass_time()
             ran = self.run_here("sync", "--json")

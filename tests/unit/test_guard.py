@@ -102,4 +102,4 @@ def test_a_plan_counts_what_the_sync_then_does(desk: Bench) -> None:
     desk.north.add("opportunity", name="Deal", account_id=account, **desk.north._state("opportunity", "Closed Won"))
     plan = desk.engine.plan()
     ran = desk.sync()
-    assert plan.counts == ran.counts | {("south", "opportunity", "close"): 1}
+    assert plan.counts == {**ran.counts, ("south", "opportunity", "close"): 1}

@@ -39,7 +39,9 @@ def lead(side: Side, status: str | int | None, state: str | None = None, hint: s
         ("right", None, None, None, (None, None, False, [])),
     ],
 )
-def test_a_lead_is_read(side: Side, status, state, hint, expected) -> None:
+def test_a_lead_is_read(
+    side: Side, status: str | int | None, state: str | None, hint: str | None, expected: tuple[object, ...]
+) -> None:
     assert lead(side, status, state, hint) == expected
 
 
