@@ -5,7 +5,7 @@ die by itself: what was read back after a write *is* the base (vdirsyncer's idea
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from crmbridge.model import (
@@ -145,7 +145,7 @@ def decide_field(
                     cause="ask",
                     field=rule.name,
                     message=f"{rule.name} changed and its rule is 'ask'.",
-                    fix="Choose a side: crmbridge resolve ISSUE --prefer CONNECTION.",
+                    fix="Give both sides the value that is right; it is then agreed on.",
                 ),
             )
         case "left" | "right":
@@ -269,7 +269,7 @@ def plan_fields(
         if not verdict.settled:
             unsettled.add(rule.name)
         if verdict.hold:
-            holds.append(verdict.hold)
+            holds.append(replace(verdict.hold, fix=verdict.hold.fix.replace("ENTITY", entity)))
         if verdict.wait:
             waits.append(verdict.wait)
         if verdict.why.startswith(("both changed", "differs")):

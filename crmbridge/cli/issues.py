@@ -171,6 +171,8 @@ def resolve(
     """Decide what was held: close an issue, name the right partner, or choose a side for a whole field."""
     if (issue_id is None) == (field is None):
         raise click.UsageError("Give either the number of an issue, or --field with --prefer.")
+    if (prefer is not None and field is None) or (partner is not None and issue_id is None):
+        raise click.UsageError("--with goes with the number of an issue, --prefer with --field.")
     who = by or getpass.getuser()
     connections = names(place.settings())
     with place.store() as store:
