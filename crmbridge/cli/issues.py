@@ -194,6 +194,7 @@ def _choose(
 ) -> dict[str, Any]:
     """One choice for a whole field (lifecycle §8); its held conflicts are tried again."""
     from crmbridge import wiring
+    from crmbridge.cli.output import many
 
     if prefer is None:
         raise click.UsageError(f"--field wants --prefer: {' or '.join(connections.values())}.")
@@ -220,7 +221,7 @@ def _choose(
         "prefer": prefer,
         "released": released,
         "message": f"{field}: where it differs and was never agreed on, {prefer}'s value counts from now on. "
-        f"{released} held records will be tried again in the next sync.",
+        f"{many(released, 'held record')} will be tried again in the next sync.",
     }
 
 
