@@ -21,7 +21,7 @@ from crmbridge.sync.push import (
     push_updates,
     settle,
 )
-from crmbridge.sync.scope import claimed_by, has_ended, in_scope, will_link
+from crmbridge.sync.scope import claimed_by, has_ended, in_scope, left_out, will_link
 from crmbridge.sync.steps import push_steps
 from crmbridge.sync.view import View, link_ids
 
@@ -416,6 +416,7 @@ def _field_updates(hands: Hands, work: Work, life: LifePlan) -> list[tuple[Work,
         ended=lambda ref: has_ended(hands, ref),
     )
     work.unsettled |= plan.unsettled
+    work.issues.extend(left_out(hands, work.link, work.seen, hands.compiled.entities[work.entity].rules))
     for report in plan.reports:
         work.issues.append(
             hands.issue("report", cause=report.cause, entity=work.entity, link=work.link, message=report.message)

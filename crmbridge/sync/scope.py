@@ -5,14 +5,17 @@ customer base must not on day one. Claims (lifecycle §1.3): a row that a conver
 mirror; without this every converted account would be doubled.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, cast
 
-from crmbridge.model import SIDES, Entity, Ref, Seen, Side, Unlinked
-from crmbridge.state.words import Batch, IssuePlace
+from crmbridge.model import SIDES, Entity, FieldRule, Link, Ref, Seen, Side, Unlinked, other
+from crmbridge.state.words import Batch, Issue, IssuePlace
 from crmbridge.sync.ended import is_ended
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.view import View
 from crmbridge.sync.ways import made_by
+
+LEFT_OUT: Final = "left_out"
 
 
 def touch(hands: Hands, view: View) -> None:
@@ -164,7 +167,8 @@ def _mirror_is_due(hands: Hands, side: Side, lead_id: str) -> bool:
 
 
 def release_claims(hands: Hands) -> None:
-    """Rows whose conversion is over, or will never come, go the ordinary way again."""
+    """Rows whose conversion is over, or will never come, go the ordinary way again; look-ups that were left out follow
+    once what they point at has a partner."""
     released: list[Ref] = []
     over: list[IssuePlace] = []
     for issue in hands.store.open_issues(cause="claimed"):
@@ -173,5 +177,37 @@ def release_claims(hands: Hands) -> None:
         if not _mirror_is_due(hands, issue.side, issue.field):
             released.append(Ref(side=issue.side, entity=issue.entity, id=issue.native_id))
             over.append((issue.entity, issue.link_id, issue.side, issue.native_id, "claimed"))
+    for issue in hands.store.open_issues(cause=LEFT_OUT):
+        if issue.side is None or issue.native_id is None or issue.field is None:
+            continue
+        entity, _, parent = issue.field.partition(":")
+        link = hands.store.links_by_native(issue.side, cast("Entity", entity), [parent]).get(parent)
+        if link is not None and link.alive:
+            released.append(Ref(side=issue.side, entity=issue.entity, id=issue.native_id))
+            over.append((issue.entity, issue.link_id, issue.side, issue.native_id, LEFT_OUT))
     if released:
         hands.record(Batch(dirty=released, close_issues=over))
+
+
+def left_out(hands: Hands, link: Link, seen: Mapping[Side, Seen], rules: Sequence[FieldRule]) -> list[Issue]:
+    """Look-ups that do not cross, since what they point at has no partner: noted, so that they follow once it has."""
+    issues: list[Issue] = []
+    for rule in rules:
+        for side in SIDES if rule.link is not None and len(rule.sides) == len(SIDES) else ():
+            value, there = (seen[one].shared.fields.get(rule.name) for one in (side, other(side)))
+            if not isinstance(value, Unlinked) or there is not None:
+                continue
+            if will_link(hands, Ref(side=side, entity=value.entity, id=value.id)):
+                continue
+            issues.append(
+                hands.issue(
+                    "report",
+                    cause=LEFT_OUT,
+                    entity=link.entity,
+                    link=link,
+                    ref=seen[side].row.ref,
+                    field=f"{value.entity}:{value.id}",
+                    message=f"Its {rule.name} has no partner on the other side, so it is left out there.",
+                )
+            )
+    return issues

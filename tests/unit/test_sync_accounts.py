@@ -250,3 +250,20 @@ def test_a_contact_moves_and_its_deals_stay(desk: Bench, side: Side) -> None:
     for at, deal in ((side, known.deal[0]), (other(side), known.deal[1])):
         assert desk.crm(at).read("opportunity", deal)["account_id"] in known.account
     assert desk.causes() == set()
+
+
+@both_ways("A7")
+def test_what_was_made_meanwhile_gets_its_account_when_that_is_back(desk: Bench, side: Side) -> None:
+    known = customer(desk, side)
+    desk.crm(other(side)).delete("account", known.account[1])
+    desk.settled()
+    deal = desk.crm(side).add("opportunity", name="Meanwhile", account_id=known.account[0])
+    desk.settled()
+    there = desk.must(deal, "opportunity", side)
+    assert desk.crm(other(side)).read("opportunity", there).get("account_id") is None
+    assert "left_out" in desk.causes()
+    desk.crm(other(side)).restore("account", known.account[1])
+    desk.settled()
+    desk.settled()
+    assert desk.crm(other(side)).read("opportunity", there)["account_id"] == known.account[1]
+    assert desk.causes() == set()
