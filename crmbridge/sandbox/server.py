@@ -40,6 +40,7 @@ BODY_BYTES_MAX = 64 * 1024 * 1024
 HEAD_BYTES_MAX = 256 * 1024  # of request line and headers: the CRMs' own limits must be the ones that are met
 KEEP_ALIVE_SECONDS = 75
 STOP_SECONDS = 2.0  # how long answers under way may take once the sandbox is told to stop
+GOODBYE_SECONDS = 0.2
 
 Receiver = Callable[[], Any]
 Sender = Callable[[dict[str, Any]], Any]
@@ -291,7 +292,17 @@ async def _finish(state: ServerState) -> None:
             task.cancel()
         if late:
             await asyncio.wait(late, timeout=STOP_SECONDS)
-    await asyncio.sleep(0)  # lets the transports close before the loop ends
+    await _closed(state)
+    for connection in list(state.connections):  # over TLS, a client that does not say goodbye
+        connection.transport.abort()
+    await _closed(state)  # before the loop ends
+
+
+async def _closed(state: ServerState) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GOODBYE_SECONDS):
+            while state.connections:
+                await asyncio.sleep(0.001)
 
 
 # --- in a thread, for tests and the demo -----------------------------------------------------------------------------

@@ -306,6 +306,27 @@ def test_a_leads_status_moves(crm: World) -> None:
     assert crm.connector.life(row_of(crm, "lead", lead_id)).status == crm.statuses["contacted"]
 
 
+def test_many_moves_at_once_each_by_itself(crm: World) -> None:
+    deals = [create(crm, "opportunity", name=unique("Deal"), amount=Decimal(10)) for _ in range(3)]
+    stale = row_of(crm, "opportunity", deals[1].id)
+    crm.settle()
+    crm.person.edit("opportunity", deals[1].id, name=unique("Renamed"))
+    orders = [
+        Move(
+            kind="win" if number else "lose",
+            entity="opportunity",
+            id=deal.id,
+            version=stale.version if number == 1 else row_of(crm, "opportunity", deal.id).version,
+            status=crm.statuses["won" if number else "lost"],
+        )
+        for number, deal in enumerate(deals)
+    ]
+    outcomes = crm.connector.moves(orders)
+    assert [type(each) for each in outcomes] == [Written, Stale, Written]
+    states = [crm.connector.life(row_of(crm, "opportunity", deal.id)).state for deal in deals]
+    assert states == ["lost", "open", "won"]
+
+
 def convert(crm: World, lead_id: str, **words: Any) -> Converted:
     row = row_of(crm, "lead", lead_id)
     outcome = crm.connector.convert(Conversion(lead_id=lead_id, lead_version=row.version, **words))

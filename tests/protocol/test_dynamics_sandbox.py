@@ -548,6 +548,35 @@ def test_win_reopen_lose(box: Box, crm: DynamicsConnector) -> None:
     assert closes[0]["subject"] == "Won"
 
 
+def test_many_moves_are_two_calls_and_a_lost_answer_is_looked_up_together(box: Box, crm: DynamicsConnector) -> None:
+    deals, stages = [create(crm, "opportunity", name="Deal") for _ in range(5)], stage_ids(crm, DEAL_PROCESS)
+    lead_id = lead(crm)
+    orders = [
+        *(Move(kind="win", entity="opportunity", id=deal, status=3, actual_value=Decimal(7)) for deal in deals[:2]),
+        Move(kind="stage", entity="opportunity", id=deals[2], status=stages[2]),
+        Move(kind="lose", entity="opportunity", id=deals[3], status=77),  # no such reason
+        Move(kind="lose", entity="opportunity", id=deals[4], status=5, columns={"name": "Lost deal"}),
+        Move(kind="status", entity="lead", id=lead_id, status=5),
+        Move(kind="win", entity="opportunity", id=new_id(), status=3),
+    ]
+    box.control.forget_calls()
+    outcomes = crm.moves(orders)
+    assert [type(each) for each in outcomes] == [Written, Written, Written, Refused, Written, Written, Refused]
+    assert len(data_calls(box)) == 2
+    shown = [crm.life(each.row) for each in outcomes if isinstance(each, Written) and each.row is not None]
+    assert [each.state for each in shown] == ["won", "won", "open", "lost", "disqualified"]
+    assert life(crm, "opportunity", deals[3]).state == "open"
+    reopen = [Move(kind="reopen", entity="opportunity", id=deal, status=stages[1]) for deal in deals[:2]]
+    fault(box, "drop_after_commit", body_regex="PATCH")
+    box.control.forget_calls()
+    outcomes = crm.moves(reopen)
+    assert all(isinstance(each, Written) and each.adopted for each in outcomes)
+    assert len(data_calls(box)) == 3
+    closes = box.control.dump()["dynamics"]["opportunityclose"]
+    mine = [each["statuscode"] for each in closes if each["_opportunityid_value"] in deals[:2]]
+    assert mine == [3, 3]  # each deal's own was canceled
+
+
 @pytest.mark.parametrize("action", ["drop_after_commit", "drop_before_commit"])
 def test_a_close_is_never_made_twice(box: Box, crm: DynamicsConnector, action: str) -> None:
     deal = create(crm, "opportunity", name="Deal")
