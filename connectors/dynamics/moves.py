@@ -2,6 +2,7 @@
 
 One look at all rows, then one $batch: a change set for each, with the values that go along, and what is read back of
 all. What already is as ordered is adopted: every close writes an OpportunityClose, so nothing is ever closed twice.
+A lead's status needs no look: it is a plain update, and the version that it was planned from guards it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,8 +21,8 @@ from connectors.dynamics.rows import TABLES, life
 from crmbridge.errors import OutsideError, RefusedError
 from crmbridge.model import Entity, Outcome, Refused, Row, Stale, Unknown, Written
 
-# A move is at most five operations (a reopen through three stages), and a batch takes 1,000 (dataverse-api §4.6).
-moves_per_batch: Final = 150
+moves_per_batch: Final = 200
+operations_per_batch: Final = 1000  # dataverse-api §4.6; a reopen through three stages is five of them
 OPEN, WON, LOST = 0, 1, 2
 _close_canceled: Final[Mapping[str, int]] = {"statecode": 2, "statuscode": 3}  # opportunityclose (dataverse-api §7.3)
 _states: Final[Mapping[str, int]] = {"win": WON, "lose": LOST}
@@ -95,19 +96,22 @@ class Moves:
     def moves(self, orders: Sequence[Move]) -> list[Outcome]:
         assert len(orders) <= moves_per_batch, f"{len(orders)} moves at once"
         job = _Job(orders=orders)
-        looks = self._looks(job, range(len(orders)))
+        unguarded = [at for at, order in enumerate(orders) if order.kind != "status" or order.version is None]
+        looks = self._looks(job, unguarded) if unguarded else {}
         for at, order in enumerate(orders):
-            try:
-                look = looks.get(at)
+            look = looks.get(at)
+            told = None
+            if at in unguarded:
                 told = _missing(order) if look is None else self._without_a_call(order, look.row)
-                if told is not None:
-                    job.outcomes[at] = told
-                elif look is not None:
+            try:
+                if told is None:
                     job.requests[at] = self._requests(order, look)
+                else:
+                    job.outcomes[at] = told
             except RefusedError as error:  # nothing was sent: the order itself cannot be carried out
                 job.outcomes[at] = Refused(code=error.code, message=error.message)
-        if job.requests:
-            self._carry_out(job)
+        for positions in self._batches(job):
+            self._carry_out(job, positions)
         return [job.outcomes.get(at, Unknown(message="no outcome")) for at in range(len(orders))]
 
     # --- before ---------------------------------------------------------------------------------------------------
@@ -188,8 +192,19 @@ class Moves:
 
     # --- the step -------------------------------------------------------------------------------------------------
 
-    def _carry_out(self, job: _Job) -> None:
-        positions = list(job.requests)
+    def _batches(self, job: _Job) -> list[list[int]]:
+        """As many as a batch takes, together with the reads of what came of them."""
+        batches: list[list[int]] = []
+        room = 0
+        for at, requests in job.requests.items():
+            if len(requests) > room:
+                batches.append([])
+                room = operations_per_batch - _reads_max
+            batches[-1].append(at)
+            room -= len(requests)
+        return batches
+
+    def _carry_out(self, job: _Job, positions: Sequence[int]) -> None:
         plan = self._reads(job, positions)
         then = [each for some in plan.values() for each in some]
         kinds = {job.orders[at].kind for at in positions}
@@ -208,10 +223,11 @@ class Moves:
         if doubtful:
             self._look_again(job, doubtful)
 
-    def _requests(self, order: Move, look: _Look) -> list[Request]:
+    def _requests(self, order: Move, look: _Look | None) -> list[Request]:
+        """`look` is there for all but a status with a version."""
+        if look is None or order.kind == "status":
+            return [self._update(order, look, self._status(order))]
         match order.kind:
-            case "status":
-                return [self._update(order, look, self._status(order))]
             case "win" | "lose":
                 along = [self._update(order, look, {})] if order.columns else []
                 return [*along, self._close(order)]
@@ -220,9 +236,10 @@ class Moves:
             case "stage":
                 return self._stage(order, look, {})
 
-    def _update(self, order: Move, look: _Look, changes: Mapping[str, Any]) -> Request:
+    def _update(self, order: Move, look: _Look | None, changes: Mapping[str, Any]) -> Request:
         body = {**self._environment.table(order.entity).lookups.body(order.columns), **changes}
-        return update(TABLES[order.entity].set, order.id, body, version=look.row.version or None, table=order.entity)
+        version = look.row.version or None if look is not None else order.version
+        return update(TABLES[order.entity].set, order.id, body, version=version, table=order.entity)
 
     def _status(self, order: Move) -> dict[str, Any]:
         """State and status together (dataverse-api §4.2)."""
@@ -335,6 +352,7 @@ def _missing(order: Move) -> Refused:
     return Refused(code="0x80040217", message=f"There is no {order.entity} {order.id} (or our user cannot see it).")
 
 
+_reads_max: Final = 8  # rows and process instances of leads and opportunities
 _kinds: Final[Mapping[str, str]] = {
     "status": "status",
     "win": "WinOpportunity",
