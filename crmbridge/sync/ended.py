@@ -99,7 +99,7 @@ class _Ended:
             issue = self.hands.issue(
                 "held", cause=hold.cause, entity=entity, link=self.link, message=hold.message, fix=hold.fix
             )
-            self._learn(replace(self.link, alive=False), issues=[issue])
+            self._learn(replace(self.link, alive=False), issues=[issue], over=True)
             return []
         # Only the loser was linked: its link moves to the winner, and is compared without a base (L11).
         moved = replace(
@@ -154,7 +154,9 @@ def _report(hands: Hands, deleted: Sequence[tuple[Link, Side]]) -> None:
     for link, _ in matters.values():
         report = plan_deleted(link.entity, converted=link.epoch > 0, along=along[link.id])
         issues.append(hands.issue("report", cause=report.cause, entity=link.entity, link=link, message=report.message))
-    hands.record(Batch(issues=issues))
+    # Whatever else was open about them is over.
+    over: list[IssuePlace] = [(link.entity, link.id, None, None, None) for link, _ in deleted]
+    hands.record(Batch(issues=issues, close_issues=over))
 
 
 def _gone_along(hands: Hands, matters: Sequence[tuple[Link, Side]]) -> dict[str, Counter[Entity]]:

@@ -7,7 +7,7 @@ from crmbridge.lifecycle import LifePlan, create_case, edit_case, plan_lead, pla
 from crmbridge.match import Candidate, Cluster, Matches, match
 from crmbridge.model import SIDES, Entity, Hold, Link, Money, Ref, Seen, Side, Step, Update, Wait, other
 from crmbridge.plan import newest, plan_create, plan_fields
-from crmbridge.state.words import Batch, Issue, Pair, Stored
+from crmbridge.state.words import Batch, Issue, IssuePlace, Pair, Stored
 from crmbridge.sync import convert
 from crmbridge.sync.ended import end_pairs, is_ended
 from crmbridge.sync.hands import Event, Hands
@@ -104,7 +104,8 @@ def _pair_up(hands: Hands, view: View, entity: Entity, singles: Sequence[Stored]
     """Records without a partner: find it, or make it, or say why not."""
     gone = [stored for stored in singles if stored.row.deleted or stored.row.merged_into or stored.row.values is None]
     if gone:
-        hands.record(Batch(clean=[(stored.row.ref, stored.row.version) for stored in gone]))
+        over: list[IssuePlace] = [(entity, None, one.row.ref.side, one.row.ref.id, None) for one in gone]
+        hands.record(Batch(clean=[(one.row.ref, one.row.version) for one in gone], close_issues=over))
     # A merge's winner may have got the loser's partner a moment ago (L11).
     alive = [
         stored
