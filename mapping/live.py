@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from crmbridge.model import SIDES, Side
+from crmbridge.model import SIDES, Side, other
 from mapping.described import ColumnLike, DescriptionLike, Descriptions, OptionLike
 from mapping.document import Document, FieldDoc, NativeWord, StatusRow
 from mapping.laws import lossy_hint, value_losses
+from mapping.paste import row_to_paste
 from mapping.problem import Finding, Path, closest, path_text
 from mapping.status import fits_state
 from mapping.transforms import CONVERTERS, scale_loss
@@ -229,6 +230,7 @@ def _statuses(document: Document, described: Mapping[Side, DescriptionLike], spo
     yield from value_losses(document, path, document.status, options, spoiled)
     if spoiled(path):
         return
+    unread: dict[Side, list[OptionLike]] = {}
     for side in SIDES:
         known = options(side)
         if not known:
@@ -239,9 +241,11 @@ def _statuses(document: Document, described: Mapping[Side, DescriptionLike], spo
                 hits = _stage_hits(row, word, known)
                 read.update((o.process, o.value) for o in hits if fits_state(o, row.state))
                 yield from _judge_status(document, side, row, word, hits, known, written=n == 0)
-        for option in known:
-            if option.active and (option.process, option.value) not in read:
-                yield _unmapped(document, side, path, option, f"a row of `{document.axis}:`")
+        unread[side] = [o for o in known if o.active and (o.process, o.value) not in read]
+    for side, left_out in unread.items():
+        for option in left_out:
+            paste = row_to_paste(document, side, option, unread.get(other(side), ()))
+            yield _unmapped(document, side, path, option, f"a row of `{document.axis}:`, or paste `{paste}` at its end")
 
 
 def _stage_hits(row: StatusRow, word: NativeWord, known: Sequence[OptionLike]) -> list[OptionLike]:

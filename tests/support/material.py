@@ -48,3 +48,26 @@ def day(text: str) -> date:
 
 def email(agent: str) -> str:
     return f"{agent.replace(' ', '.').lower()}@crm.example"
+
+
+# --- option sets: of Microsoft's own schema documents, and of a real Salesforce org --------------------------------
+
+
+def cdm_options(name: str) -> dict[str, list[tuple[int, str, int | None]]]:
+    """Column -> (value, label, state it belongs to) of one table in dv-cdm-sales-schema."""
+    definition = document(folder("dv-cdm-sales-schema") / f"{name}.cdm.json.gz")["definitions"][0]
+    found: dict[str, list[tuple[int, str, int | None]]] = {}
+    for member in definition["hasAttributes"][0]["attributeGroupReference"]["members"]:
+        kind = member.get("dataType") if isinstance(member, dict) else None
+        if isinstance(kind, dict) and str(kind["dataTypeReference"]).startswith("listLookup"):
+            (argument,) = kind["appliedTraits"][0]["arguments"]
+            found[member["sourceName"]] = [
+                (int(row[2]), row[1], int(row[4]) if len(row) > 4 else None)
+                for row in argument["entityReference"]["constantValues"]
+            ]
+    return found
+
+
+def describe(name: str) -> dict[str, Any]:
+    """A real org's description of one object."""
+    return document(folder("sf-describe") / f"{name}_describe.json.gz")

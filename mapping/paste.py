@@ -1,0 +1,54 @@
+"""The row that the check offers for a status or stage that no row reads: good as it is, to be pasted and then bettered.
+
+A row needs a value on both sides. The other side's unmapped value of the same name is taken; where there is none, the
+one that another row of the same state writes, which that side then cannot tell apart.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from itertools import chain, count
+from typing import Final
+
+from crmbridge.model import SIDES, Side, other
+from mapping.described import OptionLike
+from mapping.document import Document, NativeWord
+from mapping.vocabulary import fold
+
+# Words that YAML, or an older reader of it, takes for something else than text.
+_NOT_TEXT: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
+
+
+def row_to_paste(document: Document, side: Side, option: OptionLike, others: Sequence[OptionLike]) -> str:
+    """`others`: what is unmapped on the other side."""
+    state, there = option.state or "open", other(side)
+    partner = next((one for one in others if fold(one.label) == fold(option.label) and _state(one) == state), None)
+    known = next((row.natives[there][0] for row in document.status if row.state == state and row.natives.get(there)), 0)
+    words = {side: _word(_native(option)), there: _word(_native(partner) if partner is not None else known)}
+    cells = [f"state: {state}", *(f"{document.names[each]}: {words[each]}" for each in SIDES)]
+    if partner is None:
+        cells.append(f"lossy: {document.names[there]}")
+    return f"{_name(option.label, (row.name for row in document.status))}: {{{', '.join(cells)}}}"
+
+
+def _state(option: OptionLike) -> str:
+    return option.state or "open"
+
+
+def _native(option: OptionLike) -> NativeWord:
+    return option.value if isinstance(option.value, int) else option.label
+
+
+def _name(label: str, taken: Iterable[str]) -> str:
+    plain = re.sub(r"\W+", "_", label.casefold(), flags=re.ASCII).strip("_")
+    name = plain if plain[:1].isalpha() else f"status_{plain}".rstrip("_")
+    known = set(taken)
+    return next(each for each in chain((name,), (f"{name}_{number}" for number in count(2))) if each not in known)
+
+
+def _word(word: NativeWord) -> str:
+    """As YAML writes it."""
+    if not isinstance(word, str):
+        return str(word)
+    plain = re.fullmatch(r"[^\W\d][\w .&/-]*\w", word) and word.casefold() not in _NOT_TEXT
+    return word if plain else json.dumps(word, ensure_ascii=False)
