@@ -110,6 +110,9 @@ class _Ended:
             mode="matched",
             how=f"{self.link.how}; moved to the winner of a merge (L11)",
         )
+        if taken is not None:  # an ended pair of the winner's own lets it go
+            gone = replace(taken, left_id=None) if side == "left" else replace(taken, right_id=None)
+            self.hands.record(Batch(links=[gone]))
         self._learn(moved)
         self.hands.tell(_event(moved, None, "link", "moved to the winner of a merge (L11)"))
         here = self.hands.store.records(side, entity, [winner]).get(winner)

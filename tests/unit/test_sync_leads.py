@@ -311,3 +311,14 @@ def test_a_converted_lead_that_is_merged_away_is_held(desk: Bench, side: Side) -
     assert desk.south.read("lead", there)["state"] == "converted"
     assert desk.partner(side, "contact", made["contact_id"]) is not None
     assert desk.partner(side, "lead", winner) not in (None, there)  # a lead of its own
+
+
+@both_ways("L11")
+def test_the_winner_of_a_merge_had_lost_its_own_partner_before(desk: Bench, side: Side) -> None:
+    loser, partner = on(desk, side, desk.lead_pair())
+    winner, gone = on(desk, side, desk.lead_pair())
+    desk.crm(other(side)).delete("lead", gone)
+    desk.settled()
+    desk.crm(side).merge("lead", loser, winner)
+    desk.settled()
+    assert desk.partner(side, "lead", winner) == partner
