@@ -24,9 +24,9 @@ from crmbridge.plan import settled_base
 from crmbridge.state.words import Batch, ConversionRow, Intent, IssuePlace
 from crmbridge.sync.hands import Event, Hands, fingerprint, new_id, new_intent
 from crmbridge.sync.observe import fetch_missing
-from crmbridge.sync.push import Work, refused_issue
 from crmbridge.sync.view import View, link_ids
 from crmbridge.sync.ways import RESULTS, Way, case_of, decide_ways, order_for
+from crmbridge.sync.work import Work, refused_issue
 
 
 def mirror(hands: Hands, view: View, work: Work, step: Step) -> bool:

@@ -8,8 +8,8 @@ from crmbridge.lifecycle import plan_deleted, plan_merged, plan_orphan_conversio
 from crmbridge.model import SIDES, Base, Entity, Link, Ref, Row, Side, other
 from crmbridge.state.words import Batch, Issue, IssuePlace, Pair, Stored
 from crmbridge.sync.hands import Event, Hands
-from crmbridge.sync.push import Work, make_work
 from crmbridge.sync.view import View, link_ids
+from crmbridge.sync.work import Work, make_work
 
 # What goes along when a CRM deletes one of these: both cascade (A5, A6).
 _CHILDREN: Mapping[Entity, tuple[Entity, ...]] = {"account": ("contact", "opportunity"), "contact": ("opportunity",)}

@@ -11,8 +11,9 @@ from crmbridge.model import SIDES, Entity, FieldRule, Hold, Link, Row, Side, Upd
 from crmbridge.plan import is_blank
 from crmbridge.state.words import Batch
 from crmbridge.sync.hands import Hands
-from crmbridge.sync.push import Work, make_work, push_updates
+from crmbridge.sync.updates import push_updates
 from crmbridge.sync.view import View
+from crmbridge.sync.work import Work, make_work
 
 
 def redirect(hands: Hands, view: View, work: Work, updates: Iterable[Update]) -> list[Hold]:

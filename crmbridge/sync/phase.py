@@ -9,21 +9,16 @@ from crmbridge.model import SIDES, Entity, Hold, Link, Money, Ref, Seen, Side, S
 from crmbridge.plan import newest, plan_create, plan_fields
 from crmbridge.state.words import Batch, Issue, IssuePlace, Pair, Stored
 from crmbridge.sync import convert
+from crmbridge.sync.creates import NewRecord, push_creates
 from crmbridge.sync.ended import end_pairs, is_ended
 from crmbridge.sync.hands import Event, Hands
 from crmbridge.sync.late import carry_consent, redirect
-from crmbridge.sync.push import (
-    NewRecord,
-    Work,
-    make_work,
-    problem_issues,
-    push_creates,
-    push_updates,
-    settle,
-)
 from crmbridge.sync.scope import claimed_by, has_ended, in_scope, left_out, will_link
+from crmbridge.sync.settle import settle
 from crmbridge.sync.steps import push_steps
+from crmbridge.sync.updates import push_updates
 from crmbridge.sync.view import View, link_ids
+from crmbridge.sync.work import Work, make_work, problem_issues
 
 # A record that moved while it was being planned is planned again, so often; then the next cycle has it.
 ROUNDS_MAX = 3

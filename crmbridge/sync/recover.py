@@ -15,8 +15,8 @@ from crmbridge.model import SIDES, Converted, Link, Row, Side, attribute_name, o
 from crmbridge.state.words import Batch, ConversionRow, Intent, Stored
 from crmbridge.sync.convert import finish
 from crmbridge.sync.hands import Event, Hands, jsonable
-from crmbridge.sync.push import Work
 from crmbridge.sync.view import View, link_ids
+from crmbridge.sync.work import Work
 
 # Longer than this a run does not stand still for one intent; the next run looks again.
 WAIT_SECONDS_MAX = 10.0

@@ -26,9 +26,11 @@ from crmbridge.model import (
     Written,
     other,
 )
+from crmbridge.plan import is_blank
 from crmbridge.state.words import Batch, Intent
 from crmbridge.sync.hands import Hands, fingerprint, jsonable, new_intent
-from crmbridge.sync.push import (
+from crmbridge.sync.view import View
+from crmbridge.sync.work import (
     Refusals,
     Work,
     chunks,
@@ -42,7 +44,6 @@ from crmbridge.sync.push import (
     reply_text,
     work_event,
 )
-from crmbridge.sync.view import View
 
 # What the guard counts a step as; all others are updates.
 _COUNTED: Final[Mapping[str, str]] = {"win": "close", "lose": "close", "reopen": "reopen", "disqualify": "disqualify"}
@@ -144,6 +145,7 @@ def _settle_moves(
                 work.rows[side] = row
                 work.seen[side] = view.see(row, link=work.link, hint=work.seen[other(side)].shared.status)
                 stored.append(row)
+                _leave_blanks_open(work, step)
             work.wrote = True
             done.append(work)
             links.append(work.link)
@@ -167,6 +169,20 @@ def _settle_moves(
     stored.extend(fresh_rows(hands, moved))
     hands.record(Batch(rows=stored, dirty=moved, links=links, close_intents=closed))
     return done
+
+
+def _leave_blanks_open(work: Work, step: Step) -> None:
+    """A closed opportunity may keep its amount in another column than an open one. Where the side that moved first has
+    none, what the other one shows now was never agreed on, and is filled in by the next cycle."""
+    here, there = work.seen[other(step.side)].shared.fields, work.seen[step.side].shared.fields
+    blank = {name for name in step.fields if is_blank(here.get(name)) and not is_blank(there.get(name))}
+    if not blank:
+        return
+    base = work.link.base
+    views = ({name: value for name, value in view.items() if name not in blank} for view in (base.left, base.right))
+    work.link = replace(work.link, base=replace(base, left=next(views), right=next(views)))
+    work.unsettled |= blank
+    work.open = True
 
 
 def _move(hands: Hands, view: View, work: Work, step: Step) -> Move | None:

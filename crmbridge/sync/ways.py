@@ -25,8 +25,8 @@ from crmbridge.model import (
 )
 from crmbridge.sync.hands import Hands, new_id
 from crmbridge.sync.observe import fetch_missing
-from crmbridge.sync.push import Work
 from crmbridge.sync.view import View
+from crmbridge.sync.work import Work
 
 RESULTS: tuple[Literal["account"], Literal["contact"], Literal["opportunity"]] = ("account", "contact", "opportunity")
 

@@ -1,0 +1,198 @@
+"""Creating partners: intent first, one call, then links and rows in one transaction (reliability §3).
+
+A dry run goes the same way, but for the call and the store: it counts, and lays planned links over the crosswalk.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import mapping
+from connectors.base import Write
+from crmbridge.model import (
+    SIDES,
+    Create,
+    Entity,
+    Link,
+    Outcome,
+    Problem,
+    Refused,
+    Row,
+    Seen,
+    Side,
+    Unknown,
+    Written,
+    other,
+)
+from crmbridge.state.words import Batch, Intent, Issue, IssuePlace
+from crmbridge.sync.hands import Hands, fingerprint, new_intent
+from crmbridge.sync.view import View
+from crmbridge.sync.work import (
+    Work,
+    chunks,
+    journal,
+    make_work,
+    outcome_state,
+    problem_issues,
+    read_back,
+    refusals,
+    refused_issue,
+    reply_text,
+    work_event,
+)
+
+# A create without a state cannot be right; any other problem holds one field and lets the rest go on.
+UNMAPPED_STATUS = "unmapped_status"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRecord:
+    """A create that is due."""
+
+    create: Create
+    source: Seen
+    generation: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """A create that can be sent."""
+
+    record: NewRecord
+    link: Link
+    write: Write
+    problems: tuple[Problem, ...]
+
+
+def push_creates(hands: Hands, view: View, entity: Entity, records: Sequence[NewRecord]) -> list[Work]:
+    """Create partners; returns the new pairs (mode fresh), ready for their life-cycle steps."""
+    done: list[Work] = []
+    for side in SIDES:
+        mine = [record for record in records if record.create.side == side]
+        for chunk in chunks(mine, hands.connectors[side].batch_size):
+            done.extend(_create_chunk(hands, view, entity, side, chunk))
+    return done
+
+
+def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records: Sequence[NewRecord]) -> list[Work]:
+    compiled, connector = hands.compiled.entities[entity], hands.connectors[side]
+    ready: list[_Ready] = []
+    issues: list[Issue] = []
+    refused = refusals(hands, refs=[record.source.row.ref for record in records])
+    for record in records:
+        source = record.source
+        put = compiled.put(
+            side,
+            record.create.fields,
+            facts=view.facts(),
+            current=None,
+            life=None,
+            state=None if source.shared.state is None else "open",
+            whole=source.shared,
+        )
+        problems = (*source.shared.problems, *put.problems)
+        if put.blocked or any(problem.cause == UNMAPPED_STATUS for problem in problems):
+            issues.extend(problem_issues(hands, entity, problems, ref=source.row.ref))
+            continue
+        if (source.row.ref.id, fingerprint(put.columns)) in refused:
+            continue
+        link = Link(
+            id=str(uuid.uuid4()),
+            entity=entity,
+            left_id=source.row.ref.id if source.row.ref.side == "left" else None,
+            right_id=source.row.ref.id if source.row.ref.side == "right" else None,
+            mode="fresh",
+            origin=other(side),
+            generation=record.generation,
+            fillers={side: put.fillers} if put.fillers else {},
+            how=record.create.reason,
+        )
+        chosen = connector.chosen_id(hands.identities[other(side)].org_id, source.row.ref.id, record.generation)
+        write = Write(kind="create", entity=entity, id=chosen, key=source.row.ref.id, columns=put.columns)
+        ready.append(_Ready(record=record, link=link, write=write, problems=put.problems))
+        hands.count(side, entity, "create")
+    if hands.dry:
+        return [_planned(hands, view, one, side) for one in ready]
+    intents = [
+        new_intent(
+            hands,
+            side=side,
+            entity=entity,
+            kind="create",
+            link_id=one.link.id,
+            native_id=one.write.id,
+            source_id=one.record.source.row.ref.id,
+            key=one.write.key,
+            reason=one.record.create.reason,
+            after=journal(one.write.columns),
+        )
+        for one in ready
+    ]
+    hands.record(Batch(open_intents=intents, issues=issues))
+    if not ready:
+        return []
+    outcomes = connector.write([one.write for one in ready])
+    return _settle_creates(hands, view, side, ready, intents, outcomes)
+
+
+def _settle_creates(
+    hands: Hands,
+    view: View,
+    side: Side,
+    ready: Sequence["_Ready"],
+    intents: Sequence[Intent],
+    outcomes: Sequence[Outcome],
+) -> list[Work]:
+    entity = ready[0].link.entity
+    rows = read_back(hands, side, entity, outcomes)
+    closed: list[Intent] = []
+    links: list[Link] = []
+    stored: list[Row] = []
+    issues: list[Issue] = []
+    over: list[IssuePlace] = []
+    works: list[Work] = []
+    for one, intent, outcome in zip(ready, intents, outcomes, strict=True):
+        record, source = one.record, one.record.source.row
+        if isinstance(outcome, Written):
+            made = _with_id(one.link, side, outcome.id)
+            links.append(made)
+            closed.append(replace(intent, state="done", native_id=outcome.id, reply=reply_text(outcome)))
+            over.append((entity, None, source.ref.side, source.ref.id, None))
+            view.crosswalk.learn(made)
+            row = rows.get(outcome.id)
+            if row is not None:
+                stored.append(row)
+                pair: dict[Side, Row] = {side: row, other(side): source}
+                work = make_work(view, made, pair)
+                # What could not be written is not agreed on; it stays an issue of the pair.
+                work.issues.extend(problem_issues(hands, entity, one.problems, link=made, ref=source.ref))
+                work.unsettled |= {problem.field for problem in one.problems if problem.cause not in mapping.NOTES}
+                works.append(work)
+            hands.tell(work_event(made, side, "create", record.create.reason, tuple(record.create.fields)))
+        elif isinstance(outcome, Unknown):
+            hands.leave_alone(one.link.id, str(source.ref))  # the intent stays open; recovery looks first
+        else:
+            closed.append(replace(intent, state=outcome_state(outcome), reply=reply_text(outcome)))
+            if isinstance(outcome, Refused):
+                mark = fingerprint(one.write.columns)
+                issues.append(refused_issue(hands, outcome, entity, mark, ref=source.ref))
+    hands.record(Batch(rows=stored, links=links, close_intents=closed, issues=issues, close_issues=over))
+    return works
+
+
+def _planned(hands: Hands, view: View, one: "_Ready", side: Side) -> Work:
+    """A dry run's stand-in for the new record: what is planned for the source's state is counted as well."""
+    record, link = one.record, one.link
+    problem_issues(hands, link.entity, one.problems, ref=record.source.row.ref)
+    made = _with_id(link, side, f"planned:{link.id}")
+    view.crosswalk.learn(made)
+    hands.tell(work_event(made, side, "create", record.create.reason, tuple(record.create.fields)))
+    closing = {"won": "close", "lost": "close", "disqualified": "disqualify", "converted": "convert"}
+    kind = closing.get(record.source.shared.state or "")
+    if kind:
+        hands.count(side, link.entity, kind)
+    return Work(link=made, rows={other(side): record.source.row}, seen={other(side): record.source})
+
+
+def _with_id(link: Link, side: Side, id: str) -> Link:
+    return replace(link, left_id=id) if side == "left" else replace(link, right_id=id)

@@ -1,0 +1,169 @@
+"""Field updates of linked pairs, batched per side; outcomes are noted in each Work."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import mapping
+from connectors.base import Write
+from crmbridge.model import (
+    ENTITIES,
+    SIDES,
+    Link,
+    Ref,
+    Refused,
+    Row,
+    Side,
+    Stale,
+    Unknown,
+    Update,
+    Written,
+    attribute_name,
+    other,
+)
+from crmbridge.state.words import Batch, Intent, Issue
+from crmbridge.sync.hands import Hands, fingerprint, new_intent
+from crmbridge.sync.view import View
+from crmbridge.sync.work import (
+    Refusals,
+    Work,
+    chunks,
+    fresh_rows,
+    journal,
+    outcome_state,
+    problem_issues,
+    read_back,
+    refusals,
+    refused_issue,
+    reply_text,
+    work_event,
+)
+
+
+def push_updates(hands: Hands, view: View, due: Sequence[tuple[Work, Update]]) -> None:
+    """Field updates of linked pairs, batched per side; outcomes are noted in each Work."""
+    for side in SIDES:
+        mine = [(work, update) for work, update in due if update.side == side]
+        for chunk in chunks(mine, hands.connectors[side].batch_size):
+            _update_chunk(hands, view, side, chunk)
+
+
+def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work, Update]]) -> None:
+    ready: list[tuple[Work, Update, Write]] = []
+    links: list[Link] = []
+    refused = refusals(hands, links=[work.link for work, _ in due])
+    for work, update in due:
+        write, link = _update_write(hands, view, side, work, update, refused)
+        if write is None:
+            continue
+        if link is not work.link:
+            work.link = link
+            links.append(link)
+        ready.append((work, update, write))
+        hands.count(side, work.entity, "update")
+        blanks = sum(1 for value in update.fields.values() if value is None)
+        if blanks:
+            hands.count(side, work.entity, "blank", blanks)
+    if hands.dry:
+        for work, update, _ in ready:
+            hands.tell(work_event(work.link, side, "update", update.reason, tuple(update.fields)))
+        return
+    if not ready:
+        return
+    intents = [
+        new_intent(
+            hands,
+            side=side,
+            entity=work.entity,
+            kind="update",
+            link_id=work.link.id,
+            native_id=write.id,
+            source_id=work.link.id_on(other(side)),
+            reason=update.reason,
+            before=journal(_as_they_were(work.rows[side], _sent(hands, side, write))),
+            after=journal(_sent(hands, side, write)),
+            pre_version=write.version,
+        )
+        for work, update, write in ready
+    ]
+    hands.record(Batch(open_intents=intents, links=links))
+    outcomes = hands.connectors[side].write([write for _, _, write in ready])
+    rows: dict[str, Row] = {}
+    for entity in ENTITIES:
+        mine = [o for (work, _, _), o in zip(ready, outcomes, strict=True) if work.entity == entity]
+        rows |= read_back(hands, side, entity, mine)
+    closed: list[Intent] = []
+    issues: list[Issue] = []
+    stored: list[Row] = []
+    moved: list[Ref] = []
+    for (work, update, write), intent, outcome in zip(ready, intents, outcomes, strict=True):
+        names = tuple(update.fields)
+        if isinstance(outcome, Written):
+            row = rows.get(outcome.id)
+            if row is not None:
+                work.rows[side] = row if row.extras else replace(row, extras=work.rows[side].extras)
+                stored.append(row)
+            work.wrote = True
+            closed.append(replace(intent, state="done", reply=reply_text(outcome)))
+            hands.tell(work_event(work.link, side, "update", update.reason, names))
+            continue
+        work.unsettled |= set(names)
+        work.open = True
+        if isinstance(outcome, Unknown):
+            hands.leave_alone(work.link.id)
+            continue
+        closed.append(replace(intent, state=outcome_state(outcome), reply=reply_text(outcome)))
+        if isinstance(outcome, Refused):
+            ref = work.rows[side].ref
+            work.issues.append(
+                refused_issue(hands, outcome, work.entity, fingerprint(write.columns), link=work.link, ref=ref)
+            )
+        if isinstance(outcome, Stale):
+            work.moved = True
+            moved.append(work.rows[side].ref)
+    stored.extend(fresh_rows(hands, moved))
+    hands.record(Batch(rows=stored, dirty=moved, close_intents=closed, issues=issues))
+
+
+def _update_write(
+    hands: Hands, view: View, side: Side, work: Work, update: Update, refused: Refusals
+) -> tuple[Write | None, Link]:
+    row, seen, link = work.rows[side], work.seen[side], work.link
+    put = hands.compiled.entities[work.entity].put(
+        side,
+        update.fields,
+        facts=view.facts(link),
+        current=seen.row,
+        life=seen.life,
+        state=seen.shared.state,
+        whole=work.seen[other(side)].shared,
+    )
+    held = {problem.field for problem in put.problems if problem.cause not in mapping.NOTES}
+    work.issues.extend(problem_issues(hands, work.entity, put.problems, link=link, ref=row.ref))
+    work.unsettled |= held
+    # A record made by a conversion gets our key with its first write, so that it can always be found again.
+    keyed = link.mode == "converted" and link.origin != side and hands.connectors[side].key_field is not None
+    key = link.id_on(other(side)) if keyed else None
+    if not put.columns and key is None:
+        return None, link
+    if (link.id, fingerprint(put.columns)) in refused:
+        work.unsettled |= set(update.fields)
+        work.open = work.skipped = True
+        return None, link
+    if put.fillers:
+        fillers = {**link.fillers, side: {**link.fillers.get(side, {}), **put.fillers}}
+        link = replace(link, fillers=fillers)
+    write = Write(kind="update", entity=work.entity, id=row.ref.id, key=key, version=row.version, columns=put.columns)
+    return write, link
+
+
+def _sent(hands: Hands, side: Side, write: Write) -> dict[str, Any]:
+    """All columns of a write, the one that holds our key among them."""
+    field = hands.connectors[side].key_field
+    return {**write.columns, **({field: write.key} if field is not None and write.key is not None else {})}
+
+
+def _as_they_were(row: Row, columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: getattr(row.values, attribute_name(name), getattr(row.values, f"_{name}_value", None)) for name in columns
+    }

@@ -1,0 +1,182 @@
+"""One linked pair on its way through a phase, and what every kind of write shares: issues, read-backs, replies."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import mapping
+from crmbridge.model import (
+    ENTITIES,
+    SIDES,
+    Entity,
+    Later,
+    Link,
+    Outcome,
+    Problem,
+    Ref,
+    Refused,
+    Row,
+    Seen,
+    Side,
+    Stale,
+    Update,
+    Written,
+    other,
+)
+from crmbridge.state.words import IntentState, Issue
+from crmbridge.sync.hands import Event, Hands, jsonable
+from crmbridge.sync.view import View, link_ids
+
+T = TypeVar("T")
+Refusals = frozenset[tuple[str, str]]  # (shared or native id, fingerprint)
+
+
+@dataclass(kw_only=True)
+class Work:
+    """One linked pair on its way through a phase."""
+
+    link: Link
+    rows: dict[Side, Row]
+    seen: dict[Side, Seen]
+    unsettled: set[str] = field(default_factory=set)
+    axes_settled: bool = True
+    open: bool = False  # something is left to try: the pair stays due
+    skipped: bool = False  # refused before and not due again: its open issue stands
+    moved: bool = False  # the record changed under us: planned again in the next round
+    source: Side | None = None  # the side a step took its state from
+    late: tuple[Update, ...] = ()  # edits for a lead that is converted: they go to what it became (L12)
+    issues: list[Issue] = field(default_factory=list)
+    wrote: bool = False
+
+    @property
+    def entity(self) -> Entity:
+        return self.link.entity
+
+
+def make_work(view: View, link: Link, rows: dict[Side, Row]) -> Work:
+    left, right = view.see_pair(link, rows["left"], rows["right"])
+    return Work(link=link, rows=rows, seen={"left": left, "right": right})
+
+
+def work_event(
+    link: Link, side: Side | None, kind: str, reason: str, fields: tuple[str, ...], *, case: str | None = None
+) -> Event:
+    return Event(
+        entity=link.entity,
+        side=side,
+        kind=kind,
+        link_id=link.id,
+        ids=link_ids(link),
+        reason=reason,
+        cause=case,
+        fields=fields,
+    )
+
+
+def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def problem_issues(
+    hands: Hands, entity: Entity, problems: Iterable[Problem], *, link: Link | None = None, ref: Ref | None = None
+) -> list[Issue]:
+    return [
+        hands.issue(
+            "report" if problem.cause in mapping.NOTES else "held",
+            cause=problem.cause,
+            entity=entity,
+            link=link,
+            ref=ref,
+            field=problem.field,
+            message=problem.message,
+            fix=problem.fix,
+        )
+        for problem in problems
+    ]
+
+
+def refused_issue(
+    hands: Hands,
+    outcome: Refused,
+    entity: Entity,
+    mark: str,
+    *,
+    link: Link | None = None,
+    ref: Ref | None = None,
+) -> Issue:
+    """The CRM's own words; retried later, or at once when the record, the mapping or the schema changes."""
+    side = ref.side if ref and link else other(ref.side) if ref else None
+    where = hands.names[side] if side else "the other side"
+    return hands.issue(
+        "failed",
+        cause=outcome.code,
+        entity=entity,
+        link=link,
+        ref=ref,
+        field=outcome.fields[0] if outcome.fields else None,
+        message=f"{where} refused it: {outcome.message}",
+        fix="Correct the record or the rule there; it is tried again by itself, or with: crmbridge retry ISSUE.",
+        fingerprint=mark,
+    )
+
+
+def refusals(hands: Hands, *, links: Iterable[Link] = (), refs: Iterable[Ref] = ()) -> Refusals:
+    """What was refused and is not due again: sent unchanged it would only be refused again."""
+    now = hands.store.now()
+    return frozenset(
+        (id, issue.fingerprint)
+        for issue in hands.store.issues_of([link.id for link in links], refs)
+        if issue.next_try_at is not None and issue.next_try_at > now
+        for id in (issue.link_id, issue.native_id)
+        if id is not None
+    )
+
+
+def read_back(hands: Hands, side: Side, entity: Entity, outcomes: Iterable[Outcome]) -> dict[str, Row]:
+    """Rows as the CRM now shows them: from the answers where it gives them, else one more read."""
+    rows: dict[str, Row] = {}
+    missing: list[str] = []
+    for outcome in outcomes:
+        if isinstance(outcome, Written):
+            if outcome.row is not None:
+                rows[outcome.id] = outcome.row
+            else:
+                missing.append(outcome.id)
+    if missing:
+        rows |= hands.connectors[side].fetch(entity, missing)
+    return rows
+
+
+def fresh_rows(hands: Hands, refs: Sequence[Ref]) -> list[Row]:
+    rows: list[Row] = []
+    for side in SIDES:
+        for entity in ENTITIES:
+            ids = [ref.id for ref in refs if ref.side == side and ref.entity == entity]
+            if ids:
+                rows.extend(hands.connectors[side].fetch(entity, ids).values())
+    return rows
+
+
+def journal(columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: jsonable(value) for name, value in columns.items()}
+
+
+def outcome_state(outcome: Outcome) -> IntentState:
+    match outcome:
+        case Refused():
+            return "refused"
+        case Stale():
+            return "stale"
+        case Later():
+            return "later"
+        case _:
+            return "lost"
+
+
+def reply_text(outcome: Outcome) -> str:
+    if isinstance(outcome, Refused):
+        return f"{outcome.code}: {outcome.message}"
+    if isinstance(outcome, Written):
+        return "adopted" if outcome.adopted else "written"
+    return getattr(outcome, "message", "") or type(outcome).__name__.lower()
