@@ -24,6 +24,7 @@ from crmbridge.sandbox.salesforce.records import Caller, Records
 from crmbridge.sandbox.salesforce.rest import Answer, Ask, Log, Rest, placed
 from crmbridge.sandbox.salesforce.schema import Shape
 from crmbridge.sandbox.salesforce.soap_calls import SoapCalls
+from crmbridge.sandbox.salesforce.soap_rows import SoapRows
 from crmbridge.sandbox.salesforce.store import Store
 from crmbridge.sandbox.salesforce.values import plain
 
@@ -57,7 +58,8 @@ class SalesforceApp:
         self._collections = Collections(self._rest)
         self._composite = Composite(self._rest, self._collections)
         self._org = Org(self._store, self._records, self._sequence, self._world.clock.now)
-        self._soap_calls = SoapCalls(self._store, self._records, self._org.id, self._world.clock.now)
+        rows = SoapRows(self._store, self._records, self._sequence, self._world.clock.now)
+        self._soap_calls = SoapCalls(self._store, self._records, rows, self._org.id, self._world.clock.now)
         self._auth = Auth(self._world, self._shape, self._store, self._org.id)
         self._auth.start(self._org.found(self._auth.username))
 

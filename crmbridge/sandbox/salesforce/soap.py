@@ -1,9 +1,10 @@
-"""SOAP: login, convertLead, merge, undelete and two small reads of the partner API (salesforce-api §1.3, §6.2, §6.3).
+"""SOAP: login, convertLead, merge, undelete, rows and two small reads (salesforce-api §1.3, §6.2, §6.3).
 
 Requests may come in any element order and with any namespace prefix; answers are unprefixed in the default namespace,
 faults carry the prefix `sf`, because other people's clients look for exactly that.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +17,7 @@ from crmbridge.sandbox.salesforce.convert import Converted
 from crmbridge.sandbox.salesforce.errors import SfError, refuse
 from crmbridge.sandbox.salesforce.schema import Org
 
+_SOBJECT: Final = "urn:sobject.partner.soap.sforce.com"
 _XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 _HEAD: Final = (
     '<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" '
@@ -145,8 +147,28 @@ def merge_result(key: str | None, merged: Sequence[str], moved: Sequence[str], f
     return f"<result>{parts}{''.join(_text('updatedRelatedIds', item) for item in moved)}</result>"
 
 
-def undelete_result(key: str | None, failure: SfError | None) -> str:
+def save_result(key: str | None, failure: SfError | None) -> str:
     return f"<result>{errors(failure) if failure else ''}{_text('id', key)}{_text('success', failure is None)}</result>"
+
+
+def query_result(done: bool, locator: str | None, records: str, size: int) -> str:
+    """In the order of the WSDL."""
+    return f"<result>{_text('done', done)}{_text('queryLocator', locator)}{records}{_text('size', size)}</result>"
+
+
+def sobject_text(name: str, value: object) -> str:
+    return _in_sobject(_text(name, value))
+
+
+def sobject_parent(name: str, content: str) -> str:
+    return _in_sobject(f'<{name} xsi:type="sf:sObject" xmlns:sf="{_SOBJECT}">{content}</{name}>')
+
+
+def _in_sobject(element: str) -> str:
+    """Fields stand in a namespace of their own."""
+    end = re.match(r"<\w+", element)
+    assert end is not None
+    return f'{end[0]} xmlns="{_SOBJECT}"{element[end.end() :]}'
 
 
 def timestamp_result(now: str) -> str:

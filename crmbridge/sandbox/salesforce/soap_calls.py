@@ -1,4 +1,4 @@
-"""The SOAP calls of a session: convertLead, merge, undelete, and who and when (salesforce-api §6, §8.3)."""
+"""The SOAP calls of a session: rows, convertLead, merge, undelete, and who and when (salesforce-api §6, §8.3)."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -8,6 +8,7 @@ from crmbridge.sandbox.salesforce.convert import LEADS_PER_CALL_MAX, Converter, 
 from crmbridge.sandbox.salesforce.errors import SfError, refuse
 from crmbridge.sandbox.salesforce.records import Caller, Records
 from crmbridge.sandbox.salesforce.rest import Log
+from crmbridge.sandbox.salesforce.soap_rows import SoapRows
 from crmbridge.sandbox.salesforce.store import Store
 from crmbridge.sandbox.salesforce.values import stamp
 
@@ -15,10 +16,13 @@ from crmbridge.sandbox.salesforce.values import stamp
 class SoapCalls:
     """Each item of a call succeeds or fails alone (§6.2); an answer is the content of its response element."""
 
-    def __init__(self, store: Store, records: Records, org_id: str, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: Store, records: Records, rows: SoapRows, org_id: str, now: Callable[[], datetime]
+    ) -> None:
         self._store = store
         self._shape = store.shape
         self._records = records
+        self._rows = rows
         self._converter = Converter(store, records)
         self._org_id = org_id
         self._now = now
@@ -26,6 +30,12 @@ class SoapCalls:
     def answer(self, call: soap.Call, caller: Caller, log: Log) -> str:
         operation = call.operation
         match operation.name:
+            case "query" | "queryAll":
+                return self._rows.query(call, caller, log, deleted=operation.name == "queryAll")
+            case "queryMore":
+                return self._rows.more(call, log)
+            case "create":
+                return self._rows.create(call, caller, log)
             case "convertLead":
                 return self._convert(operation, caller, log)
             case "merge":
@@ -95,6 +105,6 @@ class SoapCalls:
         log.operations.append((log.table, "undelete"))
         try:
             with self._store.tables.transaction():
-                return soap.undelete_result(self._records.undelete(key, caller), None)
+                return soap.save_result(self._records.undelete(key, caller), None)
         except SfError as error:
-            return soap.undelete_result(None, error)
+            return soap.save_result(None, error)
