@@ -210,7 +210,8 @@ def _move(hands: Hands, view: View, work: Work, step: Step) -> Move | None:
         )
         return None
     if native == seen.life.status and _target_state(hands, work, step) == seen.shared.state:
-        return None  # the finer native value there already means this
+        work.source = other(side)  # the value there already means this, so it is read as this from now on
+        return None
     wanted: Fields = {
         name: there.fields[name]
         for name in step.fields

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from connectors.memory import Record
-from crmbridge.model import ENTITIES, SIDES, Entity, Link, Seen, Side, Unlinked
+from crmbridge.model import ENTITIES, SIDES, Entity, Link, Seen, Side, Unlinked, other
 from crmbridge.plan import is_blank
 from tests.support.engine import Bench, Crm, Fell, Lie, bench, wanted
 
@@ -135,6 +135,9 @@ class TwoCompanies(RuleBasedStateMachine):
         ):
             return
         crm.convert_lead(lead.id, account_id=account_id, contact_id=contact_id, create_opportunity=deal)
+        twin = self._named(other(side), lead.columns["last_name"])
+        if twin is not None and twin.columns["state"] == "converted":  # and its lead may be deleted before we look
+            self.doubled |= {lead.columns["company"], lead.columns["last_name"]}
 
     @rule(side=sides, pick=picks, which=picks)
     def disqualifies(self, side: Side, pick: int, which: int) -> None:
@@ -351,6 +354,10 @@ class TwoCompanies(RuleBasedStateMachine):
             return None
         crm.set_status(entity, record.id, to[side][which % len(to[side])])
         return record.id
+
+    def _named(self, side: Side, last_name: str) -> Record | None:
+        leads = self.desk.crm(side).tables["lead"].values()
+        return next((one for one in leads if one.columns.get("last_name") == last_name), None)
 
     def _honest(self) -> None:
         for side in SIDES:

@@ -322,3 +322,15 @@ def test_the_winner_of_a_merge_had_lost_its_own_partner_before(desk: Bench, side
     desk.crm(side).merge("lead", loser, winner)
     desk.settled()
     assert desk.partner(side, "lead", winner) == partner
+
+
+@only("L4")
+def test_disqualified_on_both_sides_keeps_the_finer_reason(desk: Bench, side: Side) -> None:
+    here, there = desk.lead_pair()
+    desk.north.set_status("lead", here, "Unqualified")
+    desk.south.set_status("lead", there, "cannot contact")  # later
+    desk.settled()
+    link = desk.link(side, "lead", here)
+    assert link is not None
+    assert link.base.left_axes.status == link.base.right_axes.status == "cannot_contact"
+    assert desk.south.read("lead", there)["status"] == "cannot contact"

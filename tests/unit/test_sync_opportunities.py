@@ -375,3 +375,25 @@ def test_the_flag_decides_and_not_the_label(desk: Bench, side: Side) -> None:
     assert desk.north.read("opportunity", there)["state"] == "open"
     [issue] = desk.issues("O21")
     assert (issue.kind, "(O21)" in issue.message) == ("report", True)
+
+
+@only("O9", "left")
+def test_an_amount_that_only_the_other_column_has_is_filled_in(desk: Bench, side: Side) -> None:
+    """South keeps what was expected beside what was won: opened again, the old figure comes back into sight."""
+    here, there = deal(desk, side, amount=Decimal(20))
+    close(desk, side, here, "Closed Won")
+    desk.settled()
+    desk.north.edit("opportunity", here, amount=None)
+    desk.settled()
+    assert value(desk, "right", there)[0] is None
+    desk.north.set_status("opportunity", here, "Proposal")
+    desk.settled()
+    assert value(desk, "left", here) == value(desk, "right", there)
+
+
+@only("O6", "right")
+def test_won_without_an_amount_takes_the_other_sides(desk: Bench, side: Side) -> None:
+    here, there = deal(desk, side, amount=Decimal(20))
+    close(desk, side, here, "won")
+    desk.settled()
+    assert value(desk, "left", there)[0] == value(desk, "right", here)[0] == Decimal(20)
