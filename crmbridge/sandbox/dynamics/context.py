@@ -96,7 +96,7 @@ class Context:
         return Scope(store=self.store, now=self.now, user=self.user, business_unit=unit, aliases=aliases)
 
     def json(self) -> dict[str, Any]:
-        """The body as an object; numbers with a point are Decimal."""
+        """The body as an object; numbers with a point are Decimal. One that cannot be read: dataverse-api §10.3."""
         if not self.body.strip():
             return {}
         found: Any = None
@@ -220,7 +220,7 @@ def segments(path: str) -> list[Segment]:
         if not piece:
             continue  # doubled and trailing slashes: clients.md
         match = _SEGMENT.fullmatch(piece)
-        if match is None:
+        if match is None:  # dataverse-api §10.3
             raise bad_query(f"Bad Request - Error in query syntax: '{piece}'.")
         found.append(Segment(name=match[1], key=match[2]))
     return found
@@ -230,7 +230,7 @@ _PAIR = re.compile(r"\s*([\w.@$]+)\s*=\s*('(?:[^']|'')*'|[^,]*)\s*(?:,|$)", re.D
 
 
 def arguments(text: str | None, aliases: Mapping[str, str] | None = None) -> dict[str, str]:
-    """`A=@p1,B='x'` as names and texts, aliases replaced and quotes taken off."""
+    """`A=@p1,B='x'` as names and texts, aliases replaced and quotes taken off (dataverse-api §2.5, §10.3)."""
     found: dict[str, str] = {}
     position = 0
     text = text or ""
@@ -287,7 +287,7 @@ def _key_value(table: Table, name: str, text: str) -> Any:
             return int(text)
         if column.kind == "Decimal":
             return Decimal(text)
-    except (ValueError, ArithmeticError):
+    except (ValueError, ArithmeticError):  # dataverse-api §4.5; text (unverified)
         raise bad_query(f"The value '{text}' does not fit the key column '{name}'.") from None
     if column.is_lookup:
         return guid(text)
@@ -304,6 +304,6 @@ def find_by_key(store: Store, table: Table, values: Mapping[str, Any]) -> str | 
 
 
 def key_missing(table: Table) -> DataverseError:
-    return DataverseError(
+    return DataverseError(  # dataverse-api §4.5, §10.3
         404, "0x80060891", f"A record with the specified key values does not exist in {table.name} entity"
     )

@@ -53,6 +53,7 @@ def currency_precision(ctx: Context) -> int:
 
 
 def _undeclared(table: Table, name: str) -> DataverseError:
+    """A lookup written by its wire name or with a navigation name in other case (dataverse-api §2.6)."""
     return bad_payload(
         table.set_name,
         f"An undeclared property '{name}' which only has property annotations in the payload but no property "
@@ -124,7 +125,7 @@ def reference(ctx: Context, url: str) -> tuple[Table, str]:
     if key.id is None:
         raise key_missing(table)
     if ctx.store.get(table.name, key.id) is None:
-        raise missing_row(table.name, key.id)  # status (unverified)
+        raise missing_row(table.name, key.id)  # dataverse-api §10.2; status (unverified)
     return table, key.id
 
 

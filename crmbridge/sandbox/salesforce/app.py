@@ -170,7 +170,7 @@ class SalesforceApp:
 
     def _spend(self) -> None:
         if self._used() >= self._shape.org.daily_api_requests:
-            raise refuse("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
+            raise refuse("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")  # §9.4
         self._requests.append(self._world.clock.now())
 
     # -- identity ------------------------------------------------------------------------------------------------
@@ -180,7 +180,9 @@ class SalesforceApp:
         if path == "/services/oauth2/token":
             log.note("token")
             if request.method != "POST":
-                raise refuse("METHOD_NOT_ALLOWED", f"HTTP Method '{request.method}' not allowed. Allowed are POST")
+                raise refuse(  # §9.3
+                    "METHOD_NOT_ALLOWED", f"HTTP Method '{request.method}' not allowed. Allowed are POST"
+                )
             answer = self._auth.token(request)
             return answer["id"].rpartition("/")[2], self._json(Answer(body=answer))
         if path == "/services/oauth2/revoke":
@@ -234,7 +236,8 @@ class SalesforceApp:
                     "FUNCTIONALITY_NOT_ENABLED",
                     f"This sandbox serves the partner API at /services/Soap/u/NN.0, not {path}",
                 )
-            if request.method != "POST" or "soapaction" not in request.headers:  # §6.2: any value, but it must be there
+            # §6.2: any value, but it must be there; the code (unverified)
+            if request.method != "POST" or "soapaction" not in request.headers:
                 raise refuse("INVALID_REQUEST", "A SOAP call is a POST with the header SOAPAction.")
             call = soap.parse(request.body)
             name = call.operation.name
@@ -266,7 +269,7 @@ class SalesforceApp:
         return Caller(user=user, version=version, auto_assign=False, allow_duplicates=allow)
 
     def _soap_login(self, request: Request, call: soap.Call, version: int) -> tuple[str, Reply]:
-        if version > LOGIN_VERSION_MAX:  # the fault's code is (unverified)
+        if version > LOGIN_VERSION_MAX:  # §1.3; the fault's code is (unverified)
             raise refuse("UNSUPPORTED_API_VERSION", f"login() is not available in API version {version}.0; use OAuth.")
         scope = call.headers.first("LoginScopeHeader")
         trusted = scope is not None and scope.value("organizationId")[:15] == self._auth.org_id[:15]

@@ -62,7 +62,7 @@ class Collections:
                 return _saved(self._rest.records.create(sobject, item, ask.caller))
             key = next((str(value) for name, value in item.items() if name.lower() == "id" and value), None)
             if key is None:
-                raise refuse("MISSING_ARGUMENT", "Id not specified in an update call", [])
+                raise refuse("MISSING_ARGUMENT", "Id not specified in an update call", [])  # §3.2; (unverified)
             values = {name: value for name, value in item.items() if name.lower() != "id"}
             row = self._found(sobject, key)  # §3.5 knows preconditions for one record only, so none are held here
             return _saved(self._rest.records.update(sobject, row, values, ask.caller))
@@ -89,7 +89,7 @@ class Collections:
 
         def save(item: Mapping[str, Any]) -> Result:
             value = next((value for key, value in item.items() if key.lower() == external.name.lower()), None)
-            if value is None and external.name != "Id":
+            if value is None and external.name != "Id":  # (unverified)
                 raise refuse("MISSING_ARGUMENT", f"{external.name} not specified", [])
             if value is not None and seen[value] > 1:
                 raise refuse("DUPLICATE_EXTERNAL_ID", f"Duplicate external id specified: {value}", [external.name])
@@ -229,8 +229,8 @@ class Composite:
         if heavy > QUERIES_MAX:
             raise refuse("LIMIT_EXCEEDED", f"Up to {QUERIES_MAX} of the subrequests can be queries or collections.")
         names = [str(sub.get("referenceId", "")) for sub in subs]
-        if not all(_NAME.fullmatch(name) for name in names) or len(set(names)) < len(names):
-            raise refuse(
+        if not all(_NAME.fullmatch(name) for name in names) or len(set(names)) < len(names):  # §3.3
+            raise refuse(  # the code (unverified)
                 "INVALID_INPUT", "Every subrequest needs its own referenceId of letters, digits and underscores."
             )
         whole = body.get("allOrNone") is True

@@ -324,7 +324,7 @@ class Records:
 
     def delete(self, sobject: SObject, row: Row, caller: Caller) -> None:
         """Soft, with the children that hang on it (§8.3)."""
-        if not sobject.document.deletable:
+        if not sobject.document.deletable:  # the code (unverified)
             raise refuse("CANNOT_DELETE_ENTITY", f"entity type cannot be deleted: {sobject.document.label}", [])
         if sobject.name == "Account":
             self._no_closed_won(row)
@@ -394,7 +394,7 @@ class Records:
         """Losers are deleted and name their master, their children move to it (§8.3); ids of losers and moved rows."""
         if not sobject.document.mergeable:
             raise refuse("INVALID_TYPE", f"entity type cannot be merged: {sobject.name}", [])
-        if not losers or len(losers) >= MERGE_MAX:
+        if not losers or len(losers) >= MERGE_MAX:  # §8.3; the code (unverified)
             raise refuse(
                 "INVALID_NUM_RECORDS", f"A merge takes a master and one or two more records, not {len(losers)}.", []
             )

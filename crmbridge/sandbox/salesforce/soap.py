@@ -70,16 +70,16 @@ class Call:
 
 
 def parse(body: bytes) -> Call:
-    """The envelope's operation and headers."""
+    """The envelope's operation and headers (§6.2). The code for what is none is (unverified)."""
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True
     )
     try:
         root = _element(etree.fromstring(body, parser))
-    except (etree.XMLSyntaxError, ValueError) as error:
+    except (etree.XMLSyntaxError, ValueError) as error:  # (unverified)
         raise refuse("INVALID_REQUEST", f"The SOAP message is no XML: {error}", status=500) from None
     content = root.first("Body")
-    if root.name != "Envelope" or content is None or not content.children:
+    if root.name != "Envelope" or content is None or not content.children:  # (unverified)
         raise refuse(
             "INVALID_REQUEST", "A SOAP message needs an Envelope with a Body that holds an operation.", status=500
         )

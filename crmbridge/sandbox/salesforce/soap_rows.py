@@ -76,7 +76,7 @@ class SoapRows:
         items = call.operation.all("sObjects")
         log.note("create", items[0].value("type") if items else "")
         log.operations += [(item.value("type"), "create") for item in items]
-        if len(items) > RECORDS_PER_CALL_MAX:
+        if len(items) > RECORDS_PER_CALL_MAX:  # the code is that of the SOAP guide (unverified)
             message = f"record limit reached. cannot submit more than {RECORDS_PER_CALL_MAX} records in this operation"
             raise refuse("EXCEEDED_MAX_SIZE_REQUEST", message)
         return "".join(self._create_one(item, caller) for item in items)
