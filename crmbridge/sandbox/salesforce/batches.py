@@ -274,12 +274,12 @@ class Composite:
     def _run(self, ask: Ask, sub: Mapping[str, Any], known: Mapping[str, Any], log: Log) -> Answer:
         url = urlsplit(_filled(str(sub.get("url", "")), known))
         found = re.fullmatch(r"/services/data/v(\d+\.0)/(.*?)/?", url.path)
-        if found is None:
+        if found is None:  # §3.3; the code (unverified)
             raise refuse(
                 "INVALID_INPUT", f"A subrequest's url starts with /services/data/v{ask.version}/, not {url.path}"
             )
         headers = {str(key).lower(): str(value) for key, value in (sub.get("httpHeaders") or {}).items()}
-        if wrong := _OUTER_HEADERS & headers.keys():
+        if wrong := _OUTER_HEADERS & headers.keys():  # §3.3; the code (unverified)
             raise refuse("INVALID_INPUT", f"A subrequest cannot set the header {sorted(wrong)[0]}.")
         inner = Ask(
             method=str(sub.get("method", "GET")).upper(),
