@@ -7,10 +7,12 @@ is unique; a lost answer is followed by reading the lead, never by a second call
 from collections.abc import Mapping
 from dataclasses import replace
 
+from connectors.base import Conversion
 from crmbridge.model import (
     SIDES,
     Converted,
     Entity,
+    Life,
     Link,
     Ref,
     Refused,
@@ -140,8 +142,8 @@ def _after_call(
 ) -> bool:
     target = other(source)
     if isinstance(outcome, Unknown):  # look; recovery goes on looking where this is too early
-        seen = hands.connectors[target].converted(work.rows[target].ref.id)
-        if isinstance(seen, Converted):
+        seen = found_converted(hands, target, work.rows[target].ref.id, work.seen[source].life)
+        if seen is not None:
             return finish(hands, view, work, seen, row, intent, source)
         hands.leave_alone(work.link.id)
         work.axes_settled, work.open = False, True
@@ -171,6 +173,34 @@ def _after_call(
 
 
 # --- after the call -----------------------------------------------------------------------------------------------
+
+
+def found_converted(hands: Hands, target: Side, lead_id: str, life: Life) -> Converted | None:
+    """What came of a conversion whose answer was lost; None if nothing is known (yet). `life`: the partner's.
+
+    Dynamics ties an opportunity that was there before in a call of its own (C4). If that one is missing the order is
+    given again: a converted lead is not converted twice, only tied."""
+    found = hands.connectors[target].converted(lead_id)
+    if not isinstance(found, Converted):
+        return None
+    if found.opportunity_id is not None or life.opportunity_id is None:
+        return found
+    links = hands.store.links_by_native(other(target), "opportunity", [life.opportunity_id])
+    link = links.get(life.opportunity_id)
+    partner = link.id_on(target) if link is not None and link.alive else None
+    if partner is None:
+        return found
+    order = Conversion(
+        lead_id=lead_id,
+        account_id=found.account_id,
+        contact_id=found.contact_id,
+        opportunity_id=partner,
+        create_account=False,
+        create_contact=False,
+        create_opportunity=False,
+    )
+    tied = hands.connectors[target].convert(order)
+    return tied if isinstance(tied, Converted) else None
 
 
 def finish(

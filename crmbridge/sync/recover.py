@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from crmbridge.model import SIDES, Converted, Link, Row, Side, attribute_name, other
+from crmbridge.model import SIDES, Link, Row, Side, attribute_name, other
 from crmbridge.state.words import Batch, ConversionRow, Intent, Stored
-from crmbridge.sync.convert import finish
+from crmbridge.sync.convert import finish, found_converted
 from crmbridge.sync.hands import Event, Hands, jsonable
 from crmbridge.sync.view import View, link_ids
 from crmbridge.sync.work import Work
@@ -130,9 +130,6 @@ def _fillers(hands: Hands, view: View, side: Side, source: Stored | None) -> dic
 def _convert(hands: Hands, view: View, intent: Intent) -> bool:
     assert intent.link_id is not None
     assert intent.native_id is not None
-    result = hands.connectors[intent.side].converted(intent.native_id)
-    if not isinstance(result, Converted):
-        return False
     link = hands.store.links([intent.link_id])[intent.link_id]
     source = other(intent.side)
     rows: dict[Side, Row] = {}
@@ -142,6 +139,9 @@ def _convert(hands: Hands, view: View, intent: Intent) -> bool:
         rows[side] = hands.store.records(side, "lead", [id])[id].row
     seen = view.see_pair(link, rows["left"], rows["right"])
     work = Work(link=link, rows=rows, seen={"left": seen[0], "right": seen[1]})
+    result = found_converted(hands, intent.side, intent.native_id, work.seen[source].life)
+    if result is None:
+        return False
     ledger = hands.store.conversion(link.id, link.epoch) or ConversionRow(
         lead_link=link.id, epoch=link.epoch, case="C1", from_side=source, state="called"
     )

@@ -19,7 +19,7 @@ from crmbridge.demo.run import INGRID, go_through, new_demo
 from crmbridge.sandbox.server import running_sandbox
 from tests.support.dump_table import KEYS, OBJECTS, Both, Difference, Dump, chosen_id, differences, doubled
 
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("demo")]
 
 ENTITIES = ("account", "contact", "opportunity")
 CRMS = ("salesforce", "dynamics")
