@@ -10,7 +10,9 @@ import pytest
 import requests
 import zeep
 from lxml import etree
-from simple_salesforce import Salesforce, SalesforceMalformedRequest
+from simple_salesforce.api import Salesforce
+from simple_salesforce.exceptions import SalesforceMalformedRequest
+from zeep.exceptions import Fault
 from zeep.transports import Transport
 
 from crmbridge.sandbox.server import Box, running_sandbox
@@ -45,7 +47,7 @@ def test_simple_salesforce(box: Box, session: requests.Session) -> None:
     rows = [{"LastName": f"S{number}", "Company": "Simple"} for number in range(ROWS)]
     for start in range(0, ROWS, 200):
         body = {"records": [{"attributes": {"type": "Lead"}, **row} for row in rows[start : start + 200]]}
-        made = org.restful("composite/sobjects", method="POST", json=body)
+        made: Any = org.restful("composite/sobjects", method="POST", json=body)
         assert all(each["success"] for each in made)
     first = org.query("SELECT Id FROM Lead WHERE Company = 'Simple'")
     assert (first["totalSize"], first["done"], len(first["records"])) == (ROWS, False, 2000)
@@ -53,9 +55,11 @@ def test_simple_salesforce(box: Box, session: requests.Session) -> None:
 
     with pytest.raises(SalesforceMalformedRequest) as refused:
         org.Lead.create({"Company": "x"})
-    assert refused.value.content[0]["errorCode"] == "REQUIRED_FIELD_MISSING"
+    told: Any = refused.value.content
+    assert told[0]["errorCode"] == "REQUIRED_FIELD_MISSING"
 
-    lead = org.Lead.create({"LastName": "Boxer", "Company": "Farmers"})["id"]
+    created: Any = org.Lead.create({"LastName": "Boxer", "Company": "Farmers"})
+    lead = created["id"]
     result = convert(org, lead)
     assert [result.findtext(f"{{{PARTNER}}}{name}") for name in ("success", "leadId")] == ["true", lead]
     shown = org.Lead.get(lead)
@@ -89,7 +93,7 @@ def test_zeep_on_the_partner_wsdl(box: Box, session: requests.Session) -> None:
     given: dict[str, Any] = box.connect["salesforce"]
     client = zeep.Client(str(folder("sf-wsdl-partner-v27") / "partner.wsdl.xml"), transport=Transport(session=session))
     login = client.create_service(f"{{{PARTNER}}}SoapBinding", f"{given['https_url']}/services/Soap/u/27.0")
-    with pytest.raises(zeep.exceptions.Fault) as refused:
+    with pytest.raises(Fault) as refused:
         login.login(given["username"], "guess")
     assert refused.value.code == "INVALID_LOGIN"
     who = login.login(given["username"], given["password"] + given["security_token"])
@@ -117,7 +121,7 @@ def test_zeep_on_the_partner_wsdl(box: Box, session: requests.Session) -> None:
 
     (refusal,) = service.create([sobject(client, Company="x")], _soapheaders=mine).body.result
     assert (refusal.success, refusal.errors[0].statusCode) == (False, "REQUIRED_FIELD_MISSING")
-    with pytest.raises(zeep.exceptions.Fault) as refused:
+    with pytest.raises(Fault) as refused:
         service.query("SELECT Nothing FROM Lead", _soapheaders=mine)
     assert refused.value.code == "sf:INVALID_FIELD"
 

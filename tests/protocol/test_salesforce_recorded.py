@@ -4,10 +4,7 @@ import gzip
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -21,65 +18,13 @@ from connectors.salesforce.protocol import Meaning, SaveResult
 from connectors.salesforce.rows import Rows, system_columns
 from crmbridge.model import ENTITIES, Entity
 from mapping.rows import row_struct
+from tests.support.material import DATA
+from tests.support.recorded import NOT_OURS, RECORDINGS, body_of, exchanges, kind_of
 from tests.support.replay import Replay, Said
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
-RECORDINGS = sorted(DATA.glob("sf-recorded-*/exchanges.jsonl.gz"))
 DESCRIBES = DATA / "sf-describe"
 
 pytestmark = pytest.mark.skipif(not RECORDINGS, reason="the recorded exchanges are not beside the checkout")
-
-# What was recorded and we never send, with the reason: (how many, why).
-NOT_OURS = {
-    "Bulk API 1.0 job": "we load by collections",
-    "upsert": "an upsert overwrites a person's edit when it is repeated (reliability §4)",
-    "delete": "deletions are never carried over",
-    "one row": "rows are read and written by the list",
-    "resource list": "paths are fixed",
-    "identity by link": "userinfo tells the same",
-    "global describe": "only the four objects are described",
-    "record counts": "counts come from the rows themselves",
-    "aggregate query": "we ask for rows",
-    "composite of reads by query": "ours holds updates, or reads by id",
-}
-
-
-def exchanges() -> Iterator[dict[str, Any]]:
-    for path in RECORDINGS:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            yield from map(json.loads, file)
-
-
-def kind_of(exchange: dict[str, Any]) -> str:
-    request, answer = exchange["request"], exchange["response"]
-    method, path = request["method"], urlsplit(request["url"].replace("<", "").replace(">", "")).path.rstrip("/")
-    for pattern, methods, kind in (
-        (r"/services/oauth2/token", "POST", "token"),
-        (r"/services/Soap/u/[\d.]+", "POST", "login"),
-        (r"/services/async/.*", "GET POST", "Bulk API 1.0 job"),
-        (r"/id/\w+/\w+", "GET", "identity by link"),
-        (r".*/composite/sobjects/\w+/\w+", "PATCH", "upsert"),
-        (r".*/sobjects/\w+/\w+__c/.*", "PATCH", "upsert"),
-        (r".*/composite/sobjects", "DELETE", "delete"),
-        (r".*/composite/sobjects", "POST PATCH", "collection"),
-        (r".*/composite", "POST", "composite of reads by query"),
-        (r".*/limits/recordCount", "GET", "record counts"),
-        (r".*/sobjects/\w+/describe", "GET", "describe"),
-        (r".*/sobjects", "GET", "global describe"),
-        (r".*/sobjects/\w+/\w+", "DELETE", "delete"),
-        (r".*/sobjects/\w+(/\w+)?", "GET POST PATCH", "one row"),
-        (r"/services/data/[\w.]+", "GET", "resource list"),
-    ):
-        if re.fullmatch(pattern, path) and method in methods.split():
-            return kind
-    assert re.fullmatch(r".*/query", path), f"{method} {path}"
-    records = answer["body"].get("records", [])
-    return "aggregate query" if any("expr0" in each or "Id" not in each for each in records) else "query"
-
-
-def body_of(exchange: dict[str, Any]) -> bytes:
-    body = exchange["response"]["body"]
-    return body.encode() if isinstance(body, str) else json.dumps(body).encode()
 
 
 def rows_of(entity: Entity = "account") -> Rows:

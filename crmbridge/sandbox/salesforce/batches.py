@@ -293,7 +293,7 @@ class Composite:
         )
         if inner.parts[:2] == ("composite", "sobjects"):
             return self._collections.answer(inner)
-        if inner.parts[0] == "composite":
+        if inner.parts[0] == "composite":  # §3.3; the code (unverified)
             raise refuse("INVALID_INPUT", "A composite request cannot hold another one.")
         return self._rest.answer(inner)
 
