@@ -272,11 +272,13 @@ class TwoCompanies(RuleBasedStateMachine):
             ids = left.get(f"{entity}_id"), right.get(f"{entity}_id")
             if None in ids or lead.right_id in self.again:
                 continue  # made on one side only (C9, C12): an ordinary row of that side
-            if any(self.desk.crm(s).tables[entity][i].merged_into for s, i in zip(SIDES, ids, strict=True)):
-                continue  # its link has moved to the winner, or waits for a person (L11, A8)
+            if any(self.desk.crm(s).tables[entity][i].deleted for s, i in zip(SIDES, ids, strict=True)):
+                continue  # ended, or moved to the winner of a merge (L11)
             link = self.desk.link("left", entity, ids[0])
             assert link is not None, f"{entity} {ids} of {lead.id} is not linked"
-            assert not link.alive or link.right_id == ids[1], f"{entity} {ids} of {lead.id}: {link}"
+            there = self.desk.link("right", entity, ids[1])
+            ended = not link.alive or (there is not None and not there.alive)  # lost its partner before
+            assert ended or link.right_id == ids[1], f"{entity} {ids} of {lead.id}: {link}"
 
     def _nothing_was_made_twice(self) -> None:
         for side in SIDES:
