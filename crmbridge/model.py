@@ -186,7 +186,7 @@ class Base:
 LinkMode = Literal[
     "steady",  # has a base; three-way
     "matched",  # just paired by keys: blanks are filled, conflicts counted, no state changed
-    "fresh",  # the partner was just created by us from the other side: base follows from the read-back
+    "fresh",  # the partner was just created by us from the other side: its state still follows the origin's
     "converted",  # made by a conversion: the origin side's values win, the other's fill stays where origin is blank
 ]
 

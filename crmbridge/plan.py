@@ -119,9 +119,11 @@ def decide_field(
         return _write("right" if left else "left", True, "the more restrictive wins (A3)")
     if rule.same(left, right):
         return Verdict(why="equal")
-    # Our own create or the read-back of it: the target shows it in its own way, and that is the agreement.
-    if mode == "fresh":
-        return Verdict(why="as the target shows it")
+    # Made by us, and the run died before what it looks like was written down: the record may have been edited since.
+    if mode == "fresh" and origin is not None and isinstance(base_left, _Absent):
+        if is_blank(left if origin == "left" else right):
+            return Verdict(why="as the target shows it")
+        return _toward(other(origin), left, right, "from the record it was made from")
     if mode == "converted" and origin is not None and isinstance(base_left, _Absent):
         return _after_conversion(origin, left, right, fills_back=fills_back, create_only=rule.rule == "create only")
     if isinstance(base_left, _Absent) or isinstance(base_right, _Absent):
@@ -131,7 +133,8 @@ def decide_field(
         # An old disagreement: known, shown, written only when somebody chose.
         if choice is not None:
             return _toward(other(choice), left, right, "chosen for the whole field")
-        if is_blank(left) or is_blank(right) or rule.rule == "create only" or rule.kind == "user":
+        # What we made ourselves shows our values in its own way, and that is the agreement.
+        if mode == "fresh" or is_blank(left) or is_blank(right) or rule.rule == "create only" or rule.kind == "user":
             return Verdict(why="known difference")
         return Verdict(why="known difference", hold=_conflict(rule))
     match rule.rule:

@@ -11,6 +11,7 @@ import mapping
 from connectors.base import Write
 from crmbridge.model import (
     SIDES,
+    Base,
     Create,
     Entity,
     Link,
@@ -24,6 +25,7 @@ from crmbridge.model import (
     Written,
     other,
 )
+from crmbridge.plan import settled_base
 from crmbridge.state.words import Batch, Intent, Issue, IssuePlace
 from crmbridge.sync.hands import Hands, fingerprint, new_intent
 from crmbridge.sync.view import View
@@ -155,7 +157,6 @@ def _settle_creates(
         record, source = one.record, one.record.source.row
         if isinstance(outcome, Written):
             made = _with_id(one.link, side, outcome.id)
-            links.append(made)
             closed.append(replace(intent, state="done", native_id=outcome.id, reply=reply_text(outcome)))
             over.append((entity, None, source.ref.side, source.ref.id, None))
             view.crosswalk.learn(made)
@@ -167,7 +168,9 @@ def _settle_creates(
                 # What could not be written is not agreed on; it stays an issue of the pair.
                 work.issues.extend(problem_issues(hands, entity, one.problems, link=made, ref=source.ref))
                 work.unsettled |= {problem.field for problem in one.problems if problem.cause not in mapping.NOTES}
+                made = work.link = replace(made, base=_first_base(work))
                 works.append(work)
+            links.append(made)
             hands.tell(work_event(made, side, "create", record.create.reason, tuple(record.create.fields)))
         elif isinstance(outcome, Unknown):
             hands.leave_alone(one.link.id, str(source.ref))  # the intent stays open; recovery looks first
@@ -180,6 +183,13 @@ def _settle_creates(
     return works
 
 
+def _first_base(work: Work) -> Base:
+    """What both sides show right after the create. Kept at once, with the link: a run that dies before it settles the
+    pair must not take an edit made in between for agreed on."""
+    left, right = work.seen["left"].shared, work.seen["right"].shared
+    return settled_base(Base(), left, right, frozenset(work.unsettled), axes_settled=False)
+
+
 def _planned(hands: Hands, view: View, one: "_Ready", side: Side) -> Work:
     """A dry run's stand-in for the new record: what is planned for the source's state is counted as well."""
     record, link = one.record, one.link
@@ -189,6 +199,9 @@ def _planned(hands: Hands, view: View, one: "_Ready", side: Side) -> Work:
     hands.tell(work_event(made, side, "create", record.create.reason, tuple(record.create.fields)))
     closing = {"won": "close", "lost": "close", "disqualified": "disqualify", "converted": "convert"}
     kind = closing.get(record.source.shared.state or "")
+    first = hands.compiled.entities[link.entity].first_open()
+    if link.entity == "opportunity" and record.source.shared.status not in {None, first} and kind is None:
+        kind = "update"  # it is made at the first stage and moved on
     if kind:
         hands.count(side, link.entity, kind)
     return Work(link=made, rows={other(side): record.source.row}, seen={other(side): record.source})

@@ -259,3 +259,34 @@ def test_the_base_keeps_what_is_open() -> None:
     assert (base.left, base.right) == ({"a": 2, "b": 1}, {"a": 3, "b": 1})
     assert base.left_axes == old.left_axes
     assert settled_base(old, left, right, frozenset()).right_axes == Axes(state="won")
+
+
+# --- a pair whose partner was just made by us -----------------------------------------------------------------------
+
+
+def fresh(base: Value | None, *, left: Value, right: Value) -> Verdict:
+    """Made on the right from the left; `base` None: the run died before it wrote down what the two look like."""
+    views = {} if base is None else {"base_left": base, "base_right": base}
+    known = {"base_left": ABSENT, "base_right": ABSENT} | views
+    return decide_field(
+        FieldRule(name="title"),
+        mode="fresh",
+        origin="left",
+        left=left,
+        right=right,
+        last_edit=None,
+        choice=None,
+        fills_back=False,
+        **known,
+    )
+
+
+def test_an_edit_made_before_a_fresh_pair_is_settled_is_not_taken_for_agreed_on() -> None:
+    verdict = fresh("Buyer", left="Head of buying", right="Buyer")
+    assert (verdict.write, verdict.value) == ("right", "Head of buying")
+
+
+def test_a_fresh_pair_found_after_a_crash_takes_what_the_record_it_was_made_from_says_now() -> None:
+    verdict = fresh(None, left="Head of buying", right=None)
+    assert (verdict.write, verdict.value) == ("right", "Head of buying")
+    assert fresh(None, left=None, right="Warm").write is None, "what the target filled in stays there"
