@@ -25,7 +25,7 @@ from tests.support import postgres
 from tests.support.project import Project, project, stop, wait_until
 from workers import broker
 
-pytestmark = [pytest.mark.journey, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.journey, pytest.mark.slow, pytest.mark.timeout(900)]
 
 EDIT_SECONDS = 60
 EDITS_PER_SECOND = 3
@@ -184,7 +184,7 @@ def store(company: Project) -> Iterator[Store]:
 def it_becomes_quiet(company: Project) -> None:
     company.pass_time()
     before = cycles(company)
-    wait_until(f"{ROUNDS} rounds", lambda: cycles(company) >= before + ROUNDS, seconds=120, every=0.5)
+    wait_until(f"{ROUNDS} rounds", lambda: cycles(company) >= before + ROUNDS, seconds=240, every=0.5)
 
 
 def both_sides_agree(company: Project, done: Mapping[str, int]) -> None:
@@ -207,7 +207,7 @@ def test_up_keeps_both_in_step_while_people_work(company: Project) -> None:
     with log.open("w") as output:
         up = company.start("up", stdout=output, stderr=output)
         # The first run waits for a person, says so once, and writes nothing.
-        wait_until("the first run waits", lambda: "first_run_waits" in log.read_text(), seconds=60)
+        wait_until("the first run waits", lambda: "first_run_waits" in log.read_text())
         leads = company.count("dynamics", "lead")
         company.first_run()
         assert company.count("dynamics", "lead") > leads
@@ -233,7 +233,7 @@ def test_up_takes_its_children_along_when_it_is_killed(company: Project) -> None
         children = wait_until("its children", lambda: descendants(up.pid))
         assert len(children) >= 3, "broker, worker and its processes"
         assert stop(up, signal.SIGKILL).code == -signal.SIGKILL
-        wait_until("they end with it", lambda: not [pid for pid in children if alive(pid)], seconds=60)
+        wait_until("they end with it", lambda: not [pid for pid in children if alive(pid)])
         up = company.start("up", stdout=output, stderr=output)  # nothing left behind stands in the way
         wait_until("it is there again", lambda: log.read_text().count("ready") >= 2)
         assert stop(up, signal.SIGINT).code == 130
@@ -277,7 +277,7 @@ def test_what_celery_must_not_do_is_refused_at_the_start(company: Project) -> No
     def celery(*words: str, **env: str) -> Any:
         program = (sys.executable, "-m", "celery", "-A", "workers.app", *words)
         process = company.start_program(*program, env=env)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
         return process.returncode, out + err
 
     code, said = celery("worker")
@@ -291,7 +291,7 @@ def test_what_celery_must_not_do_is_refused_at_the_start(company: Project) -> No
     lines = "from types import SimpleNamespace as N; from workers import app; "
     call = "app.refuse_green_pools(sender=N(pool_cls='celery.concurrency.gevent:TaskPool'))"
     process = company.start_program(sys.executable, "-c", lines + call, env={"CRMBRIDGE_BROKER__URL": "redis://h/0"})
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=120)[1]
     assert (process.returncode, "gevent is refused" in said, "prefork" in said) == (2, True, True), said
 
 

@@ -215,7 +215,7 @@ def make_project(folder: Path, box: Box) -> Project:
     return Project(folder, box)
 
 
-def wait_until(what: str, test: Callable[[], Any], *, seconds: float = 60, every: float = 0.1) -> Any:
+def wait_until(what: str, test: Callable[[], Any], *, seconds: float = 180, every: float = 0.1) -> Any:
     """Until `test` gives something true; the last answer is returned."""
     end = time.monotonic() + seconds
     while True:
@@ -227,7 +227,7 @@ def wait_until(what: str, test: Callable[[], Any], *, seconds: float = 60, every
         time.sleep(every)
 
 
-def stop(process: subprocess.Popen[str], number: int = signal.SIGTERM, *, seconds: float = 60) -> Ran:
+def stop(process: subprocess.Popen[str], number: int = signal.SIGTERM, *, seconds: float = 120) -> Ran:
     """Signal it and wait; what it printed comes along."""
     if process.poll() is None:
         process.send_signal(number)
