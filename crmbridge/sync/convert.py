@@ -249,6 +249,7 @@ def finish(
         work.rows[target] = lead_row
     seen_left, seen_right = view.see_pair(work.link, work.rows["left"], work.rows["right"], source=source)
     work.seen = {"left": seen_left, "right": seen_right}
+    work.planned = dict(work.seen)  # the conversion itself is what changed
     base = settled_base(work.link.base, seen_left.shared, seen_right.shared, frozenset(work.unsettled))
     work.link = replace(work.link, base=base, mode="steady", epoch=work.link.epoch + 1)
     work.wrote = True

@@ -8,6 +8,7 @@ from crmbridge.model import (
     Link,
     Ref,
     Seen,
+    Shared,
     Side,
 )
 from crmbridge.plan import settled_base
@@ -32,7 +33,7 @@ def settle(hands: Hands, view: View, works: Iterable[Work]) -> None:
             if not work.skipped:
                 over.append((work.entity, work.link.id, None, None, None))
             issues.extend(work.issues)
-            if not work.open:
+            if not work.open and not _moved_on(work):
                 clean.extend((row.ref, row.version) for row in work.rows.values())
         hands.record(Batch(links=links, clean=clean, issues=issues, close_issues=over))
 
@@ -43,12 +44,59 @@ def _settled_link(view: View, work: Work) -> Link:
         return work.link
     seen_left, seen_right = view.see_pair(work.link, left, right, source=work.source or work.link.origin)
     base: Base = settled_base(
-        work.link.base, seen_left.shared, seen_right.shared, frozenset(work.unsettled), axes_settled=work.axes_settled
+        work.link.base,
+        _agreed("left", work, seen_left),
+        _agreed("right", work, seen_right),
+        frozenset(work.unsettled),
+        axes_settled=work.axes_settled,
     )
     last_open: dict[Side, str] = dict(work.link.last_open)
     now: dict[Side, Seen] = {"left": seen_left, "right": seen_right}
+    work.now = now
     for side, seen in now.items():
         if seen.shared.state == "open" and seen.life.status is not None:
             last_open[side] = str(seen.life.status)
     mode = work.link.mode if work.open and work.link.mode != "steady" else "steady"
     return replace(work.link, base=base, mode=mode, last_open=last_open)
+
+
+def _agreed(side: Side, work: Work, now: Seen) -> Shared:
+    """What may count as agreed on: what we wrote, as it is read back, and else what the plan was made from. A read-back
+    may show somebody else's edit as well (a process instance has a version of its own; Salesforce's is coarse), and
+    that edit nobody has looked at yet."""
+    planned = work.planned.get(side)
+    if planned is None:
+        return now.shared
+    mine = work.written[side]
+    fields = {
+        name: value if name in mine else planned.shared.fields.get(name, value)
+        for name, value in now.shared.fields.items()
+    }
+    shared = replace(now.shared, fields=fields)
+    if side in work.stepped or _place(planned) == _place(now):
+        return shared
+    return replace(shared, state=planned.shared.state, status=planned.shared.status, on_hold=planned.shared.on_hold)
+
+
+def _moved_on(work: Work) -> bool:
+    """Does a read-back show an edit that was not planned with? Then the pair stays due."""
+    for side, planned in work.planned.items():
+        row = work.rows.get(side)
+        if row is None or row == planned.row:
+            continue
+        now = work.now.get(side)
+        if now is None:
+            continue
+        if side not in work.stepped and _place(planned) != _place(now):
+            return True
+        before = planned.shared.fields
+        if any(
+            name not in work.written[side] and name in before and before[name] != value
+            for name, value in now.shared.fields.items()
+        ):
+            return True
+    return False
+
+
+def _place(seen: Seen) -> tuple[object, ...]:
+    return (seen.life.state, seen.life.status, seen.life.on_hold)

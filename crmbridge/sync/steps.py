@@ -147,6 +147,8 @@ def _settle_moves(
                 stored.append(row)
                 _leave_blanks_open(work, step)
             work.wrote = True
+            work.stepped.add(side)
+            work.written[side] |= set(step.fields)
             done.append(work)
             links.append(work.link)
             closed.append(replace(intent, state="done", reply=reply_text(outcome)))

@@ -47,6 +47,10 @@ class Work:
     late: tuple[Update, ...] = ()  # edits for a lead that is converted: they go to what it became (L12)
     issues: list[Issue] = field(default_factory=list)
     wrote: bool = False
+    planned: dict[Side, Seen] = field(default_factory=dict)  # what the plan was made from
+    written: dict[Side, set[str]] = field(default_factory=lambda: {"left": set(), "right": set()})  # fields, by us
+    now: dict[Side, Seen] = field(default_factory=dict)  # what both sides show once all is pushed
+    stepped: set[Side] = field(default_factory=set)  # sides whose state we moved
 
     @property
     def entity(self) -> Entity:
@@ -55,7 +59,8 @@ class Work:
 
 def make_work(view: View, link: Link, rows: dict[Side, Row]) -> Work:
     left, right = view.see_pair(link, rows["left"], rows["right"])
-    return Work(link=link, rows=rows, seen={"left": left, "right": right})
+    seen: dict[Side, Seen] = {"left": left, "right": right}
+    return Work(link=link, rows=rows, seen=seen, planned=dict(seen))
 
 
 def work_event(
