@@ -8,13 +8,12 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 READY  := $(VENV)/.ready
 TOOLS  := $(VENV)/.ready-for-tests
 
-.PHONY: demo test test-slow test-soak lint style imports dependencies types clean help
+.PHONY: demo test test-slow lint style imports dependencies types clean help
 
 help:
 	@echo "make demo       see it all at work, on a sandbox of both CRMs on this machine"
 	@echo "make test       unit, property, contract, protocol, migration, house and journey tests"
 	@echo "make test-slow  the long ones: kill points, load, two hosts, installation from the wheel"
-	@echo "make test-soak  a minute of people at work while workers come and go, other each time"
 	@echo "make lint       style, import contracts, types, dependencies"
 	@echo "make clean      remove the virtual environment and what was built"
 
@@ -26,11 +25,7 @@ test: $(TOOLS)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not node"
 
 test-slow: $(TOOLS)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "slow and not node and not soak"
-
-# With chance in them, so each run is another one: people at work while workers come and go.
-test-soak: $(TOOLS)
-	$(BIN)/python -m pytest -m soak
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "slow and not node"
 
 lint: style imports dependencies types
 

@@ -202,7 +202,6 @@ def both_sides_agree(company: Project, done: Mapping[str, int]) -> None:
     print(f"{document['pairs']} pairs agree; {len(mirrored)} conversions mirrored; {document['open_issues']} held")
 
 
-@pytest.mark.soak
 def test_up_keeps_both_in_step_while_people_work(company: Project) -> None:
     log = company.folder / "up.log"
     with log.open("w") as output:
@@ -240,7 +239,6 @@ def test_up_takes_its_children_along_when_it_is_killed(company: Project) -> None
         assert stop(up, signal.SIGINT).code == 130
 
 
-@pytest.mark.soak
 def test_two_workers_on_redis_and_postgresql_one_killed_on_the_way(company: Project, tmp_path: Path) -> None:
     try:
         cluster = postgres.start()
