@@ -399,7 +399,7 @@ def test_two_companies_for_a_long_time() -> None:
     run_state_machine_as_test(
         TwoCompanies,
         settings=settings(
-            max_examples=100,
+            max_examples=600,
             stateful_step_count=40,
             derandomize="CI" in os.environ,
             deadline=None,
