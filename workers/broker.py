@@ -31,13 +31,9 @@ def embedded(folder: Path) -> Generator[str]:
     """Starts the server; yields its address for kombu; stops it at the end."""
     server = find_server()
     folder.mkdir(parents=True, exist_ok=True)
-    with _socket_path(folder) as path:
-        if _answers(path):
-            raise OutsideError(
-                f"Another `crmbridge up` is at work here: its broker answers at {path}.",
-                fix="Stop that one first, or let it do the work.",
-                code="broker_taken",
-            )
+    with _alone(folder), _socket_path(folder) as path:
+        if _answers(path):  # left behind by one that was killed, where the system does not end children with a parent
+            raise _taken(f"its broker answers at {path}")
         path.unlink(missing_ok=True)
         process = _start(server, folder, path)
         try:
@@ -49,6 +45,27 @@ def embedded(folder: Path) -> Generator[str]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@contextmanager
+def _alone(folder: Path) -> Generator[None]:
+    """One at a time in this folder: a lock that the system takes back whatever ends us."""
+    import fcntl  # not on Windows, where there is no `up`
+
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise _taken(f"it holds {lock.name}") from error
+        yield
+
+
+def _taken(sign: str) -> OutsideError:
+    return OutsideError(
+        f"Another `crmbridge up` is at work here: {sign}.",
+        fix="Stop that one first, or let it do the work.",
+        code="broker_taken",
+    )
 
 
 def find_server() -> Path:

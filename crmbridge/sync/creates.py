@@ -4,8 +4,9 @@ A dry run goes the same way, but for the call and the store: it counts, and lays
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import mapping
 from connectors.base import Write
@@ -14,6 +15,7 @@ from crmbridge.model import (
     Base,
     Create,
     Entity,
+    Fields,
     Link,
     Outcome,
     Problem,
@@ -27,6 +29,7 @@ from crmbridge.model import (
 )
 from crmbridge.plan import settled_base
 from crmbridge.state.words import Batch, Intent, Issue, IssuePlace
+from crmbridge.sync.echo import changed_since
 from crmbridge.sync.hands import Hands, fingerprint, new_intent
 from crmbridge.sync.view import View
 from crmbridge.sync.work import (
@@ -77,21 +80,13 @@ def push_creates(hands: Hands, view: View, entity: Entity, records: Sequence[New
 
 
 def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records: Sequence[NewRecord]) -> list[Work]:
-    compiled, connector = hands.compiled.entities[entity], hands.connectors[side]
+    connector = hands.connectors[side]
     ready: list[_Ready] = []
     issues: list[Issue] = []
     refused = refusals(hands, refs=[record.source.row.ref for record in records])
     for record in records:
         source = record.source
-        put = compiled.put(
-            side,
-            record.create.fields,
-            facts=view.facts(),
-            current=None,
-            life=None,
-            state=None if source.shared.state is None else "open",
-            whole=source.shared,
-        )
+        put = put_new(hands, view, side, source, record.create.fields)
         problems = (*source.shared.problems, *put.problems)
         if put.blocked or any(problem.cause == UNMAPPED_STATUS for problem in problems):
             issues.extend(problem_issues(hands, entity, problems, ref=source.row.ref))
@@ -167,8 +162,8 @@ def _settle_creates(
                 work = make_work(view, made, pair)
                 # What could not be written is not agreed on; it stays an issue of the pair.
                 work.issues.extend(problem_issues(hands, entity, one.problems, link=made, ref=source.ref))
-                work.unsettled |= {problem.field for problem in one.problems if problem.cause not in mapping.NOTES}
-                made = work.link = replace(made, base=_first_base(work))
+                base = first_base(hands, work, side, journal(one.write.columns), one.problems)
+                made = work.link = replace(made, base=base)
                 works.append(work)
             links.append(made)
             hands.tell(work_event(made, side, "create", record.create.reason, tuple(record.create.fields)))
@@ -183,10 +178,27 @@ def _settle_creates(
     return works
 
 
-def _first_base(work: Work) -> Base:
-    """What both sides show right after the create. Kept at once, with the link: a run that dies before it settles the
-    pair must not take an edit made in between for agreed on."""
-    left, right = work.seen["left"].shared, work.seen["right"].shared
+def put_new(hands: Hands, view: View, side: Side, source: Seen, fields: Fields | None = None) -> mapping.Put:
+    """The columns of a new partner; by default for all fields of its source."""
+    return hands.compiled.entities[source.row.ref.entity].put(
+        side,
+        source.shared.fields if fields is None else fields,
+        facts=view.facts(),
+        current=None,
+        life=None,
+        state=None if source.shared.state is None else "open",
+        whole=source.shared,
+    )
+
+
+def first_base(hands: Hands, work: Work, side: Side, sent: Mapping[str, Any], problems: Iterable[Problem]) -> Base:
+    """What the new record on `side` was made as, beside its source. Kept at once, with the link: a run that dies before
+    it settles the pair must not take an edit made in between for agreed on."""
+    work.unsettled |= {problem.field for problem in problems if problem.cause not in mapping.NOTES}
+    source, made = work.seen[other(side)].shared, work.seen[side]
+    others = changed_since(hands, made, source.fields, sent)
+    shared = replace(made.shared, fields={**made.shared.fields, **others})
+    left, right = (shared, source) if side == "left" else (source, shared)
     return settled_base(Base(), left, right, frozenset(work.unsettled), axes_settled=False)
 
 

@@ -5,18 +5,18 @@ the server cannot be working on them any more (sent_at + settle).
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
-from typing import Any
 
-from crmbridge.model import SIDES, Link, Row, Side, attribute_name, other
-from crmbridge.state.words import Batch, ConversionRow, Intent, Stored
+from crmbridge.model import SIDES, Link, Row, Side, other
+from crmbridge.state.words import Batch, ConversionRow, Intent
 from crmbridge.sync.convert import finish, found_converted
+from crmbridge.sync.creates import first_base, put_new
+from crmbridge.sync.echo import holds
 from crmbridge.sync.hands import Event, Hands, jsonable
 from crmbridge.sync.view import View, link_ids
-from crmbridge.sync.work import Work
+from crmbridge.sync.work import Work, make_work
 
 # Longer than this a run does not stand still for one intent; the next run looks again.
 WAIT_SECONDS_MAX = 10.0
@@ -46,8 +46,18 @@ def _resolve(hands: Hands, view: View, intent: Intent, sleep: Callable[[float], 
         sleep(wait)
         if look(hands, view, intent):
             return True
-    hands.record(Batch(close_intents=[replace(intent, state="lost", reply="never arrived")]))
+    lost = replace(intent, state="lost", reply="never arrived")
+    hands.record(Batch(close_intents=[lost], conversions=_planned_again(hands, intent)))
     return True
+
+
+def _planned_again(hands: Hands, intent: Intent) -> list[ConversionRow]:
+    """A conversion that never happened may become another case of it: people go on working on both leads."""
+    if intent.kind != "convert" or intent.link_id is None:
+        return []
+    epoch = hands.store.links([intent.link_id])[intent.link_id].epoch
+    row = hands.store.conversion(intent.link_id, epoch)
+    return [replace(row, state="planned")] if row is not None and row.state == "called" else []
 
 
 def _seconds_left(hands: Hands, intent: Intent) -> float:
@@ -79,9 +89,16 @@ def _create(hands: Hands, view: View, intent: Intent) -> bool:
         mode="fresh",
         origin=other(intent.side),
         how=intent.reason,
-        fillers=_fillers(hands, view, intent.side, source),
     )
     view.crosswalk.learn(link)
+    if source is not None and source.row.values is not None:
+        # The record it was made from was not read again since: this is the first look of a run.
+        put = put_new(hands, view, intent.side, view.see(source.row))
+        link = replace(link, fillers={intent.side: put.fillers} if put.fillers else {})
+        pair: dict[Side, Row] = {intent.side: row, other(intent.side): source.row}
+        link = replace(
+            link, base=first_base(hands, make_work(view, link, pair), intent.side, intent.after, put.problems)
+        )
     done = replace(intent, state="done", native_id=row.ref.id, reply="adopted after a lost answer")
     over = (intent.entity, None, other(intent.side), intent.source_id, None)
     hands.record(Batch(rows=[row], links=[link], close_intents=[done], close_issues=[over]))
@@ -93,7 +110,7 @@ def _update(hands: Hands, intent: Intent) -> bool:
     """Harmless to repeat with the same values: take what is there now, and let the next plan decide."""
     assert intent.native_id is not None
     row = hands.connectors[intent.side].fetch(intent.entity, [intent.native_id]).get(intent.native_id)
-    landed = row is not None and all(_holds(row, name, value) for name, value in intent.after.items())
+    landed = row is not None and all(holds(row, name, value) for name, value in intent.after.items())
     state = replace(
         intent,
         state="done" if landed else "lost",
@@ -102,29 +119,6 @@ def _update(hands: Hands, intent: Intent) -> bool:
     rows = [row] if row else []
     hands.record(Batch(rows=rows, dirty=[row.ref for row in rows], close_intents=[state]))
     return True
-
-
-def _holds(row: Row, name: str, sent: Any) -> bool:
-    """Does the row show what was sent? A lookup was noted as `entity:id`, and may read under another name."""
-    for attribute in (attribute_name(name), f"_{name.lower()}_value"):
-        if hasattr(row.values, attribute):
-            value = getattr(row.values, attribute)
-            if isinstance(value, Decimal) and isinstance(sent, str):
-                return value == Decimal(sent)
-            now = jsonable(value)
-            return now == sent or (isinstance(sent, str) and sent.rpartition(":")[2] == now)
-    return True  # not among the columns that are read
-
-
-def _fillers(hands: Hands, view: View, side: Side, source: Stored | None) -> dict[Side, Mapping[str, str]]:
-    """The fillers of a create whose answer was lost: the same values of the same record gave them."""
-    if source is None or source.row.values is None:
-        return {}
-    shared = view.see(source.row).shared
-    state = None if shared.state is None else "open"
-    compiled = hands.compiled.entities[source.row.ref.entity]
-    put = compiled.put(side, shared.fields, facts=view.facts(), current=None, life=None, state=state, whole=shared)
-    return {side: put.fillers} if put.fillers else {}
 
 
 def _convert(hands: Hands, view: View, intent: Intent) -> bool:

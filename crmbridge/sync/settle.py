@@ -10,9 +10,11 @@ from crmbridge.model import (
     Seen,
     Shared,
     Side,
+    Value,
 )
 from crmbridge.plan import settled_base
 from crmbridge.state.words import Batch, Issue, IssuePlace
+from crmbridge.sync.echo import changed_since, touched
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.view import View
 from crmbridge.sync.work import Work, chunks
@@ -29,24 +31,24 @@ def settle(hands: Hands, view: View, works: Iterable[Work]) -> None:
         issues: list[Issue] = []
         over: list[IssuePlace] = []
         for work in chunk:
-            links.append(_settled_link(view, work))
+            links.append(_settled_link(hands, view, work))
             if not work.skipped:
                 over.append((work.entity, work.link.id, None, None, None))
             issues.extend(work.issues)
-            if not work.open and not _moved_on(work):
+            if not work.open and not _moved_on(hands, work):
                 clean.extend((row.ref, row.version) for row in work.rows.values())
         hands.record(Batch(links=links, clean=clean, issues=issues, close_issues=over))
 
 
-def _settled_link(view: View, work: Work) -> Link:
+def _settled_link(hands: Hands, view: View, work: Work) -> Link:
     left, right = work.rows.get("left"), work.rows.get("right")
     if left is None or right is None:
         return work.link
     seen_left, seen_right = view.see_pair(work.link, left, right, source=work.source or work.link.origin)
     base: Base = settled_base(
         work.link.base,
-        _agreed("left", work, seen_left),
-        _agreed("right", work, seen_right),
+        _agreed(hands, "left", work, seen_left),
+        _agreed(hands, "right", work, seen_right),
         frozenset(work.unsettled),
         axes_settled=work.axes_settled,
     )
@@ -60,10 +62,11 @@ def _settled_link(view: View, work: Work) -> Link:
     return replace(work.link, base=base, mode=mode, last_open=last_open)
 
 
-def _agreed(side: Side, work: Work, now: Seen) -> Shared:
-    """What may count as agreed on: what we wrote, as it is read back, and else what the plan was made from. A read-back
-    may show somebody else's edit as well (a process instance has a version of its own; Salesforce's is coarse), and
-    that edit nobody has looked at yet."""
+def _agreed(hands: Hands, side: Side, work: Work, now: Seen) -> Shared:
+    """What may count as agreed on: what we wrote, as the CRM shows it, and else what the plan was made from.
+
+    A read-back may show somebody else's edit as well (a process instance has a version of its own; Salesforce's is
+    coarse), and that edit nobody has looked at yet."""
     planned = work.planned.get(side)
     if planned is None:
         return now.shared
@@ -71,23 +74,23 @@ def _agreed(side: Side, work: Work, now: Seen) -> Shared:
     fields = {
         name: value if name in mine else planned.shared.fields.get(name, value)
         for name, value in now.shared.fields.items()
-    }
+    } | _overwritten(hands, side, work, now)
     shared = replace(now.shared, fields=fields)
-    if side in work.stepped or _place(planned) == _place(now):
+    if not _moved_by_others(hands, side, work, now):
         return shared
+    if side in work.stepped:
+        state, status = work.stepped[side]
+        return replace(shared, state=state, status=status)
     return replace(shared, state=planned.shared.state, status=planned.shared.status, on_hold=planned.shared.on_hold)
 
 
-def _moved_on(work: Work) -> bool:
+def _moved_on(hands: Hands, work: Work) -> bool:
     """Does a read-back show an edit that was not planned with? Then the pair stays due."""
     for side, planned in work.planned.items():
-        row = work.rows.get(side)
-        if row is None or row == planned.row:
+        row, now = work.rows.get(side), work.now.get(side)
+        if row is None or row == planned.row or now is None:
             continue
-        now = work.now.get(side)
-        if now is None:
-            continue
-        if side not in work.stepped and _place(planned) != _place(now):
+        if _moved_by_others(hands, side, work, now) or _overwritten(hands, side, work, now):
             return True
         before = planned.shared.fields
         if any(
@@ -96,6 +99,16 @@ def _moved_on(work: Work) -> bool:
         ):
             return True
     return False
+
+
+def _overwritten(hands: Hands, side: Side, work: Work, now: Seen) -> dict[str, Value]:
+    return changed_since(hands, now, work.written[side], work.sent[side])
+
+
+def _moved_by_others(hands: Hands, side: Side, work: Work, now: Seen) -> bool:
+    if side in work.stepped:
+        return touched(hands, now.row) and work.stepped[side] != (now.shared.state, now.shared.status)
+    return _place(work.planned[side]) != _place(now)
 
 
 def _place(seen: Seen) -> tuple[object, ...]:

@@ -21,6 +21,7 @@ from crmbridge.model import (
     Row,
     Side,
     Stale,
+    State,
     Step,
     Unknown,
     Written,
@@ -147,8 +148,10 @@ def _settle_moves(
                 stored.append(row)
                 _leave_blanks_open(work, step)
             work.wrote = True
-            work.stepped.add(side)
-            work.written[side] |= set(step.fields)
+            work.stepped[side] = (_target_state(hands, work, step), _target_row(hands, work, step))
+            there = work.seen[other(side)].shared.fields
+            work.written[side] |= {name: there[name] for name in step.fields if name in there}
+            work.sent[side] |= journal(one.move.columns)
             done.append(work)
             links.append(work.link)
             closed.append(replace(intent, state="done", reply=reply_text(outcome)))
@@ -191,7 +194,7 @@ def _move(hands: Hands, view: View, work: Work, step: Step) -> Move | None:
     side, row, seen = step.side, work.rows[step.side], work.seen[step.side]
     compiled = hands.compiled.entities[work.entity]
     there = work.seen[other(side)].shared
-    status = step.status or compiled.first_open()
+    status = _target_row(hands, work, step)
     if status is None:
         return None  # a mapping without an open row moves nothing
     last_open = work.link.last_open.get(side) if step.kind in {"reopen", "reactivate"} else None
@@ -242,6 +245,10 @@ def _move(hands: Hands, view: View, work: Work, step: Step) -> Move | None:
     )
 
 
-def _target_state(hands: Hands, work: Work, step: Step) -> str | None:
-    status = step.status or hands.compiled.entities[work.entity].first_open()
+def _target_row(hands: Hands, work: Work, step: Step) -> str | None:
+    return step.status or hands.compiled.entities[work.entity].first_open()
+
+
+def _target_state(hands: Hands, work: Work, step: Step) -> State | None:
+    status = _target_row(hands, work, step)
     return None if status is None else hands.compiled.entities[work.entity].state_of(status)

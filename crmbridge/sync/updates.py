@@ -104,7 +104,8 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
                 work.rows[side] = row if row.extras else replace(row, extras=work.rows[side].extras)
                 stored.append(row)
             work.wrote = True
-            work.written[side] |= set(update.fields)
+            work.written[side] |= update.fields
+            work.sent[side] |= journal(write.columns)
             closed.append(replace(intent, state="done", reply=reply_text(outcome)))
             hands.tell(work_event(work.link, side, "update", update.reason, names))
             continue

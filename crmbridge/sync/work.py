@@ -19,7 +19,9 @@ from crmbridge.model import (
     Seen,
     Side,
     Stale,
+    State,
     Update,
+    Value,
     Written,
     other,
 )
@@ -28,6 +30,7 @@ from crmbridge.sync.hands import Event, Hands, jsonable
 from crmbridge.sync.view import View, link_ids
 
 T = TypeVar("T")
+Place = tuple[State | None, str | None]  # state, row of the status or stage table
 Refusals = frozenset[tuple[str, str]]  # (shared or native id, fingerprint)
 
 
@@ -48,9 +51,10 @@ class Work:
     issues: list[Issue] = field(default_factory=list)
     wrote: bool = False
     planned: dict[Side, Seen] = field(default_factory=dict)  # what the plan was made from
-    written: dict[Side, set[str]] = field(default_factory=lambda: {"left": set(), "right": set()})  # fields, by us
+    written: dict[Side, dict[str, Value]] = field(default_factory=lambda: {"left": {}, "right": {}})  # by us
+    sent: dict[Side, dict[str, Any]] = field(default_factory=lambda: {"left": {}, "right": {}})  # as these columns
     now: dict[Side, Seen] = field(default_factory=dict)  # what both sides show once all is pushed
-    stepped: set[Side] = field(default_factory=set)  # sides whose state we moved
+    stepped: dict[Side, Place] = field(default_factory=dict)  # where our steps moved a side
 
     @property
     def entity(self) -> Entity:

@@ -28,7 +28,7 @@ picks = st.integers(min_value=0, max_value=11)
 texts = st.sampled_from(["red", "green", "blue", "", None])
 amounts = st.sampled_from([None, Decimal(10), Decimal(20), Decimal("30.50")])
 Statuses = Mapping[Side, Sequence[str]]
-LIES: tuple[Lie, ...] = ("refuse", "lose", "drop", "later", "stale", "fall before", "fall after")
+LIES: tuple[Lie, ...] = ("refuse", "lose", "drop", "later", "stale", "fall before", "fall after", "meddle")
 OPEN_LEAD: Statuses = {"left": ("New", "Working", "Nurturing"), "right": ("new", "contacted")}
 LOST_LEAD: Statuses = {"left": ("Unqualified",), "right": ("lost", "cannot contact", "canceled")}
 OPEN_DEAL: Statuses = {"left": ("Prospecting", "Analysis", "Proposal"), "right": ("qualify", "develop", "propose")}

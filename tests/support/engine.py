@@ -155,8 +155,9 @@ SOUTH_STATUSES: Final[Mapping[Entity, Mapping[str, State]]] = {
 USERS: Final = {US: "sync@example.com", PERSON: "person@example.com", "user-ada": "ada@example.com"}
 
 # What a partner may do to one call of ours. `lose` does it and loses the answer; `drop` does not do it and loses the
-# answer; `fall before` and `fall after` break the whole run off, as a kill would.
-Lie = Literal["refuse", "lose", "drop", "later", "stale", "fall before", "fall after"]
+# answer; `fall before` and `fall after` break the whole run off, as a kill would; `meddle` is a person who edits the
+# record before we read it back.
+Lie = Literal["refuse", "lose", "drop", "later", "stale", "fall before", "fall after", "meddle"]
 Liar = Callable[[str, Entity, str | None], Lie | None]
 
 
@@ -175,6 +176,7 @@ class Crm(MemoryConnector):
         super().__init__(name, side, statuses=statuses, users=USERS, **more)
         self.lies: Liar = _honest
         self.doubtful: Counter[tuple[Entity, str]] = Counter()  # calls about a record whose answer never came
+        self.meddled = 0
         self.ours: list[tuple[str, Entity, str]] = []  # what calls of ours really did: kind, entity, id
 
     # --- people ---------------------------------------------------------------------------------------------------
@@ -191,6 +193,14 @@ class Crm(MemoryConnector):
 
     def live(self, entity: Entity) -> list[Record]:
         return [one for one in self.tables[entity].values() if not one.deleted]
+
+    def meddle(self, entity: Entity, id: str) -> None:
+        """Somebody's edit right after ours."""
+        record = self.tables[entity][id]
+        if not record.deleted and record.columns.get("state") != "converted":
+            self.meddled += 1
+            field = "description" if entity == "opportunity" else "phone"
+            self.edit(entity, id, **{field: f"by hand {self.meddled}"})
 
     # --- us -------------------------------------------------------------------------------------------------------
 
@@ -229,6 +239,11 @@ class Crm(MemoryConnector):
             case "fall after":
                 self._done(kind, entity, do())
                 raise Fell("the machine went down")
+            case "meddle":
+                outcome = self._done(kind, entity, do())
+                if isinstance(outcome, Written):
+                    self.meddle(entity, outcome.id)
+                return outcome
             case None:
                 return self._done(kind, entity, do())
 
@@ -248,6 +263,10 @@ class SalesforceLike(Crm):
         if row.ref.entity == "lead" and life.state != "converted":
             return Life(status=life.status)  # the only flag is IsConverted
         return life
+
+    def _told(self, kind: str, entity: Entity, id: str | None, do: Callable[[], Outcome]) -> Outcome:
+        outcome = super()._told(kind, entity, id, do)
+        return replace(outcome, row=None) if isinstance(outcome, Written) else outcome  # it answers with ids alone
 
     def _update(self, write: Write) -> Outcome:
         record = self.tables[write.entity].get(write.id or "")

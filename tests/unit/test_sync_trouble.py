@@ -128,6 +128,67 @@ def test_once_and_written_down_once(desk: Bench, name: str, lie: Lie) -> None:
         assert len([row for row in rows if row.entity == entity]) == count, rows
 
 
+@pytest.mark.parametrize("before", ["the read-back", "a lost answer is looked for", "the run that died is made good"])
+@pytest.mark.parametrize("name", [name for name in MATTERS if name != "convert"])  # a converted lead is read-only
+@pytest.mark.parametrize("side", SIDES)
+def test_an_edit_right_after_our_write_is_an_edit(desk: Bench, side: Side, name: str, before: str) -> None:
+    matter = MATTERS[name]
+    there = desk.crm(other(side))
+    id = matter.before(desk, side)
+    matter.act(desk, side, id)
+    lie: Lie = {"the read-back": "meddle", "a lost answer is looked for": "lose"}.get(before, "fall after")  # type: ignore[assignment]
+    there.lies = lambda kind, entity, native: lie if kind == matter.call and not there.meddled else None
+    try:
+        desk.sync()
+    except Fell:
+        assert lie == "fall after"
+    if lie != "meddle":
+        [(_, entity, native)] = [one for one in there.ours if one[0] == matter.call and one[1] == matter.entity][-1:]
+        there.meddle(entity, native)
+    assert there.meddled == 1
+    desk.settled()
+    field = "description" if matter.entity == "opportunity" else "phone"
+    assert _there(desk, side, matter.entity, id)[field] == "by hand 1"
+    assert desk.crm(side).read(matter.entity, id)[field] == "by hand 1"
+    assert desk.issues() == []
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_step_of_somebody_else_right_after_ours_is_followed(desk: Bench, side: Side) -> None:
+    id = _deal(desk, side)
+    there, statuses = desk.crm(other(side)), {"left": ("Analysis", "Proposal"), "right": ("develop", "propose")}
+    desk.crm(side).set_status("opportunity", id, statuses[side][0])
+
+    def meddle(entity: Entity, native: str) -> None:
+        there.set_status(entity, native, statuses[other(side)][1])
+        there.lies = lambda kind, entity, native: None
+
+    there.meddle = meddle  # type: ignore[method-assign]
+    there.lies = lambda kind, entity, native: "meddle" if kind == "stage" else None
+    desk.settled()
+    assert _there(desk, side, "opportunity", id)["status"] == statuses[other(side)][1]
+    assert desk.crm(side).read("opportunity", id)["status"] == statuses[side][1]
+    assert len([one for one in there.ours if one[0] == "stage"]) == 1
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_conversion_that_never_arrived_may_become_another_case(desk: Bench, side: Side) -> None:
+    """The lead was disqualified there before anybody looked: C7, and not a run that stops at the ledger for ever."""
+    id = _lead(desk, side)
+    desk.crm(side).convert_lead(id)
+    there = desk.crm(other(side))
+    there.lies = lambda kind, entity, native: "fall before" if kind == "convert" else None
+    with pytest.raises(Fell):
+        desk.sync()
+    there.lies = lambda kind, entity, native: None
+    partner = desk.partner(side, "lead", id)
+    assert partner is not None
+    there.set_status("lead", partner, {"left": "Unqualified", "right": "lost"}[other(side)])
+    desk.settled()
+    assert there.read("lead", partner)["state"] == "converted"
+    assert [(row.state, row.from_side) for row in desk.store.conversions()] == [("done", side)]
+
+
 def test_nothing_more_is_sent_about_a_record_whose_answer_was_lost(desk: Bench) -> None:
     """Its account comes twice in a cycle; the second time somebody must look first, and that is the next run's."""
     account = desk.north.add("account", name="Acme", city="Ulm")
