@@ -15,13 +15,14 @@ import msgspec
 
 from crmbridge.sandbox.core import Call, Reply, Request, Row, World
 from crmbridge.sandbox.salesforce import soap
+from crmbridge.sandbox.salesforce.ask import Answer, Ask, Log, placed
 from crmbridge.sandbox.salesforce.auth import Auth, OAuthError
 from crmbridge.sandbox.salesforce.batches import Collections, Composite, composite_extras
 from crmbridge.sandbox.salesforce.errors import SfError, not_found, refuse
 from crmbridge.sandbox.salesforce.ids import Sequence, base62
 from crmbridge.sandbox.salesforce.org import Org
 from crmbridge.sandbox.salesforce.records import Caller, Records
-from crmbridge.sandbox.salesforce.rest import Answer, Ask, Log, Rest, placed
+from crmbridge.sandbox.salesforce.rest import Rest
 from crmbridge.sandbox.salesforce.schema import Shape
 from crmbridge.sandbox.salesforce.soap_calls import SoapCalls
 from crmbridge.sandbox.salesforce.soap_rows import SoapRows

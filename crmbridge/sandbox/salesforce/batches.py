@@ -6,9 +6,10 @@ from itertools import groupby
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from crmbridge.sandbox.salesforce.ask import Answer, Ask, Log, allow
 from crmbridge.sandbox.salesforce.errors import Problem, SfError, not_found, not_served, refuse
 from crmbridge.sandbox.salesforce.ids import canonical
-from crmbridge.sandbox.salesforce.rest import Answer, Ask, Log, Rest, allow
+from crmbridge.sandbox.salesforce.rest import Rest
 from crmbridge.sandbox.salesforce.schema import SObject
 
 RECORDS_MAX: Final = 200

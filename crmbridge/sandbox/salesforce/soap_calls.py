@@ -4,10 +4,10 @@ from collections.abc import Callable
 from datetime import datetime
 
 from crmbridge.sandbox.salesforce import soap
+from crmbridge.sandbox.salesforce.ask import Log
 from crmbridge.sandbox.salesforce.convert import LEADS_PER_CALL_MAX, Converter, LeadConvert
 from crmbridge.sandbox.salesforce.errors import SfError, refuse
 from crmbridge.sandbox.salesforce.records import Caller, Records
-from crmbridge.sandbox.salesforce.rest import Log
 from crmbridge.sandbox.salesforce.soap_rows import SoapRows
 from crmbridge.sandbox.salesforce.store import Store
 from crmbridge.sandbox.salesforce.values import stamp

@@ -10,11 +10,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from crmbridge.sandbox.salesforce import soap
+from crmbridge.sandbox.salesforce.ask import Log
 from crmbridge.sandbox.salesforce.errors import SfError, refuse
 from crmbridge.sandbox.salesforce.ids import Sequence as IdSequence
 from crmbridge.sandbox.salesforce.query import Engine, Found
 from crmbridge.sandbox.salesforce.records import Caller, Records
-from crmbridge.sandbox.salesforce.rest import CURSOR_LIFE, PAGE_SIZE_MAX, PAGE_SIZE_MIN, Log
+from crmbridge.sandbox.salesforce.rest import CURSOR_LIFE, PAGE_SIZE_MAX, PAGE_SIZE_MIN
 from crmbridge.sandbox.salesforce.soql import parse
 from crmbridge.sandbox.salesforce.store import Store
 
