@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from crmbridge.lifecycle import LifePlan, edit_case, plan_lead, plan_opportunity
-from crmbridge.model import SIDES, Entity, Hold, Money, Ref, Side, Step, Update, other
+from crmbridge.model import SIDES, Entity, Hold, Money, Ref, Side, Step, Update
 from crmbridge.plan import newest, plan_fields
 from crmbridge.state.words import Issue, Pair, Stored
 from crmbridge.sync import convert
@@ -15,7 +15,7 @@ from crmbridge.sync.pairing import pair_up
 from crmbridge.sync.scope import has_ended, left_out, will_link
 from crmbridge.sync.settle import settle
 from crmbridge.sync.steps import push_steps
-from crmbridge.sync.updates import push_updates
+from crmbridge.sync.updates import missing_key, push_updates
 from crmbridge.sync.view import View
 from crmbridge.sync.work import Work, make_work, problem_issues
 
@@ -212,9 +212,9 @@ def _field_updates(hands: Hands, work: Work, life: LifePlan) -> list[tuple[Work,
     for hold in plan.holds:
         work.issues.append(_hold(hands, work, hold))
     updates = [(work, _with_case(work, update)) for update in plan.updates if update not in work.late]
-    if not updates and work.link.mode == "converted" and work.link.origin is not None:
-        side = other(work.link.origin)  # our key is still to be written there
-        updates.append((work, Update(side=side, fields={}, reason="key of a record made by a conversion")))
+    for side in SIDES:
+        if missing_key(hands, work, side) is not None and not any(update.side == side for _, update in updates):
+            updates.append((work, Update(side=side, fields={}, reason="key of a record made by a conversion")))
     return updates
 
 

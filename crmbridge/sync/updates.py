@@ -143,9 +143,7 @@ def _update_write(
     held = {problem.field for problem in put.problems if problem.cause not in mapping.NOTES}
     work.issues.extend(problem_issues(hands, work.entity, put.problems, link=link, ref=row.ref))
     work.unsettled |= held
-    # A record made by a conversion gets our key with its first write, so that it can always be found again.
-    keyed = link.mode == "converted" and link.origin != side and hands.connectors[side].key_field is not None
-    key = link.id_on(other(side)) if keyed else None
+    key = missing_key(hands, work, side)
     if not put.columns and key is None:
         return None, link
     if (link.id, fingerprint(put.columns)) in refused:
@@ -157,6 +155,13 @@ def _update_write(
         link = replace(link, fillers=fillers)
     write = Write(kind="update", entity=work.entity, id=row.ref.id, key=key, version=row.version, columns=put.columns)
     return write, link
+
+
+def missing_key(hands: Hands, work: Work, side: Side) -> str | None:
+    """A record made by a conversion gets our key with its first write, so that it can always be found again."""
+    link, key = work.link, work.link.id_on(other(side))
+    keyed = link.mode == "converted" and link.origin != side and hands.connectors[side].key_field is not None
+    return key if keyed and work.rows[side].key != key else None
 
 
 def _sent(hands: Hands, side: Side, write: Write) -> dict[str, Any]:
