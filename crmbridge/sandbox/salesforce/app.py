@@ -4,9 +4,7 @@
 """
 
 import re
-from collections import deque
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
 from email.utils import format_datetime
 from typing import Any, Final
 from urllib.parse import unquote
@@ -20,6 +18,7 @@ from crmbridge.sandbox.salesforce.auth import Auth, OAuthError
 from crmbridge.sandbox.salesforce.batches import Collections, Composite, composite_extras
 from crmbridge.sandbox.salesforce.errors import SfError, not_found, refuse
 from crmbridge.sandbox.salesforce.ids import Sequence, base62
+from crmbridge.sandbox.salesforce.limits import Limits
 from crmbridge.sandbox.salesforce.org import Org
 from crmbridge.sandbox.salesforce.records import Caller, Records
 from crmbridge.sandbox.salesforce.rest import Rest
@@ -31,7 +30,6 @@ from crmbridge.sandbox.salesforce.values import plain
 
 VERSION_MIN, VERSION_MAX = 20, 67
 LOGIN_VERSION_MAX: Final = 64  # §1.2: SOAP login() is not in API v65 and later
-LIMIT_WINDOW: Final = timedelta(hours=24)  # §9.4
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _JSON: Final = ("Content-Type", "application/json;charset=UTF-8")
 _DATA: Final = re.compile(r"/services/data/v(\d+)\.0(?:/(.*))?")
@@ -54,8 +52,8 @@ class SalesforceApp:
         self._sequence = Sequence(base62(self._world.rng.randrange(62**2), 2) + "0")
         self._store = Store(self._shape)
         self._records = Records(self._store, self._sequence, self._world.clock.now)
-        self._requests: deque[datetime] = deque()
-        self._rest = Rest(self._store, self._records, self._sequence, self._world.clock.now, self._used)
+        self._limits = Limits(self._shape.org.daily_api_requests, self._world.clock.now)
+        self._rest = Rest(self._store, self._records, self._sequence, self._world.clock.now, self._limits)
         self._collections = Collections(self._rest)
         self._composite = Composite(self._rest, self._collections)
         self._org = Org(self._store, self._records, self._sequence, self._world.clock.now)
@@ -142,14 +140,13 @@ class SalesforceApp:
             log=log,
         )
         try:
-            self._spend()
+            self._limits.spend()
             with self._store.tables.transaction():
                 answer = self._answer(ask)
             reply = self._json(answer)
         except SfError as error:
             reply = self._refused(placed(error, request.body))
-        usage = ("Sforce-Limit-Info", f"api-usage={self._used()}/{self._shape.org.daily_api_requests}")  # §3.6
-        return user, Reply(status=reply.status, headers=(*reply.headers, usage), body=reply.body)
+        return user, Reply(status=reply.status, headers=(*reply.headers, self._limits.header), body=reply.body)
 
     def _answer(self, ask: Ask) -> Answer:
         match ask.parts:
@@ -161,18 +158,6 @@ class SalesforceApp:
                 raise composite_extras(ask)
             case _:
                 return self._rest.answer(ask)
-
-    def _used(self) -> int:
-        """Requests of the last 24 hours (§9.4)."""
-        edge = self._world.clock.now() - LIMIT_WINDOW
-        while self._requests and self._requests[0] <= edge:
-            self._requests.popleft()
-        return len(self._requests)
-
-    def _spend(self) -> None:
-        if self._used() >= self._shape.org.daily_api_requests:
-            raise refuse("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")  # §9.4
-        self._requests.append(self._world.clock.now())
 
     # -- identity ------------------------------------------------------------------------------------------------
 
@@ -248,10 +233,10 @@ class SalesforceApp:
                 return self._soap_login(request, call, int(found.group(1)))
             log.note(name)
             user = self._soap_user(call)
-            self._spend()
+            self._limits.spend()
             with self._store.tables.transaction():
                 content = self._soap_calls.answer(call, self._soap_caller(call, user, f"{found.group(1)}.0"), log)
-            return user, soap.reply(name, content, (self._used(), self._shape.org.daily_api_requests))
+            return user, soap.reply(name, content, (self._limits.used(), self._limits.most()))
         except SfError as error:
             return user, soap.fault(error)
 

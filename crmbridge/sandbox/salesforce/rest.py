@@ -1,39 +1,53 @@
 """The REST API below /services/data/vNN.0: rows, queries, describe, windows, limits (salesforce-api §2, §3, §5, §8).
 
-A top-level request and a composite's subrequest are the same `Ask`; collections and composite live in `batches.py`.
+A top-level request and a composite's subrequest are the same `Ask`; many records or requests in one call live in
+`batches.py`, `composite.py`, `graph.py`, `batch.py` and `tree.py`.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime, parsedate_to_datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from crmbridge.sandbox.core import Row
-from crmbridge.sandbox.salesforce import describe
-from crmbridge.sandbox.salesforce.ask import Answer, Ask, allow
-from crmbridge.sandbox.salesforce.errors import not_found, not_served, refuse
+from crmbridge.sandbox.salesforce import describe, layouts
+from crmbridge.sandbox.salesforce.ask import Answer, Ask, allow, flag, since
+from crmbridge.sandbox.salesforce.conditions import (
+    metadata_unread,
+    metadata_validators,
+    tag_of,
+    unchanged,
+    unread,
+    validators,
+)
+from crmbridge.sandbox.salesforce.errors import SfError, not_found, not_served, refuse
 from crmbridge.sandbox.salesforce.ids import Sequence as IdSequence
 from crmbridge.sandbox.salesforce.ids import canonical
+from crmbridge.sandbox.salesforce.limits import Limits
 from crmbridge.sandbox.salesforce.query import Engine, Found
-from crmbridge.sandbox.salesforce.records import Records, overdue
+from crmbridge.sandbox.salesforce.recent import ITEMS_MAX, Recent
+from crmbridge.sandbox.salesforce.records import Records
 from crmbridge.sandbox.salesforce.schema import SObject
 from crmbridge.sandbox.salesforce.soql import parse
 from crmbridge.sandbox.salesforce.store import Store
-from crmbridge.sandbox.salesforce.values import address, instant, read_instant, stamp
+from crmbridge.sandbox.salesforce.values import address
+from crmbridge.sandbox.salesforce.windows import window
 
 PAGE_SIZE_MIN, PAGE_SIZE_MAX = 200, 2000  # §2.1
 CURSOR_LIFE: Final = timedelta(days=2)  # §2.2
-UPDATED_REACH: Final = timedelta(days=30)  # §8.2
-DELETED_REACH: Final = timedelta(days=15)
-ETAG_OBJECTS: Final = ("Account",)  # §3.5
+UPSERT_BODY_SINCE: Final = 46  # §3.1: before, an update answers 204, and nobody says `created`
+INSERT_BY_ID_SINCE: Final = 37
+UPDATE_ONLY_SINCE: Final = 53  # (unverified)
 # What a real org has below the version and this sandbox has not.
 _NOT_HERE: Final = frozenset(
     "actions analytics appMenu async-queries chatter commerce connect consent dedupe domino emailConnect eventSchemas "
     "folders graphql identity iot jobs knowledgeManagement licensing localizedvalue parameterizedSearch payments "
-    "process quickActions recent search sfdc_edge support tabs theme tooling ui-api wave".split()
+    "process quickActions search sfdc_edge support tabs theme tooling ui-api wave".split()
 )
+# What a real org has below an object, or below a row of it.
+_NOT_BELOW_OBJECTS: Final = frozenset("describe listviews quickActions defaultValues".split())
+_BLOBS: Final = frozenset("Body VersionData Document richTextImageFields".split())
 
 
 @dataclass(kw_only=True)
@@ -48,13 +62,14 @@ class _Cursor:
 
 class Rest:
     def __init__(
-        self, store: Store, records: Records, sequence: IdSequence, now: Callable[[], datetime], used: Callable[[], int]
+        self, store: Store, records: Records, sequence: IdSequence, now: Callable[[], datetime], limits: Limits
     ) -> None:
         self.store = store
         self.records = records
         self.now = now
         self._sequence = sequence
-        self._used = used
+        self.limits = limits
+        self.recent = Recent(store)
         self._born = now()
         self._cursors: dict[str, _Cursor] = {}
 
@@ -71,11 +86,10 @@ class Rest:
                 return self._limits(ask)
             case ("limits", "recordCount"):
                 return self._counts(ask)
+            case ("recent",):
+                return self._recent(ask)
             case ("sobjects",):
-                allow(ask, "GET")
-                ask.log.note("describe")
-                ask.log.category = "metadata"
-                return Answer(body=describe.everything(self.store.shape, ask.version))
+                return self._metadata(ask, "", lambda: describe.everything(self.store.shape, ask.version))
             case ("sobjects", name, *rest):
                 return self._sobject(ask, self.sobject(name), rest)
             case (("actions"), "standard", "convertLead"):  # §6.1: there is no such thing, whatever others' mocks say
@@ -101,21 +115,26 @@ class Rest:
                 allow(ask, "GET", "POST")
                 return self._create(ask, sobject) if ask.method == "POST" else self._about(ask, sobject)
             case ["describe"]:
-                return self._describe(ask, sobject)
+                return self._metadata(ask, sobject.name, lambda: describe.description(self.store, sobject, ask.version))
+            case ["describe", "layouts", *which] if len(which) < 2:
+                return self._metadata(
+                    ask, sobject.name, lambda: layouts.layouts(self.store, sobject, which[0] if which else "")
+                )
             case ["updated" | "deleted"]:
-                return self._window(ask, sobject, deleted=rest[0] == "deleted")
-            case ["describe" | "listviews" | "quickActions" | "defaultValues", *_]:
+                return window(ask, sobject, self.records, self.now(), deleted=rest[0] == "deleted")
+            case [name, *_] if name in _NOT_BELOW_OBJECTS:
                 raise not_served(f"/sobjects/{sobject.name}/{'/'.join(rest)}")
             case ["Id" | "id"]:
                 allow(ask, "POST")  # §3.1: insert through the upsert resource
+                since(ask, INSERT_BY_ID_SINCE)
                 return self._create(ask, sobject)
             case [key]:
-                allow(ask, "GET", "HEAD", "PATCH", "DELETE")
+                allow(ask, "GET", "PATCH", "DELETE")
                 return self._row(ask, sobject, key)
             case [name, *value]:
                 if canonical(name) and sobject.field(name) is None:
-                    raise not_served(f"relationships by URL such as /sobjects/{sobject.name}/{{id}}/{value[0]}")
-                allow(ask, "GET", "HEAD", "PATCH", "DELETE")
+                    raise not_served(f"{_below_row(value[0])} such as /sobjects/{sobject.name}/{{id}}/{value[0]}")
+                allow(ask, "GET", "PATCH", "DELETE")
                 return self._by_external_id(ask, sobject, name, "/".join(value))
             case _:
                 raise not_found()
@@ -123,18 +142,28 @@ class Rest:
     def _about(self, ask: Ask, sobject: SObject) -> Answer:
         ask.log.note("describe", sobject.name)
         ask.log.category = "metadata"
-        return Answer(body={"objectDescribe": describe.summary(sobject, ask.version), "recentItems": []})
+        recent = self.recent.items(ask.user, ask.version, only=sobject)
+        return Answer(body={"objectDescribe": describe.summary(sobject, ask.version), "recentItems": recent})
+
+    def _recent(self, ask: Ask) -> Answer:
+        allow(ask, "GET")
+        ask.log.note("recent")
+        text = ask.options.get("limit", str(ITEMS_MAX))
+        if not text.isdecimal():  # §9.2; the code (unverified)
+            raise refuse("INVALID_INPUT", f"limit: {text} is no number")
+        return Answer(body=self.recent.items(ask.user, ask.version, min(int(text[:9]), ITEMS_MAX)))
 
     def _create(self, ask: Ask, sobject: SObject) -> Answer:
         ask.log.note("create", sobject.name)
         key = self.records.create(sobject, ask.document(), ask.caller)
-        location = f"/services/data/v{ask.version}/sobjects/{sobject.name}/{key}"
-        return Answer(status=201, body={"id": key, "success": True, "errors": []}, headers=(("Location", location),))
+        self.recent.touch(ask, sobject, key)
+        body = {"id": key, "success": True, "errors": []}
+        return Answer(status=201, body=body, headers=_location(ask, sobject, key))
 
     def _row(self, ask: Ask, sobject: SObject, key: str) -> Answer:
         if ask.method in ("GET", "HEAD"):
             ask.log.note("retrieve", sobject.name)
-            return self._show(ask, sobject, self.records.fetch(sobject, key))
+            return self._show(ask, sobject, self._readable(sobject, key))
         if ask.method == "DELETE":
             ask.log.note("delete", sobject.name)
             self.records.delete(sobject, self.records.fetch(sobject, key), ask.caller)
@@ -142,9 +171,17 @@ class Rest:
         ask.log.note("update", sobject.name)
         given = ask.document()
         row = self.records.fetch(sobject, key)
-        self.unmodified(ask, sobject, row)
+        unchanged(ask, sobject, row)
         self.records.update(sobject, row, given, ask.caller)
+        self.recent.touch(ask, sobject, row["Id"])
         return Answer(status=204, empty=True)
+
+    def _readable(self, sobject: SObject, key: str) -> Row:
+        """A recorded org answers NOT_FOUND to a read of a deleted row, where a write hears ENTITY_IS_DELETED (§3.1)."""
+        try:
+            return self.records.fetch(sobject, key)
+        except SfError as error:
+            raise not_found() if error.problems[0].code == "ENTITY_IS_DELETED" else error from None
 
     def _by_external_id(self, ask: Ask, sobject: SObject, name: str, value: str) -> Answer:
         ask.log.note(
@@ -167,16 +204,20 @@ class Rest:
         if any(key.lower() == name.lower() for key in given):
             message = f"The {name} field should not be specified in the sobject data."
             raise refuse("INVALID_FIELD", message, [name])
+        told = ask.release >= UPSERT_BODY_SINCE
         if row is not None:
-            self.unmodified(ask, sobject, row)
+            unchanged(ask, sobject, row)
             self.records.update(sobject, row, given, ask.caller)
-            if int(ask.version.partition(".")[0]) < 46:  # §3.1
+            self.recent.touch(ask, sobject, row["Id"])
+            if not told:
                 return Answer(status=204, empty=True)
             return Answer(body={"id": row["Id"], "success": True, "errors": [], "created": False})
-        if name == "Id" or ask.options.get("updateOnly", "").lower() == "true":
+        if name == "Id" or (ask.release >= UPDATE_ONLY_SINCE and flag(ask.options, "updateOnly")):
             raise not_found()
         key = self.records.create(sobject, {**given, name: value}, ask.caller)
-        return Answer(status=201, body={"id": key, "success": True, "errors": [], "created": True})
+        self.recent.touch(ask, sobject, key)
+        body = {"id": key, "success": True, "errors": []} | ({"created": True} if told else {})
+        return Answer(status=201, body=body, headers=_location(ask, sobject, key))
 
     def show(self, sobject: SObject, row: Row, names: Sequence[str] | None, version: str) -> dict[str, Any]:
         """A row with the fields asked for, nulls included; all of them without a list (§3.1)."""
@@ -197,22 +238,8 @@ class Rest:
     def _show(self, ask: Ask, sobject: SObject, row: Row) -> Answer:
         names = ask.options.get("fields")
         shown = self.show(sobject, row, [name.strip() for name in names.split(",")] if names else None, ask.version)
-        headers = (("Last-Modified", format_datetime(instant(row["LastModifiedDate"]), usegmt=True)),)
-        if sobject.name in ETAG_OBJECTS:
-            headers += (("ETag", etag(row)),)
-        since = header_date(ask, "if-modified-since")
-        if since is not None and instant(row["LastModifiedDate"]) <= since:
-            return Answer(status=304, headers=headers, empty=True)
-        if sobject.name in ETAG_OBJECTS and ask.headers.get("if-none-match") == etag(row):
-            return Answer(status=304, headers=headers, empty=True)
-        return Answer(body=shown, headers=headers, empty=ask.method == "HEAD")
-
-    def unmodified(self, ask: Ask, sobject: SObject, row: Row) -> None:
-        """§3.5: 412 when somebody saved the row after the given second; the error body is (unverified)."""
-        since = header_date(ask, "if-unmodified-since")
-        match = ask.headers.get("if-match") if sobject.name in ETAG_OBJECTS else None
-        if (since is not None and overdue(row, since)) or (match not in (None, "*") and match != etag(row)):
-            raise refuse("PRECONDITION_FAILED", "The record was modified after the time given in the request.")
+        self.recent.touch(ask, sobject, row["Id"])
+        return unread(ask, sobject, row) or Answer(body=shown, headers=validators(sobject, row))
 
     # -- queries -------------------------------------------------------------------------------------------------
 
@@ -274,35 +301,24 @@ class Rest:
         ask.log.note("versions")
         ask.log.category = "metadata"
         root = f"/services/data/v{ask.version}"
-        names = ("sobjects", "query", "queryAll", "limits", "composite")
+        names = ("sobjects", "query", "queryAll", "limits", "composite", "recent", "jobs")
         return Answer(body={name: f"{root}/{name}" for name in names} | {"identity": "/services/oauth2/userinfo"})
 
-    def _describe(self, ask: Ask, sobject: SObject) -> Answer:
+    def _metadata(self, ask: Ask, table: str, make: Callable[[], Any]) -> Answer:
+        """What the org's shape says; it stays as it is while the sandbox runs (§5.1)."""
         allow(ask, "GET")
-        ask.log.note("describe", sobject.name)
+        ask.log.note("describe", table)
         ask.log.category = "metadata"
-        changed = (("Last-Modified", format_datetime(self._born.replace(microsecond=0), usegmt=True)),)
-        since = header_date(ask, "if-modified-since")
-        if since is not None and self._born.replace(microsecond=0) <= since:
-            return Answer(status=304, headers=changed, empty=True)
-        return Answer(body=describe.description(self.store, sobject, ask.version), headers=changed)
+        tag = tag_of(f"{'/'.join(ask.parts)} {ask.version} {self._born.isoformat()}")
+        known = metadata_unread(ask, tag, self._born)
+        return known or Answer(body=make(), headers=metadata_validators(tag, self._born))
 
     def _limits(self, ask: Ask) -> Answer:
         allow(ask, "GET")
         ask.log.note("limits")
         ask.log.category = "metadata"
-        most = self.store.shape.org.daily_api_requests
-        jobs = {"Max": most, "Remaining": most}
-        return Answer(
-            body={
-                "DailyApiRequests": {"Max": most, "Remaining": max(0, most - self._used())},
-                "DailyBulkApiBatches": jobs,
-                "DailyBulkV2QueryJobs": {"Max": 10_000, "Remaining": 10_000},
-                "DailyBulkV2QueryFileStorageMB": {"Max": 976_562, "Remaining": 976_562},
-                "DataStorageMB": {"Max": 1024, "Remaining": 1024},
-                "FileStorageMB": {"Max": 1024, "Remaining": 1024},
-            }
-        )
+        rows = sum(len(self.store.rows(item)) for item in self.store.shape.objects.values() if not item.document.setup)
+        return Answer(body=self.limits.document(rows))
 
     def _counts(self, ask: Ask) -> Answer:
         allow(ask, "GET")
@@ -313,55 +329,15 @@ class Rest:
         live = {item.name: sum(not row.get("IsDeleted") for row in self.store.rows(item).values()) for item in known}
         return Answer(body={"sObjects": [{"count": count, "name": name} for name, count in live.items()]})
 
-    # -- changed and deleted in a window (§8.2) ------------------------------------------------------------------
 
-    def _window(self, ask: Ask, sobject: SObject, *, deleted: bool) -> Answer:
-        allow(ask, "GET")
-        ask.log.note("deleted" if deleted else "updated", sobject.name)
-        now = self.now()
-        start, end = (_minute(ask.options.get(name, "")) for name in ("start", "end"))
-        reach = DELETED_REACH if deleted else UPDATED_REACH
-        if end - start < timedelta(minutes=1) or start < now - reach:
-            message = f"startDate must be before endDate by more than a minute and not older than {reach.days} days"
-            raise refuse("INVALID_REPLICATION_DATE", message)
-        covered = min(end, now.replace(second=0, microsecond=0))
-        last = stamp(end - timedelta(seconds=1))
-        rows = self.records.changed_between(sobject, stamp(start), last, deleted=deleted)
-        if not deleted:
-            return Answer(body={"ids": sorted(row["Id"] for row in rows), "latestDateCovered": stamp(covered)})
-        gone = [{"id": row["Id"], "deletedDate": row["SystemModstamp"]} for row in rows]
-        earliest = stamp((now - reach).replace(second=0, microsecond=0))
-        return Answer(
-            body={"deletedRecords": gone, "earliestDateAvailable": earliest, "latestDateCovered": stamp(covered)}
-        )
+def _location(ask: Ask, sobject: SObject, key: str) -> tuple[tuple[str, str], ...]:
+    return (("Location", f"/services/data/v{ask.version}/sobjects/{sobject.name}/{key}"),)
 
 
-def etag(row: Row) -> str:
-    return f'"{row["Id"]}{instant(row["SystemModstamp"]).timestamp():.0f}"'
-
-
-def header_date(ask: Ask, name: str) -> datetime | None:
-    text = ask.headers.get(name)
-    if text is None:
-        return None
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:  # §3.5: a bad date is 400; the code is (unverified)
-        raise refuse(
-            "INVALID_HEADER_VALUE", f"{name}: {text} is no HTTP date such as Sat, 31 Jan 2026 09:15:22 GMT"
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _below_row(name: str) -> str:
+    return "blobs" if name in _BLOBS else "relationships by URL"
 
 
 def _batch_size(ask: Ask) -> int:
     found = re.search(r"batchSize\s*=\s*(\d+)", ask.headers.get("sforce-query-options", ""), re.IGNORECASE)
     return min(max(int(found.group(1)), PAGE_SIZE_MIN), PAGE_SIZE_MAX) if found else PAGE_SIZE_MAX
-
-
-def _minute(text: str) -> datetime:
-    moment = read_instant(text.replace(" ", "+"))
-    if moment is None:
-        raise refuse(
-            "INVALID_REPLICATION_DATE", f"{text or 'an empty date'} is no date such as 2026-01-31T00:00:00+00:00"
-        )
-    return instant(moment).replace(second=0)
