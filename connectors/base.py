@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
-from crmbridge.model import Directory, Entity, Life, Native, Outcome, Row, Satellite
+from crmbridge.model import Converted, Directory, Entity, Life, Native, Outcome, Row, Satellite
 
 # An opaque text; stored only together with the rows it covers. None starts from the beginning.
 Cursor = str
@@ -185,6 +185,11 @@ class LifeCycle(Protocol):
 
     def converted(self, lead_id: str) -> Outcome | None:
         """What a conversion of this lead made (Converted, adopted), or None while it is not converted."""
+        ...
+
+    def left_behind(self, lead_id: str) -> Converted | None:
+        """What a lead that is not converted (any more) points at, or is named by as the origin: evidence of a
+        conversion that somebody has undone since. None without any, and where leads are never opened again."""
         ...
 
     def moves(self, orders: Sequence[Move]) -> list[Outcome]:

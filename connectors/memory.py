@@ -272,6 +272,22 @@ class MemoryConnector:
             return None
         return _converted(lead)
 
+    def left_behind(self, lead_id: str) -> Converted | None:
+        lead = self.tables["lead"].get(lead_id)
+        made: dict[Entity, str | None] = {
+            entity: next(
+                (one.id for one in self.tables[entity].values() if one.columns.get("lead_id") == lead_id), None
+            )
+            for entity in ("account", "contact", "opportunity")
+        }
+        if lead is None or lead.columns.get("state") == "converted":
+            return None
+        columns = lead.columns
+        tied = columns.get("opportunity_id") or (columns.get("account_id") and columns.get("contact_id"))
+        if not tied and not any(made.values()):
+            return None
+        return replace(_converted(lead), **{f"{entity}_id": id for entity, id in made.items() if id is not None})
+
     def _convert(self, order: Conversion, *, by: str) -> Outcome:
         lead = self.tables["lead"].get(order.lead_id)
         if lead is None or lead.deleted:

@@ -20,7 +20,7 @@ from connectors.dynamics.reading import Reading, overlap_slack_seconds
 from connectors.dynamics.rows import TABLES, Rows
 from connectors.dynamics.writing import Writing
 from connectors.http import Session, call_deadline_seconds
-from crmbridge.model import Directory, Entity, Life, Outcome, Row, Side
+from crmbridge.model import Converted, Directory, Entity, Life, Outcome, Row, Side
 
 __all__ = ["DynamicsConfig", "DynamicsConnector"]
 
@@ -143,6 +143,9 @@ class DynamicsConnector:
 
     def converted(self, lead_id: str) -> Outcome | None:
         return self._conversion.converted(lead_id)
+
+    def left_behind(self, lead_id: str) -> Converted | None:
+        return self._conversion.left_behind(lead_id)
 
     def moves(self, orders: Sequence[Move]) -> list[Outcome]:
         return self._moves.moves(orders)

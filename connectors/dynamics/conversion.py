@@ -90,6 +90,10 @@ class LeadConversion:
         """What the lead says it led to; where it is silent, the oldest rows that name it as their origin."""
         return _converted(lead_id, self._client.read_all(_result_reads(lead_id), kind="converted"))
 
+    def left_behind(self, lead_id: str) -> Converted | None:
+        """Rows made by a qualification stay when the lead is opened again (dataverse-api §6.9)."""
+        return _left_behind(lead_id, self._client.read_all(_result_reads(lead_id), kind="converted"))
+
     # --- steps ----------------------------------------------------------------------------------------------------
 
     def _look(self, lead_id: str) -> _Look:
@@ -254,10 +258,7 @@ def _converted(lead_id: str, replies: Sequence[Reply]) -> Converted | None:
     lead = decoded(lead_reply.body, _Lead)
     if lead.statecode != QUALIFIED:
         return None
-    account, contact, opportunity = (
-        next((getattr(each, f"{entity}id") for each in decoded(reply.body, _MadeRows).value), None)
-        for entity, reply in zip(_results, origins, strict=True)
-    )
+    account, contact, opportunity = _origins(origins)
     return Converted(
         lead_id=lead_id,
         account_id=lead.account or account,
@@ -265,6 +266,35 @@ def _converted(lead_id: str, replies: Sequence[Reply]) -> Converted | None:
         opportunity_id=lead.opportunity or opportunity,
         adopted=True,
     )
+
+
+def _left_behind(lead_id: str, replies: Sequence[Reply]) -> Converted | None:
+    lead_reply, *origins = replies
+    if not lead_reply.done:
+        return None
+    lead = decoded(lead_reply.body, _Lead)
+    made = _origins(origins)
+    # Lookups stay when the lead is opened again (unverified); one parent alone is often filled in before.
+    tied = lead.opportunity or (lead.account and lead.contact)
+    if lead.statecode == QUALIFIED or not (tied or any(made)):
+        return None
+    account, contact, opportunity = made
+    return Converted(
+        lead_id=lead_id,
+        account_id=lead.account or account,
+        contact_id=lead.contact or contact,
+        opportunity_id=lead.opportunity or opportunity,
+        adopted=True,
+    )
+
+
+def _origins(replies: Sequence[Reply]) -> tuple[str | None, str | None, str | None]:
+    """Account, contact and opportunity that name the lead as their origin, the oldest of each."""
+    account, contact, opportunity = (
+        next((getattr(each, f"{entity}id") for each in decoded(reply.body, _MadeRows).value), None)
+        for entity, reply in zip(_results, replies, strict=True)
+    )
+    return account, contact, opportunity
 
 
 def _made(body: bytes) -> Mapping[str, str]:

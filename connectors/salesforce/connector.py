@@ -16,7 +16,7 @@ from connectors.salesforce.describer import Describer
 from connectors.salesforce.lifecycle import LifeCycle
 from connectors.salesforce.reader import Reader
 from connectors.salesforce.writer import Writer, batch_size
-from crmbridge.model import Directory, Entity, Life, Outcome, Row, Side
+from crmbridge.model import Converted, Directory, Entity, Life, Outcome, Row, Side
 
 
 class SalesforceConnector:
@@ -129,6 +129,9 @@ class SalesforceConnector:
 
     def converted(self, lead_id: str) -> Outcome | None:
         return self._life_cycle.converted(lead_id)
+
+    def left_behind(self, lead_id: str) -> Converted | None:
+        del lead_id  # a converted lead is never opened again (salesforce-api §6.5)
 
     def moves(self, orders: Sequence[Move]) -> list[Outcome]:
         return self._life_cycle.moves(orders)

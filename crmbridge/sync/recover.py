@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from crmbridge.model import SIDES, Link, Row, Side, other
+from crmbridge.model import SIDES, Converted, Link, Row, Side, other
 from crmbridge.state.words import Batch, ConversionRow, Intent
 from crmbridge.sync.convert import finish, found_converted
 from crmbridge.sync.creates import first_base, put_new
@@ -134,6 +134,7 @@ def _convert(hands: Hands, view: View, intent: Intent) -> bool:
     seen = view.see_pair(link, rows["left"], rows["right"])
     work = Work(link=link, rows=rows, seen={"left": seen[0], "right": seen[1]})
     result = found_converted(hands, intent.side, intent.native_id, work.seen[source].life)
+    result = result or _undone_since(hands, intent)
     if result is None:
         return False
     ledger = hands.store.conversion(link.id, link.epoch) or ConversionRow(
@@ -143,6 +144,17 @@ def _convert(hands: Hands, view: View, intent: Intent) -> bool:
     if work.issues:
         hands.record(Batch(issues=work.issues))
     return True
+
+
+def _undone_since(hands: Hands, intent: Intent) -> Converted | None:
+    """The lead is open, but not as we left it, and rows name it as their origin: it was converted and opened again
+    before we looked. To convert it once more would make everything twice; as it is, C11 tells a person."""
+    assert intent.native_id is not None
+    connector = hands.connectors[intent.side]
+    row = connector.fetch("lead", [intent.native_id]).get(intent.native_id)
+    if row is None or row.version == intent.pre_version:
+        return None
+    return connector.left_behind(intent.native_id)
 
 
 def _move(hands: Hands, view: View, intent: Intent) -> bool:

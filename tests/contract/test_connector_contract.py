@@ -337,8 +337,10 @@ def convert(crm: World, lead_id: str, **words: Any) -> Converted:
 def test_a_conversion_makes_what_is_new_and_says_what_it_made(crm: World) -> None:
     lead_id = person_lead(crm)
     assert crm.connector.converted(lead_id) is None
+    assert crm.connector.left_behind(lead_id) is None
     made = convert(crm, lead_id)
     assert not made.adopted
+    assert crm.connector.left_behind(lead_id) is None, "it is converted: nothing was undone"
     assert made.lead_id == lead_id
     assert made.account_id
     assert made.contact_id

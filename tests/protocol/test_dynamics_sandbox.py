@@ -3,6 +3,7 @@
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -447,6 +448,13 @@ def test_a_lost_answer_to_a_conversion_is_looked_up(box: Box, crm: DynamicsConne
     assert made.adopted == (action != {"name": "slow", "seconds": 0})
     assert made.opportunity_id
     assert crm.born_of("opportunity", [made.opportunity_id]) == {made.opportunity_id: lead_id}
+
+
+def test_a_lead_that_was_opened_again_still_shows_what_its_conversion_made(box: Box, crm: DynamicsConnector) -> None:
+    made = converted(crm, lead_id=lead(crm))
+    assert isinstance(crm.moves([Move(kind="status", entity="lead", id=made.lead_id, status=1)])[0], Written)
+    assert crm.converted(made.lead_id) is None
+    assert crm.left_behind(made.lead_id) == replace(made, adopted=True)
 
 
 def test_a_conversion_that_was_not_carried_out_stays_unknown(box: Box, crm: DynamicsConnector) -> None:

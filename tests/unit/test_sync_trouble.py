@@ -189,6 +189,23 @@ def test_a_conversion_that_never_arrived_may_become_another_case(desk: Bench, si
     assert [(row.state, row.from_side) for row in desk.store.conversions()] == [("done", side)]
 
 
+def test_a_conversion_that_was_undone_before_anybody_looked_is_not_carried_out_again(desk: Bench) -> None:
+    lead = _lead(desk, "left")
+    desk.north.convert_lead(lead)
+    desk.south.lies = lambda kind, entity, native: "fall after" if kind == "convert" else None
+    with pytest.raises(Fell):
+        desk.sync()
+    desk.south.lies = lambda kind, entity, native: None
+    partner = desk.must(lead, "lead")
+    desk.south.set_status("lead", partner, "new")  # opened again (C11)
+    desk.settled()
+    assert [kind for kind, _, _ in desk.south.ours if kind == "convert"] == ["convert"]
+    assert desk.causes() == {"C11"}
+    for entity in ("account", "contact", "opportunity"):
+        made = desk.north.read("lead", lead)[f"{entity}_id"]
+        assert desk.partner("left", entity, made) == desk.south.read("lead", partner)[f"{entity}_id"]
+
+
 def test_nothing_more_is_sent_about_a_record_whose_answer_was_lost(desk: Bench) -> None:
     """Its account comes twice in a cycle; the second time somebody must look first, and that is the next run's."""
     account = desk.north.add("account", name="Acme", city="Ulm")
