@@ -1,13 +1,14 @@
 """$filter: an OData expression compiled to a predicate over rows (dataverse-api §2.3-2.5).
 
-Null never satisfies a comparison except `ne` (and `eq null`); text is compared without case.
+Null never satisfies a comparison except `ne` (and `eq null`); text is compared without case. `not` is the opposite of
+what it stands before, so that nulls satisfy it too (unverified).
 """
 
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from odata_query import ast
@@ -15,31 +16,34 @@ from odata_query.exceptions import ODataException
 from odata_query.grammar import ODataLexer, ODataParser
 
 from crmbridge.sandbox.core import Row
-from crmbridge.sandbox.dynamics.errors import bad_query, missing_property, not_served
-from crmbridge.sandbox.dynamics.literals import literal_value, moment_of, pattern, text_array, text_value
+from crmbridge.sandbox.dynamics.conditions import ConditionError, Scope, condition
+from crmbridge.sandbox.dynamics.errors import bad_query, missing_property
+from crmbridge.sandbox.dynamics.literals import edm_type, literal_value, pattern, text_array, text_value
+from crmbridge.sandbox.dynamics.query_functions import FUNCTIONS, Function
 from crmbridge.sandbox.dynamics.shape import Column, Table
 from crmbridge.sandbox.dynamics.store import Store, fold
-from crmbridge.sandbox.dynamics.values import EMPTY_GUID, stamp
+
+__all__ = ["Filter", "Operand", "Range", "Scope", "compile_filter", "parse", "resolve_path"]
 
 Predicate = Callable[[Row], bool]
 Getter = Callable[[Row], Any]
+_DEPTH_MAX = 100  # of nesting; the real limit is unknown (unverified)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scope:
-    """What an expression may refer to besides the row."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """Bounds that every matching row keeps, both included; a superset of what matches."""
 
-    store: Store
-    now: datetime
-    user: str
-    business_unit: str = EMPTY_GUID
-    aliases: Mapping[str, str] | None = None  # @p1 -> literal
+    column: str
+    low: Any = None
+    high: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Filter:
     accepts: Predicate
     ids: Sequence[str] | None = None  # a superset of the matching ids where an index knows one
+    ranges: tuple[Range, ...] = ()
 
 
 def compile_filter(text: str, table: Table, scope: Scope) -> Filter:
@@ -47,10 +51,13 @@ def compile_filter(text: str, table: Table, scope: Scope) -> Filter:
 
 
 # Between quotes nothing is touched; arrays of query functions become text, parameter aliases their literal.
-_PIECES = re.compile(r"'(?:[^']|'')*'|\[[^\]]*\]|@\w+")
+_ARRAY = r"""\[(?:"(?:\\.|[^"\\])*"|'(?:[^'])*'|[^\]"'])*\]"""
+_PIECES = re.compile(rf"'(?:[^']|'')*'|{_ARRAY}|@\w+")
 
 
 def parse(text: str, aliases: Mapping[str, str]) -> Any:
+    """dataverse-api §2.3, §2.4"""
+
     def replace(match: re.Match[str]) -> str:
         piece = match[0]
         if piece.startswith("["):
@@ -58,18 +65,36 @@ def parse(text: str, aliases: Mapping[str, str]) -> Any:
         if piece.startswith("@"):
             if piece not in aliases:
                 raise bad_query(f"The parameter alias '{piece}' has no value in the request.")
-            return aliases[piece]
+            value = aliases[piece].strip()
+            return "'" + value.replace("'", "''") + "'" if value.startswith("[") else value
         return piece
 
-    prepared = _PIECES.sub(replace, text)
+    return _parsed(_PIECES.sub(replace, text), text)
+
+
+_VERSION_3 = re.compile(r"(?<![\w'])(?:guid|datetime)'(?:[^']|'')*'")
+
+
+@lru_cache(maxsize=256)
+def _parsed(prepared: str, text: str) -> Any:
+    """dataverse-api §2.4, §10.3"""
+    if prepared.replace("''", "").count("'") % 2:
+        raise bad_query(f"There is an unterminated literal at position {text.rfind(chr(39))} in '{text}'.")
+    if old := _VERSION_3.search(prepared):
+        raise bad_query(f"Unrecognized 'Edm.String' literal {old[0]} at position {old.start()} in '{text}'.")
     try:
-        return ODataParser().parse(ODataLexer().tokenize(prepared))
+        found = ODataParser().parse(ODataLexer().tokenize(re.sub(r"\bnot\(", "not (", prepared)))
     except ODataException as error:
         raise bad_query(f"Syntax error in the expression '{text}': {error}") from None
+    except RecursionError:
+        raise bad_query("The expression is nested too deeply.") from None  # text (unverified)
+    if found is None:
+        raise bad_query(f"Expression expected at position 0 in '{text}'.")
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Operand:
+class Operand:
     column: Column
     get: Getter
     table: Table
@@ -81,16 +106,51 @@ _COMPARE: Mapping[type, Callable[[Any, Any], bool]] = {
     ast.Lt: operator.lt, ast.LtE: operator.le,
 }  # fmt: skip
 _MIRROR: Mapping[type, type] = {ast.Gt: ast.Lt, ast.Lt: ast.Gt, ast.GtE: ast.LtE, ast.LtE: ast.GtE}
+_KINDS: Mapping[type, str] = {
+    ast.Eq: "Equal", ast.NotEq: "NotEqual", ast.Gt: "GreaterThan", ast.GtE: "GreaterThanOrEqual",
+    ast.Lt: "LessThan", ast.LtE: "LessThanOrEqual",
+}  # fmt: skip
+# What the parser knows and the service does not serve: dataverse-api §2.3; the texts' form is (unverified)
+_NODES: Mapping[type, str] = {
+    ast.Call: "SingleValueFunctionCall", ast.BinOp: "BinaryOperator", ast.UnaryOp: "UnaryOperator",
+    ast.List: "Collection",
+}  # fmt: skip
+_NUMERIC = frozenset({"Edm.Int32", "Edm.Int64", "Edm.Decimal", "Edm.Double"})
+_NAMESPACE = "Microsoft.Dynamics.CRM."
+
+
+def _unsupported(node: Any) -> Exception:
+    """dataverse-api §2.3"""
+    return bad_query(f"The query node {_NODES.get(type(node), type(node).__name__)} is not supported.")
+
+
+def _incompatible(left: str, right: str, kind: str) -> Exception:
+    """dataverse-api §10.3"""
+    return bad_query(
+        f"A binary operator with incompatible types was detected. Found operand types '{left}' and '{right}' for "
+        f"operator kind '{kind}'."
+    )
 
 
 class _Compiler:
-    def __init__(self, table: Table, scope: Scope, variable: str | None = None) -> None:
+    def __init__(self, table: Table, scope: Scope, variable: str | None = None, depth: int = 0) -> None:
         self.table = table
         self.scope = scope
         self.store = scope.store
         self.variable = variable  # of any()/all(), naming a row of this table
+        self.depth = depth
 
     def filter(self, node: Any) -> Filter:
+        """dataverse-api §2.3"""
+        self.depth += 1
+        if self.depth > _DEPTH_MAX:
+            raise bad_query("The node count limit of the query has been exceeded.")  # text (unverified)
+        found = self._filter(node)
+        self.depth -= 1
+        return found
+
+    def _filter(self, node: Any) -> Filter:
+        """dataverse-api §2.3"""
         match node:
             case ast.BoolOp():
                 return self._boolean(node)
@@ -104,9 +164,10 @@ class _Compiler:
             case ast.CollectionLambda():
                 return self._lambda(node)
             case ast.Identifier() | ast.Attribute():
-                found = self._operand(node)
-                if found.column.kind == "Boolean":
-                    return Filter(accepts=lambda row: found.get(row) is True)
+                get = self._operand(node)
+                if get.column.kind == "Boolean":
+                    value = get.get
+                    return Filter(accepts=lambda row: value(row) is True)
             case _:
                 pass
         raise bad_query("The $filter expression must evaluate to a single boolean value.")
@@ -125,8 +186,9 @@ class _Compiler:
         known = [part.ids for part in parts if part.ids is not None]
         if kind is ast.And:
             return Filter(
-                accepts=lambda row: all(test(row) for test in tests),
+                accepts=_every(tests),
                 ids=min(known, key=len) if known else None,
+                ranges=tuple(each for part in parts for each in part.ranges),
             )
         return Filter(
             accepts=lambda row: any(test(row) for test in tests),
@@ -135,38 +197,53 @@ class _Compiler:
 
     # Operands
 
-    def _operand(self, node: Any) -> _Operand:
+    def _operand(self, node: Any) -> Operand:
+        """dataverse-api §2.3"""
         path: list[str] = []
         while isinstance(node, ast.Attribute):
             path.insert(0, node.attr)
             node = node.owner
         if not isinstance(node, ast.Identifier):
-            raise not_served(f"the operand {type(node).__name__} in $filter")
+            raise _unsupported(node)
         path.insert(0, ".".join((*node.namespace, node.name)))
-        if self.variable is not None and path[0] == self.variable:
+        if self.variable is not None:
+            if path[0] != self.variable or len(path) == 1:
+                raise bad_query(f"Could not find a property named '{path[0]}' on the range variable '{self.variable}'.")
             path.pop(0)
         return resolve_path(path, self.table, self.store)
 
     def _compare(self, node: ast.Compare) -> Filter:
         kind, left, right = type(node.comparator), node.left, node.right
         if kind not in _COMPARE:
-            raise not_served(f"the operator {kind.__name__.lower()} in $filter")
+            raise bad_query(
+                f"The query node {kind.__name__} is not supported."
+            )  # dataverse-api §2.3; text (unverified)
         if not isinstance(left, ast.Identifier | ast.Attribute):
             left, right, kind = right, left, _MIRROR.get(kind, kind)
         if not isinstance(left, ast.Identifier | ast.Attribute):
-            raise not_served("a comparison without a column in $filter")
+            raise _unsupported(left)
         operand = self._operand(left)
         if isinstance(right, ast.Identifier | ast.Attribute):
             return self._compare_columns(kind, operand, self._operand(right))
         if isinstance(right, ast.Null):
+            get = operand.get
             if kind is ast.Eq:
-                return Filter(accepts=lambda row: operand.get(row) is None)
+                return Filter(accepts=lambda row: get(row) is None)
             if kind is ast.NotEq:
-                return Filter(accepts=lambda row: operand.get(row) is not None)
+                return Filter(accepts=lambda row: get(row) is not None)
             return Filter(accepts=lambda _row: False)
+        if type(right) in _NODES:
+            raise _unsupported(right)
+        if operand.column.kind == "Boolean" and kind not in (ast.Eq, ast.NotEq):
+            raise _incompatible("Edm.Boolean", "Edm.Boolean", _KINDS[kind])
         return self._compare_value(kind, operand, right)
 
-    def _compare_columns(self, kind: type, left: _Operand, right: _Operand) -> Filter:
+    def _compare_columns(self, kind: type, left: Operand, right: Operand) -> Filter:
+        types = edm_type(left.column), edm_type(right.column)
+        if types[0] != types[1] and not set(types) <= _NUMERIC:
+            raise _incompatible(*types, _KINDS[kind])
+        if types[0] == "Edm.Boolean" and kind not in (ast.Eq, ast.NotEq):
+            raise _incompatible(*types, _KINDS[kind])
         compare, get, other = _COMPARE[kind], left.get, right.get
 
         def accepts(row: Row) -> bool:
@@ -177,27 +254,34 @@ class _Compiler:
 
         return Filter(accepts=accepts)
 
-    def _compare_value(self, kind: type, operand: _Operand, literal: Any) -> Filter:
-        value, fraction = literal_value(operand.column, literal)
+    def _compare_value(self, kind: type, operand: Operand, literal: Any) -> Filter:
+        value, fraction = literal_value(operand.column, literal, _KINDS[kind])
         if fraction:  # rows have whole seconds: a literal between two seconds equals none of them
             if kind in (ast.Eq, ast.NotEq):
                 wanted = kind is ast.NotEq
                 return Filter(accepts=lambda _row: wanted)
             kind = {ast.GtE: ast.Gt, ast.Lt: ast.LtE}.get(kind, kind)
         get = operand.get
-        text = operand.column.kind in {"String", "Memo"}
+        text = operand.column.kind in {"String", "Memo", "MultiSelectPicklist"}
         value = fold(value) if text else value
         if kind is ast.NotEq:
             return Filter(accepts=lambda row: (fold(get(row)) if text else get(row)) != value)
-        compare = _COMPARE[kind]
+        compare, name = _COMPARE[kind], operand.column.name
+        if text:
+            accepts: Predicate = lambda row: (found := get(row)) is not None and compare(found.casefold(), value)  # noqa: E731
+        elif operand.direct:  # the ordinary case, without a call in between
+            accepts = lambda row: (found := row.get(name)) is not None and compare(found, value)  # noqa: E731
+        else:
+            accepts = lambda row: (found := get(row)) is not None and compare(found, value)  # noqa: E731
+        low = value if kind in (ast.Eq, ast.Gt, ast.GtE) else None
+        high = value if kind in (ast.Eq, ast.Lt, ast.LtE) else None
+        return Filter(
+            accepts=accepts,
+            ids=self._indexed(operand, [value]) if kind is ast.Eq else None,
+            ranges=(Range(column=name, low=low, high=high),) if operand.direct else (),
+        )
 
-        def accepts(row: Row) -> bool:
-            found = get(row)
-            return found is not None and compare(found.casefold() if text else found, value)
-
-        return Filter(accepts=accepts, ids=self._indexed(operand, [value]) if kind is ast.Eq else None)
-
-    def _indexed(self, operand: _Operand, values: Iterable[Any]) -> Sequence[str] | None:
+    def _indexed(self, operand: Operand, values: Iterable[Any]) -> Sequence[str] | None:
         if not operand.direct:
             return None
         column = operand.column
@@ -211,15 +295,19 @@ class _Compiler:
     # Functions
 
     def _call(self, node: ast.Call) -> Filter:
+        """dataverse-api §2.3, §2.5"""
         name = ".".join((*node.func.namespace, node.func.name))
         if name in {"contains", "startswith", "endswith"}:
             return self._text_function(name, node.args)
-        prefix = "Microsoft.Dynamics.CRM."
-        if not name.startswith(prefix):
+        if not name.startswith(_NAMESPACE):
+            raise _unsupported(node)
+        function = FUNCTIONS.get(name.removeprefix(_NAMESPACE))
+        if function is None:
             raise bad_query(f"An unknown function with name '{name}' was found.")
-        return self._query_function(name.removeprefix(prefix), node.args)
+        return self._query_function(name, function, node.args)
 
     def _text_function(self, name: str, args: Sequence[Any]) -> Filter:
+        """dataverse-api §2.3"""
         if len(args) != 2 or not isinstance(args[1], ast.String):
             raise bad_query(
                 f"No function signature for the function with name '{name}' matches the specified arguments."
@@ -233,127 +321,100 @@ class _Compiler:
         get, matches = operand.get, pattern(name, args[1].val)
         return Filter(accepts=lambda row: (found := get(row)) is not None and matches(found))
 
-    def _query_function(self, name: str, args: Sequence[Any]) -> Filter:
+    def _query_function(self, name: str, function: Function, args: Sequence[Any]) -> Filter:
+        """dataverse-api §2.5"""
         given = {arg.name.name: arg.param for arg in args if isinstance(arg, ast.NamedParam)}
+        wanted = {"PropertyName", *_PARAMETERS[function.parameters]}
         property_name = given.get("PropertyName")
-        if not isinstance(property_name, ast.String):
-            raise bad_query(f"The function 'Microsoft.Dynamics.CRM.{name}' needs the parameter 'PropertyName'.")
-        path = property_name.val.split("/")
-        column = self.table.columns.get(path[0])
-        if column is not None:  # logical names of lookups are taken too (unverified)
-            path[0] = column.wire
-        operand = resolve_path(path, self.table, self.store)
-        get = operand.get
-        if name in {"In", "NotIn", "Between", "NotBetween"}:
-            values = [text_value(operand.column, each) for each in text_array(given.get("PropertyValues"))]
-            return self._set_function(name, operand, [fold(value) for value in values])
-        if name in {"EqualUserId", "NotEqualUserId", "EqualBusinessId", "NotEqualBusinessId"}:
-            own = self.scope.user if "User" in name else self.scope.business_unit
-            wanted = not name.startswith("Not")
-            return Filter(accepts=lambda row: (get(row) == own) is wanted)
-        if operand.column.kind != "DateTime":
+        if set(given) != wanted or len(given) != len(args) or not isinstance(property_name, ast.String):
             raise bad_query(
-                f"The function 'Microsoft.Dynamics.CRM.{name}' does not fit the column '{operand.column.name}'."
+                f"The parameters of the function '{name}' are {', '.join(sorted(wanted))}; PropertyName is text."
             )
-        start, end = self._span(name, given)
-        # half-open [start, end) over canonical text; DateOnly columns compare by day
-        low = None if start is None else (start[:10] if operand.column.date_only else start)
-        high = None if end is None else (end[:10] if operand.column.date_only else end)
-        return Filter(
-            accepts=lambda row: (
-                (found := get(row)) is not None and (low is None or found >= low) and (high is None or found < high)
-            )
-        )
+        path = property_name.val.split("/")
+        if self.variable is not None and path[0] == self.variable:
+            path.pop(0)
+        if len(path) == 1 and (column := self.table.columns.get(path[0])) is not None:
+            path[0] = column.wire  # logical names of lookups are taken too (unverified)
+        operand = resolve_path(path or [""], self.table, self.store)
+        values = self._arguments(name, function, given)
+        try:
+            test = condition(function.operator, operand.table, operand.column, values, self.scope)
+        except ConditionError as error:
+            raise bad_query(f"The function '{name}' cannot be used so: {error}.") from None  # text (unverified)
+        get, ids = operand.get, None
+        if function.operator == "in":
+            ids = self._indexed(operand, [fold(text_value(operand.column, each)) for each in values])
+        return Filter(accepts=lambda row: test(get(row)), ids=ids)
 
-    def _set_function(self, name: str, operand: _Operand, values: list[Any]) -> Filter:
-        get = operand.get
-        if name in {"In", "NotIn"}:
-            members = set(values)
-            if name == "In":
-                return Filter(accepts=lambda row: fold(get(row)) in members, ids=self._indexed(operand, members))
-            return Filter(accepts=lambda row: fold(get(row)) not in members)
-        if len(values) != 2:
-            raise bad_query(f"The function 'Microsoft.Dynamics.CRM.{name}' needs two values.")
-        low, high = values
-        wanted = name == "Between"
-        return Filter(accepts=lambda row: (found := fold(get(row))) is not None and (low <= found <= high) is wanted)
+    def _arguments(self, name: str, function: Function, given: Mapping[str, Any]) -> list[Any]:
+        """dataverse-api §2.5"""
+        if function.parameters == "texts":
+            return text_array(given["PropertyValues"])
+        kind = ast.String if function.parameters == "text" else ast.Integer
+        values = [given[each] for each in _PARAMETERS[function.parameters]]
+        if not all(isinstance(each, kind) or (kind is ast.String and isinstance(each, ast.GUID)) for each in values):
+            raise bad_query(f"The parameters of the function '{name}' have the wrong type.")
+        return [each.val for each in values]
 
-    def _span(self, name: str, given: Mapping[str, Any]) -> tuple[str | None, str | None]:
-        """The half-open time span of a date function, in UTC (the caller's zone; unverified for applications)."""
-        now = self.scope.now.astimezone(UTC).replace(microsecond=0)
-        today = now.replace(hour=0, minute=0, second=0)
-        tomorrow = today + timedelta(days=1)
-        until_now = stamp(now + timedelta(seconds=1))
-        value = given.get("PropertyValue")
-        if name in {"On", "OnOrAfter", "OnOrBefore"}:
-            text = getattr(value, "val", None)
-            if not isinstance(text, str):
-                raise bad_query(f"The function 'Microsoft.Dynamics.CRM.{name}' needs the parameter 'PropertyValue'.")
-            day = moment_of(text).replace(hour=0, minute=0, second=0, microsecond=0)
-            after = stamp(day + timedelta(days=1))
-            return (None if name == "OnOrBefore" else stamp(day), None if name == "OnOrAfter" else after)
-        if name in _RELATIVE:
-            unit, sign = _RELATIVE[name]
-            if not isinstance(value, ast.Integer):
-                raise bad_query(f"The function 'Microsoft.Dynamics.CRM.{name}' needs a number as 'PropertyValue'.")
-            distance = unit * int(value.val)
-            if sign == 0:  # older than
-                return None, stamp(now - distance)
-            if unit >= timedelta(days=1):
-                return (stamp(today - distance), until_now) if sign < 0 else (stamp(now), stamp(tomorrow + distance))
-            return (stamp(now - distance), until_now) if sign < 0 else (stamp(now), stamp(now + distance))
-        month = today.replace(day=1)
-        next_month = (month + timedelta(days=32)).replace(day=1)
-        spans = {
-            "Today": (today, tomorrow),
-            "Yesterday": (today - timedelta(days=1), today),
-            "Tomorrow": (tomorrow, tomorrow + timedelta(days=1)),
-            "Last7Days": (today - timedelta(days=7), now + timedelta(seconds=1)),
-            "Next7Days": (now, tomorrow + timedelta(days=7)),
-            "ThisMonth": (month, next_month),
-            "LastMonth": ((month - timedelta(days=1)).replace(day=1), month),
-            "ThisYear": (month.replace(month=1), month.replace(month=1, year=month.year + 1)),
-        }
-        if name not in spans:
-            raise not_served(f"the query function Microsoft.Dynamics.CRM.{name}")
-        start, end = spans[name]
-        return stamp(start), stamp(end)
+    # Collections
 
     def _lambda(self, node: ast.CollectionLambda) -> Filter:
+        """dataverse-api §2.3: collections of the row, nested ones too, none behind a lookup."""
         owner = node.owner
-        if not isinstance(owner, ast.Identifier):
-            raise not_served("any/all over a path in $filter")
-        referrer = self.store.shape.collection(self.table.name, owner.name)
-        if referrer is None:
-            raise missing_property(owner.name, self.table.name)
-        related = self.store.shape.tables[referrer.table]
-        store, key, column = self.store, self.table.key, referrer.column.name
+        if (
+            self.variable is not None
+            and isinstance(owner, ast.Attribute)
+            and owner.owner == ast.Identifier(self.variable)
+        ):
+            name = owner.attr
+        elif isinstance(owner, ast.Identifier):
+            name = owner.name
+        else:
+            raise bad_query("A collection behind a lookup cannot be used in $filter.")  # text (unverified)
+        table, related = self.table, self._related(name)
         if node.lambda_ is None:
-            return Filter(accepts=lambda row: bool(store.find(related.name, column, row[key])))
-        inner = _Compiler(related, self.scope, node.lambda_.identifier.name).filter(node.lambda_.expression).accepts
+            if not isinstance(node.operator, ast.Any):
+                raise bad_query("The 'all' operator needs an expression.")
+            return Filter(accepts=lambda row: bool(related[1](row[table.key])))
+        variable = node.lambda_.identifier.name
+        inner = _Compiler(related[0], self.scope, variable, self.depth).filter(node.lambda_.expression).accepts
         check = any if isinstance(node.operator, ast.Any) else all
-        rows = store.rows(related.name)
-        return Filter(
-            accepts=lambda row: check(inner(rows[each]) for each in store.find(related.name, column, row[key]))
-        )
+        find = related[1]
+        rows = self.store.rows(related[0].name)
+        return Filter(accepts=lambda row: check(inner(rows[each]) for each in find(row[table.key])))
+
+    def _related(self, name: str) -> tuple[Table, Callable[[str], Sequence[str]]]:
+        """The table behind a collection, and the keys of its rows by the key of one of ours."""
+        store, shape, own = self.store, self.store.shape, self.table.name
+        referrer = shape.collection(own, name)
+        if referrer is not None:
+            column = referrer.column.name
+            return shape.tables[referrer.table], lambda key: store.find(referrer.table, column, key)
+        association = shape.association(own, name)
+        if association is None:
+            raise missing_property(name, own)
+        (_, here), (other, there) = association.sides(own)
+        links = store.rows(association.table)
+        return shape.tables[other], lambda key: [
+            links[each][there] for each in store.find(association.table, here, key)
+        ]
 
 
-_RELATIVE = {
-    "LastXHours": (timedelta(hours=1), -1),
-    "LastXDays": (timedelta(days=1), -1),
-    "LastXWeeks": (timedelta(weeks=1), -1),
-    "NextXHours": (timedelta(hours=1), 1),
-    "NextXDays": (timedelta(days=1), 1),
-    "NextXWeeks": (timedelta(weeks=1), 1),
-    "OlderThanXMinutes": (timedelta(minutes=1), 0),
-    "OlderThanXHours": (timedelta(hours=1), 0),
-    "OlderThanXDays": (timedelta(days=1), 0),
-    "OlderThanXWeeks": (timedelta(weeks=1), 0),
-}
+_PARAMETERS: Mapping[str, tuple[str, ...]] = {
+    "none": (), "text": ("PropertyValue",), "number": ("PropertyValue",), "texts": ("PropertyValues",),
+    "pair": ("PropertyValue1", "PropertyValue2"),
+}  # fmt: skip
 
 
-def resolve_path(path: Sequence[str], table: Table, store: Store) -> _Operand:
-    """A column of the row, or of a row it points to (`parentaccountid/name`)."""
+def _every(tests: Sequence[Predicate]) -> Predicate:
+    if len(tests) == 2:
+        first, second = tests
+        return lambda row: first(row) and second(row)
+    return lambda row: all(test(row) for test in tests)
+
+
+def resolve_path(path: Sequence[str], table: Table, store: Store) -> Operand:
+    """A column of the row, or of a row it points to (`parentaccountid/name`): dataverse-api §2.3."""
     steps: list[tuple[Column, str]] = []
     for name in path[:-1]:
         navigation = table.navigations.get(name)
@@ -373,7 +434,7 @@ def resolve_path(path: Sequence[str], table: Table, store: Store) -> _Operand:
         raise missing_property(path[-1], table.name)
     name = column.name
     if not steps:
-        return _Operand(column=column, get=lambda row: row.get(name), table=table, direct=True)
+        return Operand(column=column, get=lambda row: row.get(name), table=table, direct=True)
 
     def get(row: Row) -> Any:
         found: Row | None = row
@@ -386,4 +447,4 @@ def resolve_path(path: Sequence[str], table: Table, store: Store) -> _Operand:
                 return None
         return found.get(name)
 
-    return _Operand(column=column, get=get, table=table, direct=False)
+    return Operand(column=column, get=get, table=table, direct=False)

@@ -3,13 +3,13 @@
 import json
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
 from odata_query import ast
 
-from crmbridge.sandbox.dynamics.errors import DataverseError, bad_query
+from crmbridge.sandbox.dynamics.errors import bad_query
 from crmbridge.sandbox.dynamics.shape import Column
 from crmbridge.sandbox.dynamics.values import guid, stamp
 
@@ -31,12 +31,12 @@ def edm_type(column: Column) -> str:
 def moment_of(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise bad_query(f"'{text}' is not a date or time.") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def literal_value(column: Column, literal: Any) -> tuple[Any, bool]:
+def literal_value(column: Column, literal: Any, operator: str = "Equal") -> tuple[Any, bool]:
     """The literal as the column keeps values, and whether it lies between two whole seconds."""
     kind = column.kind
     if kind in {"String", "Memo", "MultiSelectPicklist"} and isinstance(literal, ast.String):
@@ -48,9 +48,10 @@ def literal_value(column: Column, literal: Any) -> tuple[Any, bool]:
     if kind in _NUMBERS and isinstance(literal, ast.Integer | ast.Float):
         return (float(literal.val) if kind == "Double" else Decimal(literal.val)), False
     if kind == "Boolean" and isinstance(literal, ast.Boolean):
-        return literal.val == "true", False
+        return literal.val.lower() == "true", False
     if kind == "DateTime" and isinstance(literal, ast.Date):
-        return (literal.val if column.date_only else stamp(moment_of(literal.val))), False
+        moment = moment_of(literal.val)  # a day that the calendar lacks is refused here
+        return (literal.val if column.date_only else stamp(moment)), False
     if kind == "DateTime" and isinstance(literal, ast.DateTime) and not column.date_only:
         moment = moment_of(literal.val)
         return stamp(moment), moment.microsecond > 0
@@ -59,7 +60,7 @@ def literal_value(column: Column, literal: Any) -> tuple[Any, bool]:
     )
     raise bad_query(
         "A binary operator with incompatible types was detected. Found operand types "
-        f"'{edm_type(column)}' and '{found_type}' for operator kind 'Equal'."
+        f"'{edm_type(column)}' and '{found_type}' for operator kind '{operator}'."
     )
 
 
@@ -69,9 +70,12 @@ def text_value(column: Column, text: Any) -> Any:
         raise bad_query("Values of 'PropertyValues' must be strings in double quotes.")  # dataverse-api §2.5
     try:
         if column.kind in _NUMBERS:
-            return float(text) if column.kind == "Double" else Decimal(text)
+            number = Decimal(text.strip())
+            if not number.is_finite():
+                raise ValueError(text)
+            return float(number) if column.kind == "Double" else number
         if column.kind == "DateTime":
-            return text[:10] if column.date_only else stamp(moment_of(text))
+            return date.fromisoformat(text[:10]).isoformat() if column.date_only else stamp(moment_of(text))
         if column.is_lookup or column.kind == "Uniqueidentifier":
             found = guid(text.strip("{}"))
             if found is None:
@@ -85,16 +89,24 @@ def text_value(column: Column, text: Any) -> Any:
 
 
 def text_array(node: Any) -> list[Any]:
+    """The list of a query function: JSON, whose texts may stand in single quotes too (dataverse-api §2.5)."""
+    text = getattr(node, "val", "")
     try:
-        found = json.loads(node.val)
-    except (AttributeError, ValueError):
-        found = None
+        found = json.loads(_SINGLE.sub(lambda match: match[0] if match[0][0] == '"' else f'"{match[1]}"', text))
+    except (TypeError, ValueError, RecursionError):
+        raise bad_query(
+            "Invalid JSON. A comma character ',' was expected in scope 'Array'. Every two elements in an array and "
+            "properties of an object must be separated by commas."
+        ) from None
     if not isinstance(found, list):
         raise bad_query("The parameter 'PropertyValues' must be a JSON array of strings.")
     return found
 
 
-_LIKE = re.compile(r"\[[^\]]*\]|%|_")
+_SINGLE = re.compile(r"""\"(?:\\.|[^"\\])*"|'([^'"]*)'""")
+
+
+_LIKE = re.compile(r"\[[^\]]*\]|%+|_")
 
 
 def pattern(name: str, text: str) -> Callable[[str], bool]:
@@ -103,24 +115,33 @@ def pattern(name: str, text: str) -> Callable[[str], bool]:
     if not _LIKE.search(text):
         if name == "contains":
             return lambda found: text in found.casefold()
+        if name == "like":
+            return lambda found: found.casefold() == text
         if name == "startswith":
             return lambda found: found.casefold().startswith(text)
         return lambda found: found.casefold().endswith(text)
-    pieces: list[str] = []
+    text = f"%{text}" if name in {"contains", "endswith"} else text
+    text = f"{text}%" if name in {"contains", "startswith"} else text
+    stretches = [""]  # what stands between two %
     position = 0
     for match in _LIKE.finditer(text):
-        pieces.append(re.escape(text[position : match.start()]))
-        token = match[0]
-        pieces.append({"%": ".*", "_": "."}.get(token) or _class(token))
+        stretches[-1] += re.escape(text[position : match.start()])
+        found = match[0]
+        if found[0] == "%":
+            stretches.append("")
+        else:
+            stretches[-1] += "." if found == "_" else _class(found)
         position = match.end()
-    pieces.append(re.escape(text[position:]))
-    body = "".join(pieces)
-    body = body if name == "startswith" else f".*{body}"
-    body = body if name == "endswith" else f"{body}.*"
+    stretches[-1] += re.escape(text[position:])
+    # the first place where a stretch fits serves as well as any: so nothing is tried twice, whatever the pattern
+    first, *middle = stretches[:-1] or [stretches[0]]
+    body = first + "".join(f"(?>.*?{each})" for each in middle)
+    if len(stretches) > 1:
+        body += f".*{stretches[-1]}"
     try:
         compiled = re.compile(body, re.DOTALL)
     except re.error as error:
-        raise DataverseError(400, "0x80060888", f"The text '{text}' is no valid pattern: {error}") from None
+        raise bad_query(f"The text '{text}' is no valid pattern: {error}") from None  # dataverse-api §2.4
     return lambda found: compiled.fullmatch(found.casefold()) is not None
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crmbridge.sandbox.core import Row, Tables
+from crmbridge.sandbox.dynamics.ordering import Orders, fold
 from crmbridge.sandbox.dynamics.shape import Shape
 
 _FIRST_VERSION = 1_000_000
@@ -25,11 +26,6 @@ class Log:
     deleted_ids: list[str] = field(default_factory=list)
 
 
-def fold(value: Any) -> Any:
-    """Text is compared without case: dataverse-api §2.4."""
-    return value.casefold() if isinstance(value, str) else value
-
-
 class Store:
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
@@ -38,6 +34,7 @@ class Store:
         self._logs: dict[str, Log] = {name: Log() for name in shape.tables}
         self._indexes: dict[tuple[str, str], dict[Any, dict[str, None]]] = {}
         self._indexed: dict[str, tuple[str, ...]] = {}
+        self.orders = Orders(self.tables.table)
 
     def transaction(self) -> AbstractContextManager[None]:
         return self.tables.transaction()
@@ -100,6 +97,7 @@ class Store:
         return index
 
     def _reindex(self, table: str, key: str, before: Row | None, after: Row | None) -> None:
+        self.orders.moved(table, key, before, after)
         for column in self._indexed.get(table, ()):
             old = before.get(column) if before is not None else None
             new = after.get(column) if after is not None else None

@@ -21,7 +21,7 @@ _DEFAULT_LENGTH = {"String": 100, "Memo": 2000}
 
 
 def stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{moment.astimezone(UTC).isoformat()[:19]}Z"
 
 
 def guid(text: object) -> str | None:
