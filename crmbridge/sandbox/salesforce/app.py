@@ -13,10 +13,14 @@ import msgspec
 
 from crmbridge.sandbox.core import Call, Reply, Request, Row, World
 from crmbridge.sandbox.salesforce import soap
-from crmbridge.sandbox.salesforce.ask import Answer, Ask, Log, placed
+from crmbridge.sandbox.salesforce.ask import VERSION_MAX, VERSION_MIN, Answer, Ask, Log, placed, without_suffix
 from crmbridge.sandbox.salesforce.auth import Auth, OAuthError
-from crmbridge.sandbox.salesforce.batches import Collections, Composite, composite_extras
+from crmbridge.sandbox.salesforce.batch import Batch
+from crmbridge.sandbox.salesforce.batches import Collections
+from crmbridge.sandbox.salesforce.composite import Composite
 from crmbridge.sandbox.salesforce.errors import SfError, not_found, refuse
+from crmbridge.sandbox.salesforce.graph import Graphs
+from crmbridge.sandbox.salesforce.headers import check_acceptable, check_headers
 from crmbridge.sandbox.salesforce.ids import Sequence, base62
 from crmbridge.sandbox.salesforce.limits import Limits
 from crmbridge.sandbox.salesforce.org import Org
@@ -26,9 +30,10 @@ from crmbridge.sandbox.salesforce.schema import Shape
 from crmbridge.sandbox.salesforce.soap_calls import SoapCalls
 from crmbridge.sandbox.salesforce.soap_rows import SoapRows
 from crmbridge.sandbox.salesforce.store import Store
+from crmbridge.sandbox.salesforce.tree import Tree
 from crmbridge.sandbox.salesforce.values import plain
+from crmbridge.sandbox.salesforce.wire import check_size, effective_method, packed, unpacked
 
-VERSION_MIN, VERSION_MAX = 20, 67
 LOGIN_VERSION_MAX: Final = 64  # §1.2: SOAP login() is not in API v65 and later
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _JSON: Final = ("Content-Type", "application/json;charset=UTF-8")
@@ -55,7 +60,10 @@ class SalesforceApp:
         self._limits = Limits(self._shape.org.daily_api_requests, self._world.clock.now)
         self._rest = Rest(self._store, self._records, self._sequence, self._world.clock.now, self._limits)
         self._collections = Collections(self._rest)
-        self._composite = Composite(self._rest, self._collections)
+        self._composite = Composite(self._store, self._serve)
+        self._graphs = Graphs(self._composite)
+        self._batch = Batch(self._store, self._limits, self._serve)
+        self._tree = Tree(self._store, self._records, self._rest.recent)
         self._org = Org(self._store, self._records, self._sequence, self._world.clock.now)
         rows = SoapRows(self._store, self._records, self._sequence, self._world.clock.now)
         self._soap_calls = SoapCalls(self._store, self._records, rows, self._org.id, self._world.clock.now)
@@ -128,36 +136,47 @@ class SalesforceApp:
         if not VERSION_MIN <= int(version) <= VERSION_MAX:
             raise not_found()
         user = self._auth.bearer(request)
-        options = request.options()
-        ask = Ask(
-            method=options.get("_HttpMethod", request.method).upper(),
-            parts=tuple(unquote(part) for part in rest.split("/")) if rest else (),
-            options=options,
-            headers=request.headers,
-            user=user,
-            version=f"{version}.0",
-            raw=request.body,
-            log=log,
-        )
         try:
             self._limits.spend()
+            check_size(request)
+            check_headers(request.headers)
+            if not rest.startswith("jobs/"):  # results of jobs are CSV
+                check_acceptable(request.headers)
+            request = unpacked(request)
+            ask = Ask(
+                method=effective_method(request),
+                parts=without_suffix(tuple(unquote(part) for part in rest.split("/")) if rest else ()),
+                options=request.options(),
+                headers=request.headers,
+                user=user,
+                version=f"{version}.0",
+                raw=request.body,
+                log=log,
+            )
             with self._store.tables.transaction():
                 answer = self._answer(ask)
             reply = self._json(answer)
         except SfError as error:
             reply = self._refused(placed(error, request.body))
+        reply = packed(reply, request.headers)
         return user, Reply(status=reply.status, headers=(*reply.headers, self._limits.header), body=reply.body)
 
     def _answer(self, ask: Ask) -> Answer:
         match ask.parts:
-            case ("composite", "sobjects", *_):
-                return self._collections.answer(ask)
             case ("composite",):
                 return self._composite.answer(ask)
-            case ("composite", _, *_):
-                raise composite_extras(ask)
+            case ("composite", "graph"):
+                return self._graphs.answer(ask)
+            case ("composite", "batch"):
+                return self._batch.answer(ask)
+            case ("composite", "tree", name):
+                return self._tree.answer(ask, self._rest.sobject(name))
             case _:
-                return self._rest.answer(ask)
+                return self._serve(ask)
+
+    def _serve(self, ask: Ask) -> Answer:
+        """What may also be asked for inside a composite or a batch."""
+        return self._collections.answer(ask) if ask.parts[:2] == ("composite", "sobjects") else self._rest.answer(ask)
 
     # -- identity ------------------------------------------------------------------------------------------------
 

@@ -14,8 +14,10 @@ from crmbridge.sandbox.salesforce.errors import SfError, not_found, refuse
 from crmbridge.sandbox.salesforce.ids import canonical
 from crmbridge.sandbox.salesforce.records import Caller
 
+VERSION_MIN, VERSION_MAX = 20, 67
 DUPLICATE_HEADER_SINCE: Final = 52
 _JSON: Final = msgspec.json.Decoder(float_hook=Decimal)
+_RESOURCES: Final = ("describe", "updated", "deleted", "layouts")
 _EXPECTED: Final = {
     "Expecting property name": "was expecting double-quote to start field name",
     "Expecting ',' delimiter": "was expecting comma to separate entries",
@@ -118,6 +120,18 @@ def allow(ask: Ask, *methods: str) -> None:
     """§9.3: 405; a HEAD is a GET whose body stays at home."""
     if ask.method not in methods and not (ask.method == "HEAD" and "GET" in methods):
         raise refuse("METHOD_NOT_ALLOWED", f"HTTP Method '{ask.method}' not allowed. Allowed are {','.join(methods)}")
+
+
+def without_suffix(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """`.json` behind a resource's name asks for what is answered anyway, `.xml` for what is not (§9.3, the code
+    (unverified)). The value of an external id may end as it likes."""
+    stem, _, kind = parts[-1].rpartition(".") if parts else ("", "", "")
+    value = parts[:1] == ("sobjects",) and len(parts) > 2 and stem not in _RESOURCES and canonical(stem) is None
+    if not stem or kind.lower() not in ("json", "xml") or value:
+        return parts
+    if kind.lower() == "xml":
+        raise refuse("NOT_ACCEPTABLE", "This resource answers in application/json.", status=406)  # (unverified)
+    return (*parts[:-1], stem)
 
 
 def since(ask: Ask, version: int) -> None:

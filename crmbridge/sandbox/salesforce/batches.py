@@ -1,13 +1,11 @@
-"""Many records or requests in one call: sObject Collections and Composite (salesforce-api §3.2, §3.3)."""
+"""Many records in one call: sObject Collections, all five verbs (salesforce-api §3.2)."""
 
-import re
 from collections.abc import Callable, Mapping
 from itertools import groupby
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote, urlsplit
 
-from crmbridge.sandbox.salesforce.ask import Answer, Ask, Log, allow
-from crmbridge.sandbox.salesforce.errors import Problem, SfError, not_found, not_served, refuse
+from crmbridge.sandbox.salesforce.ask import Answer, Ask, allow, flag, since
+from crmbridge.sandbox.salesforce.errors import Problem, SfError, not_found, refuse
 from crmbridge.sandbox.salesforce.ids import canonical
 from crmbridge.sandbox.salesforce.rest import Rest
 from crmbridge.sandbox.salesforce.schema import SObject
@@ -15,18 +13,11 @@ from crmbridge.sandbox.salesforce.schema import SObject
 RECORDS_MAX: Final = 200
 CHUNKS_MAX: Final = 10  # changes of type within one list
 READ_MAX: Final = 2000  # (unverified)
-SUBREQUESTS_MAX: Final = 25
-QUERIES_MAX: Final = 5  # queries and collections calls among them
+SINCE: Final = 42
 _ROLLED_BACK: Final = Problem(
     code="ALL_OR_NONE_OPERATION_ROLLED_BACK",
     message="Record rolled back because not all records were valid and the request was using AllOrNone header",
 )
-_HALTED: Final = "The transaction was rolled back since another operation in the same transaction failed."
-_REFERENCE: Final = re.compile(r"@\{([A-Za-z]\w*)((?:\.\w+|\[\d+\])*)\}")
-_NAME: Final = re.compile(r"[A-Za-z]\w*")
-# Subrequests may not change who they are or how bodies are written (§3.3).
-_OUTER_HEADERS: Final = frozenset({"authorization", "content-type", "accept"})
-
 Result = dict[str, Any]
 
 
@@ -40,6 +31,7 @@ class Collections:
 
     def answer(self, ask: Ask) -> Answer:
         """Everything under composite/sobjects."""
+        since(ask, SINCE)
         match ask.parts[2:]:
             case ():
                 allow(ask, "POST", "PATCH", "DELETE")
@@ -60,13 +52,13 @@ class Collections:
 
         def save(sobject: SObject, item: Mapping[str, Any]) -> Result:
             if kind == "create":
-                return _saved(self._rest.records.create(sobject, item, ask.caller))
+                return self._saved(ask, sobject, self._rest.records.create(sobject, item, ask.caller))
             key = next((str(value) for name, value in item.items() if name.lower() == "id" and value), None)
             if key is None:
                 raise refuse("MISSING_ARGUMENT", "Id not specified in an update call", [])  # §3.2; (unverified)
             values = {name: value for name, value in item.items() if name.lower() != "id"}
             row = self._found(sobject, key)  # §3.5 knows preconditions for one record only, so none are held here
-            return _saved(self._rest.records.update(sobject, row, values, ask.caller))
+            return self._saved(ask, sobject, self._rest.records.update(sobject, row, values, ask.caller))
 
         typed = [(self._type(item), item) for item in items]
         if sum(1 for _ in groupby(typed, key=lambda pair: pair[0].name)) > CHUNKS_MAX:
@@ -102,11 +94,13 @@ class Collections:
             if rows:
                 skipped = {"id", external.name.lower()}
                 values = {key: part for key, part in item.items() if key.lower() not in skipped}
-                return _saved(self._rest.records.update(sobject, rows[0], values, ask.caller), created=False)
+                key = self._rest.records.update(sobject, rows[0], values, ask.caller)
+                return self._saved(ask, sobject, key, created=False)
             if external.name == "Id" and value is not None:
                 raise refuse("NOT_FOUND", "The requested resource does not exist", [])
             values = {key: part for key, part in item.items() if key.lower() != "id"}
-            return _saved(self._rest.records.create(sobject, values, ask.caller), created=True)
+            key = self._rest.records.create(sobject, values, ask.caller)
+            return self._saved(ask, sobject, key, created=True)
 
         ask.log.operations += [(sobject.name, "upsert")] * len(items)
         return self._each([lambda i=i: save(i) for i in items], whole=whole)
@@ -123,12 +117,12 @@ class Collections:
                 raise refuse("MALFORMED_ID", f"malformed id {key}", [])
             row = self._found(sobject, key)
             self._rest.records.delete(sobject, row, ask.caller)
-            return _saved(row["Id"])
+            return {"id": row["Id"], "success": True, "errors": []}
 
         tables = [by_prefix[key[:3]].name if key[:3] in by_prefix else "" for key in keys]
         ask.log.operations += [(table, "delete") for table in tables]
         ask.log.table = tables[0] if tables else ""
-        whole = ask.options.get("allOrNone", "false").lower() == "true"
+        whole = flag(ask.options, "allOrNone")
         return self._each([lambda k=k: remove(k) for k in keys], whole=whole)
 
     def _retrieve(self, ask: Ask, sobject: SObject) -> Answer:
@@ -137,7 +131,7 @@ class Collections:
         if sobject.document.setup:
             ask.log.category = "metadata"
         given = (
-            ask.document()
+            ask.envelope("ids", "fields")
             if ask.method == "POST"
             else {key: ask.options.get(key, "").split(",") for key in ("ids", "fields")}
         )
@@ -159,12 +153,17 @@ class Collections:
         return Answer(body=shown)
 
     def _items(self, ask: Ask) -> tuple[list[dict[str, Any]], bool]:
-        body = ask.document()
+        body = ask.envelope("records", "allOrNone")
         items = body.get("records")
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise refuse("JSON_PARSER_ERROR", "records must be a list of objects at [line:1, column:1]")
         _few(len(items))
-        return items, body.get("allOrNone") is True
+        return items, flag(body, "allOrNone")
+
+    def _saved(self, ask: Ask, sobject: SObject, key: str, *, created: bool | None = None) -> Result:
+        self._rest.recent.touch(ask, sobject, key)
+        result: Result = {"id": key, "success": True, "errors": []}
+        return result if created is None else {**result, "created": created}
 
     def _type(self, item: Mapping[str, Any]) -> SObject:
         attributes = item.get("attributes")
@@ -207,137 +206,6 @@ class Collections:
             if error.problems[0].code == "JSON_PARSER_ERROR":
                 raise  # the request as a whole cannot be read (unverified)
             return {"success": False, "errors": [problem.listed() for problem in error.problems]}
-
-
-class Composite:
-    def __init__(self, rest: Rest, collections: Collections) -> None:
-        self._rest = rest
-        self._collections = collections
-
-    def answer(self, ask: Ask) -> Answer:
-        allow(ask, "POST")
-        ask.log.note("composite")
-        body = ask.document()
-        subs = body.get("compositeRequest")
-        if not isinstance(subs, list) or not all(isinstance(sub, dict) for sub in subs):
-            raise refuse("JSON_PARSER_ERROR", "compositeRequest must be a list of subrequests at [line:1, column:1]")
-        if not 1 <= len(subs) <= SUBREQUESTS_MAX:
-            message = f"You can have up to {SUBREQUESTS_MAX} subrequests in a single call, and at least one."
-            raise refuse("LIMIT_EXCEEDED", message)
-        heavy = sum(
-            bool(re.search(r"/(?:query(?:All)?|composite/sobjects)\b", str(sub.get("url", "")))) for sub in subs
-        )
-        if heavy > QUERIES_MAX:
-            raise refuse("LIMIT_EXCEEDED", f"Up to {QUERIES_MAX} of the subrequests can be queries or collections.")
-        names = [str(sub.get("referenceId", "")) for sub in subs]
-        if not all(_NAME.fullmatch(name) for name in names) or len(set(names)) < len(names):  # §3.3
-            raise refuse(  # the code (unverified)
-                "INVALID_INPUT", "Every subrequest needs its own referenceId of letters, digits and underscores."
-            )
-        whole = body.get("allOrNone") is True
-        answers: list[Result] = []
-        try:
-            with self._rest.store.tables.transaction():
-                known: dict[str, Any] = {}
-                for sub in subs:
-                    answers.append(self._sub(ask, sub, known))
-                    if whole and answers[-1]["httpStatusCode"] >= 400:
-                        raise _Undo
-        except _Undo:
-            failed = len(answers) - 1
-            halted = [{"errorCode": "PROCESSING_HALTED", "message": _HALTED}]
-            answers = [
-                answers[at]
-                if at == failed
-                else {"body": halted, "httpHeaders": {}, "httpStatusCode": 400, "referenceId": name}
-                for at, name in enumerate(names)
-            ]
-        return Answer(body={"compositeResponse": answers})
-
-    def _sub(self, ask: Ask, sub: Mapping[str, Any], known: dict[str, Any]) -> Result:
-        name = str(sub["referenceId"])
-        log = Log()
-        try:
-            with self._rest.store.tables.transaction():
-                answer = self._run(ask, sub, known, log)
-        except SfError as error:
-            answer = Answer(status=error.status, body=[problem.single() for problem in error.problems])
-        ask.log.operations += log.operations or [(log.table, log.kind)]
-        if answer.status < 300 and answer.body is not None:
-            known[name] = answer.body
-        return {
-            "body": None if answer.empty else answer.body,
-            "httpHeaders": dict(answer.headers),
-            "httpStatusCode": answer.status,
-            "referenceId": name,
-        }
-
-    def _run(self, ask: Ask, sub: Mapping[str, Any], known: Mapping[str, Any], log: Log) -> Answer:
-        url = urlsplit(_filled(str(sub.get("url", "")), known))
-        found = re.fullmatch(r"/services/data/v(\d+\.0)/(.*?)/?", url.path)
-        if found is None:  # §3.3; the code (unverified)
-            raise refuse(
-                "INVALID_INPUT", f"A subrequest's url starts with /services/data/v{ask.version}/, not {url.path}"
-            )
-        headers = {str(key).lower(): str(value) for key, value in (sub.get("httpHeaders") or {}).items()}
-        if wrong := _OUTER_HEADERS & headers.keys():  # §3.3; the code (unverified)
-            raise refuse("INVALID_INPUT", f"A subrequest cannot set the header {sorted(wrong)[0]}.")
-        inner = Ask(
-            method=str(sub.get("method", "GET")).upper(),
-            parts=tuple(unquote(part) for part in found.group(2).split("/")),
-            options=dict(parse_qsl(url.query, keep_blank_values=True)),
-            headers={**{key: value for key, value in ask.headers.items() if key.startswith("sforce-")}, **headers},
-            user=ask.user,
-            version=found.group(1),
-            given=_filled_in(sub.get("body"), known),
-            log=log,
-        )
-        if inner.parts[:2] == ("composite", "sobjects"):
-            return self._collections.answer(inner)
-        if inner.parts[0] == "composite":  # §3.3; the code (unverified)
-            raise refuse("INVALID_INPUT", "A composite request cannot hold another one.")
-        return self._rest.answer(inner)
-
-
-def composite_extras(ask: Ask) -> SfError:
-    """The composite resources this sandbox leaves out (§3.4)."""
-    return not_served(f"/composite/{ask.parts[1]}; /composite and /composite/sobjects are served")
-
-
-def _filled(text: str, known: Mapping[str, Any]) -> str:
-    return _REFERENCE.sub(lambda found: str(_look_up(found, known)), text)
-
-
-def _filled_in(value: Any, known: Mapping[str, Any]) -> Any:
-    """References in a body; one that is the whole text keeps the type of what it names."""
-    if isinstance(value, dict):
-        return {key: _filled_in(part, known) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_filled_in(part, known) for part in value]
-    if isinstance(value, str):
-        alone = _REFERENCE.fullmatch(value)
-        return _look_up(alone, known) if alone else _filled(value, known)
-    return value
-
-
-def _look_up(found: re.Match[str], known: Mapping[str, Any]) -> Any:
-    """§3.3: a reference to a failed subrequest halts the one that needs it."""
-    value: Any = known.get(found.group(1))
-    for step in re.findall(r"\w+", found.group(2)):
-        if isinstance(value, dict):
-            value = value.get(step)
-        elif isinstance(value, list) and step.isdigit() and int(step) < len(value):
-            value = value[int(step)]
-        else:
-            value = None
-    if value is None:
-        raise refuse("PROCESSING_HALTED", f"Invalid reference specified. No value for {found.group(0)[2:-1]} found")
-    return value
-
-
-def _saved(key: str, *, created: bool | None = None) -> Result:
-    result: Result = {"id": key, "success": True, "errors": []}
-    return result if created is None else {**result, "created": created}
 
 
 def _few(count: int) -> None:

@@ -12,7 +12,7 @@ _ANY: Final = RecordType(developer_name="Master", name="Master")
 
 
 def layouts(store: Store, sobject: SObject, wanted: str) -> dict[str, Any]:
-    """All record types of an object, or the one asked for; shapes declare no page layouts: none is listed (unverified)."""
+    """All record types of an object, or the one asked for; no page layouts are declared or listed (unverified)."""
     kinds = {item.developer_name: item for item in sobject.document.record_types}
     ids = store.rows(found).values() if (found := store.shape.object("RecordType")) else ()
     named = {row["Id"]: kinds[row["DeveloperName"]] for row in ids if row.get("SobjectType") == sobject.name}

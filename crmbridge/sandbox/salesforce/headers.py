@@ -1,0 +1,66 @@
+"""Request headers that mean something to Salesforce: each has its effect, or stands in the closed list of those that
+are accepted and have none here (salesforce-api §3.5).
+
+A header in Salesforce's own manner (`Sforce-…`, `X-SFDC-…`) that is in neither list is refused, so that nobody believes
+it was heeded. Headers outside of that belong to HTTP or to others, and no server heeds what it does not know.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from crmbridge.sandbox.salesforce.errors import not_served, refuse
+
+EFFECTIVE: Final = frozenset({
+    "accept", "accept-encoding", "authorization", "content-encoding", "content-type", "if-match", "if-modified-since",
+    "if-none-match", "if-unmodified-since", "sforce-auto-assign", "sforce-duplicate-rule-header", "sforce-mru",
+    "sforce-query-options", "soapaction", "x-http-method-override", "x-prettyprint",
+})  # fmt: skip
+
+# Accepted, no effect: the header, and why nothing here can depend on it.
+NO_EFFECT: Final[Mapping[str, str]] = {
+    "accept-charset": "answers are UTF-8",
+    "accept-language": "labels have one language, that of the shape",
+    "if-match, if-none-match on other objects than Account": "only Account rows have tags",
+    "if-modified-since, if-unmodified-since, if-match, if-none-match on DELETE, POST, queries and collections":
+        "conditions are for reading and updating one row, and for descriptions",
+    "sforce-call-options": "client names appear in change events and namespaces in packages; there are neither",
+    "sforce-duplicate-rule-header before v52": "the header exists since v52",
+    "sforce-duplicate-rule-header: includeRecordDetails, runAsCurrentUser":
+        "matches are told by id, and all users see all rows that a rule compares",
+    "x-sfdc-packageversion-*": "there are no managed packages",
+}  # fmt: skip
+
+_OWN: Final = ("sforce-", "x-sfdc-")
+_PACKAGE_VERSION: Final = "x-sfdc-packageversion-"
+_HEEDED: Final = EFFECTIVE | {"sforce-call-options"}
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Refuse what claims to steer the service and does not (see above, §3.5)."""
+    for name in headers:
+        if name.startswith(_OWN) and name not in _HEEDED and not name.startswith(_PACKAGE_VERSION):
+            raise not_served(f"the request header {name}")
+
+
+def check_acceptable(headers: Mapping[str, str]) -> None:
+    """Answers are JSON: whoever takes nothing of the kind hears so (§9.3 names 406; its code is (unverified))."""
+    accepted = [item.partition(";") for item in headers.get("accept", "*/*").lower().split(",") if item.strip()]
+    kinds = {kind.strip() for kind, _, rest in accepted if rest.replace(" ", "") not in ("q=0", "q=0.0")}
+    if accepted and not kinds & {"*/*", "*", "application/*", "application/json"}:
+        raise refuse("NOT_ACCEPTABLE", "This resource answers in application/json.", status=406)  # (unverified)
+
+
+def inherited(headers: Mapping[str, str]) -> dict[str, str]:
+    """What the headers of a call mean for the requests inside it (§3.3)."""
+    return {name: value for name, value in headers.items() if name.startswith(_OWN)}
+
+
+def wants_gzip(headers: Mapping[str, str]) -> bool:
+    """§3.5. Libraries tell all that they can unpack (`gzip, deflate`); who asks for gzip and nothing else gets it. On
+    one machine there is no wire to save, and packing costs as much as the answer."""
+    offered = {item.strip().lower() for item in headers.get("accept-encoding", "").split(",")}
+    return offered - {"identity"} == {"gzip"}
+
+
+def pretty(headers: Mapping[str, str]) -> bool:
+    return headers.get("x-prettyprint", "").strip() == "1"
