@@ -8,12 +8,13 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 READY  := $(VENV)/.ready
 TOOLS  := $(VENV)/.ready-for-tests
 
-.PHONY: demo test test-slow lint style imports dependencies types clean help
+.PHONY: demo test test-slow clients lint style imports dependencies types clean help
 
 help:
 	@echo "make demo       see it all at work, on a sandbox of both CRMs on this machine"
 	@echo "make test       unit, property, contract, protocol, migration, house and journey tests"
 	@echo "make test-slow  the long ones: kill points, load, two hosts, installation from the wheel"
+	@echo "make clients    the sandbox, driven by clients that other people wrote; installs them, with npm for some"
 	@echo "make lint       style, import contracts, types, dependencies"
 	@echo "make clean      remove the virtual environment and what was built"
 
@@ -22,10 +23,15 @@ demo: $(READY)
 
 # Brings its own broker and PostgreSQL; nothing has to run on this machine.
 test: $(TOOLS)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not node"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not node and not clients"
 
 test-slow: $(TOOLS)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "slow and not node"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "slow and not node and not clients"
+
+# Environments of their own under CRMBRIDGE_CLIENTS_DIR, by default ~/.cache/crmbridge-clients.
+clients: $(TOOLS)
+	$(BIN)/python -m tests.clients.environments
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m clients tests/clients
 
 lint: style imports dependencies types
 
