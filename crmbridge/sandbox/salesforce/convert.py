@@ -13,7 +13,7 @@ from crmbridge.sandbox.salesforce.dates import quarter_end
 from crmbridge.sandbox.salesforce.errors import SfError, refuse
 from crmbridge.sandbox.salesforce.ids import canonical
 from crmbridge.sandbox.salesforce.records import Caller, Records
-from crmbridge.sandbox.salesforce.schema import SObject
+from crmbridge.sandbox.salesforce.schema import TEXT, Field, SObject
 from crmbridge.sandbox.salesforce.store import Store
 from crmbridge.sandbox.salesforce.values import read, stamp
 
@@ -37,6 +37,9 @@ class LeadConvert:
     owner: str = ""
     without_opportunity: bool = False
     overwrite_lead_source: bool = False
+    bypass_account_duplicates: bool = False  # passes what the duplicate header would (documented as internal use)
+    bypass_contact_duplicates: bool = False
+    truncate: bool = False  # AllowFieldTruncationHeader: what is too long for the target is cut (§6.4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +72,10 @@ class Converter:
                 raise refuse("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", [])
         owner = self._owner(ask, lead)
         with self._store.tables.transaction():
-            account_id = self._merge(self._account, lead, account, owner, platform, {})
-            contact_id = self._merge_contact(ask, lead, contact, owner, platform, account_id)
+            passing = replace(platform, allow_duplicates=platform.allow_duplicates or ask.bypass_account_duplicates)
+            account_id = self._merge(self._account, lead, account, owner, passing, {}, truncate=ask.truncate)
+            passing = replace(platform, allow_duplicates=platform.allow_duplicates or ask.bypass_contact_duplicates)
+            contact_id = self._merge_contact(ask, lead, contact, owner, passing, account_id)
             opportunity_id = self._give_opportunity(
                 ask, lead, opportunity, owner, platform, account_id, contact_id, now
             )
@@ -135,7 +140,7 @@ class Converter:
 
     # -- what becomes of it --------------------------------------------------------------------------------------
 
-    def _mapped(self, target: SObject, lead: Row, *, existing: bool) -> Row:
+    def _mapped(self, target: SObject, lead: Row, *, existing: bool, truncate: bool = False) -> Row:
         """The lead's values under the target's names; those that the target cannot hold are dropped or refused."""
         values: Row = {}
         for source, name in self._shape.conversion.mapping.get(target.name, {}).items():
@@ -145,7 +150,7 @@ class Converter:
             if existing and field.type == "boolean":
                 continue  # lifecycle §1.1: a checkbox is never empty, so never copied; opt-outs neither
             try:
-                values[name] = read(field, lead[source])
+                values[name] = read(field, _cut(field, lead[source]) if truncate else lead[source])
             except SfError as error:
                 if error.problems[0].code != "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST":
                     raise
@@ -153,10 +158,18 @@ class Converter:
         return values
 
     def _merge(
-        self, target: SObject, lead: Row, row: Row | None, owner: str, caller: Caller, extra: dict[str, Any]
+        self,
+        target: SObject,
+        lead: Row,
+        row: Row | None,
+        owner: str,
+        caller: Caller,
+        extra: dict[str, Any],
+        *,
+        truncate: bool,
     ) -> str:
         """Make the row, or fill only what is empty in the one that is there (§6.5)."""
-        values = self._mapped(target, lead, existing=row is not None)
+        values = self._mapped(target, lead, existing=row is not None, truncate=truncate)
         if row is None:
             made = {**self._records.blank(target, owner), **values, **extra}
             self._records.write(target, made, None, caller)
@@ -172,7 +185,7 @@ class Converter:
         extra: dict[str, Any] = {"AccountId": account} if row is None else {}
         if row is not None and ask.overwrite_lead_source and lead.get("LeadSource"):
             extra["LeadSource"] = lead["LeadSource"]
-        return self._merge(self._contact, lead, row, owner, caller, extra)
+        return self._merge(self._contact, lead, row, owner, caller, extra, truncate=ask.truncate)
 
     def _give_opportunity(
         self,
@@ -193,10 +206,11 @@ class Converter:
             return row["Id"]
         made = self._records.blank(self._opportunity, owner)
         name = self._opportunity.fields["Name"]
+        named = ask.opportunity_name or lead.get("Company") or lead["Name"]
         today = now.astimezone(self._shape.org.zone).date()
-        made |= self._mapped(self._opportunity, lead, existing=False)
+        made |= self._mapped(self._opportunity, lead, existing=False, truncate=ask.truncate)
         made |= {
-            "Name": read(name, ask.opportunity_name or lead.get("Company") or lead["Name"]),
+            "Name": read(name, _cut(name, named) if ask.truncate else named),
             "AccountId": account,
             "StageName": self._first_stage(made),
             "CloseDate": quarter_end(today, self._shape.org.fiscal_year_start_month).isoformat(),
@@ -268,3 +282,8 @@ class Converter:
         if opportunity is not None:
             done["ConvertedOpportunityId"] = opportunity
         self._records.write(self._lead, done, lead, caller)
+
+
+def _cut(field: Field, value: Any) -> Any:
+    """§6.4: a text as long as the field takes, for whoever asks for it."""
+    return value[: field.length] if isinstance(value, str) and field.type in TEXT and field.length else value

@@ -388,6 +388,21 @@ class Records:
                         self._store.put(item, back)
         return key
 
+    def empty_bin(self, text: str) -> str:
+        """Out of the recycle bin for good, with what its deletion took along (§8.3; texts (unverified))."""
+        key = canonical(text)
+        sobject = self._shape.by_prefix.get(key[:3]) if key else None
+        row = self._store.get(sobject, key) if sobject and key else None
+        if row is None or sobject is None or key is None:
+            raise refuse("INVALID_ID_FIELD", "invalid cross reference id", [])
+        if not row.get("IsDeleted"):
+            raise refuse("INVALID_ID_FIELD", "Record is not in the recycle bin", [])  # §8.3
+        with self._store.tables.transaction():
+            for item in self._shape.objects.values():
+                for found in [found for found in self._store.rows(item).values() if found.get("_root") == key]:
+                    self._store.drop(item, found["Id"])
+        return key
+
     def merge(
         self, sobject: SObject, master: Row, losers: Sequence[str], given: Mapping[str, Any], caller: Caller
     ) -> tuple[list[str], list[str]]:

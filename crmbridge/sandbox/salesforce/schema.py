@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from crmbridge.sandbox.salesforce.login_policy import Login
+
 TEXT: Final = frozenset(
     {"string", "picklist", "multipicklist", "combobox", "textarea", "phone", "url", "email", "encryptedstring"}
 )
@@ -145,6 +147,7 @@ class Org(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     request_limit_seconds: int = 600
     session_seconds: int = 7200
     refresh_token_rotation: bool = False
+    login: Login = Login()
     set_audit_fields: bool = False
     edit_converted_leads: bool = False
 

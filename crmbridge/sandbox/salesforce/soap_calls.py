@@ -1,110 +1,265 @@
-"""The SOAP calls of a session: rows, convertLead, merge, undelete, and who and when (salesforce-api §6, §8.3)."""
+"""The SOAP calls of a session (salesforce-api §6, §8): rows, queries, conversion, merge, descriptions, windows.
 
-from collections.abc import Callable
+Each item of a call succeeds or fails alone (§6.2) unless AllOrNoneHeader says otherwise; an answer is the content of
+its response element.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Any, Final
 
-from crmbridge.sandbox.salesforce import soap
-from crmbridge.sandbox.salesforce.ask import Log
-from crmbridge.sandbox.salesforce.convert import LEADS_PER_CALL_MAX, Converter, LeadConvert
-from crmbridge.sandbox.salesforce.errors import SfError, refuse
-from crmbridge.sandbox.salesforce.records import Caller, Records
-from crmbridge.sandbox.salesforce.soap_rows import SoapRows
+from crmbridge.sandbox.salesforce import soap, soap_describe, soap_headers, soap_results
+from crmbridge.sandbox.salesforce.auth import Auth
+from crmbridge.sandbox.salesforce.errors import Problem, SfError, refuse
+from crmbridge.sandbox.salesforce.records import Records
+from crmbridge.sandbox.salesforce.soap_bridge import Bridge, whole_call
+from crmbridge.sandbox.salesforce.soap_leads import SoapLeads
+from crmbridge.sandbox.salesforce.soap_records import SoapRecords
+from crmbridge.sandbox.salesforce.soap_rows import SoapRows, instant
+from crmbridge.sandbox.salesforce.soap_user import user_info
 from crmbridge.sandbox.salesforce.store import Store
 from crmbridge.sandbox.salesforce.values import stamp
 
+RECORDS_MAX: Final = 200  # §9.4
+READ_MAX: Final = 2000
+DESCRIBES_MAX: Final = 100  # the WSDL's own maxOccurs
+# §6: calls of the partner WSDL that this sandbox leaves out, and says so.
+LEFT_OUT: Final = frozenset(
+    "search process sendEmail resetPassword describeLayout describeSoftphoneLayout describeTabs describeAllTabs "
+    "describeDataCategoryGroups describeDataCategoryGroupStructures describeDataCategoryMappings "
+    "describeKnowledgeSettings describeGlobalTheme describeTheme describeApprovalLayout describePathAssistants "
+    "describeSearchLayouts describeSearchableEntities describeSearchScopeOrder describeCompactLayouts "
+    "describePrimaryCompactLayouts describeQuickActions describeQuickActionsForRecordType "
+    "describeAvailableQuickActions describeAppMenu describeVisualForce describeNouns retrieveQuickActionTemplates "
+    "performQuickActions sendEmailMessage renderEmailTemplate renderStoredEmailTemplate quickActionTemplateInfo "
+    "deleteByExample findDuplicates findDuplicatesByIds changeOwnPassword executeListView".split()
+)
+_ROLLED_BACK: Final = Problem(  # §3.2
+    code="ALL_OR_NONE_OPERATION_ROLLED_BACK",
+    message="Record rolled back because not all records were valid and the request was using AllOrNone header",
+)
+
+Result = Mapping[str, Any]
+
+
+class _Undo(Exception):
+    pass
+
 
 class SoapCalls:
-    """Each item of a call succeeds or fails alone (§6.2); an answer is the content of its response element."""
-
-    def __init__(
-        self, store: Store, records: Records, rows: SoapRows, org_id: str, now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, store: Store, records: Records, auth: Auth, now: Callable[[], datetime]) -> None:
         self._store = store
         self._shape = store.shape
         self._records = records
-        self._rows = rows
-        self._converter = Converter(store, records)
-        self._org_id = org_id
+        self._auth = auth
         self._now = now
+        self._read = SoapRecords(store.shape)
+        self._rows = SoapRows(store)
+        self._leads = SoapLeads(store, records, now)
 
-    def answer(self, call: soap.Call, caller: Caller, log: Log) -> str:
-        operation = call.operation
+    def answer(self, bridge: Bridge, origin: str) -> str:
+        operation, log = bridge.call.operation, bridge.log
+        soap_headers.check(bridge.call)
         match operation.name:
-            case "query" | "queryAll":
-                return self._rows.query(call, caller, log, deleted=operation.name == "queryAll")
+            case "query" | "queryAll" as kind:
+                return f'<result xsi:type="QueryResult">{self._query(bridge, kind)}</result>'
             case "queryMore":
-                return self._rows.more(call, log)
-            case "create":
-                return self._rows.create(call, caller, log)
+                body = bridge.query(("query", operation.value("queryLocator")))
+                return f'<result xsi:type="QueryResult">{self._rows.page(body)}</result>'
+            case "retrieve":
+                return self._retrieve(bridge)
+            case "create" | "update" | "upsert" as kind:
+                return self._save(bridge, kind)
+            case "delete":
+                return self._delete(bridge)
+            case "undelete" | "emptyRecycleBin" as kind:
+                return self._bin(bridge, kind)
             case "convertLead":
-                return self._convert(operation, caller, log)
+                return self._leads.convert(bridge)
             case "merge":
-                return "".join(self._merge(item, caller, log) for item in operation.all("request"))
-            case "undelete":
-                ids = [(item.text or "").strip() for item in operation.all("ids")]
-                return "".join(self._undelete(key, caller, log) for key in ids)
+                items = [*operation.all("request"), *operation.all("mergeRequests")]  # one client calls it so
+                return "".join(self._merge(bridge, item) for item in items)
+            case "getUpdated" | "getDeleted" as kind:
+                return self._window(bridge, kind)
+            case "describeSObject" | "describeSObjects" | "describeGlobal" as kind:
+                return self._describe(bridge, kind, origin)
             case "getServerTimestamp":
                 log.category = "metadata"
-                return soap.timestamp_result(stamp(self._now()).replace("+0000", "Z"))
+                return f"<result>{soap.text('timestamp', instant(stamp(self._now())))}</result>"
             case "getUserInfo":
                 log.category = "metadata"
-                row = self._store.rows(self._shape.objects["User"])[caller.user]
-                version = int(caller.version.removesuffix(".0"))
-                return f"<result>{soap.user_info(self._shape.org, self._org_id, row, version)}</result>"
+                row = self._store.rows(self._shape.objects["User"])[bridge.user]
+                return f"<result>{user_info(self._shape.org, self._auth.org_id, row, bridge.version)}</result>"
+            case "logout":
+                log.category = "login"
+                self._auth.revoke(bridge.call.session)
+                return ""
+            case "invalidateSessions":
+                log.category = "login"
+                return "".join(self._invalidate(token) for token in operation.values("sessionIds"))
+            case "setPassword":
+                log.category = "login"
+                self._auth.set_password(operation.value("userId"), operation.value("password"))
+                return "<result/>"
+            case name if name in LEFT_OUT:
+                raise soap.not_served(name)
             case name:
-                message = f"This sandbox does not serve the SOAP call {name}; a real org may."
-                raise refuse("FUNCTIONALITY_NOT_ENABLED", message)
+                raise soap.ClientFault(
+                    f"No operation available for request {{urn:partner.soap.sforce.com}}{name}, please check the WSDL "
+                    "for the service."
+                )
 
-    def _convert(self, operation: soap.Element, caller: Caller, log: Log) -> str:
-        items = operation.all("leadConverts")
-        log.note("convertLead", "Lead")
-        log.operations += [("Lead", "convertLead")] * len(items)
-        if len(items) > LEADS_PER_CALL_MAX:
-            message = f"At most {LEADS_PER_CALL_MAX} leads can be converted in one call."
-            raise refuse("EXCEEDED_LEAD_CONVERT_LIMIT", message)
-        return "".join(self._convert_one(item, caller) for item in items)
+    # -- reading -------------------------------------------------------------------------------------------------
 
-    def _convert_one(self, item: soap.Element, caller: Caller) -> str:
-        ask = LeadConvert(
-            lead=item.value("leadId"),
-            status=item.value("convertedStatus"),
-            account=item.value("accountId"),
-            contact=item.value("contactId"),
-            opportunity=item.value("opportunityId"),
-            opportunity_name=item.value("opportunityName"),
-            owner=item.value("ownerId"),
-            without_opportunity=item.flag("doNotCreateOpportunity"),
-            overwrite_lead_source=item.flag("overwriteLeadSource"),
-        )
+    def _query(self, bridge: Bridge, kind: str) -> str:
+        return self._rows.page(bridge.query((kind,), q=bridge.call.operation.value("queryString")))
+
+    def _retrieve(self, bridge: Bridge) -> str:
+        """A nil result in the place of an id that is not there."""
+        operation = bridge.call.operation
+        sobject = self._read.type_of(operation.value("sObjectType"))
+        ids = operation.values("ids")
+        _few(len(ids), READ_MAX)
+        names = [name.strip() for name in operation.value("fieldList").split(",") if name.strip()]
+        if not names:
+            raise refuse("MISSING_ARGUMENT", "fieldList names no field")  # §9.2; the text (unverified)
+        parts = ("composite", "sobjects", sobject.name)
+        rows = bridge.send("POST", parts, given={"ids": ids, "fields": names})
+        bridge.log.note("retrieve", sobject.name)
+        return "".join('<result xsi:nil="true"/>' if row is None else self._rows.record("result", row) for row in rows)
+
+    def _window(self, bridge: Bridge, kind: str) -> str:
+        """§8.2, in the order of the WSDL."""
+        operation = bridge.call.operation
+        sobject = self._read.type_of(operation.value("sObjectType"))
+        span = {"start": operation.value("startDate"), "end": operation.value("endDate")}
+        body = bridge.send("GET", ("sobjects", sobject.name, kind.removeprefix("get").lower()), options=span)
+        if kind == "getUpdated":
+            items = "".join(soap.text("ids", key) for key in body["ids"])
+            dates = ("latestDateCovered",)
+        else:
+            items = "".join(
+                f"<deletedRecords>{soap.many({'deletedDate': instant(row['deletedDate']), 'id': row['id']})}"
+                "</deletedRecords>"
+                for row in body["deletedRecords"]
+            )
+            dates = ("earliestDateAvailable", "latestDateCovered")
+        return f"<result>{items}{soap.many({name: instant(body[name]) for name in dates})}</result>"
+
+    def _describe(self, bridge: Bridge, kind: str, origin: str) -> str:
+        if kind == "describeGlobal":
+            body = bridge.send("GET", ("sobjects",))
+            return f"<result>{soap_describe.everything(body, bridge.version)}</result>"
+        names = bridge.call.operation.values("sObjectType")
+        _few(len(names), DESCRIBES_MAX)
+        found = [self._read.type_of(name) for name in names[:1] if kind == "describeSObject"] or [
+            self._read.type_of(name) for name in names
+        ]
+        bodies = [bridge.send("GET", ("sobjects", sobject.name, "describe")) for sobject in found]
+        return "".join(f"<result>{soap_describe.description(body, bridge.version, origin)}</result>" for body in bodies)
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def _save(self, bridge: Bridge, kind: str) -> str:
+        call, operation = bridge.call, bridge.call.operation
+        elements, truncate = operation.all("sObjects"), soap_headers.truncates(call)
+        bridge.log.note(kind, elements[0].value("type") if elements else "")
+        _few(len(elements), RECORDS_MAX)
+        items = [self._read.item(element, truncate=truncate) for element in elements]
+        given = {"allOrNone": soap_headers.all_or_none(call), "records": items}
+        if kind == "upsert":
+            return self._upsert(bridge, items, given)
+        if not items:
+            return ""
+        results = bridge.send("POST" if kind == "create" else "PATCH", ("composite", "sobjects"), given=given)
+        bridge.log.note(kind, items[0]["attributes"]["type"])
+        whole_call(results)
+        return "".join(soap_results.saved(result, bridge.version) for result in results)
+
+    def _upsert(self, bridge: Bridge, items: Sequence[Mapping[str, Any]], given: Mapping[str, Any]) -> str:
+        name = bridge.call.operation.value("externalIDFieldName")
+        if not items:
+            return ""
+        sobject = self._read.type_of(items[0]["attributes"]["type"])
+        field = sobject.field(name)
+        if field is None or not (field.external_id or field.id_lookup):  # §3.1; the code over SOAP (unverified)
+            raise refuse(
+                "INVALID_FIELD",
+                f"Field name provided, {name} is not an External ID or indexed field for {sobject.name}",
+            )
+        results = bridge.send("PATCH", ("composite", "sobjects", sobject.name, field.name), given=given)
+        bridge.log.note("upsert", sobject.name)
+        whole_call(results)
+        return "".join(soap_results.saved(result, bridge.version, upsert=True) for result in results)
+
+    def _delete(self, bridge: Bridge) -> str:
+        ids = [key.replace(",", " ") for key in bridge.call.operation.values("ids")]
+        _few(len(ids), RECORDS_MAX)
+        whole = str(soap_headers.all_or_none(bridge.call)).lower()
+        options = {"ids": ",".join(key or "-" for key in ids), "allOrNone": whole}
+        results = bridge.send("DELETE", ("composite", "sobjects"), options=options) if ids else []
+        bridge.log.note("delete", bridge.log.table)
+        return "".join(soap_results.saved(result, bridge.version) for result in results)
+
+    def _bin(self, bridge: Bridge, kind: str) -> str:
+        """§8.3: back from the recycle bin, or out of it for good."""
+        ids = bridge.call.operation.values("ids")
+        _few(len(ids), RECORDS_MAX)
+        bridge.log.note(kind)
+        for key in ids:
+            sobject = self._shape.by_prefix.get(key[:3])
+            bridge.log.note(kind, sobject.name if sobject else "")
+            bridge.log.operations.append((bridge.log.table, kind))
+        caller = bridge.caller
+        actions = {
+            "undelete": lambda key: self._records.undelete(key, caller),
+            "emptyRecycleBin": self._records.empty_bin,
+        }
+        results: list[Result] = []
         try:
             with self._store.tables.transaction():
-                return soap.lead_result(self._converter.convert(ask, caller, self._now()))
-        except SfError as error:
-            return soap.lead_refused(ask.lead, error)
+                results = [self._one(actions[kind], key) for key in ids]
+                if soap_headers.all_or_none(bridge.call) and not all(result["success"] for result in results):
+                    raise _Undo
+        except _Undo:
+            undone = {"success": False, "errors": [_ROLLED_BACK.listed()]}
+            results = [undone if result["success"] else result for result in results]
+        return "".join(soap_results.saved(result, bridge.version) for result in results)
 
-    def _merge(self, item: soap.Element, caller: Caller, log: Log) -> str:
-        master = item.first("masterRecord")
-        kind, key, fields = soap.record(master) if master else ("", "", {})
-        losers = [(found.text or "").strip() for found in item.all("recordToMergeIds")]
-        log.note("merge", kind)
-        log.operations.append((kind, "merge"))
-        try:
-            sobject = self._shape.object(kind)
-            if sobject is None:
-                raise refuse("INVALID_TYPE", f"sObject type '{kind}' is not supported.")
-            with self._store.tables.transaction():
-                row = self._records.fetch(sobject, key)
-                merged, moved = self._records.merge(sobject, row, losers, fields, caller)
-            return soap.merge_result(row["Id"], merged, moved, None)
-        except SfError as error:
-            return soap.merge_result(None, (), (), error)
-
-    def _undelete(self, key: str, caller: Caller, log: Log) -> str:
-        sobject = self._shape.by_prefix.get(key[:3])
-        log.note("undelete", sobject.name if sobject else "")
-        log.operations.append((log.table, "undelete"))
+    def _one(self, action: Callable[[str], str], key: str) -> Result:
         try:
             with self._store.tables.transaction():
-                return soap.save_result(self._records.undelete(key, caller), None)
+                return {"id": action(key), "success": True, "errors": []}
         except SfError as error:
-            return soap.save_result(None, error)
+            return {"success": False, "errors": soap_results.told(error)}
+
+    def _merge(self, bridge: Bridge, item: soap.Element) -> str:
+        """§8.3: a master and one or two more; each request succeeds or fails alone."""
+        master = item.first("masterRecord") or soap.Element(name="masterRecord", text=None, children=())
+        sobject = self._read.type_of(master.value("type"))
+        bridge.log.note("merge", sobject.name)
+        bridge.log.operations.append((sobject.name, "merge"))
+        try:
+            fields = self._read.fields(sobject, master, truncate=soap_headers.truncates(bridge.call))
+            with self._store.tables.transaction():
+                row = self._records.fetch(sobject, master.value("Id"))
+                losers = item.values("recordToMergeIds")
+                merged, moved = self._records.merge(sobject, row, losers, fields, bridge.caller)
+            return soap_results.merged(row["Id"], merged, moved, None, bridge.version)
+        except SfError as error:
+            whole_call([{"errors": soap_results.told(error)}])
+            return soap_results.merged(None, (), (), error, bridge.version)
+
+    # -- sessions ------------------------------------------------------------------------------------------------
+
+    def _invalidate(self, token: str) -> str:
+        if self._auth.revoke(token):
+            return f"<result>{soap.text('success', True)}</result>"
+        problem = refuse("INVALID_SESSION_ID", "The session is not valid")  # §1.4; the text (unverified)
+        return f"<result>{soap_results.errors(soap_results.told(problem), 0)}{soap.text('success', False)}</result>"
+
+
+def _few(count: int, most: int) -> None:
+    if count > most:  # §9.4; the code is that of the Collections (§3.2)
+        message = f"record limit reached. cannot submit more than {most} records into this call"
+        raise refuse("EXCEEDED_ID_LIMIT", message)

@@ -33,6 +33,12 @@ class Store:
         self._move(sobject, before, row)
         self.tables.on_undo(lambda: self._move(sobject, row, before))
 
+    def drop(self, sobject: SObject, key: str) -> None:
+        before = self.rows(sobject)[key]
+        self.tables.drop(sobject.name, key)
+        self._move(sobject, before, None)
+        self.tables.on_undo(lambda: self._move(sobject, None, before))
+
     def find(self, sobject: SObject, field: str, value: object) -> Sequence[str]:
         """Ids of the rows, deleted ones too, whose indexed field holds the value."""
         return sorted(self._equal.get((sobject.name, field), {}).get(fold(value), ()))
