@@ -26,6 +26,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)  # names in lower case
     body: bytes = b""
     origin: str = "https://localhost"  # scheme://host:port that the client asked; answers echo it
+    concurrent: int = 1  # requests under way with the same credentials, this one included; whoever drives knows
 
     @property
     def plain_path(self) -> str:

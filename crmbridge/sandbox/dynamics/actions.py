@@ -1,32 +1,26 @@
-"""The life-cycle actions: QualifyLead, WinOpportunity, LoseOpportunity, Merge (dataverse-api §6.6-6.9, §7.3)."""
+"""The life-cycle actions: QualifyLead, WinOpportunity, LoseOpportunity (dataverse-api §6.6-6.9, §7.3)."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from crmbridge.sandbox.core import Reply, Row
 from crmbridge.sandbox.dynamics import processes
+from crmbridge.sandbox.dynamics.computed import base_currency
 from crmbridge.sandbox.dynamics.context import Context, answer, no_content
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_payload, missing_row
-from crmbridge.sandbox.dynamics.payload import entity_reference, read_changes, set_lookup
-from crmbridge.sandbox.dynamics.reading import row_target
+from crmbridge.sandbox.dynamics.headers import detection_asked
+from crmbridge.sandbox.dynamics.payload import check_parameters, entity_reference, read_changes
+from crmbridge.sandbox.dynamics.rules import refuse_by_rule
+from crmbridge.sandbox.dynamics.security import NONE
 from crmbridge.sandbox.dynamics.shape import Table
 from crmbridge.sandbox.dynamics.states import OPEN
-from crmbridge.sandbox.dynamics.writing import base_currency, create, detection_asked, refuse_by_rule, update
+from crmbridge.sandbox.dynamics.writing import create, update
 
 QUALIFIED, WON, LOST = 1, 1, 2
 _QUALIFY = frozenset({
     "CreateAccount", "CreateContact", "CreateOpportunity", "Status", "OpportunityCurrencyId", "OpportunityCustomerId",
     "SourceCampaignId", "ProcessInstanceId", "SuppressDuplicateDetection", "entity",
 })  # fmt: skip
-
-
-def _parameters(body: Mapping[str, Any], action: str, known: frozenset[str]) -> None:
-    for name in body:
-        if "@" not in name and name not in known:
-            raise bad_payload(
-                "",
-                f"The parameter '{name}' in the request payload is not a valid parameter for the operation '{action}'.",
-            )
 
 
 def _flag(body: Mapping[str, Any], name: str) -> bool:
@@ -63,7 +57,8 @@ def qualify_lead(ctx: Context, key: str) -> Reply:
     if lead is None:
         raise missing_row("lead", key)
     body = ctx.json()
-    _parameters(body, "QualifyLead", _QUALIFY)
+    check_parameters(body, "QualifyLead", _QUALIFY)
+    _demand_rights(ctx, table, lead, body)
     if lead["statecode"] != OPEN:  # dataverse-api §6.9; status (unverified)
         raise DataverseError(400, "0x80040519", "The lead is already closed.")
     qualification = _Qualification(ctx, table, lead, body)
@@ -73,6 +68,27 @@ def qualify_lead(ctx: Context, key: str) -> Reply:
             "value": qualification.carry_out(),
         }
     )
+
+
+_MAPS = ("prvReadAttributeMap", "prvReadEntityMap", "prvReadEntity", "prvReadCustomization")
+
+
+def _demand_rights(ctx: Context, table: Table, lead: Row, body: Mapping[str, Any]) -> None:
+    """Write on the lead, read on what maps are made of, create on what is created: §6.9, lifecycle §6."""
+    if ctx.access.full:
+        return
+    ctx.access.demand_row(table, lead, "write")
+    for privilege in _MAPS:
+        ctx.access.demand_named(privilege)
+    for name in ("account", "contact", "opportunity"):
+        if body.get(f"Create{name.capitalize()}") is True:
+            other = ctx.shape.tables[name]
+            if ctx.access.depth(other, "create") == NONE:
+                raise DataverseError(
+                    403, "0x80081018", f"You do not have the privilege to create a {name} from the lead."
+                )  # status and text (unverified)
+            ctx.access.demand(other, "append")
+            ctx.access.demand(other, "appendto")
 
 
 class _Qualification:
@@ -89,7 +105,7 @@ class _Qualification:
         self.campaign = entity_reference(ctx, body.get("SourceCampaignId"), ("campaign",))
         self.instance = self._instance(body.get("ProcessInstanceId"))
         suppress = body.get("SuppressDuplicateDetection")
-        self.detect = suppress is False or (suppress is None and detection_asked(ctx))
+        self.detect = suppress is False or (suppress is None and detection_asked(ctx.headers))
         self.made: dict[str, str] = {}
 
     def carry_out(self) -> list[dict[str, Any]]:
@@ -187,24 +203,31 @@ def close_opportunity(ctx: Context, action: str) -> Reply:
     ctx.note("opportunity", action)
     table, close_table = ctx.shape.tables["opportunity"], ctx.shape.tables["opportunityclose"]
     body = ctx.json()
-    _parameters(body, action, frozenset({"Status", "OpportunityClose"}))
+    check_parameters(body, action, frozenset({"Status", "OpportunityClose"}))
     closing = body.get("OpportunityClose")
     if not isinstance(closing, dict):
         raise bad_payload("", f"The parameter 'OpportunityClose' of '{action}' is required.")
-    values = read_changes(ctx, close_table, closing).values
+    changes = read_changes(ctx, close_table, closing)
+    if changes.nested:  # rows to make along with a close: nobody documents that (unverified)
+        raise bad_payload("", "The parameter 'OpportunityClose' cannot hold related rows.")
+    values = changes.values
     key = values.get("opportunityid")
     if key is None:
         raise DataverseError(400, "0x80040203", f"'{action}' does not name the opportunity to close.")
     opportunity = ctx.store.get("opportunity", key)
     if opportunity is None:
         raise missing_row("opportunity", key)
+    ctx.access.demand_row(table, opportunity, "write")
     if opportunity["statecode"] != OPEN:
         raise DataverseError(400, "0x80040515", "The opportunity has already been closed.")  # text (unverified)
+    if action == "WinOpportunity":
+        _check_quotes(ctx, key)
     status = _status(ctx, table, body.get("Status"), state)
     values |= {"statecode": 1, "statuscode": 2}  # Completed
     values.setdefault("transactioncurrencyid", opportunity.get("transactioncurrencyid"))
+    values["actualend"] = values.get("actualend") or ctx.stamp
     create(ctx, close_table, values, by_message=True)
-    ended = values.get("actualend")
+    ended: str = values["actualend"]
     update(
         ctx,
         table,
@@ -213,47 +236,22 @@ def close_opportunity(ctx: Context, action: str) -> Reply:
             "statecode": state,
             "statuscode": status,
             "actualvalue": values.get("actualrevenue"),
-            "actualclosedate": ended[:10] if ended else ctx.now.date().isoformat(),
+            "actualclosedate": ended[:10],
         },
         by_message=True,
     )
     return no_content()
 
 
-# Merge
-
-_MERGEABLE = ("lead", "account", "contact")
+_OPEN_QUOTES = (0, 1)  # Draft, Active
 
 
-def merge(ctx: Context) -> Reply:
-    """Two rows of one table: the loser keeps its id, is deactivated and names its master (lifecycle §2, A8)."""
-    body = ctx.json()
-    ctx.note(str(body.get("Target", {}).get("@odata.type", "")).rpartition(".")[2], "Merge")
-    _parameters(body, "Merge", frozenset({"Target", "Subordinate", "UpdateContent", "PerformParentingChecks"}))
-    target = entity_reference(ctx, body.get("Target"), _MERGEABLE)
-    loser = entity_reference(ctx, body.get("Subordinate"), _MERGEABLE)
-    if target is None or loser is None or target[0] != loser[0] or target == loser:
-        raise DataverseError(400, "0x80040203", "Merge needs two different rows of the same table.")
-    table = ctx.shape.tables[target[0]]
-    content = body.get("UpdateContent")
-    if isinstance(content, dict) and content:
-        values = read_changes(ctx, table, content).values
-        values.pop(table.key, None)
-        update(ctx, table, target[1], values)
-    _repoint(ctx, table, loser[1], target[1])
-    inactive = 2 if table.name == "lead" else 1  # a merged lead's state: (unverified), lifecycle §10
-    update(ctx, table, loser[1], {"merged": True, "masterid": target[1], "statecode": inactive}, by_message=True)
-    return no_content()
-
-
-def _repoint(ctx: Context, table: Table, loser: str, winner: str) -> None:
-    for referrer in ctx.shape.referrers[table.name]:
-        other, column = ctx.shape.tables[referrer.table], referrer.column
-        if column.name == "masterid":
-            continue
-        for key in ctx.store.find(other.name, column.name, loser):
-            row = ctx.store.rows(other.name)[key]
-            if row_target(column, row).table == table.name and not (other is table and key == winner):
-                values: Row = {}
-                set_lookup(values, column, table.name, winner)
-                update(ctx, other, key, values, by_message=True)
+def _check_quotes(ctx: Context, key: str) -> None:
+    """Open quotes are closed first: dataverse-api §7.3 (that only winning is refused is (unverified))."""
+    rows = ctx.store.rows("quote") if "quote" in ctx.shape.tables else {}
+    if rows and any(
+        rows[each].get("statecode") in _OPEN_QUOTES for each in ctx.store.find("quote", "opportunityid", key)
+    ):
+        raise DataverseError(
+            400, "0x80040516", "The opportunity cannot be closed: it has quotes that are open or active."
+        )  # text (unverified)

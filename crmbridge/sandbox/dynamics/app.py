@@ -1,9 +1,7 @@
 """The Web API as a whole: who asks, service protection, batches, the ledger of calls (dataverse-api §1, §10)."""
 
-import math
 import re
 import secrets
-from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -13,8 +11,11 @@ from crmbridge.sandbox.core import Call, Reply, Request, Row, World
 from crmbridge.sandbox.dynamics import batch, loading
 from crmbridge.sandbox.dynamics.certificate import client_certificate
 from crmbridge.sandbox.dynamics.context import Context, Preferences, read_preferences, refusal
-from crmbridge.sandbox.dynamics.errors import DataverseError, missing_segment
+from crmbridge.sandbox.dynamics.errors import DataverseError, bad_query, missing_row, missing_segment
+from crmbridge.sandbox.dynamics.headers import check_headers
 from crmbridge.sandbox.dynamics.operations import perform
+from crmbridge.sandbox.dynamics.protection import Limits, Protection
+from crmbridge.sandbox.dynamics.security import Access, check_signed_in, disabled_user
 from crmbridge.sandbox.dynamics.shape import Shape
 from crmbridge.sandbox.dynamics.store import Store
 from crmbridge.sandbox.dynamics.values import guid, plain
@@ -61,7 +62,7 @@ class DynamicsApp:
         self.store = Store(self.shape)
         self._names: dict[str, tuple[str, str]] = {}
         self._tokens: dict[str, tuple[str, datetime | None]] = {self._static_token: (self.application_user, None)}
-        self._requests: dict[str, deque[datetime]] = {}
+        self.protection = Protection(Limits.of(self.shape.organization))
         facts = self.shape.organization
         records: dict[str, list[Row]] = {
             "businessunit": [{"businessunitid": self._ids["businessunit"], "name": facts.name}],
@@ -69,6 +70,7 @@ class DynamicsApp:
                 {
                     "systemuserid": self.application_user,
                     "_ref": APPLICATION,
+                    "_roles": list(self.shape.default_roles["application"]),
                     "firstname": "#",
                     "lastname": "crmbridge",
                     "domainname": f"{self.client_id}@{facts.unique_name}.example",
@@ -81,6 +83,7 @@ class DynamicsApp:
             **{name: list(rows) for name, rows in self.shape.records.items() if name == "transactioncurrency"},
         }
         with self.store.transaction():
+            loading.load_roles(self._context(), self._ids["businessunit"])
             loading.load(self._context(), records, self._names)
             base = self.store.find("transactioncurrency", "isocurrencycode", facts.base_currency)
             rest: dict[str, Sequence[Row]] = {
@@ -121,6 +124,7 @@ class DynamicsApp:
                 ],
             }
             loading.load(self._context(), rest, self._names)
+            loading.load_duplicate_rules(self._context())
         others = {name: rows for name, rows in self.shape.records.items() if name != "transactioncurrency"}
         if others:
             self.load(others)
@@ -201,11 +205,14 @@ class DynamicsApp:
         noted: list[tuple[str, str]] = []
         caller = ""
         is_batch = match is not None and (match[2] or "").rstrip("/") == "$batch"
+        before: tuple[int, float] | None = None
         try:
             caller = self._authenticate(request)
             if match is None:
                 raise missing_segment(request.plain_path.strip("/"))
-            self._protect(caller)
+            before = self.protection.remaining(caller)
+            self.protection.admit(caller, self.world.clock.now(), request.concurrent)
+            check_headers(request.headers)
             if len(request.path) + len(request.query) > _URL_MAX:  # status (unverified)
                 raise DataverseError(414, "0x80060888", "The length of the URL exceeds the limit of 32768 characters.")
             base = f"{request.origin}/api/data/v9.{match[1]}"
@@ -223,8 +230,11 @@ class DynamicsApp:
             reply = refusal(error, prefer)
             if not noted and not is_batch:  # refused before anybody looked at what was asked
                 noted.append(self._asked_for(request.method, match[2] or "" if match else ""))
+        left = self.protection.remaining(caller)
+        if before is not None and reply.status != 429:
+            self.protection.charge(caller, self.world.clock.now(), len(noted))
         self._count(caller, reply.status, noted, is_batch=is_batch)
-        return Reply(status=reply.status, headers=(*reply.headers, *self._service_headers(caller)), body=reply.body)
+        return Reply(status=reply.status, headers=(*reply.headers, *self._service_headers(*left)), body=reply.body)
 
     def _context(self, **given: Any) -> Context:
         user = self.application_user
@@ -242,54 +252,40 @@ class DynamicsApp:
                 f"resource_id={request.origin}/"
             )
             raise DataverseError(401, "", "", (("WWW-Authenticate", challenge),))
-        row = self.store.get("systemuser", user)
-        if row is None:
-            raise DataverseError(403, "0x80072560", "The user is not a member of the organization.")
-        if row.get("isdisabled"):
-            raise DataverseError(
-                403, "0x80040225", f"The specified user(Id = {user}) is disabled. Consider enabling this user."
-            )
+        check_signed_in(self.store, user)
         return user
 
     def _acting_user(self, headers: Mapping[str, str], caller: str) -> str:
-        """Impersonation: dataverse-api §4.4"""
-        wanted = guid(headers.get("mscrmcallerid"))
-        if "callerobjectid" in headers:
-            found = self.store.find("systemuser", "azureactivedirectoryobjectid", guid(headers["callerobjectid"]))
-            wanted = found[0] if found else ""
-        if wanted is None:
+        """Impersonation: dataverse-api §4.4. The Entra object id is preferred to the user's row id."""
+        objects, user = headers.get("callerobjectid"), headers.get("mscrmcallerid")
+        named = objects if objects is not None else user
+        if named is None:
             return caller
-        row = self.store.get("systemuser", wanted)
-        if row is None:  # status (unverified)
-            raise DataverseError(403, "0x80072560", "The user to act on behalf of is not a member of the organization.")
-        if row.get("isdisabled"):
+        wanted = guid(named.strip())
+        if wanted is None:  # (unverified)
+            raise bad_query(f"Invalid value '{named}' for the header that names a user to act for: a GUID is expected.")
+        if objects is not None:
+            found = self.store.find("systemuser", "azureactivedirectoryobjectid", wanted)
+            if not found:  # (unverified)
+                raise DataverseError(
+                    403, "0x80072560", f"The user with the object id {wanted} is not a member of the organization."
+                )
+            wanted = found[0]
+        if wanted == caller:
+            return caller
+        if not Access(self.store, caller, caller).has("prvActOnBehalfOfAnotherUser"):  # dataverse-api §10.3
             raise DataverseError(
-                403, "0x80040225", f"The specified user(Id = {wanted}) is disabled. Consider enabling this user."
-            )
+                403, "0x8004A110", "User does not have the privilege to act on behalf another user."
+            )  # status (unverified)
+        row = self.store.get("systemuser", wanted)
+        if row is None:
+            raise missing_row("systemuser", wanted)  # status (unverified)
+        if row.get("isdisabled"):
+            raise disabled_user(wanted)
         return wanted
 
-    def _protect(self, user: str) -> None:
-        """Service protection: a sliding window of requests for each user (dataverse-api §10.4)."""
-        facts, now = self.shape.organization, self.world.clock.now()
-        window = timedelta(seconds=facts.window_seconds)
-        seen = self._requests.setdefault(user, deque())
-        while seen and not now - window < seen[0] <= now:
-            seen.popleft()
-        if len(seen) >= facts.requests:
-            wait = max(1, math.ceil((seen[0] + window - now).total_seconds()))
-            raise DataverseError(
-                429,
-                "0x80072322",
-                f"Number of requests exceeded the limit of {facts.requests} over time window of "
-                f"{facts.window_seconds} seconds.",
-                (("Retry-After", str(wait)),),
-            )
-        seen.append(now)
-
-    def _service_headers(self, user: str) -> tuple[tuple[str, str], ...]:
-        """dataverse-api §1.6; the thousands comma is real"""
-        facts = self.shape.organization
-        used = len(self._requests.get(user, ()))
+    def _service_headers(self, requests: int, seconds: float) -> tuple[tuple[str, str], ...]:
+        """dataverse-api §1.6: what is left of requests and of execution time; the thousands comma is real"""
         request_id = self.world.guid()
         return (
             ("Cache-Control", "no-cache"),
@@ -298,9 +294,9 @@ class DynamicsApp:
             ("x-ms-service-request-id", request_id),
             ("REQ_ID", request_id),
             ("CRM.ServiceId", "framework"),
-            ("x-ms-dop-hint", str(facts.dop_hint)),
-            ("x-ms-ratelimit-burst-remaining-xrm-requests", str(max(0, facts.requests - used))),
-            ("x-ms-ratelimit-time-remaining-xrm-requests", f"{facts.execution_seconds:,.2f}"),
+            ("x-ms-dop-hint", str(self.protection.limits.dop_hint)),
+            ("x-ms-ratelimit-burst-remaining-xrm-requests", str(requests)),
+            ("x-ms-ratelimit-time-remaining-xrm-requests", f"{seconds:,.2f}"),
         )
 
     def _asked_for(self, method: str, path: str) -> tuple[str, str]:
@@ -332,6 +328,7 @@ class DynamicsApp:
         def attempt(part: batch.Part, references: dict[str, str]) -> tuple[Reply, str | None]:
             path, query = self._part_url(part.url, references)
             headers = {**_inherited(request.headers), **part.headers}
+            check_headers(part.headers)
             ctx = self._context(
                 base=base,
                 user=self._acting_user(headers, caller),

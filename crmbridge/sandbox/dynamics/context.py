@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -13,9 +14,11 @@ import msgspec
 from crmbridge.sandbox.core import Reply, Row, World
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_payload, bad_query
 from crmbridge.sandbox.dynamics.filters import Scope
+from crmbridge.sandbox.dynamics.headers import NO_EFFECT_OPTIONS, bypasses_logic
+from crmbridge.sandbox.dynamics.security import Access
 from crmbridge.sandbox.dynamics.shape import Shape, Table
 from crmbridge.sandbox.dynamics.store import Store, fold
-from crmbridge.sandbox.dynamics.values import guid
+from crmbridge.sandbox.dynamics.values import guid, stamp
 
 JSON = "application/json; odata.metadata=minimal"
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
@@ -81,9 +84,23 @@ class Context:
     def __post_init__(self) -> None:
         self.now = self.world.clock.now()
 
-    @property
+    @cached_property
     def shape(self) -> Shape:
         return self.store.shape
+
+    @cached_property
+    def access(self) -> Access:
+        """What the acting user may do, asked once per operation."""
+        return Access(self.store, self.user, self.caller)
+
+    @cached_property
+    def bypasses_logic(self) -> bool:
+        return bypasses_logic(self.headers, self.access)
+
+    @cached_property
+    def stamp(self) -> str:
+        """Now, as rows keep it."""
+        return stamp(self.now)
 
     def note(self, table: str, kind: str) -> None:
         self.noted.append((table, kind))
@@ -166,7 +183,6 @@ def refusal(error: DataverseError, prefer: Preferences) -> Reply:
 _OPTIONS = frozenset(
     {"$select", "$filter", "$orderby", "$top", "$expand", "$count", "$skiptoken", "$deltatoken", "$id", "$apply"}
 )
-_PLAIN = frozenset({"tag", "api-version"})
 
 
 def query_options(query: str) -> tuple[dict[str, str], dict[str, str]]:
@@ -180,7 +196,7 @@ def query_options(query: str) -> tuple[dict[str, str], dict[str, str]]:
             raise bad_query("Skip Clause is not supported in CRM")  # dataverse-api §2.3
         elif name in _OPTIONS:
             options[name] = value
-        elif name not in _PLAIN:
+        elif name not in NO_EFFECT_OPTIONS:
             if name in {"fetchXml", "sql", "savedQuery", "userQuery"}:
                 raise DataverseError(501, "0x8006088a", f"This sandbox does not serve the query parameter {name}.")
             raise bad_query(f"The query parameter {name} is not supported.")

@@ -3,6 +3,8 @@
 `_ref: name` names a row, `"@name"` in a lookup points to it. Other keys that begin with an underscore: `_x_type` (the
 target table of a polymorphic lookup, else the table of the row it points to) and `_stage` (the name of the stage that a
 lead or opportunity is on; null for no process). An open lead or opportunity without it is on the first stage.
+`_roles` of a user or team names security roles; without it the shape's `default_roles` for people are given. A row of
+an intersect table names its two rows by their keys.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,15 +12,17 @@ from decimal import Decimal
 from typing import Any
 
 from crmbridge.sandbox.core import Row
-from crmbridge.sandbox.dynamics import processes
+from crmbridge.sandbox.dynamics import associations, processes
+from crmbridge.sandbox.dynamics.computed import complete
 from crmbridge.sandbox.dynamics.context import Context
-from crmbridge.sandbox.dynamics.payload import set_lookup
+from crmbridge.sandbox.dynamics.payload import EXACT, set_lookup
 from crmbridge.sandbox.dynamics.shape import Column, Process, Table
 from crmbridge.sandbox.dynamics.states import OPEN, follow_customer
-from crmbridge.sandbox.dynamics.values import EMPTY_GUID, accept, guid, stamp
-from crmbridge.sandbox.dynamics.writing import complete
+from crmbridge.sandbox.dynamics.values import EMPTY_GUID, accept, guid
 
 STAGE = "_stage"
+ROLES = "_roles"
+_ROLE_LINKS = {"systemuser": "systemuserroles_association", "team": "teamroles_association"}
 
 
 class LoadError(ValueError):
@@ -44,6 +48,45 @@ def load(ctx: Context, records: Mapping[str, Sequence[Row]], names: dict[str, tu
         _put(ctx, table, key, source, known)
     for table, key, source in prepared:
         _start_process(ctx, table, ctx.store.rows(table.name)[key], source)
+        if table.name in _ROLE_LINKS:
+            _give_roles(ctx, table, key, source)
+
+
+def load_roles(ctx: Context, business_unit: str) -> None:
+    """A row for each role of the shape; who holds it is a link."""
+    for name in ctx.shape.roles:
+        key = ctx.world.guid()
+        ctx.store.put("role", key, {"roleid": key, "name": name, "businessunitid": business_unit})
+
+
+def load_duplicate_rules(ctx: Context) -> None:
+    """A row for each published rule of the shape, where the shape has the table (lifecycle §6)."""
+    if "duplicaterule" not in ctx.shape.tables:
+        return
+    for rule in ctx.shape.duplicate_rules:
+        key = ctx.world.guid()
+        row: Row = {
+            "duplicateruleid": key,
+            "name": f"{rule.table} with the same {', '.join(rule.match)}",
+            "baseentityname": rule.table,
+            "matchingentityname": rule.against,
+            "excludeinactiverecords": rule.exclude_inactive,
+            "statecode": 1,
+            "statuscode": 2,
+        }
+        ctx.store.put("duplicaterule", key, row)
+
+
+def _give_roles(ctx: Context, table: Table, key: str, source: Row) -> None:
+    association = ctx.shape.associations.get(_ROLE_LINKS[table.name])
+    if association is None or associations.related(ctx.store, association, table.name, key):
+        return
+    names: Sequence[str] = source.get(ROLES, ctx.shape.default_roles["people"])
+    for name in names:
+        found = ctx.store.find("role", "name", name)
+        if not found:
+            raise LoadError(f"{table.name} {source.get('_ref', key)}: the shape has no role {name!r}")
+        associations.add(ctx, association, table.name, key, found[0])
 
 
 class _Known:
@@ -71,8 +114,8 @@ class _Known:
 
 
 def _put(ctx: Context, table: Table, key: str, source: Row, known: _Known) -> None:
-    now = stamp(ctx.now)
-    row: Row = {column.name: column.default for column in table.columns.values() if column.default is not None}
+    now = ctx.stamp
+    row: Row = dict(table.defaults)
     for name in ("createdon", "modifiedon"):
         if name in table.columns:
             row[name] = now
@@ -103,7 +146,7 @@ def _take(ctx: Context, table: Table, key: str, name: str, value: Any, source: R
         raise LoadError(f"{place}: the shape has no such column")
     if not column.is_lookup:
         number = Decimal(repr(value)) if isinstance(value, float) else value
-        values[name] = accept(table, column, number, ctx.shape.organization.pricingdecimalprecision)
+        values[name] = accept(table, column, number, EXACT)
         return
     if value is None:
         return

@@ -6,12 +6,18 @@ from typing import Any
 from crmbridge.sandbox.core import Reply, Row
 from crmbridge.sandbox.dynamics import (
     actions,
+    associations,
     bulk,
     csdl,
     definitions,
+    deleting,
+    jobs,
+    merging,
     organization,
+    pricing,
     processes,
     reading,
+    rights,
     tracking,
     writing,
 )
@@ -35,8 +41,9 @@ from crmbridge.sandbox.dynamics.errors import (
     missing_segment,
     not_served,
 )
+from crmbridge.sandbox.dynamics.headers import detection_asked
 from crmbridge.sandbox.dynamics.payload import reference, set_lookup
-from crmbridge.sandbox.dynamics.shape import Table
+from crmbridge.sandbox.dynamics.shape import Association, Table
 from crmbridge.sandbox.dynamics.values import guid
 
 _PREFIX = "Microsoft.Dynamics.CRM."
@@ -44,6 +51,8 @@ _PREFIX = "Microsoft.Dynamics.CRM."
 
 def perform(ctx: Context, method: str, path: str) -> Reply:
     """Carry out `method path` (the path behind the service root); the caller owns the transaction."""
+    if method not in _READS:
+        _check_write_headers(ctx)
     parts = segments(path)
     if not parts:
         ctx.note("", "metadata")
@@ -60,10 +69,24 @@ def perform(ctx: Context, method: str, path: str) -> Reply:
     return _on_row(ctx, method, table, key) if len(parts) == 1 else _below_row(ctx, method, table, key, parts[1:])
 
 
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def _check_write_headers(ctx: Context) -> None:
+    """Headers that steer a write are read before anything is done: a wrong one is refused, not overlooked (§4.4)."""
+    detection_asked(ctx.headers)
+    _ = ctx.bypasses_logic
+    unless = ctx.header("if-none-match").strip()
+    if unless not in {"", "*", "null"}:  # a version there means a read: dataverse-api §2.3, §4.2 (unverified)
+        raise bad_query("The header If-None-Match of a write must be '*'.")
+
+
 # Functions and actions
 
 
-_SHORT = frozenset({"QualifyLead", "CreateMultiple", "UpdateMultiple", "UpsertMultiple", "DeleteMultiple"})
+_SHORT = frozenset({
+    "QualifyLead", "CreateMultiple", "UpdateMultiple", "UpsertMultiple", "DeleteMultiple", "RetrieveUserPrivileges",
+})  # fmt: skip
 
 
 def _bound(ctx: Context, method: str, table: Table, parts: list[Segment]) -> Reply:
@@ -72,6 +95,9 @@ def _bound(ctx: Context, method: str, table: Table, parts: list[Segment]) -> Rep
         ctx.note(table.name, name)
         raise bad_query("Request message has unresolved parameters.")
     name = name.removeprefix(_PREFIX)
+    if method == "GET" and name == "RetrieveUserPrivileges" and table.name == "systemuser" and parts[0].key is not None:
+        ctx.note(table.name, name)
+        return rights.user_privileges(ctx, _row(ctx, table, resolve_key(ctx, table, parts[0].key), name))
     if method != "POST":
         ctx.note(table.name, name)
         raise DataverseError(405, "0x8006088a", f"The action {name} must be called with POST.")
@@ -79,10 +105,10 @@ def _bound(ctx: Context, method: str, table: Table, parts: list[Segment]) -> Rep
         return actions.qualify_lead(
             ctx, _row(ctx, table, resolve_key(ctx, table, parts[0].key), "QualifyLead")[table.key]
         )
-    if name in {"CreateMultiple", "UpdateMultiple", "UpsertMultiple"} and parts[0].key is None:
+    if name in bulk.MESSAGES and parts[0].key is None and len(parts) == 2:
         return bulk.perform(ctx, table, name)
     ctx.note(table.name, name)
-    raise not_served(f"the bound operation {name}")
+    raise missing_segment(parts[-1].name)  # SetState, Assign and other messages of the older service: §4.2, §10.3
 
 
 def _unbound(ctx: Context, method: str, parts: list[Segment]) -> Reply:
@@ -99,7 +125,11 @@ def _unbound(ctx: Context, method: str, parts: list[Segment]) -> Reply:
         if name in {"WinOpportunity", "LoseOpportunity"}:
             return actions.close_opportunity(ctx, name)
         if name == "Merge":
-            return actions.merge(ctx)
+            return merging.merge(ctx)
+        if name == "CalculatePrice":
+            return pricing.calculate_price(ctx)
+        if name == "BulkDelete":
+            return jobs.bulk_delete(ctx)
     if method == "GET" and len(parts) == 1:
         return _function(ctx, parts[0])
     ctx.note("", "other")
@@ -141,6 +171,8 @@ def _function(ctx: Context, segment: Segment) -> Reply:
 
 def _on_set(ctx: Context, method: str, table: Table, parts: list[Segment]) -> Reply:
     names = [part.name for part in parts[1:]]
+    if method == "GET":
+        ctx.access.demand(table, "read")
     if method == "GET" and names == ["$count"]:
         options, _ = query_options(ctx.query)
         ctx.note(table.name, "delta" if "$deltatoken" in options else "read")
@@ -154,6 +186,7 @@ def _on_set(ctx: Context, method: str, table: Table, parts: list[Segment]) -> Re
         url = f"{ctx.base}/{table.set_name}"
         if tracking.is_tracked(ctx, options):
             ctx.noted[-1] = (table.name, "delta")
+            ctx.access.demand_organization_read(table)
             return tracking.read_changes(ctx, table, url)
         return reading.read_collection(ctx, table, url)
     if method == "POST":
@@ -182,6 +215,7 @@ def _on_row(ctx: Context, method: str, table: Table, key: RowKey) -> Reply:
         case "GET":
             row = _row(ctx, table, key, "read")
             ctx.note(table.name, "read")
+            ctx.access.demand_row(table, row, "read")
             return reading.read_row(ctx, table, row)
         case "PATCH":
             return _patch(ctx, table, key)
@@ -189,7 +223,7 @@ def _on_row(ctx: Context, method: str, table: Table, key: RowKey) -> Reply:
             row = _row(ctx, table, key, "delete")
             ctx.note(table.name, "delete")
             _check_version(ctx, table, row)
-            writing.delete(ctx, table, row[table.key])
+            deleting.delete(ctx, table, row[table.key])
             return no_content()
         case _:
             ctx.note(table.name, "other")
@@ -203,10 +237,9 @@ def _patch(ctx: Context, table: Table, key: RowKey) -> Reply:
     if row is None:
         if ctx.header("if-match"):
             raise key_missing(table) if key.id is None else missing_row(table.name, key.id)
-        forced: Row = dict(key.alternate)  # used on create: dataverse-api §4.5
-        if key.id is not None:
-            forced[table.key] = key.id
-        return _written(ctx, table, writing.create_from(ctx, table, ctx.json(), forced), created=True)
+        forced: Row = {} if key.id is None else {table.key: key.id}
+        made = writing.create_from(ctx, table, ctx.json(), forced, by_key=dict(key.alternate))
+        return _written(ctx, table, made, created=True)
     if ctx.header("if-none-match") == "*":
         raise DataverseError(412, "0x80060892", "A record with matching key values already exists.")
     _check_version(ctx, table, row)
@@ -247,6 +280,7 @@ def _below_row(ctx: Context, method: str, table: Table, key: RowKey, rest: list[
     row = _row(ctx, table, key, "read" if method == "GET" else "update")
     if method == "GET":
         ctx.note(table.name, "read")
+        ctx.access.demand_row(table, row, "read")
         if len(names) == 1 and rest[0].key is None and names[0] in table.by_wire and names[0] not in table.navigations:
             return reading.read_property(ctx, table, row, names[0])
         if rest[0].key is None and names[1:] in ([], ["$ref"], ["$count"]):
@@ -289,8 +323,11 @@ def _reference(ctx: Context, method: str, table: Table, row: Row, segment: Segme
             set_lookup(values, column, None, None)
         else:
             raise DataverseError(405, "0x8006088a", f"The requested resource does not support http method '{method}'.")
-        writing.update(ctx, table, row[table.key], values)
+        writing.change(ctx, table, row[table.key], values)
         return no_content()
+    association = ctx.shape.association(table.name, segment.name)
+    if association is not None:
+        return _associate(ctx, method, table, row, segment, association)
     referrer = ctx.shape.collection(table.name, segment.name)
     if referrer is None:
         raise missing_segment(segment.name)
@@ -310,7 +347,27 @@ def _reference(ctx: Context, method: str, table: Table, row: Row, segment: Segme
         raise DataverseError(405, "0x8006088a", f"The requested resource does not support http method '{method}'.")
     if other is not related:
         raise bad_payload(table.set_name, f"'{segment.name}' holds rows of {related.name}, not of {other.name}.")
-    writing.update(ctx, related, key, link)
+    writing.change(ctx, related, key, link)
+    return no_content()
+
+
+def _associate(ctx: Context, method: str, table: Table, row: Row, segment: Segment, association: Association) -> Reply:
+    """Many-to-many: dataverse-api §4.3"""
+    related = ctx.shape.tables[association.sides(table.name)[1][0]]
+    options, _ = query_options(ctx.query)
+    if method == "POST":
+        named = _target_url(ctx.json())
+    elif method == "DELETE" and (segment.key is not None or "$id" in options):
+        named = options["$id"] if segment.key is None else f"{related.set_name}({segment.key})"
+    else:
+        raise DataverseError(405, "0x8006088a", f"The requested resource does not support http method '{method}'.")
+    other, key = reference(ctx, named)
+    if other is not related:
+        raise bad_payload(table.set_name, f"'{segment.name}' holds rows of {related.name}, not of {other.name}.")
+    if method == "POST":
+        associations.link(ctx, association, table.name, row[table.key], key)
+    else:
+        associations.unlink(ctx, association, table, row[table.key], key)
     return no_content()
 
 

@@ -8,34 +8,46 @@ from typing import Any
 from crmbridge.sandbox.core import Row
 from crmbridge.sandbox.dynamics.context import Context, RowKey, key_missing, resolve_key, segments
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_payload, missing_row, missing_segment
-from crmbridge.sandbox.dynamics.shape import Column, Referrer, Table, Target
+from crmbridge.sandbox.dynamics.shape import Association, Column, Referrer, Table, Target
 from crmbridge.sandbox.dynamics.values import accept, guid
 
 BIND = "@odata.bind"
+EXACT = 10  # places of money that a body may bring; its currency rounds it once that is known (dataverse-api §11)
 _SERVICE_ROOT = re.compile(r"^(?:https?://[^/]+)?/?api/data/v\d+\.\d+/", re.IGNORECASE)
 
 
-@dataclass(kw_only=True)
+Bodies = list[dict[str, Any]]
+
+
+@dataclass(slots=True, kw_only=True)
 class Changes:
     values: Row = field(default_factory=dict[str, Any])  # kept forms by logical name; None clears
     parents: list[tuple[Column, Table, dict[str, Any]]] = field(default_factory=list)  # rows to make first
-    children: list[tuple[Referrer, list[dict[str, Any]]]] = field(default_factory=list)  # rows to make afterwards
+    # rows to make, and ids of rows to link, afterwards
+    children: list[tuple[Referrer, Bodies, list[str]]] = field(default_factory=list)
+    associates: list[tuple[Association, Bodies, list[str]]] = field(default_factory=list)
+
+    @property
+    def nested(self) -> bool:
+        return bool(self.parents or self.children or self.associates)
 
 
 def read_changes(ctx: Context, table: Table, body: Mapping[str, Any]) -> Changes:
     changes = Changes()
-    precision = currency_precision(ctx)
+    values = changes.values
+    columns = table.columns
     for name, value in body.items():
-        if name.endswith(BIND):
+        column = columns.get(name)
+        if column is not None and not column.is_lookup:
+            values[name] = accept(table, column, value, EXACT)
+        elif name.endswith(BIND):
             _bind(ctx, table, name.removesuffix(BIND), value, changes)
         elif "@" in name:
             continue  # annotations are accepted and ignored: dataverse-api §4.1
         elif name in table.navigations:
             _navigate(table, name, value, changes, ctx)
-        elif (column := table.columns.get(name)) is not None and not column.is_lookup:
-            changes.values[name] = accept(table, column, value, precision)
-        elif (referrer := ctx.shape.collection(table.name, name)) is not None and isinstance(value, list):
-            changes.children.append((referrer, value))
+        elif isinstance(value, list) and _collect(ctx, table, name, value, changes):
+            continue
         elif name in table.by_wire:  # text (unverified)
             raise bad_payload(
                 table.set_name,
@@ -48,8 +60,30 @@ def read_changes(ctx: Context, table: Table, body: Mapping[str, Any]) -> Changes
     return changes
 
 
-def currency_precision(ctx: Context) -> int:
-    return ctx.shape.organization.pricingdecimalprecision
+def _collect(ctx: Context, table: Table, name: str, value: list[Any], changes: Changes) -> bool:
+    """Rows under a collection navigation are made (deep insert, §4.1), URLs of `@odata.bind` are linked (§4.3)."""
+    referrer = ctx.shape.collection(table.name, name)
+    association = ctx.shape.association(table.name, name)
+    if referrer is None and association is None:
+        return False
+    bodies: Bodies = []
+    existing: list[str] = []
+    wanted = referrer.table if referrer is not None else association.sides(table.name)[1][0] if association else ""
+    for each in value:
+        if isinstance(each, dict):
+            bodies.append(each)
+        elif isinstance(each, str):
+            other, key = reference(ctx, each)
+            if other.name != wanted:  # text (unverified)
+                raise bad_payload(table.set_name, f"'{each}' is no row of {wanted}, which '{name}' holds.")
+            existing.append(key)
+        else:  # text (unverified)
+            raise bad_payload(table.set_name, f"'{name}' must hold objects.")
+    if referrer is not None:
+        changes.children.append((referrer, bodies, existing))
+    elif association is not None:
+        changes.associates.append((association, bodies, existing))
+    return True
 
 
 def _undeclared(table: Table, name: str) -> DataverseError:
@@ -66,6 +100,8 @@ def _undeclared(table: Table, name: str) -> DataverseError:
 
 def _bind(ctx: Context, table: Table, name: str, value: Any, changes: Changes) -> None:
     navigation = table.navigations.get(name)
+    if navigation is None and isinstance(value, list) and _collect(ctx, table, name, value, changes):
+        return
     if navigation is None:  # wrong case, or a polymorphic lookup without its target: dataverse-api §2.6
         raise _undeclared(table, name)
     column, targets = navigation
@@ -165,3 +201,13 @@ def entity_reference(ctx: Context, value: Any, allowed: tuple[str, ...]) -> tupl
                 raise missing_row(name, key)
             return name, key
     raise bad_payload("", f"The action parameter does not name a row of {', '.join(allowed)}.")
+
+
+def check_parameters(body: Mapping[str, Any], action: str, known: frozenset[str]) -> None:
+    """An action's parameters are closed: dataverse-api §10.3."""
+    for name in body:
+        if "@" not in name and name not in known:
+            raise bad_payload(
+                "",
+                f"The parameter '{name}' in the request payload is not a valid parameter for the operation '{action}'.",
+            )

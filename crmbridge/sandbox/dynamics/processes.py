@@ -22,7 +22,7 @@ def start(ctx: Context, process: Process, table: Table, row: Row, position: int 
     """An instance on the stage at `position`; `moment` other than now where history is loaded."""
     instance_table = ctx.shape.tables[process.table]
     stages = process.stages[: position + 1]
-    now = moment or stamp(ctx.now)
+    now = moment or ctx.stamp
     key = ctx.world.guid()
     instance: Row = {
         instance_table.key: key,
@@ -40,16 +40,14 @@ def start(ctx: Context, process: Process, table: Table, row: Row, position: int 
         lookup_name(instance_table, table.name): row[table.key],
     }
     instance = ctx.store.put(process.table, key, instance)
-    write_salesstage(ctx, instance_table, instance, touch=moment is None)
+    if table.name == "opportunity":
+        write_salesstage(ctx, instance_table, instance, touch=moment is None)
     return instance
 
 
 def lookup_name(instance_table: Table, target: str) -> str:
     """The column of an instance that points to a row of `target`."""
-    for column in instance_table.columns.values():
-        if [each.table for each in column.targets] == [target]:
-            return column.name
-    raise LookupError(f"{instance_table.name} has no lookup to {target}")
+    return instance_table.single_lookups[target]
 
 
 def instances(ctx: Context, table: str, key: str) -> list[tuple[Process, Row]]:
@@ -193,6 +191,9 @@ def stage_of(process: Process, instance: Row) -> Stage | None:
 def retrieve_process_instances(ctx: Context, table: str, key: str) -> Reply:
     """`RetrieveProcessInstances(…)`: the active stage is in `processstageid` there (§8.3)."""
     found: list[dict[str, Any]] = []
+    row = ctx.store.get(table, key)
+    if row is not None:
+        ctx.access.demand_row(ctx.shape.tables[table], row, "read")
     for process, row in instances(ctx, table, key):
         found.append(
             {

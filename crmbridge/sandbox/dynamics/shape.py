@@ -44,6 +44,7 @@ class Target:
     table: str
     navigation: str  # single-valued, on the referencing row; case counts
     many: str  # collection-valued, on the referenced row; also the relationship's schema name
+    inherited: str | None = None  # the navigation's other name, from the base table of activities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,8 @@ class Column:
     targets: tuple[Target, ...] = ()
     on_delete: OnDelete = "RemoveLink"
     computed: str | None = None  # full_name | address | base
+    secured: bool = False  # field security: only roles that name the column may read or write it
+    base: str = ""  # of a Money column: its twin in the base currency
 
     @property
     def is_lookup(self) -> bool:
@@ -128,6 +131,7 @@ class Table:
     is_process: bool
     columns: Mapping[str, Column]
     keys: tuple[Key, ...] = ()
+    elastic: bool = False  # bulk messages with partial success, DeleteMultiple: dataverse-api §4.7
 
     @cached_property
     def by_wire(self) -> Mapping[str, Column]:
@@ -139,8 +143,9 @@ class Table:
         found: dict[str, tuple[Column, tuple[Target, ...]]] = {}
         for column in self.columns.values():
             for target in column.targets:
-                _, others = found.get(target.navigation, (column, ()))
-                found[target.navigation] = (column, (*others, target))
+                for name in filter(None, (target.navigation, target.inherited)):
+                    _, others = found.get(name, (column, ()))
+                    found[name] = (column, (*others, target))
         return found
 
     @cached_property
@@ -150,6 +155,53 @@ class Table:
     @cached_property
     def money(self) -> tuple[Column, ...]:
         return tuple(each for each in self.columns.values() if each.kind == "Money" and each.computed is None)
+
+    # What each write needs of the columns, worked out once.
+
+    @cached_property
+    def defaults(self) -> Row:
+        return {column.name: column.default for column in self.columns.values() if column.default is not None}
+
+    @cached_property
+    def enforced(self) -> tuple[str, ...]:
+        """Columns that the platform itself requires: dataverse-api §4.1."""
+        return tuple(c.name for c in self.columns.values() if c.required == "SystemRequired" and c.create)
+
+    @cached_property
+    def frozen_on_create(self) -> frozenset[str]:
+        return frozenset(name for c in self.columns.values() if not c.create for name in (c.name, c.type_key))
+
+    @cached_property
+    def frozen_on_update(self) -> frozenset[str]:
+        return frozenset(name for c in self.columns.values() if not c.update for name in (c.name, c.type_key))
+
+    @cached_property
+    def composites(self) -> tuple[tuple[str, str], ...]:
+        """(column, prefix) of each address in one text."""
+        return tuple(
+            (c.name, c.name.removesuffix("composite")) for c in self.columns.values() if c.computed == "address"
+        )
+
+    @cached_property
+    def full_names(self) -> tuple[str, ...]:
+        return tuple(c.name for c in self.columns.values() if c.computed == "full_name")
+
+    @cached_property
+    def single_lookups(self) -> Mapping[str, str]:
+        """The column that points to each table, of those that point to one table only."""
+        found: dict[str, str] = {}
+        for column in self.columns.values():
+            if len(column.targets) == 1:
+                found.setdefault(column.targets[0].table, column.name)
+        return found
+
+    @cached_property
+    def secured(self) -> frozenset[str]:
+        return frozenset(c.name for c in self.columns.values() if c.secured)
+
+    @cached_property
+    def set_columns(self) -> frozenset[str]:
+        return frozenset(self.columns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +223,30 @@ class Process:
 
     def position(self, stage_id: str | None) -> int | None:
         return next((index for index, stage in enumerate(self.stages) if stage.id == stage_id), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Association:
+    """A many-to-many relationship: the navigation has one name on both tables, links are rows of a table between."""
+
+    name: str
+    table: str  # the intersect table
+    left: tuple[str, str]  # (table, its column in the intersect table)
+    right: tuple[str, str]
+
+    def sides(self, table: str) -> tuple[tuple[str, str], tuple[str, str]]:
+        """(this side, the other side) as seen from `table`."""
+        return (self.left, self.right) if self.left[0] == table else (self.right, self.left)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """A security role: how deep each verb reaches on each table, and privileges that are no table's."""
+
+    name: str
+    tables: Mapping[str, Mapping[str, int]]  # table or "*" -> verb -> depth
+    privileges: frozenset[str]  # "*" for all
+    columns: Mapping[str, frozenset[str]]  # secured column as "table.column" -> read, create, update
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +286,8 @@ class Organization:
     execution_seconds: int
     concurrent: int
     dop_hint: int
+    request_milliseconds: float = 10.0  # what a request and an operation in it count as execution time
+    operation_milliseconds: float = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,6 +300,9 @@ class Shape:
     rules: tuple[Rule, ...]
     duplicate_rules: tuple[DuplicateRule, ...]
     records: Mapping[str, tuple[Row, ...]]
+    associations: Mapping[str, Association]
+    roles: Mapping[str, Role]
+    default_roles: Mapping[str, tuple[str, ...]]  # "application" and "people": who names no roles of their own
 
     @cached_property
     def by_set(self) -> Mapping[str, Table]:
@@ -239,6 +320,17 @@ class Shape:
 
     def collection(self, table: str, navigation: str) -> Referrer | None:
         return next((each for each in self.referrers[table] if each.target.many == navigation), None)
+
+    def association(self, table: str, navigation: str) -> Association | None:
+        found = self.associations.get(navigation)
+        return found if found is not None and table in (found.left[0], found.right[0]) else None
+
+    @cached_property
+    def associated(self) -> Mapping[str, tuple[Association, ...]]:
+        return {
+            name: tuple(each for each in self.associations.values() if name in (each.left[0], each.right[0]))
+            for name in self.tables
+        }
 
     def first_process(self, table: str) -> Process | None:
         """The process that the server starts on a new row: the lowest in order that begins on its table."""
@@ -291,6 +383,7 @@ def build(document: Mapping[str, Any]) -> Shape:
             raw |= groups[group]
         raw |= document.get("columns", {}).get(name, {})
         tables[name] = _table(name, facts, raw, option_sets, document.get("keys", {}).get(name, {}))
+    associations = {name: _association(name, each, tables) for name, each in document.get("associations", {}).items()}
     shape = Shape(
         organization=_organization(document["organization"]),
         tables=tables,
@@ -306,6 +399,11 @@ def build(document: Mapping[str, Any]) -> Shape:
         rules=tuple(_rule(each) for each in document.get("rules", [])),
         duplicate_rules=tuple(_duplicate_rule(each) for each in document.get("duplicate_rules", [])),
         records={name: tuple(rows) for name, rows in document.get("records", {}).items()},
+        associations=associations,
+        roles={name: _role(name, each) for name, each in document.get("roles", {}).items()},
+        default_roles={
+            name: tuple(document.get("default_roles", {}).get(name, ())) for name in ("application", "people")
+        },
     )
     _check(shape)
     return shape
@@ -355,6 +453,53 @@ def _table(
         is_process=facts.get("process", False),
         columns=columns,
         keys=tuple(Key(name=key, columns=tuple(each)) for key, each in keys.items()),
+        elastic=facts.get("elastic", False),
+    )
+
+
+def _association(name: str, facts: Mapping[str, Any], tables: dict[str, Table]) -> Association:
+    """The relationship, and its intersect table added to `tables`."""
+    sides: list[tuple[str, str]] = []
+    for each in facts["between"]:
+        if each not in tables:
+            raise ShapeError(f"associations.{name}: table {each!r} is not defined")
+        sides.append((each, tables[each].key))
+    between, key = facts["table"], facts.get("key", f"{facts['table']}id")
+    columns = {
+        column: Column(name=column, schema=column, kind="Uniqueidentifier", create=False, update=False)
+        for column in (key, sides[0][1], sides[1][1])
+    }
+    columns["versionnumber"] = Column(
+        name="versionnumber", schema="versionnumber", kind="BigInt", create=False, update=False
+    )
+    tables[between] = Table(
+        name=between, schema=between, set_name=facts.get("set", f"{between}collection"), label=between, labels=between,
+        code=facts.get("code", 10000), key=key, primary_name=key, ownership="None", change_tracking=False,
+        optimistic_concurrency=False, is_process=False, columns=columns,
+    )  # fmt: skip
+    return Association(name=name, table=between, left=sides[0], right=sides[1])
+
+
+DEPTHS = {"none": 0, "user": 1, "businessunit": 2, "deep": 3, "organization": 4}
+VERBS = ("create", "read", "write", "delete", "append", "appendto", "assign", "share")
+
+
+def _role(name: str, facts: Mapping[str, Any]) -> Role:
+    tables: dict[str, dict[str, int]] = {}
+    for table, depths in facts.get("tables", {}).items():
+        place = f"roles.{name}.tables.{table}"
+        given = dict.fromkeys(VERBS, depths) if isinstance(depths, str) else dict(depths)
+        for verb, depth in given.items():
+            if verb not in VERBS or depth not in DEPTHS:
+                raise ShapeError(
+                    f"{place}: {verb}: {depth} is unknown; verbs {', '.join(VERBS)}, depths {', '.join(DEPTHS)}"
+                )
+        tables[table] = {verb: DEPTHS[depth] for verb, depth in given.items()}
+    return Role(
+        name=name,
+        tables=tables,
+        privileges=frozenset(facts.get("privileges", ())),
+        columns={column: frozenset(each) for column, each in facts.get("columns", {}).items()},
     )
 
 
@@ -392,6 +537,8 @@ def _column(table: str, name: str, raw: Mapping[str, Any], option_sets: Mapping[
         targets=_targets(table, name, kind, raw) if kind in LOOKUPS else (),
         on_delete=raw.get("on_delete", "RemoveLink"),
         computed=raw.get("computed"),
+        secured=raw.get("secured", False),
+        base=f"{name}_base" if kind == "Money" else "",
     )
 
 
@@ -406,14 +553,17 @@ def _targets(table: str, name: str, kind: str, raw: Mapping[str, Any]) -> tuple[
     many = [many] if isinstance(many, str) else many
     found: list[Target] = []
     for index, target in enumerate(names):
+        inherited = None
         if isinstance(declared, dict):
             navigation = str(declared[target])
+        elif raw.get("activity"):  # an activity's own name, and the one of its base table: dataverse-api §2.6
+            navigation, inherited = f"{name}_{target}_{table}", f"{name}_{target}"
         elif kind == "Owner" or len(names) == 1:
             navigation = raw.get("schema", name)  # custom lookups use the schema name: dataverse-api §2.6
         else:
             navigation = f"{name}_{target}"
         collection = many[index] if index < len(many) else f"{target}_{table}_{name}"
-        found.append(Target(table=target, navigation=navigation, many=collection))
+        found.append(Target(table=target, navigation=navigation, many=collection, inherited=inherited))
     return tuple(found)
 
 
@@ -444,6 +594,10 @@ def _duplicate_rule(raw: Mapping[str, Any]) -> DuplicateRule:
 
 
 def _check(shape: Shape) -> None:
+    for place, names in shape.default_roles.items():
+        for name in names:
+            if name not in shape.roles:
+                raise ShapeError(f"default_roles.{place}: role {name!r} is not defined")
     for table in shape.tables.values():
         for needed in (table.key, table.primary_name, *(name for key in table.keys for name in key.columns)):
             if needed not in table.columns:
