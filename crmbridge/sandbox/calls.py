@@ -6,7 +6,7 @@ bytes of a body that name an action) and uses the words that the CRMs' own count
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -54,6 +54,7 @@ class Place:
 
 SOAP_ACTION = re.compile(rb"<(?:\w+:)?Body[^>]*>\s*<(?:\w+:)?(\w+)")
 SOQL_FROM = re.compile(r"\bFROM\s+(\w+)", re.IGNORECASE)
+BULK_OBJECT = re.compile(rb"""["<]object[">]\s*:?\s*"?(\w+)""")
 SOBJECT_TYPE = re.compile(rb'"type"\s*:\s*"(\w+)"')
 SALESFORCE_SETUP = frozenset({"Organization", "LeadStatus", "OpportunityStage", "RecordType", "User"})
 DYNAMICS_SETUP = frozenset(
@@ -79,6 +80,9 @@ def _salesforce(request: Request) -> Place:
         if action == "login":
             return Place(table="", kind="login", category="login")
         return Place(table="Lead" if action == "convertLead" else "", kind=action, category="data")
+    if parts[:2] == ["services", "async"]:
+        found = BULK_OBJECT.search(request.body) if len(parts) == 4 else None
+        return _sf(found[1].decode() if found else "", _classic_kind(request.method, parts[3:]))
     if parts[:2] != ["services", "data"]:  # /services/oauth2/..., /id/ORG/USER
         kind = parts[-1] if parts and parts[-1] in ("token", "revoke") else "identity"
         return Place(table="", kind=kind, category="login")
@@ -92,8 +96,12 @@ def _salesforce(request: Request) -> Place:
             by_key = len(rest) == 2  # object and external id field
             verb = "upsert" if by_key else "retrieve" if rest else SALESFORCE_VERBS.get(request.method, "create")
             return _sf(table, f"collections_{verb}")
+        case ["composite", "graph" | "batch" | "tree" as kind, *rest]:
+            return _sf(rest[0] if rest else "", f"composite_{kind}")
         case ["composite", *_]:
             return _sf("", "composite")
+        case ["recent"]:
+            return _sf("", "recent")
         case ["sobjects"]:
             return Place(table="", kind="describe", category="metadata")
         case ["sobjects", table] if request.method == "GET":
@@ -105,10 +113,29 @@ def _salesforce(request: Request) -> Place:
         case ["sobjects", table, *key]:
             by_key = request.method == "PATCH" and len(key) > 1
             return _sf(table, "upsert" if by_key else SALESFORCE_VERBS.get(request.method, "retrieve"))
+        case ["jobs", _, *rest]:
+            found = BULK_OBJECT.search(request.body) if not rest else None
+            return _sf(found[1].decode() if found else "", _bulk_kind(request.method, rest))
         case ["limits", *_]:
             return Place(table="", kind="limits", category="metadata")
         case _:
             return Place(table="", kind="versions", category="metadata")
+
+
+def _bulk_kind(method: str, rest: Sequence[str]) -> str:
+    """Of a request about one bulk job, or about all of them."""
+    if not rest:
+        return "bulk_create" if method == "POST" else "bulk_list"
+    if len(rest) > 1:
+        return "bulk_upload" if method == "PUT" else "bulk_results"
+    return {"PATCH": "bulk_state", "DELETE": "bulk_delete"}.get(method, "bulk_info")
+
+
+def _classic_kind(method: str, rest: Sequence[str]) -> str:
+    """The same for Bulk API 1.0: job, job/ID, job/ID/batch, job/ID/batch/ID and what hangs on it."""
+    if method == "POST":
+        return {1: "bulk_create", 2: "bulk_state"}.get(len(rest), "bulk_upload")
+    return "bulk_info" if len(rest) < 5 else "bulk_results"
 
 
 def _sf(table: str, kind: str) -> Place:

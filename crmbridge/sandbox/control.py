@@ -13,6 +13,7 @@ from typing import Any, get_args
 import msgspec
 
 from crmbridge.sandbox import calls
+from crmbridge.sandbox.accepted import WITHOUT_EFFECT
 from crmbridge.sandbox.core import Crm, Reply, Request
 from crmbridge.sandbox.faults import Armed, BadRule
 from crmbridge.sandbox.sandbox import ClockNotOurs, NoSuchSnapshot, Sandbox
@@ -72,7 +73,8 @@ class ControlApp:
     # --- what is served ------------------------------------------------------------------------------------------
 
     def _overview(self, request: Request) -> Any:
-        return {"seed": self.sandbox.seed.name, "serves": sorted(f"{method} {path}" for method, path in self._routes)}
+        serves = sorted(f"{method} {path}" for method, path in self._routes)
+        return {"seed": self.sandbox.seed.name, "serves": serves, "accepted_without_effect": WITHOUT_EFFECT}
 
     def _people(self, request: Request) -> Any:
         body = _body(request, {"crm", "email"})

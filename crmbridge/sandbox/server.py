@@ -36,7 +36,7 @@ from crmbridge.sandbox.sandbox import CLEAN, Sandbox
 
 HOST = "127.0.0.1"  # loopback only, always: the sandbox's secrets are no secrets
 PORT_DEFAULT = 8100
-BODY_BYTES_MAX = 64 * 1024 * 1024
+BODY_BYTES_MAX = 160 * 1024 * 1024  # more than a bulk job may upload
 HEAD_BYTES_MAX = 256 * 1024  # of request line and headers: the CRMs' own limits must be the ones that are met
 KEEP_ALIVE_SECONDS = 75
 STOP_SECONDS = 2.0  # how long answers under way may take once the sandbox is told to stop
@@ -142,7 +142,8 @@ def request_of(scope: Mapping[str, Any], body: bytes) -> Request | Reply:
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    if headers.pop("content-encoding", "").strip().lower() == "gzip":
+    if headers.get("content-encoding", "").strip().lower() == "gzip":
+        del headers["content-encoding"]  # any other one the CRM answers itself
         unzipped = gunzip(body)
         if unzipped is None:
             return _plain(400, "The body is not the gzip data that Content-Encoding announces.")

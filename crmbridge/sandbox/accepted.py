@@ -1,0 +1,9 @@
+"""Request headers that are accepted and have no effect, by CRM: closed lists, which the control port shows."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from crmbridge.sandbox.core import Crm
+from crmbridge.sandbox.salesforce import headers as salesforce
+
+WITHOUT_EFFECT: Final[Mapping[Crm, Mapping[str, str]]] = {"salesforce": salesforce.NO_EFFECT}
