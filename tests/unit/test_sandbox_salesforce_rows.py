@@ -522,7 +522,7 @@ def test_paths_versions_and_methods(org: Bench) -> None:
     assert org.rest("POST", "sobjects/Nothing", {}).status == 404
     convert = org.rest("POST", "actions/standard/convertLead", {"inputs": []})
     assert (convert.status, convert.codes) == (404, ["NOT_FOUND"])
-    missing = org.rest("POST", "jobs/ingest", {})
+    missing = org.rest("POST", "chatter/feeds", {})
     assert (missing.status, missing.codes) == (501, ["NOT_SERVED_BY_SANDBOX"])
     assert org.send("POST", "/services/data/v60.0/sobjects/Lead", b"{bad").status == 400
 

@@ -24,6 +24,7 @@ NO_EFFECT: Final[Mapping[str, str]] = {
     "if-modified-since, if-unmodified-since, if-match, if-none-match on DELETE, POST, queries and collections":
         "conditions are for reading and updating one row, and for descriptions",
     "sforce-call-options": "client names appear in change events and namespaces in packages; there are neither",
+    "sforce-enable-pkchunking on Bulk API 2.0": "it chunks by itself; Bulk API 1.0 heeds the header",
     "sforce-duplicate-rule-header before v52": "the header exists since v52",
     "sforce-duplicate-rule-header: includeRecordDetails, runAsCurrentUser":
         "matches are told by id, and all users see all rows that a rule compares",
@@ -32,7 +33,7 @@ NO_EFFECT: Final[Mapping[str, str]] = {
 
 _OWN: Final = ("sforce-", "x-sfdc-")
 _PACKAGE_VERSION: Final = "x-sfdc-packageversion-"
-_HEEDED: Final = EFFECTIVE | {"sforce-call-options"}
+_HEEDED: Final = EFFECTIVE | {"sforce-call-options", "sforce-enable-pkchunking"}
 
 
 def check_headers(headers: Mapping[str, str]) -> None:

@@ -16,6 +16,7 @@ from crmbridge.sandbox.salesforce.headers import pretty, wants_gzip
 
 URI_BYTES_MAX: Final = 16_384  # and as many for the URI with all headers
 BODY_BYTES_MAX: Final = 50 * 1024 * 1024  # (unverified)
+UPLOAD_BYTES_MAX: Final = 151 * 1024 * 1024  # of a bulk job's rows, which has a limit of its own (§4.4)
 _OVERRIDES: Final = ("PATCH", "PUT", "DELETE", "GET", "HEAD", "POST")
 
 
@@ -27,7 +28,7 @@ def check_size(request: Request) -> None:
     if uri + sum(len(name) + len(value) + 4 for name, value in request.headers.items()) > URI_BYTES_MAX:
         message = f"The URI and the headers are longer than {URI_BYTES_MAX} bytes."
         raise refuse("REQUEST_HEADER_FIELDS_TOO_LARGE", message, status=431)  # (unverified)
-    if len(request.body) > BODY_BYTES_MAX:
+    if len(request.body) > (UPLOAD_BYTES_MAX if "/jobs/ingest/" in request.path else BODY_BYTES_MAX):
         message = f"The request is larger than {BODY_BYTES_MAX} bytes."
         raise refuse("REQUEST_ENTITY_TOO_LARGE", message, status=413)  # (unverified)
 

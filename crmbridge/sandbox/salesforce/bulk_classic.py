@@ -1,0 +1,529 @@
+"""Bulk API 1.0 below /services/async/NN.0/job: jobs, batches and their results (salesforce-api §12).
+
+The sheets name it only in passing (§1.4 the session header, §9.1 the shapes of errors, point 4 of the clients sheet);
+answers are laid out as recorded ones, and what no recording shows is (unverified).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from crmbridge.sandbox.core import Reply, Request
+from crmbridge.sandbox.salesforce import bulk_export, bulk_xml
+from crmbridge.sandbox.salesforce.ask import Log
+from crmbridge.sandbox.salesforce.bulk_csv import Dialect, JobFailure, written
+from crmbridge.sandbox.salesforce.bulk_jobs import (
+    BATCH,
+    BATCH_PREFIX,
+    RESULT_PREFIX,
+    Export,
+    Job,
+    Jobs,
+    Upload,
+)
+from crmbridge.sandbox.salesforce.bulk_rows import Item, Order, Outcome
+from crmbridge.sandbox.salesforce.errors import SfError
+from crmbridge.sandbox.salesforce.ids import canonical
+from crmbridge.sandbox.salesforce.records import Caller
+from crmbridge.sandbox.salesforce.schema import SObject
+from crmbridge.sandbox.salesforce.values import stamp
+
+BODY_BYTES_MAX: Final = 10_000_000
+TOO_LARGE: Final = f"Failed to read request. Exceeded max size limit of {BODY_BYTES_MAX}"
+CHUNK_DEFAULT, CHUNK_MAX = 100_000, 250_000
+MEDIA: Final = {"CSV": "text/csv", "XML": "application/xml", "JSON": "application/json"}
+QUERIES: Final = ("query", "queryAll")
+OPERATIONS: Final = ("insert", "update", "upsert", "delete", "hardDelete", *QUERIES)
+QUERY_ALL_SINCE: Final = 39
+HARD_DELETE: Final = (
+    "hardDelete operation requires special user profile permission, please contact your system administrator"
+)
+NO_ROWS: Final = b"Records not found for this query"  # what a CSV result without rows says
+_MODES: Final = {"0": "Parallel", "1": "Serial", "parallel": "Parallel", "serial": "Serial", "": "Parallel"}
+_STATES: Final = {
+    "waiting": "Queued",
+    "running": "InProgress",
+    "done": "Completed",
+    "failed": "Failed",
+    "stopped": "NotProcessed",
+}
+_CREATE_KEYS: Final = frozenset(
+    {"operation", "object", "concurrencyMode", "contentType", "externalIdFieldName", "assignmentRuleId"}
+)
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
+_DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
+_NULLS_IN_JSON: Final = ("assignmentRuleId", "externalIdFieldName")
+
+
+class ClassicError(Exception):
+    """§9.1: one exceptionCode and one message, HTTP 400."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        self.code, self.message, self.status = code, message, status
+        super().__init__(f"{code} : {message}")
+
+
+@dataclass(kw_only=True)
+class Batch:
+    id: str
+    created: datetime
+    body: bytes
+    work: Upload | Export | None  # None: its rows are those of the batches after it (PK chunking), or it failed at once
+    error: str = ""
+    results: list[str] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        if self.error:
+            return "Failed"
+        return "NotProcessed" if self.work is None else _STATES[self.work.state]
+
+
+class Classic:
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+        self._store = jobs.store
+        self._batches: dict[str, list[Batch]] = {}  # by job
+
+    def answer(self, request: Request, version: str, parts: Sequence[str], user: str, log: Log) -> Reply:
+        """One request of a user whose session is good."""
+        match parts:
+            case ["job"]:
+                _allow(request, "POST")
+                log.note("bulk_create")
+                return self._create(request, version, user, log)
+            case ["job", key]:
+                _allow(request, "GET", "POST")
+                job = self._job(key, log, "bulk_state" if request.method == "POST" else "bulk_info")
+                return self._change(request, job) if request.method == "POST" else self._show(job, _asked(job, request))
+            case ["job", key, "batch"]:
+                _allow(request, "GET", "POST")
+                job = self._job(key, log, "bulk_upload" if request.method == "POST" else "bulk_info")
+                return self._add(request, job) if request.method == "POST" else self._all(job)
+            case ["job", key, "batch", batch]:
+                _allow(request, "GET")
+                job = self._job(key, log, "bulk_info")
+                return self._batch_info(job, self._batch(job, batch))
+            case ["job", key, "batch", batch, "request"]:
+                _allow(request, "GET")
+                job = self._job(key, log, "bulk_results")
+                return _reply(200, MEDIA[job.content_type], self._batch(job, batch).body)
+            case ["job", key, "batch", batch, "result"]:
+                _allow(request, "GET")
+                job = self._job(key, log, "bulk_results")
+                return self._result(job, self._batch(job, batch))
+            case ["job", key, "batch", batch, "result", result]:
+                _allow(request, "GET")
+                job = self._job(key, log, "bulk_results")
+                return self._rows(job, self._batch(job, batch), result)
+            case ["job", _, "spec"]:
+                raise ClassicError("NOT_SERVED_BY_SANDBOX", "This sandbox does not serve mapping files (spec).", 501)
+            case _:
+                raise ClassicError("InvalidUrl", "Destination URL not reset or unknown: see /services/async/NN.0/job")
+
+    # -- jobs ----------------------------------------------------------------------------------------------------
+
+    def _create(self, request: Request, version: str, user: str, log: Log) -> Reply:
+        given = _document(request, _CREATE_KEYS)
+        operation, media = given.get("operation", ""), (given.get("contentType") or "XML").upper()
+        if operation not in OPERATIONS or (operation == "queryAll" and float(version) < QUERY_ALL_SINCE):
+            raise ClassicError("InvalidJob", f"Unable to parse Job: {operation} is no operation")
+        if media.startswith("ZIP_"):
+            raise ClassicError("NOT_SERVED_BY_SANDBOX", "This sandbox does not serve batches with attachments.", 501)
+        if media not in MEDIA:
+            raise ClassicError("InvalidJob", f"Unable to parse Job: {media} is no contentType")
+        mode = _MODES.get(given.get("concurrencyMode", "").lower())
+        if mode is None:
+            raise ClassicError("InvalidJob", f"Unable to parse Job: {given['concurrencyMode']} is no concurrencyMode")
+        sobject = self._store.shape.object(given.get("object", ""))
+        if sobject is None:
+            raise ClassicError("InvalidEntity", f"Unable to find object: {given.get('object', '')}")
+        if sobject.name in bulk_export.UNSUPPORTED:
+            raise ClassicError("InvalidEntity", f"Entity '{sobject.name}' is not supported by the Bulk API.")
+        if operation == "hardDelete" and not self._store.shape.org.bulk_hard_delete:
+            raise ClassicError("FeatureNotEnabled", HARD_DELETE)
+        rule = given.get("assignmentRuleId") or None
+        if rule is not None and canonical(rule) is None:
+            raise ClassicError("InvalidJob", f"assignmentRuleId: {rule} is no id")
+        log.table = sobject.name
+        now = self._jobs.now()
+        ending = request.header("sforce-line-ending", "LF").upper()
+        job = Job(
+            id=self._jobs.new_id(),
+            type="Classic",
+            operation=operation,
+            object=sobject.name,
+            user=user,
+            version=version,
+            created=now,
+            stamp=now,
+            content_type=media,
+            concurrency=mode,
+            dialect=Dialect(ending=ending if ending == "CRLF" else "LF"),
+            external=self._external(sobject, operation, given.get("externalIdFieldName", "")),
+            rule=rule,
+            pk_chunk=_chunk_size(request, operation),
+        )
+        self._jobs.add(job)
+        self._batches[job.id] = []
+        return self._show(job, "JSON" if _is_json(request) else "XML", 201)
+
+    def _external(self, sobject: SObject, operation: str, name: str) -> str | None:
+        if operation != "upsert":
+            return name or None
+        if not name:
+            raise ClassicError("InvalidJob", "External ID was blank for upsert")
+        try:
+            return self._jobs.records.external_field(sobject, name).name
+        except SfError as error:
+            raise ClassicError("InvalidJob", error.problems[0].message) from None
+
+    def _job(self, key: str, log: Log, kind: str) -> Job:
+        log.note(kind)
+        job = self._jobs.find(key, "Classic")
+        if job is None or job.id not in self._batches:
+            raise ClassicError("InvalidJob", f"Invalid job id: {key}")
+        log.table = job.object
+        return job
+
+    def _change(self, request: Request, job: Job) -> Reply:
+        state = _document(request, frozenset({"state"})).get("state")
+        if state not in ("Closed", "Aborted"):
+            raise ClassicError("InvalidJobState", f"A job cannot be set to the state {state}")
+        if job.aborted or (not job.open and state == "Closed"):
+            now = "Aborted" if job.aborted else "Closed"
+            raise ClassicError("InvalidJobState", f"{'Closing' if state == 'Closed' else 'Aborting'} already {now} Job")
+        job.open, job.aborted, job.stamp = False, state == "Aborted", self._jobs.now()
+        for batch in self._batches[job.id] if job.aborted else ():
+            if batch.work is not None:
+                self._jobs.stop(batch.work)
+        return self._show(job, "JSON" if _is_json(request) else "XML")
+
+    def _show(self, job: Job, media: str, status: int = 200) -> Reply:
+        batches = self._batches[job.id]
+        states = [batch.state for batch in batches]
+        works = [batch.work for batch in batches if batch.work is not None]
+        info: dict[str, Any] = {
+            "id": job.id,
+            "operation": job.operation,
+            "object": job.object,
+            "createdById": job.user,
+            "createdDate": job.created,
+            "systemModstamp": max([job.stamp, *(work.stamp for work in works)]),
+            "state": "Aborted" if job.aborted else "Open" if job.open else "Closed",
+            "externalIdFieldName": job.external,
+            "assignmentRuleId": job.rule,
+            "concurrencyMode": job.concurrency,
+            "contentType": job.content_type,
+            "numberBatchesQueued": states.count("Queued"),
+            "numberBatchesInProgress": states.count("InProgress"),
+            "numberBatchesCompleted": states.count("Completed"),
+            "numberBatchesFailed": states.count("Failed"),
+            "numberBatchesTotal": len(batches),
+            "numberRecordsProcessed": sum(_processed(work) for work in works),
+            "numberRetries": 0,
+            "apiVersion": float(job.version) if media == "JSON" else job.version,
+            "numberRecordsFailed": sum(_failed(work) for work in works),
+            **_TIMES,
+        }
+        return _document_reply(status, "jobInfo", info, media)
+
+    # -- batches -------------------------------------------------------------------------------------------------
+
+    def _add(self, request: Request, job: Job) -> Reply:
+        if not job.open:
+            state = "Aborted" if job.aborted else "Closed"
+            raise ClassicError("InvalidJobState", f"Job {job.id} is {state}: no batch can be added")
+        media = request.header("content-type").partition(";")[0].strip().lower()
+        if media and job.operation not in QUERIES and media != MEDIA[job.content_type]:
+            raise ClassicError("InvalidBatch", f"The batch is {media}, the job {job.content_type}")
+        if len(request.body) > BODY_BYTES_MAX:
+            raise ClassicError("ClientInputError", TOO_LARGE)
+        try:
+            self._jobs.spend("DailyBulkApiBatches")
+        except SfError as error:
+            raise ClassicError("ExceededQuota", "ApiBatchItems Limit exceeded.") from error
+        batch = Batch(id=self._jobs.new_id(BATCH_PREFIX), created=self._jobs.now(), body=request.body, work=None)
+        self._batches[job.id].append(batch)
+        try:
+            if job.operation in QUERIES:
+                self._query(job, batch)
+            else:
+                batch.work = self._upload(job, request.body)
+                self._jobs.hand_in(batch.work)
+        except JobFailure as failure:
+            batch.error = str(failure)
+            return self._batch_info(job, batch, 201, state="Queued")
+        return self._batch_info(job, batch, 201, state="Queued")
+
+    def _upload(self, job: Job, body: bytes) -> Upload:
+        sobject = self._store.shape.objects[job.object]
+        external = sobject.field(job.external) if job.operation == "upsert" and job.external else None
+        caller = Caller(user=job.user, version=job.version, auto_assign=job.rule is not None)
+        order = Order(operation=job.operation, sobject=sobject, external=external, caller=caller)
+        line, _, _ = body.partition(b"\n")
+        dialect = Dialect(ending="CRLF" if line.endswith(b"\r") else "LF")
+        upload = Upload(order=order, body=body, dialect=dialect, counted=True, user=job.user, **self._jobs.times())
+        if job.content_type != "CSV":
+            upload.items = _items(job.content_type, body)
+        return upload
+
+    def _query(self, job: Job, batch: Batch) -> None:
+        text = batch.body.decode("utf-8", "replace").strip()
+        deleted = job.operation == "queryAll"
+        try:
+            query = bulk_export.checked(self._store, text, self._jobs.now(), version=job.version, deleted=deleted)
+        except bulk_export.Unsupported as problem:
+            if problem.code == "FUNCTIONALITY_NOT_ENABLED":
+                raise _unprocessed(problem.code, problem.message) from None
+            suffix = f" with {job.content_type} content type" if problem.code == "FeatureNotEnabled" else ""
+            raise JobFailure(problem.code, problem.message + suffix) from None
+        except SfError as error:
+            first = error.problems[0]
+            raise _unprocessed(first.code, first.message) from None
+        if query.source.lower() != job.object.lower():
+            message = (
+                f"The root entity of the requested query ({query.source}) does not match "
+                f"the entity of the requested Bulk API Job ({job.object})."
+            )
+            raise _unprocessed("INVALID_TYPE_FOR_OPERATION", message)
+        if job.pk_chunk and query.order:
+            raise _unprocessed("MALFORMED_QUERY", "PK chunking does not go with ORDER BY")
+        given = {"text": text, "deleted": deleted, "version": job.version, "object": job.object, "user": job.user}
+        if not job.pk_chunk:
+            self._export(batch, Export(**given, **self._jobs.times()))
+            return
+        for low, high in self._spans(job):  # the batch itself is not processed; one for each chunk follows
+            chunk = Batch(id=self._jobs.new_id(BATCH_PREFIX), created=batch.created, body=batch.body, work=None)
+            self._batches[job.id].append(chunk)
+            self._export(chunk, Export(**given, **self._jobs.times(), low=low, high=high))
+
+    def _export(self, batch: Batch, work: Export) -> None:
+        batch.work = work
+        batch.results.append(self._jobs.new_id(RESULT_PREFIX))
+        self._jobs.hand_in(work)
+
+    def _spans(self, job: Job) -> list[tuple[str, str]]:
+        """Ranges of ids, over all rows of the table whatever the query selects."""
+        ids = sorted(self._store.rows(self._store.shape.objects[job.object]))
+        starts = ids[:: job.pk_chunk] or [""]
+        return [(low if at else "", starts[at + 1] if at + 1 < len(starts) else "~") for at, low in enumerate(starts)]
+
+    def _batch(self, job: Job, key: str) -> Batch:
+        found = next((each for each in self._batches[job.id] if key in (each.id, each.id[:15])), None)
+        if found is None:
+            raise ClassicError("InvalidBatch", f"Invalid batch id: {key}")
+        return found
+
+    def _all(self, job: Job) -> Reply:
+        infos = [self._described(job, batch) for batch in self._batches[job.id]]
+        if job.content_type == "JSON":
+            return _reply(200, MEDIA["JSON"], _ENCODER.encode({"batchInfo": [_json(info) for info in infos]}))
+        return _reply(200, MEDIA["XML"], bulk_xml.listing("batchInfoList", "batchInfo", map(_xml, infos)))
+
+    def _batch_info(self, job: Job, batch: Batch, status: int = 200, *, state: str | None = None) -> Reply:
+        info = self._described(job, batch)
+        if state is not None:
+            info |= {"state": state, "stateMessage": None}
+        return _document_reply(status, "batchInfo", info, "JSON" if job.content_type == "JSON" else "XML")
+
+    def _described(self, job: Job, batch: Batch) -> dict[str, Any]:
+        work = batch.work
+        return {
+            "id": batch.id,
+            "jobId": job.id,
+            "state": batch.state,
+            "stateMessage": batch.error or (work.error if work else "") or None,
+            "createdDate": batch.created,
+            "systemModstamp": work.stamp if work else batch.created,
+            "numberRecordsProcessed": _processed(work),
+            "numberRecordsFailed": _failed(work),
+            **_TIMES,
+        }
+
+    # -- results -------------------------------------------------------------------------------------------------
+
+    def _result(self, job: Job, batch: Batch) -> Reply:
+        work = batch.work
+        if work is None or batch.state != "Completed":
+            waiting = batch.state in ("Queued", "InProgress")
+            raise ClassicError("InvalidBatch", "Batch not completed" if waiting else "Records not processed")
+        if isinstance(work, Export):
+            if job.content_type == "JSON":
+                return _reply(200, MEDIA["JSON"], _ENCODER.encode(batch.results))
+            return _reply(200, MEDIA["XML"], bulk_xml.texts("result-list", "result", batch.results))
+        outcomes = [outcome for outcome in work.progress.outcomes if outcome is not None]
+        if job.content_type == "CSV":
+            rows = ([each.id, _flag(not each.problems), _flag(each.created), each.error] for each in outcomes)
+            return _reply(200, MEDIA["CSV"], written(("Id", "Success", "Created", "Error"), rows, Dialect()))
+        told = [_told(each) for each in outcomes]
+        if job.content_type == "JSON":
+            return _reply(200, MEDIA["JSON"], _ENCODER.encode(told))
+        return _reply(200, MEDIA["XML"], bulk_xml.results(told))
+
+    def _rows(self, job: Job, batch: Batch, result: str) -> Reply:
+        work = batch.work
+        if not isinstance(work, Export) or work.query is None or result not in batch.results:
+            raise ClassicError("InvalidBatch", f"Invalid result id: {result}")
+        shown = bulk_export.table(self._store, work.query, self._jobs.now(), version=job.version)
+        if job.content_type == "CSV":
+            rows = (shown.cells(row) for row in work.rows)
+            return _reply(200, MEDIA["CSV"], written(shown.header, rows, job.dialect) if work.rows else NO_ROWS)
+        records = [shown.record(row) for row in work.rows]
+        if job.content_type == "XML":
+            return _reply(200, MEDIA["XML"], bulk_xml.rows(records))
+        return _reply(200, MEDIA["JSON"], _ENCODER.encode([self._epochs(record) for record in records]))
+
+    def _epochs(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """JSON results tell dates as milliseconds since 1970."""
+        sobject = self._store.shape.object(record["attributes"]["type"])
+        told: dict[str, Any] = {}
+        for name, value in record.items():
+            found = sobject.field(name) if sobject else None
+            if isinstance(value, Mapping) and "attributes" in value:
+                told[name] = self._epochs(value)
+            elif found is not None and found.type in ("date", "datetime") and isinstance(value, str):
+                moment = datetime.fromisoformat(value.replace("+0000", "+00:00"))
+                told[name] = int(moment.replace(tzinfo=UTC).timestamp() * 1000)
+            else:
+                told[name] = value
+        return told
+
+
+_TIMES: Final = {"totalProcessingTime": 0, "apiActiveProcessingTime": 0, "apexProcessingTime": 0}
+
+
+def refusal(error: ClassicError, request: Request) -> Reply:
+    """In the form of the request's body: JSON for JSON, else XML."""
+    values = {"exceptionCode": error.code, "exceptionMessage": error.message}
+    if _is_json(request):
+        return _reply(error.status, MEDIA["JSON"], _ENCODER.encode(values))
+    return _reply(error.status, MEDIA["XML"], bulk_xml.document("error", values))
+
+
+def _allow(request: Request, *methods: str) -> None:
+    if request.method not in methods:
+        message = f"HTTP Method '{request.method}' not allowed. Allowed are {','.join(methods)}"
+        raise ClassicError("MethodNotAllowed", message, 405)
+
+
+def _is_json(request: Request) -> bool:
+    return request.header("content-type").partition(";")[0].strip().lower() == MEDIA["JSON"]
+
+
+def _asked(job: Job, request: Request) -> str:
+    """clients, point 4: GETs of a CSV job are answered in XML whatever their Content-Type says."""
+    return "JSON" if job.content_type == "JSON" else "XML"
+
+
+def _document(request: Request, known: frozenset[str]) -> dict[str, str]:
+    """A jobInfo, in XML or JSON; every value is a text."""
+    if _is_json(request):
+        try:
+            given = msgspec.json.decode(request.body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ClassicError("InvalidJob", f"Unable to parse Job: {error}") from None
+        if not isinstance(given, dict):
+            raise ClassicError("InvalidJob", "Unable to parse Job: it is no object")
+        values = {str(name): str(value) for name, value in given.items() if value is not None}
+    else:
+        try:
+            root = bulk_xml.parsed(request.body)
+        except bulk_xml.BadXml as error:
+            raise ClassicError("InvalidXML", f"Unable to parse Job: {error}") from None
+        if bulk_xml.name_of(root) != "jobInfo":
+            raise ClassicError("InvalidXML", f"Unable to parse Job: {bulk_xml.name_of(root)} is no jobInfo")
+        values = bulk_xml.fields(root)
+    strange = [name for name in values if name not in known]
+    if strange:
+        raise ClassicError("InvalidJob", f"Unable to parse Job: {strange[0]} is unknown here")
+    return values
+
+
+def _items(content_type: str, body: bytes) -> tuple[Item, ...]:
+    try:
+        given = _DECODER.decode(body) if content_type == "JSON" else bulk_xml.records(bulk_xml.parsed(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, bulk_xml.BadXml) as error:
+        raise JobFailure("InvalidBatch", f"Unable to parse the batch: {error}") from None
+    if not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
+        raise JobFailure("InvalidBatch", "The batch is no list of records")
+    items: list[Item] = given
+    if not items:
+        raise JobFailure("InvalidBatch", "Records not found")
+    if len(items) > BATCH:
+        raise JobFailure("InvalidBatch", f"The batch has {len(items)} records, at most {BATCH} are allowed")
+    return tuple(items)
+
+
+def _chunk_size(request: Request, operation: str) -> int:
+    """`Sforce-Enable-PKChunking: true; chunkSize=50000; parent=Account`."""
+    header = request.header("sforce-enable-pkchunking")
+    words = [word.strip() for word in re.split(r"[;,]", header) if word.strip()]
+    if not words or operation not in QUERIES or words[0].lower() == "false":
+        return 0
+    size = CHUNK_DEFAULT
+    for word in words:
+        name, _, value = word.partition("=")
+        if name.lower() == "chunksize" and value.isdecimal() and 1 <= int(value) <= CHUNK_MAX:
+            size = int(value)
+        elif word.lower() != "true":
+            raise ClassicError("InvalidJob", f"Sforce-Enable-PKChunking: {word} is not served")
+    return size
+
+
+def _unprocessed(code: str, message: str) -> JobFailure:
+    return JobFailure("InvalidBatch", f"Failed to process query: {code}: {message}")
+
+
+def _document_reply(status: int, root: str, info: dict[str, Any], media: str) -> Reply:
+    if media == "JSON":
+        return _reply(status, MEDIA["JSON"], _ENCODER.encode(_json(info)))
+    return _reply(status, MEDIA["XML"], bulk_xml.document(root, _xml(info)))
+
+
+def _json(info: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: stamp(value) if isinstance(value, datetime) else value for name, value in info.items()}
+
+
+def _xml(info: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: stamp(value).replace("+0000", "Z") if isinstance(value, datetime) else value
+        for name, value in info.items()
+    }
+
+
+def _reply(status: int, media: str, body: bytes) -> Reply:
+    """The bare type: one client compares it whole."""
+    return Reply(status=status, headers=(("Content-Type", media),), body=body)
+
+
+def _processed(work: Upload | Export | None) -> int:
+    if isinstance(work, Upload):
+        return work.progress.processed
+    return len(work.rows) if work is not None else 0
+
+
+def _failed(work: Upload | Export | None) -> int:
+    return work.progress.failed if isinstance(work, Upload) else 0
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _told(outcome: Outcome) -> dict[str, Any]:
+    errors = [
+        {
+            "fields": list(each.fields or ()),
+            "message": each.message,
+            "statusCode": each.code,
+            "extendedErrorDetails": None,
+        }
+        for each in outcome.problems
+    ]
+    return {"success": not errors, "created": outcome.created, "id": outcome.id or None, "errors": errors}
