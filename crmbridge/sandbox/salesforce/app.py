@@ -16,6 +16,9 @@ from crmbridge.sandbox.salesforce.ask import VERSION_MAX, VERSION_MIN, Answer, A
 from crmbridge.sandbox.salesforce.auth import Auth
 from crmbridge.sandbox.salesforce.batch import Batch
 from crmbridge.sandbox.salesforce.batches import Collections
+from crmbridge.sandbox.salesforce.bulk import Bulk
+from crmbridge.sandbox.salesforce.bulk_endpoint import BulkEndpoint
+from crmbridge.sandbox.salesforce.bulk_jobs import Jobs
 from crmbridge.sandbox.salesforce.composite import Composite
 from crmbridge.sandbox.salesforce.errors import SfError, not_found
 from crmbridge.sandbox.salesforce.graph import Graphs
@@ -62,12 +65,15 @@ class SalesforceApp:
         self._graphs = Graphs(self._composite)
         self._batch = Batch(self._store, self._limits, self._serve)
         self._tree = Tree(self._store, self._records, self._rest.recent)
+        self._jobs = Jobs(self._store, self._records, self._sequence, self._world.clock.now, self._limits)
+        self._bulk = Bulk(self._jobs)
         self._org = Org(self._store, self._records, self._sequence, self._world.clock.now)
         self._auth = Auth(self._world, self._shape, self._store, self._org.id)
         self._identity = IdentityPages(self._store, self._auth)
         calls = SoapCalls(self._store, self._records, self._auth, self._world.clock.now)
         versions = range(VERSION_MIN, VERSION_MAX + 1)
         self._soap = SoapEndpoint(self._store, self._auth, calls, self._limits, self._answer, versions)
+        self._classic = BulkEndpoint(self._jobs, self._auth, self._limits, versions)
         self._auth.start(self._org.found(self._auth.username))
 
     @property
@@ -101,9 +107,13 @@ class SalesforceApp:
         log, user = Log(), ""
         path = re.sub(r"//+", "/", request.path).rstrip("/") or "/"  # clients, point 3
         plain_path = unquote(path)
+        self._records.derived.refresh()
+        self._jobs.advance(log)
         try:
             if plain_path.startswith("/services/Soap/"):
                 user, reply = self._soap.answer(request, plain_path, log)
+            elif plain_path.startswith("/services/async/"):
+                user, reply = self._classic.answer(request, plain_path, log)
             elif plain_path.startswith(PREFIXES):
                 user, reply = self._identity.answer(request, plain_path, log)
             elif path == "/services/data":
@@ -116,6 +126,7 @@ class SalesforceApp:
                 reply = self._refused(not_found())
         except SfError as error:
             reply = self._refused(error)
+        self._jobs.advance(log)  # what this request handed in, after its answer
         category = "login" if log.category == "login" else "metadata" if log.category == "metadata" else "data"
         self._world.count(
             Call(
@@ -151,7 +162,7 @@ class SalesforceApp:
                 raw=request.body,
                 log=log,
             )
-            with self._store.tables.transaction():
+            with self._store.acting_as(user), self._store.tables.transaction():
                 answer = self._answer(ask)
             reply = self._json(answer)
         except SfError as error:
@@ -161,6 +172,8 @@ class SalesforceApp:
 
     def _answer(self, ask: Ask) -> Answer:
         match ask.parts:
+            case ("jobs", *_):
+                return self._bulk.answer(ask)
             case ("composite",):
                 return self._composite.answer(ask)
             case ("composite", "graph"):
@@ -181,6 +194,8 @@ class SalesforceApp:
     def _json(self, answer: Answer) -> Reply:
         if answer.empty:
             return Reply(status=answer.status, headers=answer.headers)
+        if answer.raw is not None:
+            return Reply(status=answer.status, headers=answer.headers, body=answer.raw)
         return Reply(status=answer.status, headers=(_JSON, *answer.headers), body=_ENCODER.encode(answer.body))
 
     def _refused(self, error: SfError) -> Reply:

@@ -105,6 +105,7 @@ class Ask:
             # §3.5: absent means TRUE; a rule's id names the one rule a shape can have
             auto_assign=_auto_assign(self.headers.get("sforce-auto-assign", "TRUE").strip()),
             allow_duplicates="allowsave=true" in duplicates,
+            duplicate_details="includerecorddetails=true" in duplicates,
         )
 
 
@@ -114,6 +115,7 @@ class Answer:
     body: Any = None
     headers: tuple[tuple[str, str], ...] = ()
     empty: bool = False  # 204, 304: no body at all
+    raw: bytes | None = None  # a body that is no JSON; its Content-Type is among the headers
 
 
 def allow(ask: Ask, *methods: str) -> None:

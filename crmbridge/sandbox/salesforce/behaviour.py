@@ -1,27 +1,89 @@
 """What the platform fills in when a row is saved: names, stages, probabilities, fiscal periods (salesforce-api §7)."""
 
+import re
+from base64 import b64decode
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 from crmbridge.sandbox.core import Row
 from crmbridge.sandbox.salesforce.dates import fiscal
+from crmbridge.sandbox.salesforce.errors import refuse
 from crmbridge.sandbox.salesforce.schema import Shape, SObject
-from crmbridge.sandbox.salesforce.values import number
+from crmbridge.sandbox.salesforce.values import instant, number, stamp
+
+Find = Callable[[str, str], Row | None]  # object name and id: the row
 
 
-def derive(shape: Shape, sobject: SObject, row: Row, before: Row | None, given: AbstractSet[str], now: str) -> None:
+def derive(
+    shape: Shape, sobject: SObject, row: Row, before: Row | None, given: AbstractSet[str], now: str, find: Find
+) -> None:
     """Complete `row` in place; `given` are the fields that the request itself sent."""
     if "LastName" in sobject.fields and "Name" in sobject.fields:
         # §10: text "First Last"; the salutation is no part of it.
         row["Name"] = " ".join(part for part in (row.get("FirstName"), row.get("LastName")) if part)
     if sobject.name == "Opportunity":
         _opportunity(shape, row, before, given, now)
+    if sobject.name in ("Task", "Event"):
+        _activity(shape, sobject, row, now, find)
+    if sobject.name == "ContentNote":
+        _note(row)
     if sobject.name == "CampaignMember":
         row.setdefault("Status", "Sent")
         row["HasResponded"] = row["Status"] == "Responded"
         if row["HasResponded"]:
             row.setdefault("FirstRespondedDate", now[:10])
+
+
+def _activity(shape: Shape, sobject: SObject, row: Row, now: str, find: Find) -> None:
+    """§6.5: an activity hangs on a person and on a thing, and shows the account of one (order (unverified))."""
+    what, who = row.get("WhatId"), row.get("WhoId")
+    account = what if what and what.startswith("001") else None
+    for name, key in (("Opportunity", what), ("Contact", who)):
+        account = account or (find(name, key) or {}).get("AccountId") if key else account
+    row.pop("AccountId", None)
+    if account:
+        row["AccountId"] = account
+    if sobject.name == "Event":
+        _event(row)
+        return
+    closed = any(status.closed and status.label == row.get("Status") for status in shape.task_statuses)
+    row["IsClosed"], row["IsHighPriority"] = closed, row.get("Priority") == "High"
+    if closed:
+        row.setdefault("CompletedDateTime", now)
+    else:
+        row.pop("CompletedDateTime", None)
+
+
+def _event(row: Row) -> None:
+    """An event's start, end and length tell the same; the code and words of a contradiction are (unverified) (§9.2)."""
+    start = row.get("StartDateTime") or row.get("ActivityDateTime")
+    if start is None and row.get("ActivityDate"):
+        start = f"{row['ActivityDate']}T00:00:00.000+0000"
+    if start is None:
+        raise refuse("REQUIRED_FIELD_MISSING", "Required fields are missing: [StartDateTime]", ["StartDateTime"])
+    begins, ends = instant(start), row.get("EndDateTime")
+    minutes = row.get("DurationInMinutes")
+    if ends is None and minutes is None:
+        names = ["DurationInMinutes", "EndDateTime"]
+        raise refuse("REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(names)}]", names)
+    last = instant(ends) if ends is not None else begins + timedelta(minutes=minutes or 0)
+    if last < begins:
+        raise refuse("FIELD_INTEGRITY_EXCEPTION", "The event duration can't be negative.", ["DurationInMinutes"])
+    row.update(StartDateTime=start, ActivityDateTime=start, ActivityDate=start[:10], EndDateTime=stamp(last))
+    row["DurationInMinutes"] = int((last - begins).total_seconds() // 60)
+
+
+def _note(row: Row) -> None:
+    """A note's size and beginning; its content is base64 of HTML."""
+    try:
+        text = b64decode(row.get("Content") or "", validate=True)
+    except ValueError:
+        raise refuse("JSON_PARSER_ERROR", "Content: base64 text is expected", ["Content"]) from None  # §9.2
+    shown = re.sub(r"<[^>]*>", " ", text.decode("utf-8", "replace"))
+    row.update(ContentSize=len(text), FileExtension="snote", FileType="SNOTE")
+    row["TextPreview"] = " ".join(shown.split())[:255]
 
 
 def _opportunity(shape: Shape, row: Row, before: Row | None, given: AbstractSet[str], now: str) -> None:

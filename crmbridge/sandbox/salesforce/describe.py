@@ -8,7 +8,13 @@ from crmbridge.sandbox.salesforce.schema import Field, Shape, SObject
 from crmbridge.sandbox.salesforce.store import Store
 
 _MASTER: Final = "012000000000000AAA"
-_OURS: Final = ("childRelationshipName", "deletedWithParent")  # keys of the shape that no field description has
+_OURS: Final = (
+    "childRelationshipName",
+    "deletedWithParent",
+    "formula",
+    "summary",
+    "dependentValues",
+)  # keys of the shape that no field description has
 
 
 def field_description(field: Field) -> dict[str, Any]:

@@ -56,6 +56,11 @@ def not_found() -> SfError:
     return refuse("NOT_FOUND", "The requested resource does not exist")
 
 
+def no_access() -> SfError:
+    """salesforce-api §9.2; for a missing right to create the code is (unverified)."""
+    return refuse("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", [])
+
+
 def not_served(what: str) -> SfError:
     """The honest answer of a sandbox that is smaller than the real thing."""
     return refuse("NOT_SERVED_BY_SANDBOX", f"This sandbox does not serve {what}; a real org may.")

@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from crmbridge.sandbox.core import Row
+from crmbridge.sandbox.salesforce.addresses import settle
 from crmbridge.sandbox.salesforce.behaviour import derive
 from crmbridge.sandbox.salesforce.errors import SfError
 from crmbridge.sandbox.salesforce.ids import Sequence
@@ -14,6 +15,8 @@ from crmbridge.sandbox.salesforce.records import Records
 from crmbridge.sandbox.salesforce.schema import SObject
 from crmbridge.sandbox.salesforce.store import Store
 from crmbridge.sandbox.salesforce.values import read, stamp
+
+ADMINISTRATOR: Final = "System Administrator"  # the profile of people whom the shape does not name
 
 
 class Org:
@@ -26,13 +29,15 @@ class Org:
         self._sequence = sequence
         self._now = now
         self._refs: dict[str, str] = {}
-        self._profile = sequence.next("00e")
+        self._profiles: dict[str, str] = {}  # id by name
         self._first_user = ""
         self.id = sequence.next("00D")
 
     def found(self, username: str) -> str:
         """The rows that every org has: a first user, itself, and the set-up that the shape declares; the user's id."""
         org = self._shape.org
+        for name in dict.fromkeys([ADMINISTRATOR, *self._shape.profiles]):
+            self._profiles[name] = self._sequence.next("00e")
         self._first_user = self.person(username, "Sync", "User")["Id"]
         facts = {
             "Id": self.id,
@@ -42,6 +47,16 @@ class Org:
         }
         facts |= {"InstanceName": org.instance_name, "TimeZoneSidKey": org.time_zone}
         self._put("Organization", facts | {"FiscalYearStartMonth": org.fiscal_year_start_month})
+        for name, key in self._profiles.items():
+            self._put("Profile", {"Id": key, "Name": name, "UserType": "Standard"})
+        for order, status in enumerate(self._shape.task_statuses, 1):
+            names = {"MasterLabel": status.label, "ApiName": status.label, "SortOrder": order}
+            self._put("TaskStatus", names | {"IsDefault": status.default, "IsClosed": status.closed})
+        for name, rule in self._shape.rules.assignment.items():
+            self._put("AssignmentRule", {"Name": rule.name, "SobjectType": name, "Active": rule.active})
+        for rule in self._shape.rules.duplicates:
+            names = {"DeveloperName": rule.name, "MasterLabel": rule.name.replace("_", " ")}
+            self._put("DuplicateRule", names | {"SobjectType": rule.object, "IsActive": rule.active})
         for order, status in enumerate(self._shape.lead_statuses, 1):
             names = {"MasterLabel": status.label, "ApiName": status.value, "SortOrder": order}
             self._put("LeadStatus", names | {"IsDefault": status.default, "IsConverted": status.converted})
@@ -65,8 +80,10 @@ class Org:
         users, name = self._shape.objects["User"], email.partition("@")[0]
         values: Row = {"Username": email, "Email": email, "FirstName": first or None, "LastName": last}
         values |= {"Alias": re.sub(r"[^a-z0-9]", "", name.lower())[:8] or "user", "CommunityNickname": name[:40]}
-        row = self._stamped(users, values | {"ProfileId": self._profile, "UserType": "Standard", "IsActive": True})
-        derive(self._shape, users, row, None, set(), row["CreatedDate"])
+        known = self._shape.people.get(email)
+        profile = self._profiles[known.profile if known else ADMINISTRATOR]
+        row = self._stamped(users, values | {"ProfileId": profile, "UserType": "Standard", "IsActive": True})
+        derive(self._shape, users, row, None, set(), row["CreatedDate"], self._store.tables.get)
         self._store.put(users, row)
         return row
 
@@ -79,6 +96,7 @@ class Org:
                     raise ValueError(f"load: there is no object {name} in the shape.")
                 for number, given in enumerate(rows, 1):
                     self._load(sobject, given, f"{name} row {number}")
+            self._records.derived.compute_all()
 
     def _load(self, sobject: SObject, given: Mapping[str, Any], where: str) -> None:
         values: Row = {}
@@ -97,8 +115,15 @@ class Org:
             except SfError as error:
                 raise ValueError(f"load: {where}: {name}: {error}") from None
         given_values = {name: value for name, value in values.items() if value is not None}
-        row = self._stamped(sobject, {**self._records.defaults(sobject), **given_values})
-        derive(self._shape, sobject, row, None, given_values.keys(), row["SystemModstamp"])
+        defaults = self._records.defaults(sobject, given_values.get("RecordTypeId"))
+        row = self._stamped(sobject, {**defaults, **given_values})
+        if sobject.address_prefixes:
+            for problem in settle(self._shape.countries, sobject, row, None, given_values.keys()):
+                raise ValueError(f"load: {where}: {problem.message}")
+        try:
+            derive(self._shape, sobject, row, None, given_values.keys(), row["SystemModstamp"], self._store.tables.get)
+        except SfError as error:
+            raise ValueError(f"load: {where}: {error}") from None
         row |= given_values  # what is given wins over what would be derived
         self._store.put(sobject, row)
         if sobject.name == "OpportunityContactRole" and row["IsPrimary"]:

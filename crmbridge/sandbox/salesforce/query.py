@@ -66,8 +66,9 @@ class Engine:
     def visible(self, row: Row) -> bool:
         """Deleted rows are there for queryAll alone, until the recycle bin is emptied (§8.3)."""
         if not row.get("IsDeleted"):
-            return True
-        return self._deleted and row["SystemModstamp"] >= self._bin_opened
+            return self._store.access is None or self._store.sees(row)
+        there = self._deleted and row["SystemModstamp"] >= self._bin_opened and not row.get("_purged")
+        return there and self._store.sees(row)
 
     def _scope(self, query: Query) -> Scope:
         sobject = self._store.shape.object(query.source)

@@ -1,26 +1,30 @@
-"""Saving, deleting, restoring and merging records, one at a time, each whole or not at all (salesforce-api §3.1, §8.3).
+"""Saving records, one at a time, each whole or not at all (salesforce-api §3.1, §8.3).
 
 Every method raises `SfError` for what Salesforce would refuse and leaves nothing behind then; callers that save many
-records decide what one refusal means for the others.
+records decide what one refusal means for the others. What ends a record's life is in `removal.py`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from crmbridge.sandbox.core import Row
+from crmbridge.sandbox.salesforce.addresses import settle
 from crmbridge.sandbox.salesforce.behaviour import derive
-from crmbridge.sandbox.salesforce.errors import Problem, SfError, not_found, refuse
+from crmbridge.sandbox.salesforce.caller import Caller
+from crmbridge.sandbox.salesforce.contention import Contention
+from crmbridge.sandbox.salesforce.derived import Derived, Plan
+from crmbridge.sandbox.salesforce.errors import Problem, SfError, no_access, not_found, refuse
 from crmbridge.sandbox.salesforce.ids import Sequence as IdSequence
 from crmbridge.sandbox.salesforce.ids import canonical
+from crmbridge.sandbox.salesforce.picklists import wrong_values
 from crmbridge.sandbox.salesforce.query import RECYCLE_BIN
+from crmbridge.sandbox.salesforce.removal import Removal
 from crmbridge.sandbox.salesforce.rules import Rulebook
-from crmbridge.sandbox.salesforce.schema import Field, SObject
+from crmbridge.sandbox.salesforce.schema import Field, Permission, RecordType, SObject
 from crmbridge.sandbox.salesforce.store import Store
 from crmbridge.sandbox.salesforce.values import instant, read, stamp
 
-MERGE_MAX: Final = 3  # §8.3: the master and two more
 _AUDIT: Final = (
     "CreatedDate",
     "CreatedById",
@@ -30,25 +34,24 @@ _AUDIT: Final = (
 _CONVERTED: Final = ("ConvertedDate", "ConvertedAccountId", "ConvertedContactId", "ConvertedOpportunityId")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """Who saves, and what the request's headers ask for."""
-
-    user: str
-    version: str = "59.0"
-    auto_assign: bool = True  # §3.5: the active assignment rule runs unless the header says FALSE
-    allow_duplicates: bool = False
-    rules: bool = True  # off: validation and duplicate rules are skipped, as at a conversion without validation
-    apart: str = ""  # a row that duplicate rules do not find: the lead under conversion
-
-
 class Records:
     def __init__(self, store: Store, sequence: IdSequence, now: Callable[[], datetime]) -> None:
         self._store = store
-        self._shape = store.shape
+        self._shape = store.whole
         self._sequence = sequence
         self._now = now
-        self._rules = Rulebook(store)
+        plan = Plan(self._shape)
+        self.derived = Derived(store, plan, self._today, self._summed_up)
+        self.contention = Contention(now=now)
+        self._rules = Rulebook(store, plan, self.derived)
+        self._removal = Removal(self, store, now)
+
+    def _today(self) -> date:
+        return self._now().astimezone(self._shape.org.zone).date()
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the running user has it; the platform has every one."""
+        return self._store.access is None or self._store.access.has(permission)
 
     # -- looking up ----------------------------------------------------------------------------------------------
 
@@ -58,9 +61,11 @@ class Records:
         if key is None:
             raise refuse("MALFORMED_ID", f"malformed id {text}")
         row = self._store.get(sobject, key)
-        if row is None:
+        if row is None or not self._store.sees(row):  # lifecycle §6: what is not shared is not there
             raise not_found()
         if row.get("IsDeleted"):
+            if row.get("_purged") or instant(row["SystemModstamp"]) < self._now() - RECYCLE_BIN:  # §8.3: gone
+                raise not_found()
             raise refuse("ENTITY_IS_DELETED", "entity is deleted", [])
         return row
 
@@ -77,41 +82,80 @@ class Records:
             self._store.get(sobject, key)
             for key in ([kept] if field.name == "Id" else self._store.find(sobject, field.name, kept))
         )
-        rows = [row for row in found if row is not None and not row.get("IsDeleted")]
+        rows = [row for row in found if row is not None and not row.get("IsDeleted") and self._store.sees(row)]
         return [row for row in rows if row[field.name] == kept] if field.case_sensitive else rows
 
     # -- saving --------------------------------------------------------------------------------------------------
 
     def create(self, sobject: SObject, given: Mapping[str, Any], caller: Caller) -> str:
-        if not sobject.document.createable:
-            message = f"entity type cannot be inserted: {sobject.document.label}"
+        whole, seen = self._both(sobject)
+        if not whole.document.createable:
+            message = f"entity type cannot be inserted: {whole.document.label}"
             raise refuse("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", message, [])
-        values = self._read(sobject, given, creating=True)
-        self._lead_may_be_converted(sobject, values)
-        return self._save(sobject, self.blank(sobject, caller.user), None, values, caller)
+        if not seen.document.createable:
+            raise no_access()
+        values = self._read(seen, given, creating=True)
+        self._lead_may_be_converted(whole, values)
+        return self._save(whole, self.blank(whole, caller.user, values.get("RecordTypeId")), None, values, caller)
 
-    def blank(self, sobject: SObject, owner: str) -> Row:
+    def _both(self, sobject: SObject) -> tuple[SObject, SObject]:
+        """The object itself, and as the running user sees it."""
+        whole = self._shape.objects[sobject.name]
+        if self._store.access is None:
+            return whole, whole
+        seen = self._store.shape.objects.get(sobject.name)
+        if seen is None:
+            raise not_found()  # §9.2: as an object that is not there
+        return whole, seen
+
+    def blank(self, sobject: SObject, owner: str, record_type: str | None = None) -> Row:
         """A new row with an id and the platform's defaults, not saved yet."""
-        row: Row = {"Id": self._sequence.next(sobject.document.key_prefix), **self.defaults(sobject)}
+        row: Row = {"Id": self._sequence.next(sobject.document.key_prefix), **self.defaults(sobject, record_type)}
         if "OwnerId" in sobject.fields:
             row["OwnerId"] = owner
+        if "CurrencyIsoCode" in sobject.fields:  # §5.4: the user's own currency
+            user = self._store.get(self._shape.objects["User"], owner) or {}
+            row["CurrencyIsoCode"] = user.get("DefaultCurrencyIsoCode", row.get("CurrencyIsoCode"))
         return row
 
-    def defaults(self, sobject: SObject) -> Row:
+    def defaults(self, sobject: SObject, record_type: str | None = None) -> Row:
         """What the platform fills in where nobody says otherwise."""
         row: Row = dict(sobject.defaults)
-        if "RecordTypeId" in sobject.fields and (default := self._default_record_type(sobject)):
-            row["RecordTypeId"] = default
+        if sobject.document.record_types:
+            key = record_type or self._default_record_type(sobject)
+            if key is not None:
+                row["RecordTypeId"] = key
+                kind = self.record_type(sobject, row)
+                row |= kind.defaults if kind else {}
         return row
 
+    def record_type(self, sobject: SObject, row: Row) -> RecordType | None:
+        if not sobject.document.record_types:
+            return None
+        found = self._store.get(self._shape.objects["RecordType"], row.get("RecordTypeId") or "")
+        name = found["DeveloperName"] if found and found.get("SobjectType") == sobject.name else None
+        return next((kind for kind in sobject.document.record_types if kind.developer_name == name), None)
+
     def update(self, sobject: SObject, row: Row, given: Mapping[str, Any], caller: Caller) -> str:
-        if not sobject.document.updateable:
-            message = f"entity type cannot be updated: {sobject.document.label}"
+        whole, seen = self._both(sobject)
+        if not whole.document.updateable:
+            message = f"entity type cannot be updated: {whole.document.label}"
             raise refuse("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", message, [])
-        values = self._read(sobject, given, creating=False)
-        if row.get("IsConverted") and not self._shape.org.edit_converted_leads:
+        access = self._store.access
+        if not seen.document.updateable or (access is not None and not access.edits(whole, row)):
+            raise no_access()
+        values = self._read(seen, given, creating=False)
+        if row.get("IsConverted") and not self._edits_converted_leads():
             raise refuse("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead", [])  # §6.4
-        return self._save(sobject, dict(row), row, values, caller)
+        return self._save(whole, dict(row), row, values, caller)
+
+    def _edits_converted_leads(self) -> bool:
+        access = self._store.access
+        return self._shape.org.edit_converted_leads or (access is not None and access.has("edit_converted_leads"))
+
+    def _sets_audit_fields(self) -> bool:
+        access = self._store.access
+        return self._shape.org.set_audit_fields or (access is not None and access.has("set_audit_fields"))
 
     def write(self, sobject: SObject, row: Row, before: Row | None, caller: Caller) -> None:
         """Put a row that the platform made or changed: stamped, completed and checked, but no field is read-only."""
@@ -131,23 +175,35 @@ class Records:
                 row.pop(name, None)
             else:
                 row[name] = value
-        if caller.auto_assign and (owner := self._rules.assigned_owner(sobject)):
+        if caller.auto_assign and (owner := self._rules.assigned_owner(sobject, row, caller.assignment_rule)):
             row["OwnerId"] = owner
         if row.get("OwnerId") != (before or {}).get("OwnerId"):
             self.owner_may_own(sobject, row.get("OwnerId"))
+        if values.get("RecordTypeId") and "RecordTypeId" in sobject.fields:
+            self._record_type_may_be(sobject, values["RecordTypeId"])
+        if self.contention.any_held:
+            self.contention.check(self.locked_with(sobject, row, before))
         with self._store.tables.transaction():
             self._complete(sobject, row, before, values.keys(), caller)
             self._after(sobject, row, before, caller)
         return row["Id"]
 
+    def locked_with(self, sobject: SObject, row: Row, before: Row | None) -> list[str | None]:
+        """§9.2: a save locks the row, and the parents that it hangs on: a contact's account, an opportunity's too."""
+        parents = [field.name for field in sobject.fields.values() if field.deleted_with_parent]
+        return [row["Id"], *(each.get(name) for name in parents for each in (row, before or {}))]
+
     def _complete(self, sobject: SObject, row: Row, before: Row | None, given: Any, caller: Caller) -> None:
-        now = stamp(self._now())
+        began = self.contention.began(sobject.name)
+        now = stamp(began)
+        if sobject.address_prefixes and (problems := settle(self._shape.countries, sobject, row, before, given)):
+            raise SfError(problems)  # §10
         missing = [field.name for field in sobject.required if row.get(field.name) is None]
         if missing:
             raise refuse("REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(missing)}]", missing)
         if sobject.name == "CampaignMember" and not (row.get("LeadId") or row.get("ContactId")):
             raise refuse("REQUIRED_FIELD_MISSING", "Required fields are missing: [LeadId]", ["LeadId"])
-        derive(self._shape, sobject, row, before, given, now)
+        derive(self._shape, sobject, row, before, given, now, self._find)
         if before is None:
             row.setdefault("CreatedDate", now)
             row.setdefault("CreatedById", caller.user)
@@ -156,20 +212,43 @@ class Records:
         else:
             row.update(LastModifiedDate=now, LastModifiedById=caller.user)
         row["SystemModstamp"] = now  # §8.1: moves on every save, never settable
+        self.derived.compute(sobject, row)
         changed = [name for name, value in row.items() if before is None or before.get(name) != value]
+        if sobject.narrowed:
+            kind = self.record_type(sobject, row)
+            if problems := wrong_values(sobject, row, set(changed), kind):
+                raise SfError(problems)  # §5.1
         if caller.rules:
-            self._rules.validate(sobject, row, before, self._now())
+            self._rules.validate(sobject, row, before, self._now(), caller.user)
             self._rules.duplicates(
                 sobject,
                 row,
                 changed,
                 self._now(),
+                creating=before is None,
                 allow=caller.allow_duplicates,
                 version=caller.version,
                 apart=caller.apart,
+                details=caller.duplicate_details,
             )
-        self._unique(sobject, row, changed)
+        self.unique(sobject, row, changed)
+        self.put(sobject, row, before)
+
+    def put(self, sobject: SObject, row: Row, before: Row | None) -> None:
+        """Keep a row, and whatever is computed from it elsewhere."""
         self._store.put(sobject, row)
+        if self.derived.active:
+            self.derived.follow(sobject, row, before)
+
+    def _summed_up(self, parent: SObject, row: Row, before: Row) -> None:
+        """A roll-up changed: the parent's rules are asked, its stamp moves, but nobody has edited it (§8.1)."""
+        row = {**row, "SystemModstamp": stamp(self._now())}
+        self.derived.compute(parent, row)
+        self._rules.validate(parent, row, before, self._now(), row.get("LastModifiedById", ""))
+        self.put(parent, row, before)
+
+    def _find(self, name: str, key: str) -> Row | None:
+        return self._store.tables.get(name, key)
 
     # -- checks --------------------------------------------------------------------------------------------------
 
@@ -178,7 +257,7 @@ class Records:
         values: dict[str, Any] = {}
         read_only: list[str] = []
         problems: list[Problem] = []
-        audit = (*_AUDIT, *_CONVERTED) if creating and self._shape.org.set_audit_fields else ()
+        audit = (*_AUDIT, *_CONVERTED) if creating and self._sets_audit_fields() else ()
         for name, value in given.items():
             if name == "attributes":
                 continue
@@ -227,6 +306,9 @@ class Records:
         row = next((row for target in targets if (row := self._store.get(target, key))), None)
         if row is None:
             raise refuse("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", [])
+        if not self._store.sees(row):
+            message = f"insufficient access rights on cross-reference id: {key[:15]}"
+            raise refuse("INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", message, [])
         if row.get("IsDeleted"):
             raise refuse("ENTITY_IS_DELETED", "entity is deleted", [])
 
@@ -250,7 +332,7 @@ class Records:
 
     def _lead_may_be_converted(self, sobject: SObject, values: Mapping[str, Any]) -> None:
         """§6.6: IsConverted on insert needs the permission to set audit fields (the refusal's code is unverified)."""
-        if sobject.name == "Lead" and values.get("IsConverted") and not self._shape.org.set_audit_fields:
+        if sobject.name == "Lead" and values.get("IsConverted") and not self._sets_audit_fields():
             message = "Unable to create/update fields: IsConverted. Please check the security settings of this field."
             raise refuse("INVALID_FIELD_FOR_INSERT_UPDATE", message, ["IsConverted"])
 
@@ -261,7 +343,7 @@ class Records:
             return
         self._reference(field, owner)
         user = self._store.get(self._shape.objects["User"], owner)
-        if user is not None and not user.get("IsActive"):
+        if user is not None and not user.get("IsActive") and not self._inactive_owners():
             message = f"operation performed with inactive user [{owner}] as owner of {sobject.document.label.lower()}"
             raise refuse("INACTIVE_OWNER_OR_USER", message, ["OwnerId"])
         if user is not None and user.get("UserType") != "Standard":
@@ -270,8 +352,34 @@ class Records:
         group = self._store.get(self._shape.objects["Group"], owner) if user is None else None
         if group is not None and group.get("Type") != "Queue":
             raise refuse("FIELD_INTEGRITY_EXCEPTION", f"Owner ID: id value of incorrect type: {owner}", ["OwnerId"])
+        if group is not None and not self._queue_holds(sobject, owner):
+            message = "Queue not associated with this SObject type"  # wording (unverified)
+            raise refuse("INVALID_CROSS_REFERENCE_KEY", message, ["OwnerId"])
 
-    def _unique(self, sobject: SObject, row: Row, changed: Sequence[str]) -> None:
+    def _inactive_owners(self) -> bool:
+        """Permission "Update Records with Inactive Owners"."""
+        access = self._store.access
+        return access is not None and access.has("inactive_owners")
+
+    def _queue_holds(self, sobject: SObject, queue: str) -> bool:
+        """A queue holds the objects that QueueSobject names; one that names none holds what may have a queue at all."""
+        supported = self._shape.objects.get("QueueSobject")
+        rows = self._store.referring(supported, "QueueId", queue) if supported else []
+        names = {row.get("SobjectType") for row in rows if not row.get("IsDeleted")}
+        return not names or sobject.name in names
+
+    def _record_type_may_be(self, sobject: SObject, key: str) -> None:
+        """A record type of this object, active, and one that the user's profile offers (§5.1; wording (unverified))."""
+        found = self._store.get(self._shape.objects["RecordType"], key)
+        kind = self.record_type(sobject, {"RecordTypeId": key})
+        access = self._store.access
+        offered = access.profile.record_types.get(sobject.name) if access is not None else None
+        refused = kind is None or not kind.active or (offered and kind.developer_name not in offered.available)
+        if found is None or refused:
+            message = f"Record Type ID: this ID value isn't valid for the user: {key}"
+            raise refuse("INVALID_CROSS_REFERENCE_KEY", message, ["RecordTypeId"])
+
+    def unique(self, sobject: SObject, row: Row, changed: Sequence[str]) -> None:
         for name in changed:
             field = sobject.fields.get(name)
             if field is None or not field.unique:
@@ -288,6 +396,10 @@ class Records:
 
     def _default_record_type(self, sobject: SObject) -> str | None:
         names = [item.developer_name for item in sobject.document.record_types if item.default]
+        access = self._store.access
+        offered = access.profile.record_types.get(sobject.name) if access is not None else None
+        if offered is not None:
+            names = [offered.default] if offered.default else []
         rows = self._store.rows(self._shape.objects["RecordType"]).values()
         return next(
             (r["Id"] for r in rows if r.get("SobjectType") == sobject.name and r.get("DeveloperName") in names), None
@@ -300,144 +412,53 @@ class Records:
             # §5.3: ContactId on create makes the primary contact role.
             self.add_role(row["Id"], row["ContactId"], primary=True, caller=caller)
         if sobject.name == "OpportunityContactRole" and (row["IsPrimary"] or (before or {}).get("IsPrimary")):
-            self._primary_changed(row)
+            self.primary_changed(row)
 
     def add_role(self, opportunity: str, contact: str, *, primary: bool, caller: Caller) -> str:
         sobject = self._shape.objects["OpportunityContactRole"]
         role = {"OpportunityId": opportunity, "ContactId": contact, "IsPrimary": primary}
-        return self.create(sobject, role, caller)
+        with self._store.platform():
+            return self.create(sobject, role, caller)
 
-    def _primary_changed(self, role: Row) -> None:
+    def primary_changed(self, role: Row) -> None:
         """One primary role per opportunity (§5.3), whose contact it shows; its stamp stays (unverified)."""
         sobject, opportunities = self._shape.objects["OpportunityContactRole"], self._shape.objects["Opportunity"]
         primary = role["ContactId"] if role["IsPrimary"] and not role.get("IsDeleted") else None
         for key in self._store.find(sobject, "OpportunityId", role["OpportunityId"]) if primary else ():
             other = self._store.rows(sobject)[key]
             if key != role["Id"] and other["IsPrimary"] and not other.get("IsDeleted"):
-                self._store.put(sobject, {**other, "IsPrimary": False, "SystemModstamp": stamp(self._now())})
+                self.put(sobject, {**other, "IsPrimary": False, "SystemModstamp": stamp(self._now())}, other)
         opportunity = self._store.get(opportunities, role["OpportunityId"])
         if opportunity is not None:
             kept = {name: value for name, value in opportunity.items() if name != "ContactId"}
-            self._store.put(opportunities, kept if primary is None else {**kept, "ContactId": primary})
+            changed = kept if primary is None else {**kept, "ContactId": primary}
+            self.put(opportunities, changed, opportunity)
 
-    # -- deleting, restoring, merging ----------------------------------------------------------------------------
+    # -- what ends a record's life -------------------------------------------------------------------------------
 
     def delete(self, sobject: SObject, row: Row, caller: Caller) -> None:
         """Soft, with the children that hang on it (§8.3)."""
-        if not sobject.document.deletable:  # the code (unverified)
-            raise refuse("CANNOT_DELETE_ENTITY", f"entity type cannot be deleted: {sobject.document.label}", [])
-        if sobject.name == "Account":
-            self._no_closed_won(row)
-        with self._store.tables.transaction():
-            self._remove(sobject, row, caller, root=row["Id"])
-
-    def _no_closed_won(self, account: Row) -> None:
-        opportunities = self._shape.objects["Opportunity"]
-        rows = [
-            self._store.rows(opportunities)[key] for key in self._store.find(opportunities, "AccountId", account["Id"])
-        ]
-        won = [found["Name"] for found in rows if found["IsWon"] and not found.get("IsDeleted")]
-        if won:  # §7, message (unverified)
-            message = (
-                f"Your attempt to delete {account['Name']} could not be completed because it is associated with the "
-                f"following closed won opportunities.: {', '.join(sorted(won))}"
-            )
-            raise refuse("DELETE_FAILED", message, [])
-
-    def _remove(self, sobject: SObject, row: Row, caller: Caller, *, root: str, master: str | None = None) -> None:
-        if master is None:  # a merge moves the children instead
-            for child, reference in self._shape.children.get(sobject.name, ()):
-                if reference.deleted_with_parent:
-                    for key in self._store.find(child, reference.name, row["Id"]):
-                        below = self._store.get(child, key)
-                        if below is not None and not below.get("IsDeleted"):
-                            self._remove(child, below, caller, root=root)
-        now = stamp(self._now())
-        gone = {**row, "IsDeleted": True, "SystemModstamp": now, "LastModifiedDate": now, "_root": root}
-        gone["LastModifiedById"] = caller.user
-        if master is not None:
-            gone["MasterRecordId"] = master
-        self._store.put(sobject, gone)
-        if sobject.name == "OpportunityContactRole" and row["IsPrimary"]:
-            self._primary_changed(gone)
+        self._removal.delete(*self._both(sobject), row, caller)
 
     def undelete(self, text: str, caller: Caller) -> str:
         """Back from the recycle bin with the same id, and what its deletion took along (§8.3)."""
-        key = canonical(text)
-        sobject = self._shape.by_prefix.get(key[:3]) if key else None
-        row = self._store.get(sobject, key) if sobject and key else None
-        if row is None or sobject is None or key is None:
-            raise refuse("INVALID_ID_FIELD", "invalid cross reference id", [])
-        opened = self._now() - RECYCLE_BIN
-        if not row.get("IsDeleted") or not sobject.document.undeletable or instant(row["SystemModstamp"]) < opened:
-            raise refuse("UNDELETE_FAILED", "Entity is not in the recycle bin", [])  # wording (unverified)
-        now = stamp(self._now())
-        with self._store.tables.transaction():
-            for name in self._shape.objects:
-                item = self._shape.objects[name]
-                for found in list(self._store.rows(item).values()):
-                    if found.get("IsDeleted") and found.get("_root") == key:
-                        back = {k: v for k, v in found.items() if k not in ("_root", "MasterRecordId")}
-                        back |= {
-                            "IsDeleted": False,
-                            "SystemModstamp": now,
-                            "LastModifiedDate": now,
-                            "LastModifiedById": caller.user,
-                        }
-                        self._unique(item, back, list(back))
-                        self._store.put(item, back)
-        return key
+        return self._removal.undelete(text, caller)
 
     def empty_bin(self, text: str) -> str:
-        """Out of the recycle bin for good, with what its deletion took along (§8.3; texts (unverified))."""
-        key = canonical(text)
-        sobject = self._shape.by_prefix.get(key[:3]) if key else None
-        row = self._store.get(sobject, key) if sobject and key else None
-        if row is None or sobject is None or key is None:
-            raise refuse("INVALID_ID_FIELD", "invalid cross reference id", [])
-        if not row.get("IsDeleted"):
-            raise refuse("INVALID_ID_FIELD", "Record is not in the recycle bin", [])  # §8.3
-        with self._store.tables.transaction():
-            for item in self._shape.objects.values():
-                for found in [found for found in self._store.rows(item).values() if found.get("_root") == key]:
-                    self._store.drop(item, found["Id"])
-        return key
+        """Out of the recycle bin for good, with what its deletion took along (§8.3)."""
+        return self._removal.purge(text)
 
     def merge(
         self, sobject: SObject, master: Row, losers: Sequence[str], given: Mapping[str, Any], caller: Caller
     ) -> tuple[list[str], list[str]]:
         """Losers are deleted and name their master, their children move to it (§8.3); ids of losers and moved rows."""
-        if not sobject.document.mergeable:
-            raise refuse("INVALID_TYPE", f"entity type cannot be merged: {sobject.name}", [])
-        if not losers or len(losers) >= MERGE_MAX:  # §8.3; the code (unverified)
-            raise refuse(
-                "INVALID_NUM_RECORDS", f"A merge takes a master and one or two more records, not {len(losers)}.", []
-            )
-        if master.get("IsConverted"):  # lifecycle §2: may be a loser, never the master
-            raise refuse("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead", [])
-        rows = [self.fetch(sobject, key) for key in losers]
-        if master["Id"] in {row["Id"] for row in rows}:
-            raise refuse("INVALID_ID_FIELD", "a record cannot be merged with itself", [])
-        moved: list[str] = []
-        now = stamp(self._now())
-        with self._store.tables.transaction():
-            for row in rows:
-                for child, reference in self._shape.children.get(sobject.name, ()):
-                    if reference.name == "MasterRecordId":
-                        continue
-                    for key in self._store.find(child, reference.name, row["Id"]):
-                        below = self._store.rows(child)[key]
-                        # a moved child's SystemModstamp moves, its LastModifiedDate does not (unverified)
-                        self._store.put(child, {**below, reference.name: master["Id"], "SystemModstamp": now})
-                        moved.append(key)
-                self._remove(sobject, row, caller, root=row["Id"], master=master["Id"])
-            self.update(sobject, self.fetch(sobject, master["Id"]), given, caller)
-        return [row["Id"] for row in rows], moved
+        return self._removal.merge(*self._both(sobject), master, losers, given, caller)
 
     # -- windows (§8.2) ------------------------------------------------------------------------------------------
 
     def changed_between(self, sobject: SObject, start: str, end: str, *, deleted: bool) -> list[Row]:
-        return [row for row in self._store.by_stamp(sobject, start, end) if bool(row.get("IsDeleted")) is deleted]
+        rows = self._store.by_stamp(sobject, start, end)
+        return [row for row in rows if bool(row.get("IsDeleted")) is deleted and self._store.sees(row)]
 
 
 def overdue(row: Row, since: datetime) -> bool:

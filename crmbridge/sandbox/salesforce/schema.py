@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -22,6 +22,16 @@ class PicklistValue(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     active: bool = True
     default_value: bool = False
     valid_for: str | None = None
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A roll-up: what a parent's field tells of its children (salesforce-api §5.1)."""
+
+    object: str  # the children
+    by: str  # their lookup to this object
+    operation: Literal["count", "sum", "min", "max"] = "count"
+    of: str | None = None  # the children's field; a count has none
+    when: str | None = None  # a formula on the child: which ones count
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -86,6 +96,9 @@ class Field(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_un
     write_requires_master_read: bool = False
     child_relationship_name: str | None = None  # ours, as the next: describe tells them at the parent
     deleted_with_parent: bool = False
+    formula: str | None = None  # computed here; `calculatedFormula` alone is only what describe shows
+    summary: Summary | None = None
+    dependent_values: dict[str, tuple[str, ...]] = {}  # value of the controlling field: values that go with it
 
     @property
     def required(self) -> bool:
@@ -104,6 +117,7 @@ class RecordType(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forb
     active: bool = True
     default: bool = False
     picklists: dict[str, tuple[str, ...]] = {}  # field: the values this record type offers
+    defaults: dict[str, str] = {}  # field: the value a new row of this type starts with
 
 
 class LeadStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -115,6 +129,12 @@ class LeadStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     @property
     def value(self) -> str:
         return self.api_name or self.label
+
+
+class TaskStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    label: str
+    closed: bool = False
+    default: bool = False
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -148,8 +168,12 @@ class Org(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     session_seconds: int = 7200
     refresh_token_rotation: bool = False
     login: Login = Login()
-    set_audit_fields: bool = False
+    set_audit_fields: bool = False  # this and the next: everybody has the permission
     edit_converted_leads: bool = False
+    state_country_picklists: bool = False
+    bulk_seconds: float = 0  # how long a bulk job takes, by the data clock; 0: until its first poll
+    bulk_result_rows: int = 50_000  # of a bulk result page where the client names no number
+    bulk_hard_delete: bool = True  # everybody has the permission to delete past the recycle bin
 
     @property
     def zone(self) -> tzinfo:
@@ -159,33 +183,98 @@ class Org(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class ValidationRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     object: str
     name: str
-    refuse_when: str  # a WHERE condition on the row as it would be saved
     message: str
+    formula: str | None = None  # true: refused; in the language of formula fields
+    refuse_when: str | None = None  # the same as a WHERE condition on the row as it would be saved
     was: str | None = None  # and, on updates only, one on the row as it stood before
     field: str | None = None  # where the message is shown; none: at the record
     active: bool = True
+
+
+Method = Literal["exact", "name", "company", "phone", "email", "street", "zip", "domain"]
+
+
+class MatchItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    field: str  # of the object that is saved
+    against: str | None = None  # of the object that is searched; none: the same
+    method: Method = "exact"
+    blank: bool = False  # two blanks are alike
+
+
+class MatchingRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When two rows are alike: all items hold."""
+
+    name: str
+    items: tuple[MatchItem, ...]
+
+
+DuplicateAction = Literal["block", "alert", "allow"]
 
 
 class DuplicateRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str
     object: str
     against: str
-    match: dict[str, str]  # field of `object`: field of `against`; all must be equal and filled
+    match: dict[str, str] = {}  # field of `object`: field of `against`; all must be equal and filled
+    matching: str | None = None  # instead of `match`: the name of a matching rule
     where: str | None = None  # which rows of `against` count
-    action: str = "block"  # or alert, which Sforce-Duplicate-Rule-Header may pass
+    action: DuplicateAction = "block"  # or alert, which Sforce-Duplicate-Rule-Header may pass
+    on_create: DuplicateAction | None = None
+    on_update: DuplicateAction | None = None
     message: str = "Use one of these records?"
     active: bool = True
 
+    def action_for(self, *, creating: bool) -> DuplicateAction:
+        return (self.on_create if creating else self.on_update) or self.action
+
+
+class AssignmentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    owner: str  # username, e-mail, queue name or id
+    when: str | None = None  # a formula; none: whatever comes here
+
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    owner: str  # username, e-mail, queue name or id
+    owner: str | None = None  # whom no entry speaks of
+    entries: tuple[AssignmentEntry, ...] = ()  # the first that fits counts
+    name: str = "Standard"
+    active: bool = True
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     validation: tuple[ValidationRule, ...] = ()
     required: dict[str, tuple[str, ...]] = {}
+    matching: tuple[MatchingRule, ...] = ()
     duplicates: tuple[DuplicateRule, ...] = ()
     assignment: dict[str, Assignment] = {}
+
+
+Right = Literal["read", "create", "edit", "delete", "view_all", "modify_all"]
+Permission = Literal[
+    "convert_leads", "edit_converted_leads", "set_audit_fields", "inactive_owners", "view_all_data", "modify_all_data"
+]
+
+
+class OfferedTypes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    available: tuple[str, ...]  # developer names; the master is always there
+    default: str | None = None
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What its users may do; an object or field that is not named is open to them (lifecycle §6)."""
+
+    objects: dict[str, tuple[Right, ...]] = {}
+    fields: dict[str, dict[str, Literal["hidden", "read", "edit"]]] = {}
+    permissions: tuple[Permission, ...] | None = None  # none: convert leads, see and edit all data
+    record_types: dict[str, OfferedTypes] = {}
+
+
+class Person(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    profile: str
+
+
+class Country(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    label: str
+    states: dict[str, str] = {}  # code: label
 
 
 class Conversion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -215,8 +304,13 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     org: Org = Org()
     lead_statuses: tuple[LeadStatus, ...] = ()
     opportunity_stages: tuple[Stage, ...] = ()
+    task_statuses: tuple[TaskStatus, ...] = ()
     rules: Rules = Rules()
     conversion: Conversion = Conversion()
+    profiles: dict[str, Profile] = {}
+    people: dict[str, Person] = {}  # by e-mail
+    sharing: dict[str, Literal["private", "read", "read_write", "controlled_by_parent"]] = {}
+    countries: dict[str, Country] = {}
     objects: dict[str, ObjectDocument] = {}
 
 
@@ -250,6 +344,27 @@ class SObject:
         """What a new row holds before anybody writes to it."""
         return {item.name: item.default_value for item in self.fields.values() if item.default_value is not None}
 
+    @cached_property
+    def narrowed(self) -> tuple[Field, ...]:
+        """Restricted picklists whose values may depend on the record type or on another field."""
+        by_type = {name for kind in self.document.record_types for name in kind.picklists}
+        return tuple(
+            item
+            for item in self.fields.values()
+            if item.restricted_picklist and (item.dependent_values or item.name in by_type)
+        )
+
+    @cached_property
+    def address_prefixes(self) -> tuple[str, ...]:
+        """`Billing` where there are BillingCountry and BillingCountryCode; none without the code picklists (§10)."""
+        ends = "CountryCode"
+        found = (name.removesuffix(ends) for name in self.fields if name.endswith(ends))
+        return tuple(prefix for prefix in found if f"{prefix}Country" in self.fields)
+
+    @cached_property
+    def computed(self) -> tuple[Field, ...]:
+        return tuple(item for item in self.fields.values() if item.formula is not None)
+
     def field(self, name: str) -> Field | None:
         return self.fields.get(name) or self.by_lower.get(name.lower())
 
@@ -262,6 +377,11 @@ class Shape:
     rules: Rules
     conversion: Conversion
     objects: dict[str, SObject]
+    task_statuses: tuple[TaskStatus, ...] = ()
+    profiles: dict[str, Profile] = field(default_factory=dict[str, Profile])
+    people: dict[str, Person] = field(default_factory=dict[str, Person])
+    sharing: dict[str, str] = field(default_factory=dict[str, str])
+    countries: dict[str, Country] = field(default_factory=dict[str, Country])
 
     @cached_property
     def _by_lower(self) -> dict[str, SObject]:

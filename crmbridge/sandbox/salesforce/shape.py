@@ -4,7 +4,7 @@ The YAML is short where Salesforce's defaults hold; what is read here answers ev
 field may be written by hand or pasted from a describe answer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -13,8 +13,12 @@ from zoneinfo import ZoneInfoNotFoundError
 import msgspec
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
+from crmbridge.sandbox.salesforce.addresses import with_codes
+from crmbridge.sandbox.salesforce.derived import Plan, PlanError
 from crmbridge.sandbox.salesforce.errors import SfError
+from crmbridge.sandbox.salesforce.picklists import with_dependencies
 from crmbridge.sandbox.salesforce.schema import NUMBER, TEXT, Document, Shape, SObject
 from crmbridge.sandbox.salesforce.soql import parse_condition
 
@@ -56,7 +60,12 @@ _KEPT_OBJECT_KEYS: Final = frozenset(
 
 
 class ShapeError(ValueError):
-    """A mistake in a shape file, in words for the person who wrote it."""
+    """A mistake in a shape file, in words for the person who wrote it; `place` leads to it from the file's top."""
+
+    def __init__(self, message: str, place: tuple[str | int, ...] = (), offset: int = 0) -> None:
+        super().__init__(message)
+        self.place = place
+        self.offset = offset  # characters into the text that stands there
 
 
 def _label(name: str) -> str:
@@ -76,6 +85,9 @@ def _field(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     kind = item.get("type", "string")
     item["type"] = kind
     custom = name.endswith("__c")
+    if item.get("formula") is not None or item.get("summary") is not None:  # §5.1: read only
+        item.update(calculated=True, readOnly=True)
+        item.setdefault("calculatedFormula", item.get("formula"))
     if item.pop("readOnly", False):
         item["createable"] = item["updateable"] = False
     item.setdefault("label", _label(name))
@@ -186,6 +198,11 @@ def _fill(document: dict[str, Any]) -> dict[str, Any]:
             default = next((value["value"] for value in picklist["picklistValues"] if value["defaultValue"]), None)
             if default is not None:
                 picklist.update(defaultValue=default, defaultedOnCreate=True)
+    _task_statuses(objects.get("Task"), document.get("task_statuses") or ())
+    if org.get("state_country_picklists"):
+        with_codes(objects, _mapping(document.get("countries"), "countries"), _field)
+    for item in objects.values():
+        with_dependencies(item["fields"])
     if org.get("multi_currency"):  # §5.4: without it there is no such field at all
         codes = list(dict.fromkeys([org.get("currency", "USD"), *(org.get("currencies") or {})]))
         given = {
@@ -196,9 +213,13 @@ def _fill(document: dict[str, Any]) -> dict[str, Any]:
             "label": "Currency ISO Code",
         }
         given |= {"picklistValues": codes, "defaultValue": codes[0]}
-        for name in _MULTI_CURRENCY_OBJECTS:
-            if name in objects:
-                objects[name]["fields"]["CurrencyIsoCode"] = _field("CurrencyIsoCode", given)
+        for name, item in objects.items():
+            money = any(field["type"] == "currency" for field in item["fields"].values())
+            if name in _MULTI_CURRENCY_OBJECTS or money or item["custom"]:
+                item["fields"]["CurrencyIsoCode"] = _field("CurrencyIsoCode", given)
+        if "User" in objects:
+            own = {**given, "label": "Default Currency ISO Code"}
+            objects["User"]["fields"]["DefaultCurrencyIsoCode"] = _field("DefaultCurrencyIsoCode", own)
         currency = {
             "IsoCode": {"type": "picklist", "length": 3},
             "IsCorporate": {"type": "boolean"},
@@ -227,6 +248,17 @@ def _fill(document: dict[str, Any]) -> dict[str, Any]:
     return {**{key: value for key, value in document.items() if key != "extends"}, "objects": objects}
 
 
+def _task_statuses(task: dict[str, Any] | None, rows: Sequence[Mapping[str, Any]]) -> None:
+    picklist = task["fields"].get("Status") if task else None
+    if picklist is not None and rows and not picklist["picklistValues"]:
+        picklist["picklistValues"] = [
+            {"value": row["label"], "label": row["label"], "defaultValue": bool(row.get("default"))} for row in rows
+        ]
+        default = next((row["label"] for row in rows if row.get("default")), None)
+        if default is not None:
+            picklist.update(defaultValue=default, defaultedOnCreate=True)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         document = YAML(typ="safe", pure=True).load(path)
@@ -253,14 +285,55 @@ def shape_from(document: Mapping[str, Any], *, name: str = "shape") -> Shape:
     if checked.org.person_accounts:
         raise ShapeError(f"{name}: org.person_accounts: this sandbox has no person accounts; leave it false.")
     _check_rules(checked, name)
-    return Shape(
+    shape = Shape(
         org=checked.org,
         lead_statuses=checked.lead_statuses,
         opportunity_stages=checked.opportunity_stages,
         rules=checked.rules,
         conversion=checked.conversion,
         objects={key: SObject(name=key, document=item, fields=item.fields) for key, item in checked.objects.items()},
+        task_statuses=checked.task_statuses,
+        profiles=checked.profiles,
+        people=checked.people,
+        sharing=dict(checked.sharing),
+        countries=checked.countries,
     )
+    _check_people(shape, name)
+    try:
+        Plan(shape)
+    except PlanError as error:
+        raise ShapeError(f"{name}: {error}", error.place, error.offset) from None
+    return shape
+
+
+def _check_people(shape: Shape, name: str) -> None:
+    """Profiles and people name what there is (lifecycle §6)."""
+    for profile, rights in shape.profiles.items():
+        for target, fields in (dict.fromkeys(rights.objects, ()) | dict(rights.fields)).items():
+            sobject = shape.object(target)
+            if sobject is None:
+                message = f"{name}: profiles.{profile} names the unknown object {target}."
+                raise ShapeError(message, ("profiles", profile))
+            for field in fields:
+                found = sobject.fields.get(field)
+                if found is None or not found.permissionable:
+                    what = "has no field" if found is None else "shows everybody the field"
+                    message = f"{name}: profiles.{profile}: {target} {what} {field}."
+                    raise ShapeError(message, ("profiles", profile, "fields", target))
+        for target, types in rights.record_types.items():
+            sobject = shape.object(target)
+            known = {kind.developer_name for kind in sobject.document.record_types} if sobject else set[str]()
+            wanted = {*types.available, *([types.default] if types.default else [])}
+            if unknown := sorted(wanted - known):
+                raise ShapeError(
+                    f"{name}: profiles.{profile}: {target} has no record type {unknown[0]}.", ("profiles", profile)
+                )
+    for email, person in shape.people.items():
+        if person.profile not in shape.profiles:
+            raise ShapeError(f"{name}: people.{email}: there is no profile {person.profile}.", ("people", email))
+    for target in shape.sharing:
+        if target not in shape.objects:
+            raise ShapeError(f"{name}: sharing names the unknown object {target}.", ("sharing", target))
 
 
 def _check_rules(document: Document, name: str) -> None:
@@ -273,6 +346,10 @@ def _check_rules(document: Document, name: str) -> None:
     for rule in (*rules.validation, *rules.duplicates):
         if rule.object not in objects:
             raise ShapeError(f"{name}: rule {rule.name!r} names the unknown object {rule.object}.")
+    for at, rule in enumerate(rules.validation):
+        if (rule.formula is None) == (rule.refuse_when is None):
+            message = f"{name}: rule {rule.name!r}: give either formula or refuse_when."
+            raise ShapeError(message, ("rules", "validation", at))
     conditions = [(rule.name, text) for rule in rules.validation for text in (rule.refuse_when, rule.was)]
     conditions += [(rule.name, rule.where) for rule in rules.duplicates]
     for label, text in conditions:
@@ -283,8 +360,16 @@ def _check_rules(document: Document, name: str) -> None:
     for rule in rules.duplicates:
         if rule.against not in objects:
             raise ShapeError(f"{name}: rule {rule.name!r} compares with the unknown object {rule.against}.")
-        missing = [key for key in rule.match if key not in objects[rule.object].fields]
-        missing += [key for key in rule.match.values() if key not in objects[rule.against].fields]
+        pairs = list(rule.match.items())
+        if rule.matching is not None:
+            matching = next((each for each in rules.matching if each.name == rule.matching), None)
+            if matching is None:
+                raise ShapeError(f"{name}: rule {rule.name!r}: there is no matching rule {rule.matching}.")
+            pairs += [(item.field, item.against or item.field) for item in matching.items]
+        if not pairs:
+            raise ShapeError(f"{name}: rule {rule.name!r}: give match or matching; a rule without matches nothing.")
+        missing = [key for key, _ in pairs if key not in objects[rule.object].fields]
+        missing += [key for _, key in pairs if key not in objects[rule.against].fields]
         if missing:
             raise ShapeError(f"{name}: rule {rule.name!r} matches by unknown fields: {', '.join(missing)}.")
 
@@ -292,4 +377,29 @@ def _check_rules(document: Document, name: str) -> None:
 @cache
 def load_shape(path: Path | None = None) -> Shape:
     """The shipped out-of-box org, or the shape of a file."""
-    return shape_from(_read(path or SHIPPED), name=str(path or SHIPPED.name))
+    where = path or SHIPPED
+    try:
+        return shape_from(_read(where), name=str(path or SHIPPED.name))
+    except ShapeError as error:
+        found = _line_of(where, error.place, error.offset) if error.place else None
+        if found is None:
+            raise
+        text = str(error).removeprefix(f"{path or SHIPPED.name}: ")
+        raise ShapeError(f"{where}:{found[0]}:{found[1]}: {text}") from None
+
+
+def _line_of(path: Path, place: tuple[str | int, ...], offset: int) -> tuple[int, int] | None:
+    """Line and column in the file; only mistakes pay for the slower reading."""
+    node: Any = YAML().compose(path)  # pyright: ignore[reportUnknownMemberType]
+    for step in place:
+        if isinstance(node, MappingNode):
+            node = next((value for key, value in node.value if key.value == step), None)
+        elif isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+        else:
+            return None
+        if node is None:  # it stands in the shape that this one extends
+            return None
+    quoted = isinstance(node, ScalarNode) and node.style in ("'", '"')
+    plain = isinstance(node, ScalarNode) and node.style not in ("|", ">")
+    return node.start_mark.line + 1, node.start_mark.column + 1 + (offset + quoted if plain else 0)

@@ -64,7 +64,7 @@ class SoapEndpoint:
             if self._auth.password_expired(user) and name not in _EXPIRED_MAY:  # §1.3; the text (unverified)
                 raise refuse("INVALID_OPERATION_WITH_EXPIRED_PASSWORD", "The user's password has expired.")
             bridge = Bridge(call=call, user=user, version=version, log=log, rest=self._rest)
-            with self._store.tables.transaction():
+            with self._store.acting_as(user), self._store.tables.transaction():
                 content = self._calls.answer(bridge, self._auth.instance(request))
             return user, soap.reply(name, content, (self._limits.used(), self._limits.most()))
         except SfError as error:

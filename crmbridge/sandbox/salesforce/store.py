@@ -1,10 +1,14 @@
 """The org's rows with the indexes that keep 100,000 of them usable: by equal value, and by SystemModstamp."""
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 
 from crmbridge.sandbox.core import Row, Tables
-from crmbridge.sandbox.salesforce.schema import Shape, SObject
+from crmbridge.sandbox.salesforce.schema import Field, Profile, Shape, SObject
+from crmbridge.sandbox.salesforce.visibility import Access, seen_by
+
+_EVERYTHING = Profile()
 
 
 def fold(value: object) -> object:
@@ -16,10 +20,64 @@ class Store:
     """Every write goes through `put`; a transaction that fails takes its index entries back too."""
 
     def __init__(self, shape: Shape) -> None:
-        self.shape = shape
+        self.whole = shape
+        self.access: Access | None = None  # of the user whose request runs; none: the platform itself
+        self._views: dict[str, Shape] = {}
         self.tables = Tables()
         self._equal: dict[tuple[str, str], dict[object, dict[str, None]]] = {}
         self._stamps: dict[str, list[tuple[str, str]]] = {}
+
+    # -- who looks -----------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Shape:
+        """The org as the running user sees it."""
+        return self.whole if self.access is None else self.access.shape
+
+    @contextmanager
+    def acting_as(self, user: str) -> Generator[None, None, None]:
+        """A request of this user: what their profile hides is not there (salesforce-api §5.1)."""
+        outer, self.access = self.access, self._access(user)
+        try:
+            yield
+        finally:
+            self.access = outer
+
+    @contextmanager
+    def platform(self) -> Generator[None, None, None]:
+        """What Salesforce does itself in a user's request: nothing is hidden from it."""
+        outer, self.access = self.access, None
+        try:
+            yield
+        finally:
+            self.access = outer
+
+    def _access(self, user: str) -> Access | None:
+        if not self.whole.profiles and not self.whole.sharing:
+            return None
+        row = self.tables.get("User", user) or {}
+        profile = self.tables.get("Profile", row.get("ProfileId") or "") or {}
+        name = profile.get("Name", "")
+        rights = self.whole.profiles.get(name, _EVERYTHING)
+        if name not in self._views:
+            self._views[name] = seen_by(self.whole, rights)
+        return Access(
+            user=user, profile=rights, shape=self._views[name], member_of=self._member_of, parent=self.tables.get
+        )
+
+    def _member_of(self, queue: str, user: str) -> bool:
+        members = self.whole.objects.get("GroupMember")
+        rows = self.referring(members, "GroupId", queue) if members else []
+        return any(row.get("UserOrGroupId") == user and not row.get("IsDeleted") for row in rows)
+
+    def sees(self, row: Row) -> bool:
+        """Whether the running user may see the row."""
+        if self.access is None or self.access.sees_all:
+            return True
+        sobject = self.whole.by_prefix.get(row["Id"][:3])
+        return sobject is None or self.access.sees(sobject, row)
+
+    # -- rows ----------------------------------------------------------------------------------------------------
 
     def get(self, sobject: SObject, key: str) -> Row | None:
         return self.tables.get(sobject.name, key)
@@ -28,6 +86,7 @@ class Store:
         return self.tables.table(sobject.name)
 
     def put(self, sobject: SObject, row: Row) -> None:
+        sobject = self.whole.objects[sobject.name]  # a user's view lacks fields that are indexed
         before = self.get(sobject, row["Id"])
         self.tables.put(sobject.name, row["Id"], row)
         self._move(sobject, before, row)
@@ -42,6 +101,14 @@ class Store:
     def find(self, sobject: SObject, field: str, value: object) -> Sequence[str]:
         """Ids of the rows, deleted ones too, whose indexed field holds the value."""
         return sorted(self._equal.get((sobject.name, field), {}).get(fold(value), ()))
+
+    def referring(self, sobject: SObject, field: str, key: str) -> list[Row]:
+        """The rows, deleted ones too, whose lookup names this id; without an index for the few that have none."""
+        rows = self.rows(sobject)
+        reference: Field | None = sobject.fields.get(field)
+        if reference is not None and reference.indexed:
+            return [rows[found] for found in self.find(sobject, field, key)]
+        return [row for row in rows.values() if row.get(field) == key]
 
     def by_stamp(self, sobject: SObject, low: str = "", high: str = "~") -> Iterator[Row]:
         """Rows in the order of (SystemModstamp, Id), from `low` up to `high`, both included."""
