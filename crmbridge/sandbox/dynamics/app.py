@@ -19,6 +19,7 @@ from crmbridge.sandbox.dynamics.security import Access, check_signed_in, disable
 from crmbridge.sandbox.dynamics.shape import Shape
 from crmbridge.sandbox.dynamics.store import Store
 from crmbridge.sandbox.dynamics.values import guid, plain
+from crmbridge.sandbox.identity_keys import refresh_token
 
 _ROOT = re.compile(r"/+api/+data/+v9\.([012])(?:/+(.*))?", re.DOTALL)
 _URL_MAX = 32_768  # and twice that inside a batch: dataverse-api §2.3
@@ -165,7 +166,12 @@ class DynamicsApp:
 
     def login_as(self, email: str) -> dict[str, str]:
         user = self._user_by_email(email)
-        return {"user_id": user, "email": email, "access_token": self.issue_token(user, timedelta(hours=8))}
+        return {
+            "user_id": user,
+            "email": email,
+            "access_token": self.issue_token(user, timedelta(hours=8)),
+            "refresh_token": refresh_token(self._client_secret, user),  # the identity service takes it
+        }
 
     def _user_by_email(self, email: str) -> str:
         found = self.store.find("systemuser", "internalemailaddress", email)
@@ -180,8 +186,9 @@ class DynamicsApp:
         self.load({"systemuser": [row]})
         return key
 
-    def issue_token(self, user: str, lifetime: timedelta) -> str:
-        token = f"eyJ0eXAiOiJKV1Qi.{self.world.guid()}.{self.world.guid()}"
+    def issue_token(self, user: str, lifetime: timedelta, token: str | None = None) -> str:
+        """The identity service signs its own; a person's token of the control port is only a word."""
+        token = token or f"eyJ0eXAiOiJKV1Qi.{self.world.guid()}.{self.world.guid()}"
         self._tokens[token] = (user, self.world.clock.real() + lifetime)
         return token
 

@@ -288,6 +288,7 @@ class Organization:
     dop_hint: int
     request_milliseconds: float = 10.0  # what a request and an operation in it count as execution time
     operation_milliseconds: float = 0.1
+    client_secret_expires: str = ""  # a moment in ISO 8601, from which on the secret is refused (dataverse-api §1.1)
 
 
 @dataclass(frozen=True, kw_only=True)
