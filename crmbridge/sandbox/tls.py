@@ -9,9 +9,25 @@ from crmbridge.sandbox.connection import write_secret
 
 # Hosts the certificate is good for: loopback, and the login hosts that other makers' clients have built in and reach
 # through the CONNECT proxy (clients.md; salesforce-api §1.1; dataverse-api §1.1).
-SALESFORCE_HOSTS = ("login.salesforce.com", "test.salesforce.com", "*.my.salesforce.com", "*.sandbox.my.salesforce.com")
-DYNAMICS_HOSTS = ("*.crm.dynamics.com", "*.api.crm.dynamics.com")
-IDENTITY_HOSTS = ("login.microsoftonline.com",)
+SALESFORCE_HOSTS = (
+    "login.salesforce.com",
+    "test.salesforce.com",
+    "*.my.salesforce.com",
+    "*.sandbox.my.salesforce.com",
+    "*.develop.my.salesforce.com",
+    "*.scratch.my.salesforce.com",
+)
+_REGIONS = ("", *(str(number) for number in range(2, 23)))  # crm, crm2 ... of the regions' data centres
+DYNAMICS_HOSTS = tuple(f"*.{api}crm{region}.dynamics.com" for region in _REGIONS for api in ("", "api."))
+# The public cloud and the national ones that msal knows (dataverse-api §1.1).
+IDENTITY_HOSTS = (
+    "login.microsoftonline.com",
+    "login.microsoft.com",
+    "login.windows.net",
+    "sts.windows.net",
+    "login.microsoftonline.us",
+    "login.partner.microsoftonline.cn",
+)
 LOOPBACK = ("localhost", "127.0.0.1")
 
 CA_FILE, CA_KEY_FILE = "ca.pem", "ca.key"
