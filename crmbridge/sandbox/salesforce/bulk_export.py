@@ -1,17 +1,18 @@
 """Queries in bulk: which ones are refused, and the flat table that a result is (salesforce-api §4.3)."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
 from crmbridge.sandbox.core import Row
-from crmbridge.sandbox.salesforce.columns import Scope
+from crmbridge.sandbox.salesforce.aggregates import aggregated
 from crmbridge.sandbox.salesforce.query import Engine
-from crmbridge.sandbox.salesforce.schema import Field, SObject
-from crmbridge.sandbox.salesforce.soql import FieldPath, Function, Query, parse
+from crmbridge.sandbox.salesforce.schema import Field
+from crmbridge.sandbox.salesforce.soql import parse
+from crmbridge.sandbox.salesforce.soql_tree import Query
 from crmbridge.sandbox.salesforce.store import Store
 
 # Objects that the Bulk APIs leave out although queries serve them (an extract of what clients list: (unverified)).
@@ -52,9 +53,9 @@ def checked(store: Store, text: str, now: datetime, *, version: str, deleted: bo
     sobject = store.shape.object(query.source)
     if sobject is not None and sobject.name in UNSUPPORTED:
         raise Unsupported("InvalidEntity", f"Entity '{sobject.name}' is not supported by the Bulk API.")
-    found = Engine(store, now, version=version, deleted=deleted).run(replace(query, limit=0))
-    if found.project is None:  # §4.3: no aggregate functions; wording (unverified)
+    if aggregated(query):  # §4.3: no aggregate functions; wording (unverified)
         raise Unsupported("FUNCTIONALITY_NOT_ENABLED", "Aggregate functions not supported in Bulk Query")
+    Engine(store, now, version=version, deleted=deleted).run(replace(query, limit=0))
     table(store, query, now, version=version)
     return query
 
@@ -68,17 +69,14 @@ def selected(store: Store, query: Query, now: datetime, *, version: str, deleted
 
 def table(store: Store, query: Query, now: datetime, *, version: str) -> Table:
     """Columns in the order asked for (§4.3: since v50; before that by name)."""
-    sobject = store.shape.object(query.source)
-    assert sobject is not None, "a query that was checked names its object"
-    scope = Scope(store=store, sobject=sobject, query=query)
-    project = Engine(store, now, version=version).run(replace(query, limit=0)).project
+    engine = Engine(store, now, version=version)
+    project = engine.run(replace(query, limit=0)).project
     assert project is not None, "a query that was checked shows rows"
     columns: list[tuple[str, Callable[[Row], Any]]] = []
-    for item in query.items:
-        if isinstance(item, FieldPath):
-            columns.append(_column(scope, item))
-        elif isinstance(item, Function):
-            columns += _functions(sobject, project, item)
+    for name, field, get in engine.columns(query):
+        if field is not None:
+            _whole(field)
+        columns.append((name, get if field is None else _moment(field, get)))
     if float(version) < 50:
         columns.sort(key=lambda each: each[0].lower())
     getters = [get for _, get in columns]
@@ -87,27 +85,6 @@ def table(store: Store, query: Query, now: datetime, *, version: str) -> Table:
         return [cell(get(row)) for get in getters]
 
     return Table(header=tuple(name for name, _ in columns), cells=cells, record=project)
-
-
-def _column(scope: Scope, path: FieldPath) -> tuple[str, Callable[[Row], Any]]:
-    column, parts = scope.column(path), scope.plain(path)
-    _whole(column.field)
-    hops, _ = scope.hops(path, parts[:-1])
-    names = [hop.relationship_name or part for hop, part in zip(hops, parts, strict=False)]
-    return ".".join([*names, column.field.name]), _moment(column.field, column.get)
-
-
-def _functions(sobject: SObject, project: Any, item: Function) -> Sequence[tuple[str, Callable[[Row], Any]]]:
-    """What a function shows is found by its name in the shown row; FIELDS(...) shows many."""
-    if item.name.upper() == "FIELDS":
-        shown = [key for key in project({"Id": "000000000000000AAA"}) if key != "attributes"]
-        fields = [found for key in shown if (found := sobject.field(key))]
-        for each in fields:
-            _whole(each)
-        return [(each.name, _moment(each, lambda row, name=each.name: row.get(name))) for each in fields]
-    field = sobject.field(item.path.parts[-1]) if item.path else None
-    key = item.alias or (field.name if field else item.name)
-    return [(key, lambda row: project(row).get(key))]
 
 
 def _whole(field: Field) -> None:

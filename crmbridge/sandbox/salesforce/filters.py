@@ -1,45 +1,49 @@
-"""WHERE as functions of a row, and what an index can spare of it (salesforce-api §2.3)."""
+"""WHERE and HAVING as functions of a row, and what an index can spare of it (salesforce-api §2.3)."""
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from crmbridge.sandbox.core import Row
-from crmbridge.sandbox.salesforce import dates
-from crmbridge.sandbox.salesforce.columns import Column, Scope
+from crmbridge.sandbox.salesforce import currency, dates
+from crmbridge.sandbox.salesforce.columns import Column, Scope, chosen
 from crmbridge.sandbox.salesforce.errors import SfError
 from crmbridge.sandbox.salesforce.ids import canonical
 from crmbridge.sandbox.salesforce.schema import NUMBER, TEXT, Field
-from crmbridge.sandbox.salesforce.soql import (
+from crmbridge.sandbox.salesforce.semi_joins import SemiJoins
+from crmbridge.sandbox.salesforce.soql import at_spot, malformed
+from crmbridge.sandbox.salesforce.soql_tree import (
     Compare,
     Condition,
     DateLiteral,
     Every,
+    Expression,
     FieldPath,
+    Function,
     InList,
     Not,
-    Query,
     SemiJoin,
     Some,
     Value,
-    at_spot,
-    malformed,
 )
 from crmbridge.sandbox.salesforce.store import fold
 from crmbridge.sandbox.salesforce.values import instant, read_date, read_instant, stamp
 
 Test = Callable[[Row], bool]
-Inner = Callable[[Query], set[Any]]  # what a semi-join's query selects
+Resolve = Callable[[Expression], Column]
 
 
 class Filters:
-    """The conditions of one query, at one moment."""
+    """The conditions of one query; `resolve` says what a name means in it."""
 
-    def __init__(self, scope: Scope, now: datetime, inner: Inner) -> None:
+    def __init__(self, scope: Scope, resolve: Resolve, semi_joins: SemiJoins) -> None:
         self._scope = scope
-        self._now = now
-        self._inner = inner
+        self._resolve = resolve
+        self._semi_joins = semi_joins
+
+    # -- what an index spares ------------------------------------------------------------------------------------
 
     def narrow(self, condition: Condition) -> list[str] | None:
         """Ids among which every match must be, in order; None where no index helps."""
@@ -50,15 +54,15 @@ class Filters:
             case Some(parts):
                 each = [self.narrow(part) for part in parts]
                 return None if any(ids is None for ids in each) else sorted({key for ids in each if ids for key in ids})
-            case Compare(path, "=", Value(value=str() as text)):
+            case Compare(FieldPath() as path, "=", Value(value=str() as text)):
                 return self._look_up(path, [text])
-            case InList(path, values, False) if all(value.kind == "string" for value in values):
+            case InList(FieldPath() as path, values, False) if all(value.kind == "string" for value in values):
                 return self._look_up(path, [value.value for value in values])
             case _:
                 return None
 
     def _look_up(self, path: FieldPath, texts: Sequence[str]) -> list[str] | None:
-        field = self._scope.column(path).field if len(self._scope.plain(path)) == 1 else None
+        field = self._resolve(path).field if len(self._scope.plain(path)) == 1 else None
         if field is None or not (field.name == "Id" or field.indexed) or not all(texts):
             return None
         if field.type in ("id", "reference"):
@@ -79,7 +83,7 @@ class Filters:
                 lows, highs = [low for low, _ in each], [high for _, high in each]
                 low = None if None in lows else min(low for low in lows if low)
                 return low, None if None in highs else max(high for high in highs if high)
-            case Compare(path, operator, Value(kind="datetime", value=text)):
+            case Compare(FieldPath() as path, operator, Value(kind="datetime", value=text)):
                 if [part.lower() for part in self._scope.plain(path)] != ["systemmodstamp"]:
                     return None, None
                 moment = read_instant(text)
@@ -88,11 +92,12 @@ class Filters:
             case _:
                 return None, None
 
+    # -- the test itself -----------------------------------------------------------------------------------------
+
     def test(self, condition: Condition) -> Test:
         match condition:
             case Every(parts):
-                tests = [self.test(part) for part in parts]
-                return lambda row: all(test(row) for test in tests)
+                return _all([self.test(part) for part in parts])
             case Some(parts):
                 tests = [self.test(part) for part in parts]
                 return lambda row: any(test(row) for test in tests)
@@ -100,140 +105,199 @@ class Filters:
                 test = self.test(inner)
                 return lambda row: not test(row)
             case InList(path, values, negated):
-                column = self._filterable(path)
-                spans = [self._span(path, column.field, value) for value in values]
-                key = column.key
-                if all(low == high for low, high in spans):
-                    wanted = {low for low, _ in spans}
-                    return lambda row: (key(row) in wanted) is not negated
-                tests = [self._compare(path, column, "=", value) for value in values]
-                return lambda row: any(test(row) for test in tests) is not negated
+                return self._listed(path, values, negated=negated)
             case SemiJoin(path, inner, negated):
-                return self._semi_join(path, inner, negated=negated)
+                column = self._filterable(path)
+                ids, get = self._semi_joins.ids(self._scope, path, column.field, inner), column.get
+                return lambda row: (get(row) in ids) is not negated
             case Compare(path, "LIKE", value):
                 column = self._filterable(path)
-                if column.field.type not in TEXT:
-                    raise self._invalid(path, f"invalid operator on {column.field.type} field")
+                if column.field.type not in TEXT or column.field.type == "multipicklist":
+                    raise self._wrong_operator(path, column.field)
                 pattern, get = _like(value.value), column.get
                 return lambda row: (text := get(row)) is not None and pattern.fullmatch(text) is not None
             case Compare(path, ("INCLUDES" | "EXCLUDES") as operator, values):
-                column = self._filterable(path)
-                wanted = [{part.casefold() for part in value.value.split(";")} for value in values]
-                get, negated = column.get, operator == "EXCLUDES"
-
-                def includes(row: Row) -> bool:
-                    chosen = set((get(row) or "").casefold().split(";"))
-                    return any(want <= chosen for want in wanted) is not negated
-
-                return includes
+                return self._includes(path, values, negated=operator == "EXCLUDES")
             case Compare(path, operator, value):
                 return self._compare(path, self._filterable(path), operator, value)
 
-    def _filterable(self, path: FieldPath) -> Column:
-        column = self._scope.column(path)
+    def _listed(self, path: Expression, values: Sequence[Value], *, negated: bool) -> Test:
+        column = self._filterable(path)
+        spans = [self._span(path, column.field, value) for value in values if value.kind != "money"]
+        key = column.key
+        if len(spans) == len(values) and all(low == high for low, high in spans):
+            wanted = {low for low, _ in spans}
+            return lambda row: (key(row) in wanted) is not negated
+        tests = [self._compare(path, column, "=", value) for value in values]
+        return lambda row: any(test(row) for test in tests) is not negated
+
+    def _includes(self, path: Expression, values: Sequence[Value], *, negated: bool) -> Test:
+        """§2.3: `INCLUDES ('A;B','C')` is A and B, or C."""
+        column = self._filterable(path)
+        if column.field.type != "multipicklist":
+            raise self._wrong_operator(path, column.field)
+        wrong = next((value for value in values if value.kind != "string"), None)
+        if wrong is not None:
+            raise self._mistyped(path, "string", "")
+        wanted = [set(chosen(value.value) or ()) for value in values]
+        key = column.key
+        return lambda row: any(want.issubset(key(row) or ()) for want in wanted) is not negated
+
+    def _filterable(self, path: Expression) -> Column:
+        column = self._resolve(path)
         if not column.field.filterable or column.field.type == "address":
-            raise self._invalid(path, f"field '{path.parts[-1]}' can not be filtered in a query call")
+            raise self._invalid(path, f"field '{_name(path)}' can not be filtered in a query call")
+        if isinstance(path, Function) and path.name in ("CONVERTCURRENCY", "FORMAT"):
+            raise self._malformed(path, f"unexpected token: '{path.name}'")  # for SELECT alone (§5.4)
         return column
 
-    def _compare(self, path: FieldPath, column: Column, operator: str, value: Value) -> Test:
-        low, high = self._span(path, column.field, value)
+    def _compare(self, path: Expression, column: Column, operator: str, value: Value) -> Test:
+        if column.field.type in ("boolean", "multipicklist") and operator not in ("=", "!="):
+            raise self._wrong_operator(path, column.field)
+        if value.kind == "money":
+            column, low = self._money(path, column, value)
+            high = low
+        else:
+            low, high = self._span(path, column.field, value)
         key = column.key
         if low is None:
             if operator not in ("=", "!="):
-                raise self._invalid(path, f"invalid operator on {column.field.type} field")
+                raise self._wrong_operator(path, column.field)
             return (lambda row: key(row) is None) if operator == "=" else (lambda row: key(row) is not None)
+        if low == high:
+            return _plain(key, operator, low)
+        return _within(key, operator, low, high)
 
-        def known(test: Callable[[Any], bool], null: bool) -> Test:
-            return lambda row: null if (found := key(row)) is None else test(found)
+    def _money(self, path: Expression, column: Column, value: Value) -> tuple[Column, Decimal]:
+        """§5.4: `Amount > USD5000` compares in the company's currency; with one currency there is no such thing."""
+        org, (iso, amount) = self._scope.store.shape.org, value.value
+        if not org.multi_currency:
+            raise self._malformed(path, f"unexpected token: '{value.raw}'")
+        if column.field.type != "currency":
+            raise self._wrong_operator(path, column.field)
+        rate = currency.rate(org, iso)
+        if rate is None:
+            raise self._invalid(path, f"Invalid currency code: {iso}", "INVALID_CURRENCY_ISO")  # §5.4
+        get, holder = column.get, column.holder
 
-        match operator:
-            case "=":
-                return known(lambda found: low <= found <= high, null=False)
-            case "!=":  # §2.3: also the rows where the field is null
-                return known(lambda found: not low <= found <= high, null=True)
-            case "<":
-                return known(lambda found: found < low, null=False)
-            case "<=":
-                return known(lambda found: found <= high, null=False)
-            case ">":
-                return known(lambda found: found > high, null=False)
-            case _:
-                return known(lambda found: found >= low, null=False)
+        def corporate(row: Row) -> Any:
+            found, where = get(row), holder(row)
+            return None if found is None or where is None else currency.corporate(org, found, where)
 
-    def _span(self, path: FieldPath, field: Field, value: Value) -> tuple[Any, Any]:
+        return Column(field=column.field, get=corporate, holder=holder), amount / rate
+
+    def _span(self, path: Expression, field: Field, value: Value) -> tuple[Any, Any]:
         """A literal as the smallest and greatest value that equals it: a day is a span of a datetime field."""
-
-        def mistyped(kind: str, quotes: str) -> SfError:
-            message = f"value of filter criterion for field '{path.parts[-1]}' must be of type {kind} and should "
-            return self._invalid(path, f"{message}{quotes}be enclosed in quotes")
-
         if value.kind == "null":
             return None, None
         if value.kind == "money":
-            raise self._invalid(path, "This sandbox does not serve currency literals; a real org does.")
+            raise self._wrong_operator(path, field)
         if field.type in ("id", "reference"):
             if value.kind != "string":
-                raise mistyped("ID", "")
+                raise self._mistyped(path, "ID", "")
             found = canonical(value.value)
             if found is None and value.value:
                 raise self._invalid(path, f"invalid ID field: {value.value}", "INVALID_QUERY_FILTER_OPERATOR")
             return found, found
         if field.type in ("date", "datetime"):
-            return self._moment(path, field, value, mistyped)
+            return self._moment(path, field, value)
         if field.type == "boolean":
             if value.kind != "boolean":
-                raise mistyped("boolean", "not ")
+                raise self._mistyped(path, "boolean", "not ")
             return value.value, value.value
         if field.type in NUMBER or field.type == "int":
             if value.kind != "number":
-                raise mistyped("double" if field.type != "int" else "int", "not ")
+                raise self._mistyped(path, "double" if field.type != "int" else "int", "not ")
             return value.value, value.value
         if value.kind != "string":
-            raise mistyped("string", "")
+            raise self._mistyped(path, "string", "")
         if not value.value:  # the empty text is null
             return None, None
+        if field.type == "multipicklist":
+            return chosen(value.value), chosen(value.value)
         text = value.value if field.case_sensitive else fold(value.value)
         return text, text
 
-    def _moment(
-        self, path: FieldPath, field: Field, value: Value, mistyped: Callable[[str, str], SfError]
-    ) -> tuple[str, str]:
+    def _moment(self, path: Expression, field: Field, value: Value) -> tuple[str, str]:
         kind = "date" if field.type == "date" else "dateTime"
         if value.kind == "relative" and isinstance(value.value, DateLiteral):
-            zone = self._scope.store.shape.org.zone
-            days = dates.span(value.value, self._now.astimezone(zone).date())
+            org = self._scope.store.shape.org
+            today = self._scope.asking.now.astimezone(org.zone).date()
+            days = dates.span(value.value, today, org.fiscal_year_start_month)
             if days is None:
                 raise self._malformed(path, f"unexpected token: '{value.raw}'")
-            start, last = days[0], days[1] - timedelta(days=1)
             if field.type == "date":
-                return start.isoformat(), last.isoformat()
-            end = instant(dates.midnight(days[1], zone)) - timedelta(seconds=1)
-            return dates.midnight(start, zone), stamp(end)
+                return days[0].isoformat(), dates.add_days(days[1], -1).isoformat()
+            end = instant(dates.midnight(days[1], org.zone)) - timedelta(seconds=1)
+            return dates.midnight(days[0], org.zone), stamp(end)
         # §2.3: a date field wants a date, a datetime field a datetime.
         if value.kind != kind.lower():
-            raise mistyped(kind, "not ")
+            raise self._mistyped(path, kind, "not ")
         found = read_date(value.value) if field.type == "date" else read_instant(value.value)
-        if found is None:
-            raise self._malformed(path, f"line 1:{path.at} no viable alternative at character '{value.value[0]}'")
+        if found is None or not str(dates.FIRST_DAY) <= found <= f"{dates.LAST_DAY}T~":  # §2.3: 1700 to 4000
+            raise self._malformed(path, f"Invalid {kind.lower()}: {value.value}")
         return found, found
 
-    def _semi_join(self, path: FieldPath, inner: Query, *, negated: bool) -> Test:
-        """§2.3: one id or reference column of another object."""
-        column = self._filterable(path)
-        if self._scope.store.shape.object(inner.source) is self._scope.sobject:
-            raise self._malformed(path, "The inner and outer selects should not be on the same object type")
-        if len(inner.items) != 1 or inner.order or inner.limit is not None:
-            raise self._malformed(path, "semi join sub-selects select one field, without ORDER BY or LIMIT")
-        if column.field.type not in ("id", "reference"):
-            raise self._malformed(path, f"semi join needs an id or reference field, not {path}")
-        ids, get = self._inner(inner), column.get
-        return lambda row: (get(row) in ids) is not negated
+    # -- refusals ------------------------------------------------------------------------------------------------
 
-    def _invalid(self, path: FieldPath, message: str, code: str = "INVALID_FIELD") -> SfError:
+    def _mistyped(self, path: Expression, kind: str, quotes: str) -> SfError:
+        message = f"value of filter criterion for field '{_name(path)}' must be of type {kind} and should "
+        return self._invalid(path, f"{message}{quotes}be enclosed in quotes")
+
+    def _wrong_operator(self, path: Expression, field: Field) -> SfError:
+        """§2.3: an operator that the field's type has not; the code is (unverified) for some types."""
+        return self._invalid(path, f"invalid operator on {field.type} field", "INVALID_QUERY_FILTER_OPERATOR")
+
+    def _invalid(self, path: Expression, message: str, code: str = "INVALID_FIELD") -> SfError:
         return at_spot(self._scope.query.text, path.at, message, code)
 
-    def _malformed(self, path: FieldPath, message: str) -> SfError:
+    def _malformed(self, path: Expression, message: str) -> SfError:
         return malformed(self._scope.query.text, path.at, message)
+
+
+def _name(path: Expression) -> str:
+    return path.parts[-1] if isinstance(path, FieldPath) else str(path)
+
+
+def _all(tests: list[Test]) -> Test:
+    if len(tests) == 2:
+        first, second = tests
+        return lambda row: first(row) and second(row)
+    return lambda row: all(test(row) for test in tests)
+
+
+def _plain(key: Callable[[Row], Any], operator: str, value: Any) -> Test:
+    """Against one value; null is unequal to it (§2.3), and neither smaller nor greater."""
+    match operator:
+        case "=":
+            return lambda row: key(row) == value
+        case "!=":
+            return lambda row: key(row) != value
+        case "<":
+            return lambda row: (found := key(row)) is not None and found < value
+        case "<=":
+            return lambda row: (found := key(row)) is not None and found <= value
+        case ">":
+            return lambda row: (found := key(row)) is not None and found > value
+        case _:
+            return lambda row: (found := key(row)) is not None and found >= value
+
+
+def _within(key: Callable[[Row], Any], operator: str, low: Any, high: Any) -> Test:
+    """Against a span: smaller is before it, greater is behind it."""
+    match operator:
+        case "=":
+            return lambda row: (found := key(row)) is not None and low <= found <= high
+        case "!=":
+            return lambda row: (found := key(row)) is None or not low <= found <= high
+        case "<":
+            return lambda row: (found := key(row)) is not None and found < low
+        case "<=":
+            return lambda row: (found := key(row)) is not None and found <= high
+        case ">":
+            return lambda row: (found := key(row)) is not None and found > high
+        case _:
+            return lambda row: (found := key(row)) is not None and found >= low
 
 
 def _like(pattern: str) -> re.Pattern[str]:
@@ -243,6 +307,8 @@ def _like(pattern: str) -> re.Pattern[str]:
     for char in chars:
         if char == "\\":
             parts.append(re.escape(next(chars, "\\")))
-        else:
-            parts.append({"%": ".*", "_": "."}.get(char) or re.escape(char))
+        elif char != "%":
+            parts.append("." if char == "_" else re.escape(char))
+        elif not parts or parts[-1] != ".*":  # %% is %; a pattern of many runs must not take for ever
+            parts.append(".*")
     return re.compile("".join(parts), re.IGNORECASE | re.DOTALL)

@@ -1,67 +1,127 @@
 """Running SOQL: only as many rows are looked at as needed (salesforce-api §2).
 
-An equality on an id or an indexed field is a dictionary look-up; a range of SystemModstamp reads the sorted stamps; the
-rest scans.
+An equality on an id or an indexed field is a dictionary look-up; a range of SystemModstamp reads the sorted stamps; all
+rows in the order of their arrival are a list that is there already; the rest scans.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, Final
 
 from crmbridge.sandbox.core import Row
-from crmbridge.sandbox.salesforce.columns import HINT, Column, Getter, Scope
-from crmbridge.sandbox.salesforce.errors import refuse
-from crmbridge.sandbox.salesforce.filters import Filters, Test
-from crmbridge.sandbox.salesforce.projection import Project, Projection
-from crmbridge.sandbox.salesforce.schema import SObject
-from crmbridge.sandbox.salesforce.soql import Condition, FieldPath, Function, Ordering, Query, at_spot, malformed
+from crmbridge.sandbox.salesforce import aggregates
+from crmbridge.sandbox.salesforce.children import Children
+from crmbridge.sandbox.salesforce.columns import HINT, Asking, Column, Getter, Scope
+from crmbridge.sandbox.salesforce.errors import SfError
+from crmbridge.sandbox.salesforce.filters import Filters, Resolve, Test
+from crmbridge.sandbox.salesforce.functions import resolve
+from crmbridge.sandbox.salesforce.listing import Ids, Listed, Walk
+from crmbridge.sandbox.salesforce.projection import Project, Projection, flat
+from crmbridge.sandbox.salesforce.schema import Field, SObject
+from crmbridge.sandbox.salesforce.semi_joins import SemiJoins, check_places
+from crmbridge.sandbox.salesforce.soql import at_spot, malformed, too_complicated
+from crmbridge.sandbox.salesforce.soql_tree import (
+    Compare,
+    Condition,
+    Every,
+    FieldPath,
+    InList,
+    Ordering,
+    Query,
+    SemiJoin,
+    Source,
+    Value,
+    walk,
+)
 from crmbridge.sandbox.salesforce.store import Store
-from crmbridge.sandbox.salesforce.values import number, stamp
+from crmbridge.sandbox.salesforce.values import stamp
 
 RECYCLE_BIN: Final = timedelta(days=15)  # §8.3
 OFFSET_MAX: Final = 2000  # §2.3
-GROUPS_MAX: Final = 2000  # §2.1
-_PLAIN_FUNCTIONS: Final = ("TOLABEL", "FIELDS")  # all others aggregate
+ORDERED_FIELDS_MAX: Final = 32  # §2.3
+
+Sort = list[tuple[Getter, Ordering]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+NOTHING: Final = Listed(())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Found:
     """What a query selects: the ids of a snapshot and how to show a row, or finished aggregate rows."""
 
     sobject: SObject
-    ids: tuple[str, ...] = ()
+    listed: Ids = NOTHING
     project: Project | None = None
     finished: tuple[dict[str, Any], ...] | None = None  # aggregates: not pageable (§2.1)
     total: int
+    deleted: bool = False  # ALL ROWS: what is deleted is shown too
+    viewed: tuple[str, ...] = ()  # FOR VIEW, FOR REFERENCE: which moments of the rows that are shown move (§2.3)
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """All of them; `listed.page` is what costs nothing."""
+        return self.listed.page(0, len(self.listed))
 
 
 class Engine:
-    """Queries one store at one moment; `deleted` is queryAll's view (§2.1)."""
+    """Queries one store at one moment for one user; `deleted` is queryAll's view (§2.1)."""
 
-    def __init__(self, store: Store, now: datetime, *, version: str = "59.0", deleted: bool = False) -> None:
+    def __init__(
+        self, store: Store, now: datetime, *, version: str = "59.0", deleted: bool = False, user: str = ""
+    ) -> None:
         self._store = store
-        self._now = now
-        self._version = version
+        self._asking = Asking(now=now, version=version, user=user)
         self._deleted = deleted
         self._bin_opened = stamp(now - RECYCLE_BIN)
 
     def run(self, query: Query) -> Found:
-        scope = self._scope(query)
+        try:
+            return self._run(query)
+        except RecursionError:  # §2.3
+            raise too_complicated() from None
+
+    def _run(self, query: Query) -> Found:
+        engine = self if not query.all_rows or self._deleted else self._over_all_rows()
+        return engine.found(self._mine(query))
+
+    def _over_all_rows(self) -> "Engine":
+        """ALL ROWS is queryAll said in the statement (§2.1)."""
+        asking = self._asking
+        return Engine(self._store, asking.now, version=asking.version, deleted=True, user=asking.user)
+
+    def found(self, query: Query) -> Found:
+        scope = self.scope(query)
+        check_places(query, query.where)
         if query.offset > OFFSET_MAX:
             message = f"Maximum SOQL offset allowed is {OFFSET_MAX}"
             raise at_spot(query.text, query.source_at, message, "NUMBER_OUTSIDE_VALID_RANGE")
-        if query.group or any(isinstance(item, Function) and item.name not in _PLAIN_FUNCTIONS for item in query.items):
+        if aggregates.aggregated(query):
             return self._aggregate(scope)
-        project = Projection(scope, self._version, self._shown).compile()
-        ids = tuple(row["Id"] for row in self._select(scope))
-        return Found(sobject=scope.sobject, ids=ids, project=project, total=len(ids))
+        project = Projection(scope, Children(self, 0).column).compile()
+        listed = self._listed(scope)
+        views = tuple(f"Last{'Viewed' if view == 'VIEW' else 'Referenced'}Date" for view in query.views)
+        viewed = tuple(name for name in views if name in scope.sobject.fields)
+        return Found(
+            sobject=scope.sobject,
+            listed=listed,
+            project=project,
+            total=len(listed),
+            viewed=viewed,
+            deleted=self._deleted,
+        )
+
+    def columns(self, query: Query) -> list[tuple[str, Field | None, Getter]]:
+        """A query's columns as one flat table."""
+        return list(flat(self.scope(query)))
 
     def test(self, sobject: SObject, condition: Condition, text: str) -> Test:
         """A filter as a function of a row."""
-        query = Query(text=text, items=(), source=sobject.name, source_at=0)
-        return self._filters(Scope(store=self._store, sobject=sobject, query=query)).test(condition)
+        query = Query(text=text, items=(), sources=(Source((sobject.name,), None, 0),))
+        scope = Scope(store=self._store, sobject=sobject, query=query, asking=self._asking)
+        return self.filters(scope).test(condition)
 
     def visible(self, row: Row) -> bool:
         """Deleted rows are there for queryAll alone, until the recycle bin is emptied (§8.3)."""
@@ -70,139 +130,172 @@ class Engine:
         there = self._deleted and row["SystemModstamp"] >= self._bin_opened and not row.get("_purged")
         return there and self._store.sees(row)
 
-    def _scope(self, query: Query) -> Scope:
+    def scope(self, query: Query) -> Scope:
         sobject = self._store.shape.object(query.source)
-        if sobject is None or not sobject.document.queryable:
-            message = f"sObject type '{query.source}' is not supported. " + HINT.format(what="object", suffix="c")
-            raise at_spot(query.text, query.source_at, message, "INVALID_TYPE")
-        return Scope(store=self._store, sobject=sobject, query=query)
+        if sobject is None or not sobject.document.queryable or len(query.sources[0].parts) > 1:
+            raise self.no_such_object(query)
+        return Scope(store=self._store, sobject=sobject, query=query, asking=self._asking)
 
-    def _filters(self, scope: Scope) -> Filters:
-        return Filters(scope, self._now, self._values)
+    def child_scope(self, inner: Query, child: SObject, outer: Scope) -> Scope:
+        """A child subquery reads the child object, by whatever name the relationship goes."""
+        source = replace(inner.sources[0], parts=(child.name,))
+        return replace(outer, sobject=child, query=replace(inner, sources=(source,)))
+
+    def no_such_object(self, query: Query) -> SfError:
+        """§2.4."""
+        asked = ".".join(query.sources[0].parts)
+        message = f"sObject type '{asked}' is not supported. " + HINT.format(what="object", suffix="c")
+        return at_spot(query.text, query.source_at, message, "INVALID_TYPE")
+
+    def _mine(self, query: Query) -> Query:
+        """USING SCOPE mine: what the asking user owns; everything: no less than without it."""
+        if query.using is None:
+            return query
+        name, at = query.using
+        if name.lower() == "everything":
+            return replace(query, using=None)
+        sobject = self._store.shape.object(query.source)
+        if (
+            name.lower() != "mine" or sobject is None or "OwnerId" not in sobject.fields
+        ):  # §2.3; the code is (unverified)
+            raise at_spot(query.text, at, f"The scope '{name}' is not supported here", "INVALID_QUERY_SCOPE")
+        mine = Compare(FieldPath(("OwnerId",), at), "=", Value("string", self._asking.user))
+        return replace(query, using=None, where=mine if query.where is None else Every((mine, query.where)))
 
     # -- rows ----------------------------------------------------------------------------------------------------
 
-    def _select(self, scope: Scope) -> list[Row]:
-        query, filters = scope.query, self._filters(scope)
-        test = filters.test(query.where) if query.where is not None else None
-        orderings = [(scope.column(item.path), item) for item in query.order]
-        for column, item in orderings:
-            if not column.field.sortable:
-                message = f"field '{item.path.parts[-1]}' can not be sorted in a query call"
-                raise at_spot(query.text, item.path.at, message, "INVALID_FIELD")
-        rows, in_order = self._candidates(scope, filters, orderings)
-        chosen = (row for row in rows if self.visible(row) and (test is None or test(row)))
-        wanted = None if query.limit is None else query.offset + query.limit
-        if in_order or not orderings:
-            return _take(chosen, wanted)[query.offset :]
-        picked = list(chosen)
-        for column, item in reversed(orderings):
-            picked.sort(key=_sort_key(column.key, item), reverse=item.descending)
-        return picked[query.offset : wanted]
+    def filters(self, scope: Scope, names: Resolve | None = None) -> Filters:
+        return Filters(scope, names or (lambda each: resolve(scope, each)), SemiJoins(self._column, self._values))
 
-    def _candidates(
-        self, scope: Scope, filters: Filters, order: Sequence[tuple[Column, Ordering]]
-    ) -> tuple[Iterable[Row], bool]:
+    def _listed(self, scope: Scope) -> Ids:
+        """The ids; without a filter and in the order of arrival nothing is looked at."""
+        query = scope.query
+        ordering = list(query.order)
+        sort = self.sort(scope, ordering, lambda each: resolve(scope, each))
+        if query.where is None and self._sees_all:
+            listing = self._store.listing(scope.sobject)
+            by_id = [str(item.path).lower() for item in ordering] == ["id"] and not ordering[0].descending
+            if not ordering or (by_id and listing.ascending):
+                rows = self._store.rows(scope.sobject)
+                without = listing.deleted
+                if self._deleted:
+                    without = [key for key in without if key in rows and not self.visible(rows[key])]
+                return Walk(listing, without, skip=query.offset, limit=query.limit)
+        return Listed([row["Id"] for row in self._select(scope, sort)])
+
+    @property
+    def _sees_all(self) -> bool:
+        return self._store.access is None or self._store.access.sees_all
+
+    def _select(self, scope: Scope, sort: Sort) -> list[Row]:
+        query, filters = scope.query, self.filters(scope)
+        test = filters.test(query.where) if query.where is not None else None
+        rows, in_order = self._candidates(scope, filters)
+        return self.chosen(query, rows, test, sort, in_order=in_order)
+
+    def chosen(self, query: Query, rows: Iterable[Row], test: Test | None, sort: Sort, *, in_order: bool) -> list[Row]:
+        """Those that are seen and fit, in the order asked for, from OFFSET up to LIMIT."""
+        visible = self.visible
+        fitting = (row for row in rows if visible(row) and (test is None or test(row)))
+        wanted = None if query.limit is None else query.offset + query.limit
+        if in_order or not sort:
+            return _take(fitting, wanted)[query.offset :]
+        return arranged(list(fitting), sort)[query.offset : wanted]
+
+    def sort(self, scope: Scope, order: Sequence[Ordering], names: Resolve) -> Sort:
+        """§2.3: what is sorted by."""
+        text = scope.query.text
+        if len(order) > ORDERED_FIELDS_MAX:  # the words are (unverified)
+            raise malformed(text, order[-1].path.at, f"ORDER BY takes at most {ORDERED_FIELDS_MAX} fields")
+        found: Sort = []
+        for item in order:
+            column = names(item.path)
+            if not column.field.sortable or column.field.type in ("multipicklist", "address"):
+                shown = item.path.parts[-1] if isinstance(item.path, FieldPath) else str(item.path)
+                message = f"field '{shown}' can not be sorted in a query call"
+                raise at_spot(text, item.path.at, message, "INVALID_FIELD")
+            found.append((column.rank, item))
+        return found
+
+    def _candidates(self, scope: Scope, filters: Filters) -> tuple[Iterable[Row], bool]:
         """As few rows as the filter's shape allows, and whether they come in the order asked for."""
-        table, where = self._store.rows(scope.sobject), scope.query.where
-        ids = filters.narrow(where) if where is not None else None
+        table, query = self._store.rows(scope.sobject), scope.query
+        ids = filters.narrow(query.where) if query.where is not None else None
         if ids is not None:
             return [table[key] for key in ids if key in table], False
-        low, high = filters.bounds(where)
-        names = [column.field.name if column.own and not item.descending else "" for column, item in order]
-        by_stamp = names in (["SystemModstamp"], ["SystemModstamp", "Id"])
-        if low is not None or high is not None or by_stamp:
+        low, high = filters.bounds(query.where)
+        names = [
+            "" if item.descending or not isinstance(item.path, FieldPath) else ".".join(scope.plain(item.path)).lower()
+            for item in query.order
+        ]
+        by_stamp = names in (["systemmodstamp"], ["systemmodstamp", "id"])
+        if "SystemModstamp" in scope.sobject.fields and (low is not None or high is not None or by_stamp):
             return self._store.by_stamp(scope.sobject, low or "", high or "~"), by_stamp
         return list(table.values()), False
 
-    def _shown(self, query: Query) -> list[dict[str, Any]]:
-        """The rows of a child subquery, all at once."""
-        found = self.run(query)
-        if found.project is None:
-            raise malformed(query.text, query.source_at, "a child subquery cannot aggregate")
-        rows = self._store.rows(found.sobject)
-        return [found.project(rows[key]) for key in found.ids]
+    def estimate(self, query: Query) -> tuple[int, int, tuple[str, ...]]:
+        """Rows of the object, rows that are looked at, and the indexed fields that spare the others."""
+        scope = self.scope(query)
+        rows, filters = self._store.listing(scope.sobject), self.filters(scope)
+        ids = filters.narrow(query.where) if query.where is not None else None
+        if ids is not None:
+            indexed = [name for name in self.filtered_by(query) if self._is_indexed(scope, name)]
+            return len(rows.ids), len(ids), tuple(indexed)
+        low, high = filters.bounds(query.where)
+        if low is None and high is None:
+            return len(rows.ids), len(rows.ids), ()
+        count = sum(1 for _ in self._store.by_stamp(scope.sobject, low or "", high or "~"))
+        return len(rows.ids), count, ("SystemModstamp",)
 
-    def _values(self, query: Query) -> set[Any]:
+    def filtered_by(self, query: Query) -> tuple[str, ...]:
+        """The object's own fields that WHERE names."""
+        scope = self.scope(query)
+        paths = [part.path for part, _ in walk(query.where) if isinstance(part, Compare | InList | SemiJoin)]
+        own = [path for path in paths if isinstance(path, FieldPath) and len(scope.plain(path)) == 1]
+        return tuple(dict.fromkeys(scope.column(path).field.name for path in own))
+
+    def _is_indexed(self, scope: Scope, name: str) -> bool:
+        field = scope.sobject.fields[name]
+        return name == "Id" or field.indexed
+
+    def _column(self, query: Query, path: FieldPath) -> Column:
+        return self.scope(query).column(path)
+
+    def _values(self, query: Query, path: FieldPath) -> AbstractSet[Any]:
         """What a semi-join's query selects: the values of its one id or reference field (§2.3)."""
-        scope, item = self._scope(query), query.items[0]
-        column = scope.column(item) if isinstance(item, FieldPath) else None
-        if column is None or column.field.type not in ("id", "reference"):
-            raise malformed(query.text, query.source_at, "semi join sub-selects can only query id fields")
-        return {column.get(row) for row in self._select(scope)} - {None}
+        scope = self.scope(query)
+        get = scope.column(path).get
+        return {get(row) for row in self._select(scope, [])} - {None}
 
     # -- aggregates ----------------------------------------------------------------------------------------------
 
     def _aggregate(self, scope: Scope) -> Found:
-        query, first = scope.query, scope.query.items[0]
-        if len(query.items) == 1 and isinstance(first, Function) and first.name == "COUNT" and first.path is None:
-            return Found(sobject=scope.sobject, finished=(), total=len(self._select(scope)))
-        groups = [scope.column(path) for path in query.group]
-        for path, column in zip(query.group, groups, strict=True):
-            if not column.field.groupable:
-                message = f"field '{path.parts[-1]}' can not be grouped in a query call"
-                raise malformed(query.text, path.at, message)
-        makers = self._makers(scope)
-        rows = self._select(replace(scope, query=replace(query, items=(), limit=None, offset=0)))
-        buckets: dict[tuple[Any, ...], list[Row]] = {} if groups else {(): rows}
-        for row in rows if groups else ():
-            buckets.setdefault(tuple(column.key(row) for column in groups), []).append(row)
-        if len(buckets) > GROUPS_MAX:
-            message = f"A grouped query may answer at most {GROUPS_MAX} groups; narrow its WHERE."
-            raise refuse("EXCEEDED_ID_LIMIT", message)
-        finished = [
-            {"attributes": {"type": "AggregateResult"}} | {key: make(bucket) for key, make in makers}
-            for bucket in buckets.values()
-        ]
-        finished = finished[query.offset : None if query.limit is None else query.offset + query.limit]
-        return Found(sobject=scope.sobject, finished=tuple(finished), total=len(finished))
-
-    def _makers(self, scope: Scope) -> list[tuple[str, Callable[[list[Row]], Any]]]:
-        """One function of a group's rows per selected item; those without a name are expr0, expr1 (§2.1)."""
-        query = scope.query
-        grouped = {str(path).lower() for path in query.group}
-        makers: list[tuple[str, Callable[[list[Row]], Any]]] = []
-        unnamed = 0
-        for item in query.items:
-            if isinstance(item, Function):
-                makers.append((item.alias or f"expr{unnamed}", _folded(scope, item)))
-                unnamed += item.alias is None
-            elif isinstance(item, FieldPath) and str(item).lower() in grouped:
-                column = scope.column(item)
-                name = column.field.name if column.own else item.parts[-1]
-                makers.append((name, lambda rows, get=column.get: get(rows[0])))
-            else:
-                shown = str(item) if isinstance(item, FieldPath) else item.source
-                raise malformed(query.text, query.source_at, f"Field must be grouped or aggregated: {shown}")
-        return makers
+        query, sobject = scope.query, scope.sobject
+        aggregates.check_alone(query)
+        if aggregates.counts_alone(query):
+            return Found(sobject=sobject, finished=(), total=len(self._listed(scope)))
+        groups = aggregates.Groups(scope)
+        shown = groups.shown()
+        test = self.filters(scope, groups.column).test(query.having) if query.having is not None else None
+        sort = self.sort(scope, query.order, groups.column)
+        plain = replace(scope, query=replace(query, limit=None, offset=0, order=()))
+        found = [group for group in groups.groups(self._select(plain, [])) if test is None or test(group)]
+        wanted = None if query.limit is None else query.offset + query.limit
+        found = arranged(found, sort)[query.offset : wanted]
+        if len(found) > aggregates.GROUPS_MAX:
+            raise aggregates.too_many_groups()
+        finished = tuple(
+            {"attributes": {"type": "AggregateResult"}} | {name: column.get(group) for name, column in shown}
+            for group in found
+        )
+        return Found(sobject=sobject, finished=finished, total=len(finished))
 
 
-def _folded(scope: Scope, item: Function) -> Callable[[list[Row]], Any]:
-    """An aggregate function of a group's rows; nulls do not count."""
-    if item.path is None:
-        raise malformed(scope.query.text, item.at, f"{item.name} needs a field")
-    column = scope.column(item.path)
-    get, key = column.get, column.key
-
-    def filled(rows: list[Row]) -> list[Any]:
-        return [value for row in rows if (value := get(row)) is not None]
-
-    match item.name:
-        case "COUNT":
-            return lambda rows: len(filled(rows))
-        case "COUNT_DISTINCT":
-            return lambda rows: len({key(row) for row in rows} - {None})
-        case "SUM":
-            return lambda rows: number(Decimal(sum(values))) if (values := filled(rows)) else None
-        case "AVG":
-            return lambda rows: number(Decimal(sum(values)) / len(values)) if (values := filled(rows)) else None
-        case "MIN":
-            return lambda rows: min(filled(rows), default=None)
-        case "MAX":
-            return lambda rows: max(filled(rows), default=None)
-        case _:
-            message = f"This sandbox does not serve the function {item.name}; a real org may."
-            raise malformed(scope.query.text, item.at, message)
+def arranged(rows: list[Row], sort: Sort) -> list[Row]:
+    """§2.3: the last field first, for sorting is stable."""
+    for get, item in reversed(sort):
+        rows.sort(key=_sort_key(get, item), reverse=item.descending)
+    return rows
 
 
 def _sort_key(get: Getter, item: Ordering) -> Callable[[Row], tuple[bool, Any]]:

@@ -4,10 +4,8 @@ A top-level request and a composite's subrequest are the same `Ask`; many record
 `batches.py`, `composite.py`, `graph.py`, `batch.py` and `tree.py`.
 """
 
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from crmbridge.sandbox.core import Row
@@ -25,17 +23,14 @@ from crmbridge.sandbox.salesforce.errors import SfError, not_found, not_served, 
 from crmbridge.sandbox.salesforce.ids import Sequence as IdSequence
 from crmbridge.sandbox.salesforce.ids import canonical
 from crmbridge.sandbox.salesforce.limits import Limits
-from crmbridge.sandbox.salesforce.query import Engine, Found
+from crmbridge.sandbox.salesforce.queries import Queries
 from crmbridge.sandbox.salesforce.recent import ITEMS_MAX, Recent
 from crmbridge.sandbox.salesforce.records import Records
 from crmbridge.sandbox.salesforce.schema import SObject
-from crmbridge.sandbox.salesforce.soql import parse
 from crmbridge.sandbox.salesforce.store import Store
 from crmbridge.sandbox.salesforce.values import address
 from crmbridge.sandbox.salesforce.windows import window
 
-PAGE_SIZE_MIN, PAGE_SIZE_MAX = 200, 2000  # §2.1
-CURSOR_LIFE: Final = timedelta(days=2)  # §2.2
 UPSERT_BODY_SINCE: Final = 46  # §3.1: before, an update answers 204, and nobody says `created`
 INSERT_BY_ID_SINCE: Final = 37
 UPDATE_ONLY_SINCE: Final = 53  # (unverified)
@@ -50,16 +45,6 @@ _NOT_BELOW_OBJECTS: Final = frozenset("describe listviews quickActions defaultVa
 _BLOBS: Final = frozenset("Body VersionData Document richTextImageFields".split())
 
 
-@dataclass(kw_only=True)
-class _Cursor:
-    found: Found
-    size: int
-    born: datetime
-    kind: str
-    deleted: bool
-    version: str
-
-
 class Rest:
     def __init__(
         self, store: Store, records: Records, sequence: IdSequence, now: Callable[[], datetime], limits: Limits
@@ -67,11 +52,10 @@ class Rest:
         self.store = store
         self.records = records
         self.now = now
-        self._sequence = sequence
         self.limits = limits
         self.recent = Recent(store)
         self._born = now()
-        self._cursors: dict[str, _Cursor] = {}
+        self.queries = Queries(store, sequence, now)
 
     def answer(self, ask: Ask) -> Answer:
         """Everything but collections and composite."""
@@ -79,9 +63,9 @@ class Rest:
             case ():
                 return self._resources(ask)
             case ("query" | "queryAll",):
-                return self._query(ask, deleted=ask.parts[0] == "queryAll")
+                return self.queries.first(ask, deleted=ask.parts[0] == "queryAll")
             case ("query" | "queryAll", locator):
-                return self._more(ask, locator)
+                return self.queries.more(ask, locator)
             case ("limits",):
                 return self._limits(ask)
             case ("limits", "recordCount"):
@@ -241,59 +225,6 @@ class Rest:
         self.recent.touch(ask, sobject, row["Id"])
         return unread(ask, sobject, row) or Answer(body=shown, headers=validators(sobject, row))
 
-    # -- queries -------------------------------------------------------------------------------------------------
-
-    def _query(self, ask: Ask, *, deleted: bool) -> Answer:
-        allow(ask, "GET")
-        kind = "queryAll" if deleted else "query"
-        ask.log.note(kind)
-        if asked := {"explain", "columns"} & ask.options.keys():
-            raise not_served(f"the option {asked.pop()} of a query")
-        text = ask.options.get("q", "")
-        if not text:
-            raise refuse("MALFORMED_QUERY", "A query string has to be specified")
-        query = parse(text)
-        ask.log.table = query.source
-        engine = Engine(self.store, self.now(), version=ask.version, deleted=deleted)
-        found = engine.run(query)
-        ask.log.note(kind, found.sobject.name)
-        if found.sobject.document.setup or found.sobject.name == "User":  # who is who, not business data
-            ask.log.category = "metadata"
-        if found.finished is not None:
-            return Answer(body={"totalSize": found.total, "done": True, "records": list(found.finished)})
-        size = _batch_size(ask)
-        cursor = _Cursor(found=found, size=size, born=self.now(), kind=kind, deleted=deleted, version=ask.version)
-        locator = ""
-        if found.total > size:
-            locator = self._sequence.next("0r8")  # §2.1: 18 characters of today
-            self._cursors[locator] = cursor
-        return self._page(cursor, locator, 0)
-
-    def _more(self, ask: Ask, locator: str) -> Answer:
-        allow(ask, "GET")
-        key, _, offset = locator.partition("-")
-        cursor = self._cursors.get(key)
-        ask.log.note("query", cursor.found.sobject.name if cursor else "")
-        if cursor is None or not offset.isdigit() or self.now() - cursor.born > CURSOR_LIFE:
-            self._cursors.pop(key, None)
-            raise refuse("INVALID_QUERY_LOCATOR", "invalid query locator")
-        ask.log.note(cursor.kind, cursor.found.sobject.name)
-        return self._page(cursor, key, int(offset))
-
-    def _page(self, cursor: _Cursor, locator: str, offset: int) -> Answer:
-        """§2.2: a snapshot of ids; rows deleted since vanish, values are those of now (unverified)."""
-        found, end = cursor.found, offset + cursor.size
-        project = found.project
-        assert project is not None, "only queries that show rows have pages"
-        view = Engine(self.store, self.now(), deleted=cursor.deleted)
-        rows = (self.store.get(found.sobject, key) for key in found.ids[offset:end])
-        records = [project(row) for row in rows if row is not None and view.visible(row)]
-        done = end >= found.total
-        body: dict[str, Any] = {"totalSize": found.total, "done": done}
-        if not done:
-            body["nextRecordsUrl"] = f"/services/data/v{cursor.version}/query/{locator}-{end}"
-        return Answer(body={**body, "records": records})
-
     # -- metadata and limits -------------------------------------------------------------------------------------
 
     def _resources(self, ask: Ask) -> Answer:
@@ -337,7 +268,3 @@ def _location(ask: Ask, sobject: SObject, key: str) -> tuple[tuple[str, str], ..
 def _below_row(name: str) -> str:
     return "blobs" if name in _BLOBS else "relationships by URL"
 
-
-def _batch_size(ask: Ask) -> int:
-    found = re.search(r"batchSize\s*=\s*(\d+)", ask.headers.get("sforce-query-options", ""), re.IGNORECASE)
-    return min(max(int(found.group(1)), PAGE_SIZE_MIN), PAGE_SIZE_MAX) if found else PAGE_SIZE_MAX

@@ -1,119 +1,42 @@
-"""SOQL texts as trees: grammar, nodes, and errors in Salesforce's words (salesforce-api §2.3, §2.4)."""
+"""SOQL texts as trees: the grammar read, and errors in Salesforce's words (salesforce-api §2.3, §2.4)."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from lark import Lark, Token, Transformer, v_args
+from lark import Lark, Token, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken, VisitError
+from lark.visitors import Transformer_NonRecursive
 
 from crmbridge.sandbox.salesforce.errors import SfError, refuse
+from crmbridge.sandbox.salesforce.soql_tree import (
+    Compare,
+    Condition,
+    DateLiteral,
+    Every,
+    Expression,
+    FieldPath,
+    Function,
+    InList,
+    Not,
+    Ordering,
+    Query,
+    Selected,
+    SemiJoin,
+    Some,
+    Source,
+    Typeof,
+    Value,
+    walk,
+)
 
 STATEMENT_LENGTH_MAX: Final = 100_000
+STRING_LENGTH_MAX: Final = 4000  # a string literal of a WHERE (§2.3)
+NESTING_MAX: Final = 50  # conditions within conditions; where a real org stops is (unverified)
 _ESCAPES: Final = {"'": "'", '"': '"', "\\": "\\", "n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
-# Words of SOQL that the grammar leaves out; FROM Lead USING SCOPE reads `USING` as an alias and stops at the next word.
-_NOT_HERE: Final = frozenset({"HAVING", "SCOPE", "SECURITY_ENFORCED", "USER_MODE", "DATA", "UPDATE", "ROWS"})
 _CONTEXT: Final = 60  # characters of the statement shown on each side of the spot
-
-
-@dataclass(frozen=True, slots=True)
-class FieldPath:
-    """A field, or a field of a parent: `Owner.Email`; `at` is its place in the statement."""
-
-    parts: tuple[str, ...]
-    at: int
-
-    def __str__(self) -> str:
-        return ".".join(self.parts)
-
-
-@dataclass(frozen=True, slots=True)
-class DateLiteral:
-    """`TODAY`, `LAST_N_DAYS:7`."""
-
-    name: str
-    count: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A literal: what it is and the Python value, so that a filter can tell a date from a text."""
-
-    kind: Literal["string", "number", "datetime", "date", "boolean", "null", "relative", "money"]
-    value: Any
-    raw: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Compare:
-    path: FieldPath
-    operator: str  # = != < > <= >= LIKE INCLUDES EXCLUDES
-    value: Any  # Value, or a tuple of them for INCLUDES and EXCLUDES
-
-
-@dataclass(frozen=True, slots=True)
-class InList:
-    path: FieldPath
-    values: tuple[Value, ...]
-    negated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SemiJoin:
-    path: FieldPath
-    query: "Query"
-    negated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Not:
-    inner: "Condition"
-
-
-@dataclass(frozen=True, slots=True)
-class Every:
-    parts: tuple["Condition", ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Some:
-    parts: tuple["Condition", ...]
-
-
-Condition = Compare | InList | SemiJoin | Not | Every | Some
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    name: str
-    path: FieldPath | None
-    alias: str | None
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ordering:
-    path: FieldPath
-    descending: bool
-    nulls_last: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
-    text: str
-    items: tuple["FieldPath | Function | Query", ...]
-    source: str
-    source_at: int
-    alias: str | None = None
-    where: Condition | None = None
-    group: tuple[FieldPath, ...] = ()
-    order: tuple[Ordering, ...] = ()
-    limit: int | None = None
-    offset: int = 0
 
 
 def at_spot(text: str, at: int, message: str, code: str) -> SfError:
@@ -131,12 +54,18 @@ def malformed(text: str, at: int, message: str) -> SfError:
     return at_spot(text, at, message, "MALFORMED_QUERY")
 
 
+def too_complicated() -> SfError:
+    """§2.3: an over-complex statement; its words are (unverified)."""
+    message = "Query is either selecting too many fields or the filter conditions are too complicated."
+    return refuse("QUERY_TOO_COMPLICATED", message)
+
+
 def unquote(text: str, *, like: bool = False) -> str:
     """A string literal's value; in LIKE the escapes of % and _ stay for the pattern (§2.3)."""
 
     def escape(found: re.Match[str]) -> str:
         char = found.group(1)
-        if char[0] == "u":
+        if char[0] == "u" and len(char) > 1:
             return chr(int(char[1:], 16))
         if char in ("%", "_") and like:
             return f"\\{char}"
@@ -148,8 +77,8 @@ def unquote(text: str, *, like: bool = False) -> str:
 
 
 @v_args(inline=True)
-class _Build(Transformer[Token, Any]):
-    """Lark's tree as our nodes; `children` below are positional, absent optional parts are None."""
+class _Build(Transformer_NonRecursive[Token, Any]):
+    """Lark's tree as our nodes; absent optional parts are None."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -161,26 +90,54 @@ class _Build(Transformer[Token, Any]):
     def condition_only(self, condition: Condition) -> Condition:
         return condition
 
+    # -- names and calls -----------------------------------------------------------------------------------------
+
     def path(self, *names: Token) -> FieldPath:
         return FieldPath(tuple(str(name) for name in names), names[0].start_pos or 0)
 
-    def field(self, path: FieldPath) -> FieldPath:
-        return path
+    def call(self, name: Token, *args: Any) -> Function:
+        given = tuple(arg for arg in args if arg is not None)
+        return Function(str(name).upper(), given, name.start_pos or 0)
 
-    def call(self, name: Token, path: FieldPath | None, alias: Token | None) -> Function:
-        return Function(str(name).upper(), path, str(alias) if alias else None, name.start_pos or 0)
+    def source(self, *tokens: Token | None) -> Source:
+        *names, word, alias = tokens
+        if word is not None and alias is None:
+            raise malformed(self._text, word.start_pos or 0, "unexpected token: 'AS'")
+        first = names[0]
+        assert first is not None, "a source has a name"
+        return Source(tuple(str(name) for name in names), str(alias) if alias else None, first.start_pos or 0)
 
-    def children(self, query: Query) -> Query:
-        return query
+    def using(self, _using: Token, _scope: Token, name: Token) -> tuple[str, Any]:
+        return "using", (str(name), name.start_pos or 0)
 
-    def typeof(self, token: Token) -> None:
-        raise malformed(self._text, token.start_pos or 0, "This sandbox does not serve TYPEOF; a real org does.")
+    # -- SELECT --------------------------------------------------------------------------------------------------
 
     def items(self, *items: Any) -> tuple[Any, ...]:
         return items
 
+    def selected(self, expression: Expression, alias: Token | None) -> Selected:
+        return Selected(expression, str(alias) if alias else None)
+
+    def children(self, query: Query) -> Query:
+        return query
+
+    def fields(self, *paths: FieldPath) -> tuple[FieldPath, ...]:
+        return paths
+
+    def when(self, _when: Token, name: Token, _then: Token, fields: tuple[FieldPath, ...]) -> Any:
+        return str(name), fields
+
+    def typeof(self, _typeof: Token, path: FieldPath, *rest: Any) -> Typeof:
+        *whens, _else, otherwise, _end = rest
+        return Typeof(path, tuple(whens), otherwise)
+
+    # -- conditions ----------------------------------------------------------------------------------------------
+
     def where(self, _: Token, condition: Condition) -> tuple[str, Any]:
         return "where", condition
+
+    def having(self, _: Token, condition: Condition) -> tuple[str, Any]:
+        return "having", condition
 
     def all_of(self, *parts: Any) -> Every:
         return Every(tuple(part for part in parts if not isinstance(part, Token)))
@@ -194,89 +151,122 @@ class _Build(Transformer[Token, Any]):
     def group_of(self, inner: Condition) -> Condition:
         return inner
 
-    def compare(self, path: FieldPath, operator: Token, value: Value) -> Compare:
+    def compare(self, path: Expression, operator: Token, value: Value) -> Compare:
         return Compare(path, "!=" if operator == "<>" else str(operator), value)
 
-    def like(self, path: FieldPath, _: Token, pattern: Token) -> Compare:
-        return Compare(path, "LIKE", Value("string", self._string(pattern, like=True)))
+    def like(self, path: Expression, _: Token, pattern: Value) -> Compare:
+        raw = pattern.raw
+        return Compare(path, "LIKE", Value("string", self._string(raw, path.at, like=True), raw))
 
-    def is_in(self, path: FieldPath, _: Token, choice: Any) -> InList | SemiJoin:
+    def is_in(self, path: Expression, _: Token, choice: Any) -> InList | SemiJoin:
         return self._membership(path, choice, negated=False)
 
-    def not_in(self, path: FieldPath, _not: Token, _in: Token, choice: Any) -> InList | SemiJoin:
+    def not_in(self, path: Expression, _not: Token, _in: Token, choice: Any) -> InList | SemiJoin:
         return self._membership(path, choice, negated=True)
 
-    def _membership(self, path: FieldPath, choice: Any, *, negated: bool) -> InList | SemiJoin:
+    def _membership(self, path: Expression, choice: Any, *, negated: bool) -> InList | SemiJoin:
         return SemiJoin(path, choice, negated) if isinstance(choice, Query) else InList(path, choice, negated)
 
     def semi_join(self, query: Query) -> Query:
         return query
 
-    def includes(self, path: FieldPath, _: Token, values: tuple[Value, ...]) -> Compare:
+    def includes(self, path: Expression, _: Token, values: tuple[Value, ...]) -> Compare:
         return Compare(path, "INCLUDES", values)
 
-    def excludes(self, path: FieldPath, _: Token, values: tuple[Value, ...]) -> Compare:
+    def excludes(self, path: Expression, _: Token, values: tuple[Value, ...]) -> Compare:
         return Compare(path, "EXCLUDES", values)
 
     def literals(self, *values: Value) -> tuple[Value, ...]:
         return values
 
     def literal(self, token: Token) -> Value:
+        raw = str(token)
         match token.type:
             case "STRING":
-                return Value("string", self._string(token), str(token))
+                # Of a LIKE pattern only the escapes differ; it is read again with its operator.
+                like = raw.replace("\\%", "").replace("\\_", "") != raw
+                return Value("string", self._string(raw, token.start_pos or 0, like=like), raw)
             case "NUMBER":
-                return Value("number", Decimal(token), str(token))
+                return Value("number", Decimal(token), raw)
             case "TRUE" | "FALSE":
-                return Value("boolean", token.type == "TRUE", str(token))
+                return Value("boolean", token.type == "TRUE", raw)
             case "NULL":
-                return Value("null", None, str(token))
+                return Value("null", None, raw)
             case "DATETIME":
-                return Value("datetime", str(token), str(token))
+                return Value("datetime", raw, raw)
             case "DATE":
-                return Value("date", str(token), str(token))
+                return Value("date", raw, raw)
             case _:
-                return Value("money", str(token), str(token))
+                return Value("money", (raw[:3], Decimal(raw[3:])), raw)
 
     def date_literal(self, name: Token, count: Token | None) -> Value:
         raw = str(name) if count is None else f"{name}:{count}"
+        if count is not None and not str(count).isdigit():
+            raise malformed(self._text, count.start_pos or 0, f"unexpected token: '{count}'")
         return Value("relative", DateLiteral(str(name).upper(), None if count is None else int(count)), raw)
 
-    def _string(self, token: Token, *, like: bool = False) -> str:
-        try:
-            return unquote(str(token), like=like)
-        except ValueError as error:
-            raise malformed(self._text, token.start_pos or 0, f"Illegal string escape: \\{error}") from None
+    def bind(self, path: FieldPath) -> Value:
+        raise malformed(self._text, path.at, "Bind variables only allowed in Apex code")
 
-    def group(self, _group: Token, _by: Token, *paths: FieldPath) -> tuple[str, Any]:
+    def _string(self, raw: str, at: int, *, like: bool = False) -> str:
+        try:
+            text = unquote(raw, like=like)
+        except ValueError as error:
+            raise malformed(self._text, at, f"Illegal string escape: \\{error}") from None
+        if len(text) > STRING_LENGTH_MAX:  # §2.3; the words are (unverified)
+            raise malformed(self._text, at, f"String literals can't be longer than {STRING_LENGTH_MAX:,} characters.")
+        return text
+
+    # -- the clauses behind --------------------------------------------------------------------------------------
+
+    def with_(self, _: Token, *names: Token) -> tuple[str, Any]:
+        """§2.3: what enforces or ignores the user's access belongs to Apex; data categories belong to articles."""
+        first = str(names[0]).upper()
+        if first in ("SECURITY_ENFORCED", "USER_MODE", "SYSTEM_MODE"):
+            raise malformed(self._text, names[0].start_pos or 0, f"{first} not allowed in this context")
+        raise malformed(self._text, names[0].start_pos or 0, f"unexpected token: '{names[0]}'")
+
+    def group(self, _group: Token, _by: Token, *paths: Expression) -> tuple[str, Any]:
         return "group", paths
 
     def order(self, _order: Token, _by: Token, *orderings: Ordering) -> tuple[str, Any]:
         return "order", orderings
 
-    def ordering(self, path: FieldPath, direction: Token | None, *nulls: Token | None) -> Ordering:
+    def ordering(self, path: Expression, direction: Token | None, *nulls: Token | None) -> Ordering:
         last = any(token is not None and token.type == "LAST" for token in nulls)
         return Ordering(path, direction is not None and direction.type == "DESC", last)
 
     def limit(self, _: Token, count: Token) -> tuple[str, Any]:
-        return "limit", int(Decimal(count))
+        return "limit", self._count(count)
 
     def offset(self, _: Token, count: Token) -> tuple[str, Any]:
-        return "offset", int(Decimal(count))
+        return "offset", self._count(count)
 
-    def view(self, *_: Token) -> tuple[str, Any]:
-        return "view", None
+    def _count(self, token: Token) -> int:
+        if not str(token).isdigit():
+            raise malformed(self._text, token.start_pos or 0, f"unexpected token: '{token}'")
+        return int(token)
 
-    def query(
-        self, _s: Token, items: Any, _f: Token, source: Token, alias: Token | None, *clauses: tuple[str, Any]
-    ) -> Query:
-        given = {name: value for name, value in clauses if name != "view"}
-        found = Query(text=self._text, items=items, source=str(source), source_at=source.start_pos or 0, **given)
-        if alias is None:
-            return found
-        return Query(
-            text=self._text, items=items, source=str(source), source_at=source.start_pos or 0, alias=str(alias), **given
-        )
+    def view(self, _: Token, kind: Token) -> tuple[str, Any]:
+        return "views", kind.type
+
+    def for_update(self, _: Token, update: Token) -> tuple[str, Any]:
+        """§2.3: locking is for Apex alone; the words are those of the other Apex clauses (unverified)."""
+        raise malformed(self._text, update.start_pos or 0, "FOR UPDATE not allowed in this context")
+
+    def tracking(self, update: Token, kind: Token) -> tuple[str, Any]:
+        """§2.3: counts of articles, which this org has not; (unverified) in its words."""
+        raise malformed(self._text, update.start_pos or 0, f"UPDATE {kind.type} not allowed in this context")
+
+    def all_rows(self, *_: Token) -> tuple[str, Any]:
+        return "all_rows", True
+
+    def query(self, _select: Token, items: Any, _from: Token, *rest: Any) -> Query:
+        clauses = [part for part in rest if isinstance(part, tuple)]
+        sources = tuple(part for part in rest if isinstance(part, Source))
+        given = {name: value for name, value in clauses if name != "views"}
+        views = tuple(value for name, value in clauses if name == "views")
+        return Query(text=self._text, items=items, sources=sources, views=views, **given)
 
 
 @cache
@@ -286,18 +276,15 @@ def _parser() -> Lark:
 
 
 def _parse(text: str, start: str) -> Any:
-    if len(text) > STATEMENT_LENGTH_MAX:
-        raise refuse("MALFORMED_QUERY", f"SOQL statements can't be longer than {STATEMENT_LENGTH_MAX:,} characters.")
+    if len(text) > STATEMENT_LENGTH_MAX:  # §2.3
+        raise refuse("MALFORMED_QUERY", f"SOQL statements cannot be longer than {STATEMENT_LENGTH_MAX} characters.")
     try:
         tree = _parser().parse(text, start=start)
         return _Build(text).transform(tree)
     except UnexpectedEOF:
-        raise malformed(text, len(text), "unexpected token: <EOF>") from None
+        raise malformed(text, len(text), "unexpected token: '<EOF>'") from None
     except UnexpectedToken as error:
         end = error.token.type == "$END"
-        if str(error.token).upper() in _NOT_HERE:
-            message = f"This sandbox does not serve {str(error.token).upper()}; a real org does."
-            raise malformed(text, error.token.start_pos or 0, message) from None
         at = len(text) if end else error.token.start_pos or 0
         raise malformed(text, at, f"unexpected token: '{'<EOF>' if end else error.token}'") from None
     except UnexpectedCharacters as error:
@@ -311,26 +298,28 @@ def _parse(text: str, start: str) -> Any:
         raise
 
 
+def _shallow(condition: Condition | None) -> None:
+    if any(len(around) > NESTING_MAX for _, around in walk(condition)):
+        raise too_complicated()
+
+
 @lru_cache(maxsize=512)
 def parse(text: str) -> Query:
     """The statement as a tree; MALFORMED_QUERY where it is none."""
-    return _parse(text, "start")
+    query: Query = _parse(text, "start")
+    waiting = [query]
+    while waiting:
+        each = waiting.pop()
+        _shallow(each.where)
+        _shallow(each.having)
+        waiting += [item for item in each.items if isinstance(item, Query)]
+        waiting += [part.query for part, _ in walk(each.where) if isinstance(part, SemiJoin)]
+    return query
 
 
 @lru_cache(maxsize=512)
 def parse_condition(text: str) -> Condition:
     """What may stand after WHERE, alone: the language of the shape's rules."""
-    return _parse(text, "condition_only")
-
-
-def walk(condition: Condition | None) -> Sequence[Condition]:
-    """The condition with all its parts."""
-    match condition:
-        case None:
-            return []
-        case Every(parts) | Some(parts):
-            return [condition, *(inner for part in parts for inner in walk(part))]
-        case Not(inner):
-            return [condition, *walk(inner)]
-        case _:
-            return [condition]
+    condition: Condition = _parse(text, "condition_only")
+    _shallow(condition)
+    return condition

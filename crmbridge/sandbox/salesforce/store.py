@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 from crmbridge.sandbox.core import Row, Tables
+from crmbridge.sandbox.salesforce.listing import Listing
 from crmbridge.sandbox.salesforce.schema import Field, Profile, Shape, SObject
 from crmbridge.sandbox.salesforce.visibility import Access, seen_by
 
@@ -26,6 +27,7 @@ class Store:
         self.tables = Tables()
         self._equal: dict[tuple[str, str], dict[object, dict[str, None]]] = {}
         self._stamps: dict[str, list[tuple[str, str]]] = {}
+        self._listings: dict[str, Listing] = {}
 
     # -- who looks -----------------------------------------------------------------------------------------------
 
@@ -110,6 +112,15 @@ class Store:
             return [rows[found] for found in self.find(sobject, field, key)]
         return [row for row in rows.values() if row.get(field) == key]
 
+    def listing(self, sobject: SObject) -> Listing:
+        """All ids in the order of their arrival, and which of them are deleted: never copied, for pages (§2.2)."""
+        rows, listing = self.rows(sobject), self._listings.setdefault(sobject.name, Listing())
+        if len(listing.ids) != len(rows):  # rows that came or went another way than by `put`
+            listing = self._listings[sobject.name] = Listing()
+            for key, row in rows.items():
+                listing.add(key, deleted=bool(row.get("IsDeleted")))
+        return listing
+
     def by_stamp(self, sobject: SObject, low: str = "", high: str = "~") -> Iterator[Row]:
         """Rows in the order of (SystemModstamp, Id), from `low` up to `high`, both included."""
         rows, stamps = self.rows(sobject), self._stamps.get(sobject.name, [])
@@ -129,6 +140,7 @@ class Store:
         """Index entries from one state of a row to another; None is a row that is not there."""
         old, new = before or {}, after or {}
         key = (after or old)["Id"]
+        self._list(sobject, key, before, after)
         for field in sobject.indexed:
             was, now = fold(old.get(field.name)), fold(new.get(field.name))
             if was == now:
@@ -146,3 +158,19 @@ class Store:
                 stamps.append(entry)
             else:
                 insort(stamps, entry)
+
+    def _list(self, sobject: SObject, key: str, before: Row | None, after: Row | None) -> None:
+        """The listing follows; where a row goes for good it is made anew, and pages under way keep the old one."""
+        listing = self._listings.setdefault(sobject.name, Listing())
+        if after is None:
+            if listing.ids and listing.ids[-1] == key:  # an insert taken back is always the last one
+                listing.ids.pop()
+                listing.deleted.pop(key, None)
+            else:
+                del self._listings[sobject.name]
+        elif before is None:
+            listing.add(key, deleted=bool(after.get("IsDeleted")))
+        elif after.get("IsDeleted"):
+            listing.deleted[key] = None
+        else:
+            listing.deleted.pop(key, None)
