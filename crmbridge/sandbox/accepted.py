@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from crmbridge.sandbox.core import Crm
+from crmbridge.sandbox.dynamics import headers as dynamics
 from crmbridge.sandbox.salesforce import headers as salesforce
 
-WITHOUT_EFFECT: Final[Mapping[Crm, Mapping[str, str]]] = {"salesforce": salesforce.NO_EFFECT}
+WITHOUT_EFFECT: Final[Mapping[Crm, Mapping[str, str]]] = {
+    "salesforce": salesforce.NO_EFFECT,
+    "dynamics": dynamics.NO_EFFECT,
+}

@@ -5,10 +5,10 @@ JSON `{"error": "a sentence"}`.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Any, get_args
+from typing import Any, Protocol, get_args, runtime_checkable
 
 import msgspec
 
@@ -33,6 +33,26 @@ class Refused(Exception):
         self.status = status
 
 
+@runtime_checkable
+class Limited(Protocol):
+    """A CRM whose limits can be moved while it runs."""
+
+    def limits(self) -> dict[str, Any]: ...
+
+    def limit(self, wanted: dict[str, Any]) -> None: ...
+
+
+@runtime_checkable
+class Contended(Protocol):
+    """A CRM in which somebody else's transactions can be in the way."""
+
+    def hold(self, keys: Iterable[str], seconds: float) -> None: ...
+
+    def delay(self, table: str, seconds: float, times: int) -> None: ...
+
+    def release(self) -> None: ...
+
+
 class ControlApp:
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
@@ -50,6 +70,11 @@ class ControlApp:
             ("POST", "/snapshot"): self._snapshot,
             ("POST", "/restore"): self._restore,
             ("POST", "/reset"): self._reset,
+            ("POST", "/locks"): self._lock_rows,
+            ("DELETE", "/locks"): self._release,
+            ("POST", "/late-commits"): self._commit_late,
+            ("GET", "/limits"): self._limits,
+            ("POST", "/limits"): self._change_limits,
         }
 
     def commit(self, request: Request) -> Reply:
@@ -152,6 +177,62 @@ class ControlApp:
                 HTTPStatus.NOT_FOUND, f"there is no snapshot {name!r}; make one at POST /snapshot"
             ) from problem
         return {"restored": name}
+
+    def _limits(self, request: Request) -> Any:
+        return {name: app.limits() for name, app in self._limited()}
+
+    def _change_limits(self, request: Request) -> Any:
+        """Service protection (dataverse-api §10.4): `{"crm": "dynamics", "requests": 40}`; the windows go on."""
+        body = _body(request, None)
+        crm = body.pop("crm", None)
+        app = dict(self._limited()).get(str(crm))
+        if app is None:
+            raise Refused(
+                HTTPStatus.BAD_REQUEST, f"crm: one of {', '.join(name for name, _ in self._limited())} is expected"
+            )
+        try:
+            app.limit(body)
+        except ValueError as problem:
+            raise Refused(HTTPStatus.BAD_REQUEST, str(problem)) from problem
+        return self._limits(request)
+
+    def _limited(self) -> list[tuple[str, Limited]]:
+        return [(name, app) for name, app in self.sandbox.crms.items() if isinstance(app, Limited)]
+
+    def _lock_rows(self, request: Request) -> Any:
+        """`{"crm": "salesforce", "ids": [...], "seconds": 30}`: saves that need these rows meet a row lock."""
+        body = _body(request, {"crm", "ids", "seconds"})
+        keys: Any = body.get("ids")
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            raise Refused(HTTPStatus.BAD_REQUEST, "ids: a list of record ids is expected")
+        seconds = _seconds(body.get("seconds", 60))
+        self._contended(body.get("crm", "salesforce")).hold(keys, seconds.total_seconds())
+        return {"held": keys, "seconds": seconds.total_seconds()}
+
+    def _commit_late(self, request: Request) -> Any:
+        """`{"crm": "salesforce", "table": "Lead", "seconds": 30, "times": 1}`: rows appear with an earlier stamp."""
+        body = _body(request, {"crm", "table", "seconds", "times"})
+        table, times = body.get("table", ""), body.get("times", 1)
+        if not isinstance(table, str):
+            raise Refused(HTTPStatus.BAD_REQUEST, "table: an object's name is expected")
+        if not isinstance(times, int) or isinstance(times, bool) or times < 1:
+            raise Refused(HTTPStatus.BAD_REQUEST, "times: a whole number from 1 on is expected")
+        seconds = _seconds(body.get("seconds", 30)).total_seconds()
+        self._contended(body.get("crm", "salesforce")).delay(table, seconds, times)
+        return {"table": table, "seconds": seconds, "times": times}
+
+    def _release(self, request: Request) -> Any:
+        for app in self.sandbox.crms.values():
+            if isinstance(app, Contended):
+                app.release()
+        return {"held": []}
+
+    def _contended(self, crm: object) -> Contended:
+        app = dict(self.sandbox.crms.items()).get(crm)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        if not isinstance(app, Contended):
+            names = [name for name, each in self.sandbox.crms.items() if isinstance(each, Contended)]
+            raise Refused(HTTPStatus.BAD_REQUEST, f"crm: one of {', '.join(names)} is expected")
+        return app
 
     def _reset(self, request: Request) -> Any:
         seed = _body(request, {"seed"}).get("seed")

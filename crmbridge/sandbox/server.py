@@ -13,9 +13,10 @@ import ssl
 import tempfile
 import threading
 import zlib
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from email.utils import format_datetime
 from functools import partial
 from http import HTTPStatus
@@ -80,6 +81,7 @@ class Adapter:
 
     sandbox: Sandbox
     control: ControlApp
+    under_way: Counter[str] = field(default_factory=Counter[str])  # requests by their credentials: service limits
 
     async def __call__(self, scope: dict[str, Any], receive: Receiver, send: Sender) -> None:
         service = scope["state"]["service"]
@@ -92,6 +94,20 @@ class Adapter:
             return await self._send(send, service, scope["method"], request)
         if service == "control":
             return await self._send(send, service, request.method, self.control.commit(request))
+        credentials = request.header("authorization")
+        self.under_way[credentials] += 1
+        try:
+            if (concurrent := self.under_way[credentials]) > 1:
+                request = replace(request, concurrent=concurrent)
+            await self._serve(service, request, transport, receive, send)
+        finally:
+            self.under_way[credentials] -= 1
+            if not self.under_way[credentials]:
+                del self.under_way[credentials]
+
+    async def _serve(
+        self, service: Service, request: Request, transport: asyncio.Transport, receive: Receiver, send: Sender
+    ) -> None:
         verdict = self.sandbox.judge(service, request)
         if verdict is CLEAN:
             return await self._send(send, service, request.method, self.sandbox.commit(service, request))

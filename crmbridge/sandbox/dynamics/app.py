@@ -3,6 +3,7 @@
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -203,6 +204,13 @@ class DynamicsApp:
         ):
             return None
         return self.application_user
+
+    def limits(self) -> dict[str, Any]:
+        """The service protection in force, for the control port."""
+        return asdict(self.protection.limits)
+
+    def limit(self, wanted: dict[str, Any]) -> None:
+        self.protection.limits = self.protection.limits.changed(wanted)
 
     # Requests
 

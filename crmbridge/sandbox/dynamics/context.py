@@ -18,7 +18,7 @@ from crmbridge.sandbox.dynamics.headers import NO_EFFECT_OPTIONS, bypasses_logic
 from crmbridge.sandbox.dynamics.security import Access
 from crmbridge.sandbox.dynamics.shape import Shape, Table
 from crmbridge.sandbox.dynamics.store import Store, fold
-from crmbridge.sandbox.dynamics.values import guid, stamp
+from crmbridge.sandbox.dynamics.values import accept, guid, stamp
 
 JSON = "application/json; odata.metadata=minimal"
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
@@ -282,7 +282,8 @@ def resolve_key(ctx: Context, table: Table, text: str) -> RowKey:
     if set(pairs) == {table.key} and (own := guid(pairs[table.key])) is not None:
         return RowKey(id=own)
     columns = {table.by_wire[name].name: value for name, value in pairs.items() if name in table.by_wire}
-    key = next((key for key in table.keys if set(key.columns) == set(columns) and len(columns) == len(pairs)), None)
+    usable = (each for each in table.keys if each.status == "Active")
+    key = next((each for each in usable if set(each.columns) == set(columns) and len(columns) == len(pairs)), None)
     if key is None:  # dataverse-api §4.5
         raise DataverseError(
             400,
@@ -307,7 +308,14 @@ def _key_value(table: Table, name: str, text: str) -> Any:
         raise bad_query(f"The value '{text}' does not fit the key column '{name}'.") from None
     if column.is_lookup:
         return guid(text)
+    if column.kind == "DateTime":
+        return accept(table, column, text)
+    if _NOT_IN_KEYS & set(text):  # dataverse-api §4.5; text (unverified)
+        raise bad_query(f"The value '{text}' of the key column '{name}' has characters that cannot stand in a URL.")
     return text
+
+
+_NOT_IN_KEYS = frozenset("/<>*%&:\\?+")
 
 
 def find_by_key(store: Store, table: Table, values: Mapping[str, Any]) -> str | None:

@@ -5,7 +5,6 @@ from crmbridge.sandbox.dynamics import pricing
 from crmbridge.sandbox.dynamics.context import Context
 from crmbridge.sandbox.dynamics.errors import DataverseError, missing_row
 from crmbridge.sandbox.dynamics.payload import set_lookup
-from crmbridge.sandbox.dynamics.reading import row_target
 from crmbridge.sandbox.dynamics.shape import Table
 from crmbridge.sandbox.dynamics.states import follow_customer
 
@@ -33,7 +32,7 @@ def _delete(ctx: Context, table: Table, key: str) -> None:
         other, column = ctx.shape.tables[referrer.table], referrer.column
         for each in ctx.store.find(other.name, column.name, key):
             found = ctx.store.get(other.name, each)
-            if found is None or row_target(column, found).table != table.name:
+            if found is None or column.target_of(found).table != table.name:
                 continue
             if column.on_delete == "Restrict":
                 raise DataverseError(

@@ -6,6 +6,7 @@ Headers outside these names (User-Agent, Host, tracing) are the transport's; a h
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_query
 from crmbridge.sandbox.dynamics.security import Access
@@ -20,13 +21,23 @@ EFFECTIVE = frozenset({
 })  # fmt: skip
 
 # Accepted, no effect: dataverse-api §2.1, §4.4. There are no flows, notifications, caches or solutions here.
-NO_EFFECT = frozenset({
-    "accept", "odata-version", "odata-maxversion", "consistency", "clienthost", "autodisassociate", "content-id",
-    "mscrm.suppresscallbackregistrationexpanderjob", "mscrm.returnnotifications", "mscrm.solutionuniquename",
-    "mscrm.mergelabels",
-})  # fmt: skip
-NO_EFFECT_PREFIX = "x-ms-"
-NO_EFFECT_OPTIONS = frozenset({"tag", "api-version"})  # of the URL; `?tag=` is for plug-ins alone
+NO_EFFECT: Final[Mapping[str, str]] = {
+    "accept": "answers are JSON, $metadata is XML",
+    "odata-version": "there is only 4.0",
+    "odata-maxversion": "there is only 4.0",
+    "consistency": "there are no caches that could be stale",
+    "clienthost": "says that a browser asks",
+    "autodisassociate": "sent by the Sales Hub client, documented nowhere",
+    "mscrm.suppresscallbackregistrationexpanderjob": "there are no flows to keep from starting",
+    "mscrm.returnnotifications": "there are no notifications",
+    "mscrm.solutionuniquename": "there are no solutions",
+    "mscrm.mergelabels": "labels have one language, that of the shape",
+    "x-ms-*": "ids for tracing",
+    "prefer: other preferences": "the standard lets a service ignore them; Preference-Applied names those heeded",
+    "if-match, if-none-match on POST, actions and functions": "conditions are for one row",
+    "?tag= and ?api-version= in the URL": "a tag is for plug-ins",
+}
+NO_EFFECT_OPTIONS: Final = frozenset({"tag", "api-version"})
 
 
 def check_headers(headers: Mapping[str, str]) -> None:

@@ -9,7 +9,6 @@ from crmbridge.sandbox.dynamics import writing
 from crmbridge.sandbox.dynamics.context import Context, no_content
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_payload
 from crmbridge.sandbox.dynamics.payload import check_parameters, entity_reference, set_lookup
-from crmbridge.sandbox.dynamics.reading import row_target
 from crmbridge.sandbox.dynamics.shape import Table
 
 _MERGEABLE = ("lead", "account", "contact")
@@ -68,7 +67,7 @@ def _repoint(ctx: Context, table: Table, loser: str, winner: str) -> None:
             continue
         for key in ctx.store.find(other.name, column.name, loser):
             row = ctx.store.rows(other.name)[key]
-            if row_target(column, row).table != table.name:
+            if column.target_of(row).table != table.name:
                 continue
             values: Row = {}
             if other is table and key == winner:  # the winner is not made its own parent

@@ -12,10 +12,15 @@ ACTIVE = 0
 
 
 def start_first(ctx: Context, table: Table, row: Row) -> None:
-    """On create the server starts the first process itself, unless `processid` is the empty GUID (§8.4)."""
-    process = ctx.shape.first_process(table.name)
-    if process is not None and row.get("processid") != EMPTY_GUID:
-        start(ctx, process, table, row)
+    """On create the server starts the first process that the caller has rights for (§8.4), unless `processid` is the
+    empty GUID.
+    """
+    if row.get("processid") == EMPTY_GUID:
+        return
+    for process in ctx.shape.starting.get(table.name, ()):
+        if ctx.access.full or ctx.access.depth(ctx.shape.tables[process.table], "create"):
+            start(ctx, process, table, row)
+            return
 
 
 def start(ctx: Context, process: Process, table: Table, row: Row, position: int = 0, moment: str | None = None) -> Row:

@@ -6,7 +6,6 @@ from crmbridge.sandbox.core import Row
 from crmbridge.sandbox.dynamics.context import Context
 from crmbridge.sandbox.dynamics.errors import DataverseError
 from crmbridge.sandbox.dynamics.filters import Filter, compile_filter
-from crmbridge.sandbox.dynamics.security import may_own
 from crmbridge.sandbox.dynamics.shape import DuplicateRule, Rule, Table
 from crmbridge.sandbox.dynamics.store import fold
 
@@ -22,7 +21,7 @@ def check(ctx: Context, table: Table, before: Row | None, row: Row, values: Row,
             400, "0x80048CFB", "The currency cannot be null when money values are present."
         )
     if "ownerid" in values and values["ownerid"] is not None and values["ownerid"] != ctx.user:
-        may_own(ctx.store, table, row["ownerid"], row.get("_ownerid_type") or "systemuser")
+        ctx.access.check_owner(table, row["ownerid"], row.get("_ownerid_type") or "systemuser")
     if table.keys:
         _check_keys(ctx, table, row, values)
     if detect_duplicates:

@@ -89,6 +89,7 @@ class Access:
         self.caller = caller
         self.secured = bool(store.shape.roles)
         self._held = [Rights(roles=roles_of(store, each)) for each in dict.fromkeys((user, caller))]
+        self._owners: set[tuple[str, str, str]] = set()
         self.full = not self.secured or all(rights.full for rights in self._held)
 
     @property
@@ -141,6 +142,12 @@ class Access:
         return all(rights.column(table.name, name, verb) for rights in self._held)
 
     # Refusals
+
+    def check_owner(self, table: Table, owner: str, kind: str) -> None:
+        """Asked once per request for each owner and table."""
+        if (table.name, kind, owner) not in self._owners:
+            may_own(self.store, table, owner, kind)
+            self._owners.add((table.name, kind, owner))
 
     def demand(self, table: Table, verb: str) -> None:
         """The privilege on the table at any depth: dataverse-api §10.3."""

@@ -96,6 +96,13 @@ class Column:
     def option(self, value: object) -> Option | None:
         return next((each for each in self.options if each.value == value), None)
 
+    def target_of(self, row: Row) -> Target:
+        """Which table the row's lookup points to."""
+        if len(self.targets) > 1:
+            kind = row.get(self.type_key)
+            return next((each for each in self.targets if each.table == kind), self.targets[0])
+        return self.targets[0]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
@@ -333,10 +340,16 @@ class Shape:
             for name in self.tables
         }
 
+    @cached_property
+    def starting(self) -> Mapping[str, tuple[Process, ...]]:
+        """By table the processes that begin on it, in their order: the server starts the first that it may."""
+        found: dict[str, list[Process]] = {}
+        for process in sorted(self.processes.values(), key=lambda each: each.order):
+            found.setdefault(process.stages[0].table, []).append(process)
+        return {name: tuple(each) for name, each in found.items()}
+
     def first_process(self, table: str) -> Process | None:
-        """The process that the server starts on a new row: the lowest in order that begins on its table."""
-        fitting = [process for process in self.processes.values() if process.stages[0].table == table]
-        return min(fitting, key=lambda process: process.order, default=None)
+        return next(iter(self.starting.get(table, ())), None)
 
 
 def load_shape(path: Path | str | None = None) -> Shape:
@@ -453,9 +466,16 @@ def _table(
         optimistic_concurrency=facts.get("optimistic_concurrency", True),
         is_process=facts.get("process", False),
         columns=columns,
-        keys=tuple(Key(name=key, columns=tuple(each)) for key, each in keys.items()),
+        keys=tuple(_key(key, each) for key, each in keys.items()),
         elastic=facts.get("elastic", False),
     )
+
+
+def _key(name: str, facts: Any) -> Key:
+    """A list of columns, or `{columns: [...], status: Pending}` of a key that is not built yet."""
+    if isinstance(facts, Mapping):
+        return Key(name=name, columns=tuple(facts["columns"]), status=facts.get("status", "Active"))
+    return Key(name=name, columns=tuple(facts))
 
 
 def _association(name: str, facts: Mapping[str, Any], tables: dict[str, Table]) -> Association:
