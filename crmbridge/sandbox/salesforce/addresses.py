@@ -119,6 +119,6 @@ def _state(
 
 def _unknown(sobject: SObject, name: str, what: str) -> Problem:
     many, label = "countries" if what == "country" else "states", sobject.fields[name].label
-    wanted = f"Please choose a {what} from the list of valid {many}.: {label}"
+    wanted = f"Please select a {what} from the list of valid {many}.: {label}"  # noqa: S608 (no SQL, a sentence)
     message = f"There's a problem with this {what}, even though it may appear correct. {wanted}"
     return Problem(code="FIELD_INTEGRITY_EXCEPTION", message=message, fields=(name,))

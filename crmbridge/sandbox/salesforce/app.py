@@ -23,7 +23,7 @@ from crmbridge.sandbox.salesforce.composite import Composite
 from crmbridge.sandbox.salesforce.errors import SfError, not_found
 from crmbridge.sandbox.salesforce.graph import Graphs
 from crmbridge.sandbox.salesforce.headers import check_acceptable, check_headers
-from crmbridge.sandbox.salesforce.ids import Sequence, base62
+from crmbridge.sandbox.salesforce.ids import Sequence, base62, canonical
 from crmbridge.sandbox.salesforce.limits import Limits
 from crmbridge.sandbox.salesforce.oauth import PREFIXES, IdentityPages
 from crmbridge.sandbox.salesforce.org import Org
@@ -91,6 +91,18 @@ class SalesforceApp:
     def load(self, records: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
         """First records, native field names; see `Org.load`."""
         self._org.load(records)
+
+    def hold(self, keys: Iterable[str], seconds: float) -> None:
+        """Somebody else's transaction holds these rows for so long: saves that need them are refused (§9.2)."""
+        self._records.contention.hold((canonical(key) or key for key in keys), seconds)
+
+    def delay(self, table: str, seconds: float, times: int) -> None:
+        """The next saves began so long ago: their rows appear with an earlier stamp (§8.1)."""
+        sobject = self._shape.object(table) if table else None
+        self._records.contention.delay(sobject.name if sobject else table, seconds, times)
+
+    def release(self) -> None:
+        self._records.contention.release()
 
     def dump(self) -> dict[str, list[Row]]:
         return {

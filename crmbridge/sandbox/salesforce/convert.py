@@ -9,8 +9,9 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from crmbridge.sandbox.core import Row
+from crmbridge.sandbox.salesforce.behaviour import derive
 from crmbridge.sandbox.salesforce.dates import quarter_end
-from crmbridge.sandbox.salesforce.errors import SfError, refuse
+from crmbridge.sandbox.salesforce.errors import SfError, no_access, refuse
 from crmbridge.sandbox.salesforce.ids import canonical
 from crmbridge.sandbox.salesforce.records import Caller, Records
 from crmbridge.sandbox.salesforce.schema import TEXT, Field, SObject
@@ -60,6 +61,7 @@ class Converter:
         self._opportunity, self._role = objects["Opportunity"], objects["OpportunityContactRole"]
 
     def convert(self, ask: LeadConvert, caller: Caller, now: datetime) -> Converted:
+        self._permitted(ask)
         lead = self._convertible(ask)
         self._contradictions(ask)
         # lifecycle §6: without "Require Validation" rules of both kinds are skipped; the lead is not its own duplicate.
@@ -71,7 +73,7 @@ class Converter:
             if row is not None and (account is None or row.get("AccountId") != account["Id"]):
                 raise refuse("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", [])
         owner = self._owner(ask, lead)
-        with self._store.tables.transaction():
+        with self._store.platform(), self._store.tables.transaction():
             passing = replace(platform, allow_duplicates=platform.allow_duplicates or ask.bypass_account_duplicates)
             account_id = self._merge(self._account, lead, account, owner, passing, {}, truncate=ask.truncate)
             passing = replace(platform, allow_duplicates=platform.allow_duplicates or ask.bypass_contact_duplicates)
@@ -80,10 +82,23 @@ class Converter:
                 ask, lead, opportunity, owner, platform, account_id, contact_id, now
             )
             self._campaigns(lead, contact_id, now)
+            self._activities(lead, contact_id, opportunity_id or account_id, owner, now)
             self._close(lead, ask, account_id, contact_id, opportunity_id, platform, now)
         return Converted(lead=lead["Id"], account=account_id, contact=contact_id, opportunity=opportunity_id)
 
     # -- may it be converted? ------------------------------------------------------------------------------------
+
+    def _permitted(self, ask: LeadConvert) -> None:
+        """§6.4: "Convert Leads", edit on leads, and create or edit on what comes of them."""
+        wanted = [(self._lead, True), (self._account, bool(ask.account)), (self._contact, bool(ask.contact))]
+        if not ask.without_opportunity:
+            wanted.append((self._opportunity, bool(ask.opportunity)))
+        if not self._records.may("convert_leads"):
+            raise no_access()
+        for sobject, edited in wanted:
+            seen = self._store.shape.objects.get(sobject.name)
+            if seen is None or not (seen.document.updateable if edited else seen.document.createable):
+                raise no_access()
 
     def _convertible(self, ask: LeadConvert) -> Row:
         lead = self._existing(self._lead, ask.lead)
@@ -122,6 +137,12 @@ class Converter:
         row = self._store.get(sobject, key)
         if row is None:
             raise refuse("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", [])
+        access = self._store.access
+        if access is not None and not access.edits(sobject, row):  # §6.4: neither the lead nor a target is out of reach
+            if sobject is self._lead:
+                raise no_access()
+            message = f"insufficient access rights on cross-reference id: {key[:15]}"
+            raise refuse("INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", message, [])
         if row.get("IsDeleted"):
             raise refuse("ENTITY_IS_DELETED", "entity is deleted", [])
         return row
@@ -257,7 +278,26 @@ class Converter:
         """§5.3: a member row gets the contact and keeps the lead (unverified)."""
         for row in self._members(lead):
             members = self._shape.objects["CampaignMember"]
-            self._store.put(members, {**row, "ContactId": contact, "SystemModstamp": stamp(now)})
+            self._records.put(members, {**row, "ContactId": contact, "SystemModstamp": stamp(now)}, row)
+
+    def _activities(self, lead: Row, contact: str, thing: str, owner: str, now: datetime) -> None:
+        """§6.5: tasks, events and notes move; open activities follow the new owner (lifecycle §1.4)."""
+        moved = {"SystemModstamp": stamp(now)}
+        for name, moves in (
+            ("Task", {"WhoId": contact, "WhatId": thing}),
+            ("Event", {"WhoId": contact, "WhatId": thing}),
+            ("ContentDocumentLink", {"LinkedEntityId": contact}),
+        ):
+            sobject = self._shape.objects.get(name)
+            reference = next(iter(moves))
+            for row in self._store.referring(sobject, reference, lead["Id"]) if sobject else ():
+                if sobject is None or row.get("IsDeleted"):
+                    continue
+                changed = {**row, **moves, **moved}
+                if name == "Task" and not row.get("IsClosed"):
+                    changed["OwnerId"] = owner
+                derive(self._shape, sobject, changed, row, moves.keys(), stamp(now), self._store.tables.get)
+                self._records.put(sobject, changed, row)
 
     def _close(
         self,

@@ -159,6 +159,8 @@ class Records:
 
     def write(self, sobject: SObject, row: Row, before: Row | None, caller: Caller) -> None:
         """Put a row that the platform made or changed: stamped, completed and checked, but no field is read-only."""
+        if self.contention.any_held:
+            self.contention.check(self.locked_with(sobject, row, before))
         self._complete(sobject, row, before, set(), caller)
 
     def _save(self, sobject: SObject, row: Row, before: Row | None, values: Mapping[str, Any], caller: Caller) -> str:
@@ -196,8 +198,11 @@ class Records:
     def _complete(self, sobject: SObject, row: Row, before: Row | None, given: Any, caller: Caller) -> None:
         began = self.contention.began(sobject.name)
         now = stamp(began)
-        if sobject.address_prefixes and (problems := settle(self._shape.countries, sobject, row, before, given)):
-            raise SfError(problems)  # §10
+        if sobject.address_prefixes:
+            # what the platform copies comes as texts: their codes are found (§6.5)
+            texts = given or {name for name, value in row.items() if before is None or before.get(name) != value}
+            if problems := settle(self._shape.countries, sobject, row, before, texts):
+                raise SfError(problems)  # §10
         missing = [field.name for field in sobject.required if row.get(field.name) is None]
         if missing:
             raise refuse("REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(missing)}]", missing)

@@ -29,6 +29,10 @@ class Rulebook:
             if rule.active:
                 self._duplicates.setdefault(rule.object, []).append((rule, items))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy of the org (a snapshot) asks its own rows: compiled conditions know the store they were made for."""
+        return {**self.__dict__, "_tests": {}}
+
     def validate(self, sobject: SObject, row: Row, before: Row | None, now: datetime, user: str) -> None:
         """Every validation rule that refuses the row as it would be saved, with its own text (salesforce-api §9.2)."""
         rules = self._plan.validation.get(sobject.name)

@@ -175,4 +175,11 @@ def address(row: Mapping[str, Any], compound: str) -> dict[str, Any] | None:
             ("street", "Street"),
         )
     }
-    return parts if any(value is not None for value in parts.values()) else None
+    if all(value is None for value in parts.values()):
+        return None
+    codes = {
+        key: row.get(f"{prefix}{name}") for key, name in (("countryCode", "CountryCode"), ("stateCode", "StateCode"))
+    }
+    if any(value is not None for value in codes.values()):  # State and Country picklists are on
+        parts |= codes
+    return parts
