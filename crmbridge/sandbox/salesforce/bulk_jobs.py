@@ -64,6 +64,11 @@ class Upload(Work):
     progress: Progress = field(default_factory=Progress)
 
     @property
+    def large(self) -> bool:
+        """More than one internal batch, as far as lines tell."""
+        return self.source is not None and self.source.text.count("\n", self.source.start) > BATCH
+
+    @property
     def at_end(self) -> bool:
         if self.source is None:
             return self.items is not None and len(self.progress.outcomes) == len(self.items)
@@ -201,7 +206,7 @@ class Jobs:
         work.state, work.stamp = "done", now
 
     def _upload(self, work: Upload, now: datetime, most: int, log: Log) -> int:
-        """Internal batches done; before it is due, the first one alone."""
+        """Internal batches done; before it is due, the first one of several."""
         if work.state == "waiting":
             work.state, work.stamp = "running", now
             try:
@@ -211,13 +216,11 @@ class Jobs:
             except JobFailure as failure:
                 self._fail(work, failure, now)
                 return 0
-        done = 0
-        while done < most and not work.ended and (now >= work.due or not (work.progress.outcomes or work.at_end)):
+        done, early = 0, now < work.due
+        while done < most and not work.ended and not (early and (work.progress.outcomes or not work.large)):
             done += 1
             self._batch(work, now, log)
             if work.progress.waiting:  # locked rows are left alone until the next request
-                break
-            if now < work.due:
                 break
         return done
 
