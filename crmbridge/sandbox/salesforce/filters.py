@@ -11,6 +11,7 @@ from crmbridge.sandbox.salesforce import currency, dates
 from crmbridge.sandbox.salesforce.columns import Column, Scope, chosen
 from crmbridge.sandbox.salesforce.errors import SfError
 from crmbridge.sandbox.salesforce.ids import canonical
+from crmbridge.sandbox.salesforce.listing import Entry
 from crmbridge.sandbox.salesforce.schema import NUMBER, TEXT, Field
 from crmbridge.sandbox.salesforce.semi_joins import SemiJoins
 from crmbridge.sandbox.salesforce.soql import at_spot, malformed
@@ -71,26 +72,44 @@ class Filters:
             return sorted(set(texts))
         return sorted({key for text in texts for key in self._scope.store.find(self._scope.sobject, field.name, text)})
 
-    def bounds(self, condition: Condition | None) -> tuple[str | None, str | None]:
-        """The span of SystemModstamp outside of which nothing can match."""
+    def bounds(self, condition: Condition | None, name: str = "systemmodstamp") -> tuple[str | None, str | None]:
+        """The span of SystemModstamp, or of ids, outside of which nothing can match."""
         match condition:
             case Every(parts):
-                each = [self.bounds(part) for part in parts]
+                each = [self.bounds(part, name) for part in parts]
                 lows, highs = [low for low, _ in each if low], [high for _, high in each if high]
                 return max(lows, default=None), min(highs, default=None)
             case Some(parts):
-                each = [self.bounds(part) for part in parts]
+                each = [self.bounds(part, name) for part in parts]
                 lows, highs = [low for low, _ in each], [high for _, high in each]
                 low = None if None in lows else min(low for low in lows if low)
                 return low, None if None in highs else max(high for high in highs if high)
-            case Compare(FieldPath() as path, operator, Value(kind="datetime", value=text)):
-                if [part.lower() for part in self._scope.plain(path)] != ["systemmodstamp"]:
+            case Compare(FieldPath() as path, operator, Value(kind="datetime" | "string" as kind, value=text)):
+                if [part.lower() for part in self._scope.plain(path)] != [name]:
                     return None, None
-                moment = read_instant(text)
-                low = moment if operator in (">", ">=", "=") else None
-                return low, moment if operator in ("<", "<=", "=") else None
+                edge = read_instant(text) if kind == "datetime" else canonical(text)
+                low = edge if operator in (">", ">=", "=") else None
+                return low, edge if operator in ("<", "<=", "=") else None
             case _:
                 return None, None
+
+    def stamp_span(self, condition: Condition | None) -> tuple[Entry, Entry] | None:
+        """Where all of the condition is from when to when; None where it says more than that."""
+        parts = condition.parts if isinstance(condition, Every) else () if condition is None else (condition,)
+        low, high = ("", ""), ("~", "~")
+        for part in parts:
+            if not isinstance(part, Compare) or not isinstance(part.path, FieldPath):
+                return None
+            value = part.value
+            if not isinstance(value, Value) or value.kind != "datetime" or self.bounds(part) == (None, None):
+                return None
+            moment = read_instant(value.value) or ""
+            self.test(part)  # a mistake in it is still one
+            if part.operator in (">", ">=", "="):
+                low = max(low, (moment, "~" if part.operator == ">" else ""))
+            if part.operator in ("<", "<=", "="):
+                high = min(high, (moment, "" if part.operator == "<" else "~"))
+        return low, high
 
     # -- the test itself -----------------------------------------------------------------------------------------
 

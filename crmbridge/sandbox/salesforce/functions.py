@@ -101,7 +101,8 @@ def _label(scope: Scope, call: Function, column: Column) -> Column:
     """§2.3: the label in place of a picklist's value."""
     if column.field.type not in ("picklist", "multipicklist"):
         raise _unfit(scope, call, column)
-    labels, get = {value.value: value.label for value in column.field.picklist_values}, column.get
+    labels: dict[Any, Any] = {value.value: value.label for value in column.field.picklist_values}
+    get = column.get
     several = column.field.type == "multipicklist"
 
     def label(row: Row) -> Any:

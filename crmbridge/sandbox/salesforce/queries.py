@@ -86,9 +86,8 @@ class Queries:
         found, end = cursor.found, offset + cursor.size
         project = found.project
         assert project is not None, "only queries that show rows have pages"
-        visible = Engine(self._store, self._now(), deleted=cursor.deleted or found.deleted).visible
-        table = self._store.rows(found.sobject)
-        rows = [row for row in map(table.get, found.listed.page(offset, end)) if row is not None and visible(row)]
+        view = Engine(self._store, self._now(), deleted=cursor.deleted or found.deleted)
+        rows = view.seen(map(self._store.rows(found.sobject).get, found.listed.page(offset, end)))
         done = end >= found.total
         body: dict[str, Any] = {"totalSize": found.total, "done": done}
         if not done:

@@ -4,10 +4,12 @@ An equality on an id or an indexed field is a dictionary look-up; a range of Sys
 rows in the order of their arrival are a list that is there already; the rest scans.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, Final
 
 from crmbridge.sandbox.core import Row
@@ -41,6 +43,8 @@ from crmbridge.sandbox.salesforce.values import stamp
 RECYCLE_BIN: Final = timedelta(days=15)  # §8.3
 OFFSET_MAX: Final = 2000  # §2.3
 ORDERED_FIELDS_MAX: Final = 32  # §2.3
+
+BY_STAMP: Final = (["systemmodstamp"], ["systemmodstamp", "id"])  # what the index of stamps is sorted by
 
 Sort = list[tuple[Getter, Ordering]]
 
@@ -130,6 +134,12 @@ class Engine:
         there = self._deleted and row["SystemModstamp"] >= self._bin_opened and not row.get("_purged")
         return there and self._store.sees(row)
 
+    def seen(self, rows: Iterable[Row | None]) -> list[Row]:
+        """Those that are there and visible; almost all of a page are, so it is asked without a call for each."""
+        if self._sees_all:
+            return [row for row in rows if row is not None and (not row.get("IsDeleted") or self.visible(row))]
+        return [row for row in rows if row is not None and self.visible(row)]
+
     def scope(self, query: Query) -> Scope:
         sobject = self._store.shape.object(query.source)
         if sobject is None or not sobject.document.queryable or len(query.sources[0].parts) > 1:
@@ -168,20 +178,28 @@ class Engine:
         return Filters(scope, names or (lambda each: resolve(scope, each)), SemiJoins(self._column, self._values))
 
     def _listed(self, scope: Scope) -> Ids:
-        """The ids; without a filter and in the order of arrival nothing is looked at."""
-        query = scope.query
-        ordering = list(query.order)
-        sort = self.sort(scope, ordering, lambda each: resolve(scope, each))
-        if query.where is None and self._sees_all:
-            listing = self._store.listing(scope.sobject)
-            by_id = [str(item.path).lower() for item in ordering] == ["id"] and not ordering[0].descending
-            if not ordering or (by_id and listing.ascending):
-                rows = self._store.rows(scope.sobject)
-                without = listing.deleted
-                if self._deleted:
-                    without = [key for key in without if key in rows and not self.visible(rows[key])]
-                return Walk(listing, without, skip=query.offset, limit=query.limit)
-        return Listed([row["Id"] for row in self._select(scope, sort)])
+        """The ids; all of an object's in an order that is there already are listed without looking at them."""
+        sort = self.sort(scope, scope.query.order, lambda each: resolve(scope, each))
+        walk = self._walk(scope) if self._sees_all else None
+        return walk if walk is not None else Listed([row["Id"] for row in self._select(scope, sort)])
+
+    def _walk(self, scope: Scope) -> Walk | None:
+        query, order, store = scope.query, _order(scope), self._store
+        listing, rows = store.listing(scope.sobject), store.rows(scope.sobject)
+        hidden = listing.deleted
+        if self._deleted:
+            hidden = [key for key in hidden if not self.visible(rows[key])]
+        if query.where is None and (not order or (order == ["id"] and listing.ascending)):
+            return Walk(listing.ids, hidden, (0, len(listing.ids)), skip=query.offset, limit=query.limit)
+        between = self.filters(scope).stamp_span(query.where) if order in BY_STAMP else None
+        if between is None or "SystemModstamp" not in scope.sobject.fields:
+            return None
+        stamps, (low, high) = store.stamps(scope.sobject), between
+        start, end = stamps.span(low, high)
+        stamps.read_to = max(stamps.read_to, end)
+        gone = ((rows[key]["SystemModstamp"], key) for key in hidden)
+        without = [each for each in (*stamps.stale, *gone) if low <= each < high]
+        return Walk(stamps.entries, without, (start, end), skip=query.offset, limit=query.limit)
 
     @property
     def _sees_all(self) -> bool:
@@ -195,12 +213,12 @@ class Engine:
 
     def chosen(self, query: Query, rows: Iterable[Row], test: Test | None, sort: Sort, *, in_order: bool) -> list[Row]:
         """Those that are seen and fit, in the order asked for, from OFFSET up to LIMIT."""
-        visible = self.visible
-        fitting = (row for row in rows if visible(row) and (test is None or test(row)))
         wanted = None if query.limit is None else query.offset + query.limit
-        if in_order or not sort:
-            return _take(fitting, wanted)[query.offset :]
-        return arranged(list(fitting), sort)[query.offset : wanted]
+        if wanted is not None and (in_order or not sort):
+            visible = self.visible
+            return _take((row for row in rows if visible(row) and (test is None or test(row))), wanted)[query.offset :]
+        fitting = self.seen(rows if test is None else filter(test, rows))
+        return (fitting if in_order or not sort else arranged(fitting, sort))[query.offset : wanted]
 
     def sort(self, scope: Scope, order: Sequence[Ordering], names: Resolve) -> Sort:
         """§2.3: what is sorted by."""
@@ -223,15 +241,17 @@ class Engine:
         ids = filters.narrow(query.where) if query.where is not None else None
         if ids is not None:
             return [table[key] for key in ids if key in table], False
+        order = _order(scope)
         low, high = filters.bounds(query.where)
-        names = [
-            "" if item.descending or not isinstance(item.path, FieldPath) else ".".join(scope.plain(item.path)).lower()
-            for item in query.order
-        ]
-        by_stamp = names in (["systemmodstamp"], ["systemmodstamp", "id"])
-        if "SystemModstamp" in scope.sobject.fields and (low is not None or high is not None or by_stamp):
-            return self._store.by_stamp(scope.sobject, low or "", high or "~"), by_stamp
-        return list(table.values()), False
+        if "SystemModstamp" in scope.sobject.fields and (low is not None or high is not None or order in BY_STAMP):
+            return self._store.by_stamp(scope.sobject, low or "", high or "~"), order in BY_STAMP
+        listing = self._store.listing(scope.sobject)
+        if not listing.ascending:
+            return list(table.values()), False
+        low, high = filters.bounds(query.where, "id")
+        start = bisect_left(listing.ids, low) if low else 0
+        end = bisect_right(listing.ids, high) if high else len(listing.ids)
+        return map(table.__getitem__, islice(listing.ids, start, end)), order == ["id"]
 
     def estimate(self, query: Query) -> tuple[int, int, tuple[str, ...]]:
         """Rows of the object, rows that are looked at, and the indexed fields that spare the others."""
@@ -289,6 +309,14 @@ class Engine:
             for group in found
         )
         return Found(sobject=sobject, finished=finished, total=len(finished))
+
+
+def _order(scope: Scope) -> list[str]:
+    """The names that are sorted by, upwards; another order has names that no field has."""
+    return [
+        "-" if item.descending or not isinstance(item.path, FieldPath) else ".".join(scope.plain(item.path)).lower()
+        for item in scope.query.order
+    ]
 
 
 def arranged(rows: list[Row], sort: Sort) -> list[Row]:

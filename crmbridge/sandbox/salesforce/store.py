@@ -1,11 +1,10 @@
 """The org's rows with the indexes that keep 100,000 of them usable: by equal value, and by SystemModstamp."""
 
-from bisect import bisect_left, insort
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 from crmbridge.sandbox.core import Row, Tables
-from crmbridge.sandbox.salesforce.listing import Listing
+from crmbridge.sandbox.salesforce.listing import Listing, Stamps
 from crmbridge.sandbox.salesforce.schema import Field, Profile, Shape, SObject
 from crmbridge.sandbox.salesforce.visibility import Access, seen_by
 
@@ -26,7 +25,7 @@ class Store:
         self._views: dict[str, Shape] = {}
         self.tables = Tables()
         self._equal: dict[tuple[str, str], dict[object, dict[str, None]]] = {}
-        self._stamps: dict[str, list[tuple[str, str]]] = {}
+        self._stamps: dict[str, Stamps] = {}
         self._listings: dict[str, Listing] = {}
 
     # -- who looks -----------------------------------------------------------------------------------------------
@@ -121,19 +120,16 @@ class Store:
                 listing.add(key, deleted=bool(row.get("IsDeleted")))
         return listing
 
+    def stamps(self, sobject: SObject) -> Stamps:
+        """The order of SystemModstamp and id."""
+        return self._stamps.setdefault(sobject.name, Stamps())
+
     def by_stamp(self, sobject: SObject, low: str = "", high: str = "~") -> Iterator[Row]:
         """Rows in the order of (SystemModstamp, Id), from `low` up to `high`, both included."""
-        rows, stamps = self.rows(sobject), self._stamps.get(sobject.name, [])
-        if len(stamps) > 2 * len(rows) + 1000:  # mostly entries of earlier stamps: start afresh
-            stamps = self._stamps[sobject.name] = sorted((row["SystemModstamp"], key) for key, row in rows.items())
-        last: tuple[str, str] | None = None
-        for at in range(bisect_left(stamps, (low, "")), len(stamps)):
-            entry = stamps[at]
-            if entry[0] > high:
-                return
-            row = rows.get(entry[1])
-            if entry != last and row is not None and row["SystemModstamp"] == entry[0]:
-                last = entry
+        rows = self.rows(sobject)
+        for key in self.stamps(sobject).between((low, ""), (high, "~")):
+            row = rows.get(key)
+            if row is not None:
                 yield row
 
     def _move(self, sobject: SObject, before: Row | None, after: Row | None) -> None:
@@ -152,12 +148,13 @@ class Store:
                     del index[was]
             if now is not None:
                 index.setdefault(now, {})[key] = None
-        if after is not None and "SystemModstamp" in after and old.get("SystemModstamp") != after["SystemModstamp"]:
-            stamps, entry = self._stamps.setdefault(sobject.name, []), (after["SystemModstamp"], key)
-            if not stamps or entry > stamps[-1]:
-                stamps.append(entry)
-            else:
-                insort(stamps, entry)
+        was, now = old.get("SystemModstamp"), new.get("SystemModstamp")
+        if was != now:
+            stamps = self.stamps(sobject)
+            if was is not None:
+                stamps.leave((was, key))
+            if now is not None:
+                stamps.add((now, key))
 
     def _list(self, sobject: SObject, key: str, before: Row | None, after: Row | None) -> None:
         """The listing follows; where a row goes for good it is made anew, and pages under way keep the old one."""
