@@ -132,8 +132,8 @@ def test_expands(env: Environment) -> None:
         ("leads(new_externalid='x')", 400),  # no such key
         ("acounts", 404),
         ("leads(00000000-0000-0000-0000-000000000001)", 404),
-        ("leads?$apply=aggregate($count as n)", 501),
-        ("leads?fetchXml=x", 501),
+        ("leads?$apply=aggregate($count)", 400),
+        ("leads?fetchXml=x", 400),
     ],
 )
 def test_strictness(env: Environment, url: str, status: int) -> None:

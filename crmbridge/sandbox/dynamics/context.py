@@ -35,10 +35,14 @@ class Preferences:
     continue_on_error: bool = False
 
     def wants(self, annotation: str) -> bool:
-        return any(
-            each == "*" or each == annotation or (each.endswith("*") and annotation.startswith(each[:-1]))
-            for each in self.annotations
-        )
+        """A name, `*` or `Name.Space.*`; a minus before it leaves out what it names."""
+        names = [(each.removeprefix("-"), each.startswith("-")) for each in self.annotations]
+        fitting = [
+            minus
+            for each, minus in names
+            if each in ("*", annotation) or (each.endswith("*") and annotation.startswith(each[:-1]))
+        ]
+        return bool(fitting) and not any(fitting)
 
 
 def read_preferences(header: str) -> Preferences:
@@ -180,9 +184,10 @@ def refusal(error: DataverseError, prefer: Preferences) -> Reply:
 
 # Query options
 
-_OPTIONS = frozenset(
-    {"$select", "$filter", "$orderby", "$top", "$expand", "$count", "$skiptoken", "$deltatoken", "$id", "$apply"}
-)
+_OPTIONS = frozenset({
+    "$select", "$filter", "$orderby", "$top", "$expand", "$count", "$skiptoken", "$deltatoken", "$id", "$apply",
+    "fetchXml", "sql", "savedQuery", "userQuery",
+})  # fmt: skip
 
 
 def query_options(query: str) -> tuple[dict[str, str], dict[str, str]]:
@@ -190,6 +195,10 @@ def query_options(query: str) -> tuple[dict[str, str], dict[str, str]]:
     options: dict[str, str] = {}
     aliases: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
+        if name in options or name in aliases:  # dataverse-api §10.3; text (unverified)
+            raise bad_query(
+                f"Query option '{name}' was specified more than once, but it must be specified at most once."
+            )
         if name.startswith("@"):
             aliases[name] = value
         elif name == "$skip":
@@ -197,8 +206,6 @@ def query_options(query: str) -> tuple[dict[str, str], dict[str, str]]:
         elif name in _OPTIONS:
             options[name] = value
         elif name not in NO_EFFECT_OPTIONS:
-            if name in {"fetchXml", "sql", "savedQuery", "userQuery"}:
-                raise DataverseError(501, "0x8006088a", f"This sandbox does not serve the query parameter {name}.")
             raise bad_query(f"The query parameter {name} is not supported.")
     return options, aliases
 

@@ -282,15 +282,7 @@ class _Compiler:
         )
 
     def _indexed(self, operand: Operand, values: Iterable[Any]) -> Sequence[str] | None:
-        if not operand.direct:
-            return None
-        column = operand.column
-        if column.name == self.table.key:
-            return [value for value in values if value in self.store.rows(self.table.name)]
-        keyed = any(column.name in key.columns for key in self.table.keys)
-        if not column.is_lookup and not keyed:
-            return None
-        return [key for value in values for key in self.store.find(self.table.name, column.name, value)]
+        return indexed(self.table, operand.column, values, self.store) if operand.direct else None
 
     # Functions
 
@@ -398,6 +390,16 @@ class _Compiler:
         return shape.tables[other], lambda key: [
             links[each][there] for each in store.find(association.table, here, key)
         ]
+
+
+def indexed(table: Table, column: Column, values: Iterable[Any], store: Store) -> Sequence[str] | None:
+    """Keys of the rows whose column has one of the values, where an index knows them."""
+    if column.name == table.key:
+        return [value for value in values if value in store.rows(table.name)]
+    keyed = any(column.name in key.columns for key in table.keys)
+    if not column.is_lookup and not keyed:
+        return None
+    return [key for value in values for key in store.find(table.name, column.name, value)]
 
 
 _PARAMETERS: Mapping[str, tuple[str, ...]] = {

@@ -280,14 +280,7 @@ def _below_row(ctx: Context, method: str, table: Table, key: RowKey, rest: list[
     row = _row(ctx, table, key, "read" if method == "GET" else "update")
     if method == "GET":
         ctx.note(table.name, "read")
-        ctx.access.demand_row(table, row, "read")
-        if len(names) == 1 and rest[0].key is None and names[0] in table.by_wire and names[0] not in table.navigations:
-            return reading.read_property(ctx, table, row, names[0])
-        if rest[0].key is None and names[1:] in ([], ["$ref"], ["$count"]):
-            return reading.read_navigation(
-                ctx, table, row, names[0], reference=names[1:] == ["$ref"], count=names[1:] == ["$count"]
-            )
-        raise not_served(f"the path {'/'.join(names)} below a row")
+        return reading.read_below(ctx, table, row, rest)
     ctx.note(table.name, "update")
     if names[1:] == ["$ref"]:
         return _reference(ctx, method, table, row, rest[0])

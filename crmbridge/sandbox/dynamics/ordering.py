@@ -99,9 +99,9 @@ class Ordered:
             high = stop[1] if number == stop[0] else len(chunk)
             yield chunk if low == 0 and high == len(chunk) else chunk[low:high]
 
-    def distance(self, start: tuple[int, int], stop: tuple[int, int]) -> int:
+    def distance(self, start: tuple[int, int], stop: tuple[int, int] | None) -> int:
         """How many keys lie between two places."""
-        return sum(len(piece) for piece in self._pieces(start, stop))
+        return sum(len(piece) for piece in self._pieces(start, stop or (len(self._chunks), 0)))
 
 
 class Orders:

@@ -48,9 +48,8 @@ def read_changes(ctx: Context, table: Table, url: str) -> Reply:
     options, _ = query_options(ctx.query)
     if not table.change_tracking:  # status (unverified)
         raise DataverseError(400, "0x80072491", f"Change tracking is not enabled for entity {table.name}.")
-    for name in ("$filter", "$orderby", "$expand", "$top"):
-        if name in options:  # status (unverified)
-            raise bad_query(f'The "{name}" query parameter isn\'t supported when Change Tracking is enabled.')
+    if unwanted := sorted(set(options) - {"$select", "$skiptoken", "$deltatoken"}):  # status (unverified)
+        raise bad_query(f'The "{unwanted[0]}" query parameter isn\'t supported when Change Tracking is enabled.')
     current = _round(ctx, options)
     projection = Projection(ctx, table, options)
     size = ctx.prefer.page_size or PAGE_ROWS_MAX

@@ -7,6 +7,7 @@ GUIDs lower case without braces, choices ints.
 import re
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 from typing import Any
 
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_payload
@@ -180,15 +181,16 @@ def display(column: Column, value: Any, symbol: str = "$") -> str:
         case "Integer" | "BigInt":
             return f"{value:,}"
         case "DateTime":
-            return _shown_moment(column, value)
+            return _shown_moment(value, day_only=column.format == "DateOnly")
         case _:
             return str(value)
 
 
-def _shown_moment(column: Column, value: str) -> str:
+@lru_cache(maxsize=16_384)
+def _shown_moment(value: str, *, day_only: bool) -> str:
     moment = datetime.fromisoformat(value)
     day = f"{moment.month}/{moment.day}/{moment.year}"
-    if column.format == "DateOnly":
+    if day_only:
         return day
     return f"{day} {(moment.hour - 1) % 12 + 1}:{moment.minute:02} {'AM' if moment.hour < 12 else 'PM'}"
 
