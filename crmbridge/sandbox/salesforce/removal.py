@@ -93,7 +93,9 @@ class Removal:
         if master is not None:
             gone["MasterRecordId"] = master
         self._records.put(sobject, gone, row)
-        self._twin(sobject, gone)
+        other, twin = self._twin(sobject, row["Id"])
+        if other is not None and twin is not None and not twin.get("IsDeleted"):
+            self._remove(other, twin, caller, root=root)
         if sobject.name == "OpportunityContactRole" and row["IsPrimary"]:
             self._records.primary_changed(gone)
 
@@ -107,13 +109,9 @@ class Removal:
                 cleared.append((child.name, row["Id"], reference.name))
         return cleared
 
-    def _twin(self, sobject: SObject, row: Row) -> None:
+    def _twin(self, sobject: SObject, key: str) -> tuple[SObject | None, Row | None]:
         other = self._shape.objects.get(_TWINS.get(sobject.name, ""))
-        twin = self._store.get(other, row["Id"]) if other is not None else None
-        if other is not None and twin is not None:
-            kept = {name: value for name, value in twin.items() if name not in ("IsDeleted", *_OURS)}
-            ends = {name: row[name] for name in ("IsDeleted", "SystemModstamp", "_root") if name in row}
-            self._store.put(other, {**kept, **ends})
+        return other, (self._store.get(other, key) if other is not None else None)
 
     # -- the recycle bin -----------------------------------------------------------------------------------------
 
@@ -146,7 +144,9 @@ class Removal:
         back |= {"IsDeleted": False, "SystemModstamp": now, "LastModifiedDate": now, "LastModifiedById": caller.user}
         self._records.unique(sobject, back, list(back))
         self._records.put(sobject, back, row)
-        self._twin(sobject, back)
+        other, twin = self._twin(sobject, row["Id"])
+        if other is not None and twin is not None and twin.get("IsDeleted"):
+            self._restore(other, twin, caller, root, now)
         for name, key, reference in row.get("_cleared", ()):
             child = self._shape.objects[name]
             found = self._store.get(child, key)
