@@ -335,6 +335,16 @@ def test_bodies_that_cannot_be_read(org: Bench, body: bytes, message: str) -> No
     assert message in problem["message"]
 
 
+@pytest.mark.parametrize("name", ["NumberOfEmployees", "AnnualRevenue", "Latitude"])
+@pytest.mark.parametrize(
+    "value", [b"1e999999", b'"1e999999999"', b"1e99999999999999999999", b'"-1e-99999999"', b'"1_000"', b"9" * 5000]
+)
+def test_numbers_of_any_size_are_read_or_refused(org: Bench, name: str, value: bytes) -> None:
+    body = b'{"LastName":"a","Company":"b","%s":%s}' % (name.encode(), value)
+    reply = org.send("POST", "/services/data/v60.0/sobjects/Lead", body)
+    assert (reply.status, b"-1e-" in value and name != "NumberOfEmployees") in [(400, False), (201, True)]
+
+
 def test_an_unreadable_value_is_told_with_its_place(org: Bench) -> None:
     body = b'{"Name":"x","StageName":"y",\n"CloseDate":"2026-13-01"}'
     reply = org.send("POST", "/services/data/v60.0/sobjects/Opportunity", body)

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import Any, Final
 
@@ -66,7 +66,7 @@ class Ask:
             raise refuse("UNSUPPORTED_MEDIA_TYPE", f"Content type {kind} is not supported here; send application/json.")
         try:
             return _JSON.decode(self.raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidOperation) as error:
             raise syntax_error(self.raw, error) from None
 
     def document(self) -> dict[str, Any]:

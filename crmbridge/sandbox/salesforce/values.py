@@ -101,8 +101,11 @@ def _text(field: Field, value: Any) -> str | None:
 def _number(field: Field, value: Any) -> Decimal | int:
     if isinstance(value, bool) or not isinstance(value, (int, Decimal, float, str)):
         raise _unreadable(field.type, value)
+    text = value.strip() if isinstance(value, str) else ""
+    if not text.isascii() or "_" in text:  # Decimal would take them
+        raise _unreadable(field.type, value)
     try:
-        exact = Decimal(str(value).strip())
+        exact = Decimal(value) if isinstance(value, int) else Decimal(text or str(value))
     except InvalidOperation:
         raise _unreadable(field.type, value) from None
     if not exact.is_finite():
@@ -110,12 +113,12 @@ def _number(field: Field, value: Any) -> Decimal | int:
     if field.type == "int":
         if exact != exact.to_integral_value():
             raise _unreadable("int", value)
-        if len(str(abs(int(exact)))) > (field.digits or 9):
-            raise refuse("NUMBER_OUTSIDE_VALID_RANGE", _out_of_range(field, value), [field.name])
+        if exact.adjusted() >= (field.digits or 9):  # before it is an int: 1e999999999 has as many digits
+            raise refuse("NUMBER_OUTSIDE_VALID_RANGE", _out_of_range(field, exact), [field.name])
         return int(exact)
     whole_digits = (field.precision or 18) - field.scale
-    if abs(exact) >= Decimal(10) ** whole_digits:
-        raise refuse("NUMBER_OUTSIDE_VALID_RANGE", _out_of_range(field, value), [field.name])
+    if exact and exact.adjusted() >= whole_digits:
+        raise refuse("NUMBER_OUTSIDE_VALID_RANGE", _out_of_range(field, exact), [field.name])
     # §10: too many decimals are rounded to the scale (unverified).
     return number(exact.quantize(Decimal(1).scaleb(-field.scale), rounding=ROUND_HALF_UP))
 
