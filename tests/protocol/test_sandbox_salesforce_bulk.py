@@ -45,8 +45,8 @@ def rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(StringIO(text, newline="")))
 
 
-def test_bulk_2_of_simple_salesforce_writes(org: Salesforce) -> None:
-    leads: Any = org.bulk2.Lead
+def test_bulk_2_of_simple_salesforce_writes(org: Any) -> None:
+    leads = org.bulk2.Lead
     (told,) = leads.insert(records=ROWS, wait=0)
     assert (told["numberRecordsProcessed"], told["numberRecordsFailed"]) == (7, 3)
     results = leads.get_all_ingest_records(told["job_id"])
@@ -73,8 +73,8 @@ def test_bulk_2_of_simple_salesforce_writes(org: Salesforce) -> None:
         leads.insert(records=[{"LastNam": "x"}], wait=0)
 
 
-def test_bulk_2_of_simple_salesforce_reads(org: Salesforce, tmp_path: Path) -> None:
-    leads: Any = org.bulk2.Lead
+def test_bulk_2_of_simple_salesforce_reads(org: Any, tmp_path: Path) -> None:
+    leads = org.bulk2.Lead
     leads.insert(records=[{"LastName": f"x{at}", "Company": 'Umeå, "AB"\nNord'} for at in range(250)], wait=0)
     pages = list(leads.query("SELECT Id, LastName, Company, Owner.Email FROM Lead", max_records=100, wait=0))
     found = [row for page in pages for row in rows(page)]
@@ -90,8 +90,8 @@ def test_bulk_2_of_simple_salesforce_reads(org: Salesforce, tmp_path: Path) -> N
         assert told[0]["errorCode"] == "API_ERROR"
 
 
-def test_bulk_1_of_simple_salesforce(org: Salesforce) -> None:
-    leads: Any = org.bulk.Lead
+def test_bulk_1_of_simple_salesforce(org: Any) -> None:
+    leads = org.bulk.Lead
     made = leads.insert(ROWS)
     assert [each["success"] for each in made] == [bool(at % 3) for at in range(7)]
     assert made[0]["errors"][0]["statusCode"] == "REQUIRED_FIELD_MISSING"
@@ -111,9 +111,9 @@ def test_bulk_1_of_simple_salesforce(org: Salesforce) -> None:
     assert sum(each["success"] for each in many) == 450
 
 
-def test_operations_in_jobs_are_counted_apart(box: Box, org: Salesforce) -> None:
+def test_operations_in_jobs_are_counted_apart(box: Box, org: Any) -> None:
     box.control.forget_calls()
-    leads: Any = org.bulk2.Lead
+    leads = org.bulk2.Lead
     leads.insert(records=ROWS, wait=0)
     counted = box.control.calls()["salesforce"]
     assert counted["requests"]["data"]["Lead"] == {

@@ -1,9 +1,11 @@
 """Bulk API 2.0 ingest in the sandbox's org: a job's life, its rows, what is refused (salesforce-api §4)."""
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
 
+from crmbridge.sandbox.salesforce import bulk
 from tests.support.salesforce_bulk import JOBS, Ingest, job, load, sheet
 from tests.support.salesforce_org import Bench, bench
 
@@ -125,6 +127,14 @@ def test_one_upload_and_no_more(org: Bench) -> None:
     ingest.set("UploadComplete")
     assert b"INVALIDJOBSTATE" in ingest.put(sheet([LEAD])).body
     assert ingest.info()["numberRecordsProcessed"] == 1
+
+
+def test_uploads_have_a_limit(org: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "BODY_BYTES_MAX", 100)
+    ingest = job(org)
+    refused = ingest.put(sheet([LEAD] * 10))
+    assert (refused.status, b"CLIENTINPUTERROR" in refused.body) == (400, True)
+    assert ingest.put(sheet([LEAD])).status == 201
 
 
 def test_deleted_jobs_are_gone(org: Bench) -> None:
@@ -440,8 +450,6 @@ def test_locked_rows_fail_alone_and_many_are_tried_again(org: Bench) -> None:
 
 
 def test_a_snapshot_keeps_jobs_under_way() -> None:
-    from copy import deepcopy
-
     org = bench({"org": {"bulk_seconds": 60}})
     ingest = load(org, [LEAD])
     twin = deepcopy(org)
