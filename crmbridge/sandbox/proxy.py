@@ -41,6 +41,8 @@ def handler(tls_ports: Mapping[Service, int], own_ports: frozenset[int]) -> Hand
             await _tunnel(reader, writer, tls_ports, own_ports)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # one of the two ends went away: the tunnel ends, which is all there is to do
+        except asyncio.CancelledError:
+            pass  # the sandbox stops; a cancelled task would be told of as an error by the stream that began it
         finally:
             writer.close()
 
