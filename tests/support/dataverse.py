@@ -4,16 +4,29 @@ import json
 import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
+from ruamel.yaml import YAML
+
 from crmbridge.sandbox.core import MovableClock, Reply, Request, World
 from crmbridge.sandbox.dynamics.app import DynamicsApp
-from crmbridge.sandbox.dynamics.shape import Shape, load_shape
+from crmbridge.sandbox.dynamics.shape import SHIPPED, Shape, build, load_shape, overlay
 
 NOON = datetime(2026, 8, 14, 12, 0, 0, tzinfo=UTC)
 ORIGIN = "http://contoso.test:8103"
 ROOT = f"{ORIGIN}/api/data/v9.2"
+
+
+@cache
+def _shipped() -> Any:
+    return YAML(typ="safe", pure=True).load(SHIPPED.read_text(encoding="utf-8"))
+
+
+def shaped(**document: Any) -> Shape:
+    """The shipped shape with a document laid over it, as a file with `extends: dynamics` would have it."""
+    return build(overlay(_shipped(), document))
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,7 @@ class Environment:
         self.app = DynamicsApp(self.world, self.shape)
         self.token = self.app.credentials["access_token"]
 
-    def send(self, method: str, url: str, body: Any = None, **headers: str) -> Answer:
+    def send(self, method: str, url: str, body: Any = None, *, concurrent: int = 1, **headers: str) -> Answer:
         """`url` is relative to the service root or absolute; header names are written with underscores."""
         path, _, query = url.removeprefix(ORIGIN).partition("?")
         path = path if path.startswith("/") else f"/api/data/v9.2/{path}"
@@ -74,8 +87,18 @@ class Environment:
             headers={"authorization": f"Bearer {self.token}", **given},
             body=data,
             origin=ORIGIN,
+            concurrent=concurrent,
         )
         return Answer(self.app.commit(request))
+
+    def person(self, email: str, *roles: str) -> tuple[str, str]:
+        """(id, Authorization header) of a person with these security roles."""
+        self.app.load({"systemuser": [{
+            "lastname": email.partition("@")[0], "firstname": "P", "internalemailaddress": email, "domainname": email,
+            "_roles": list(roles),
+        }]})  # fmt: skip
+        found = self.app.login_as(email)
+        return found["user_id"], f"Bearer {found['access_token']}"
 
     def get(self, url: str, **headers: str) -> Answer:
         return self.send("GET", url, **headers)
