@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,6 +184,13 @@ def _printed(command: Sequence[str | Path], told: Mapping[str, str], home: Path)
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
     found = json.loads(done.stdout)
     return Seen(found) if isinstance(found, dict) else found
+
+
+def fails(drive: Callable[[], Any]) -> str:
+    """What a client said that ended without doing what it was asked."""
+    with pytest.raises(AssertionError) as ended:
+        drive()
+    return str(ended.value)
 
 
 class Seen(dict[str, Any]):

@@ -58,7 +58,7 @@ def entity(table: Table) -> Document:
         "ObjectTypeCode": table.code,
         "OwnershipType": table.ownership,
         "ChangeTrackingEnabled": table.change_tracking,
-        "CanChangeTrackingBeEnabled": _managed(not table.change_tracking, "canchangetrackingbeenabled"),
+        "CanChangeTrackingBeEnabled": _managed(value=True, name="canchangetrackingbeenabled"),  # dataverse-api §13.3
         "IsOptimisticConcurrencyEnabled": table.optimistic_concurrency,
         "IsBPFEntity": table.is_process,
         "IsActivity": table.key == "activityid",

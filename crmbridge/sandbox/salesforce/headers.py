@@ -28,12 +28,13 @@ NO_EFFECT: Final[Mapping[str, str]] = {
     "sforce-duplicate-rule-header before v52": "the header exists since v52",
     "sforce-duplicate-rule-header: includeRecordDetails, runAsCurrentUser":
         "matches are told by id, and all users see all rows that a rule compares",
+    "sforce-line-ending": "it is of Bulk API 1.0's files; a job of Bulk API 2.0 names its line ending itself (§4.1)",
     "x-sfdc-packageversion-*": "there are no managed packages",
 }  # fmt: skip
 
 _OWN: Final = ("sforce-", "x-sfdc-")
 _PACKAGE_VERSION: Final = "x-sfdc-packageversion-"
-_HEEDED: Final = EFFECTIVE | {"sforce-call-options", "sforce-enable-pkchunking"}
+_HEEDED: Final = EFFECTIVE | {"sforce-call-options", "sforce-enable-pkchunking", "sforce-line-ending"}
 
 
 def check_headers(headers: Mapping[str, str]) -> None:

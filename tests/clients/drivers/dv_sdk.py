@@ -1,5 +1,6 @@
 """Microsoft's PowerPlatform-Dataverse-Client over TLS; tokens by msal from the sandbox's identity service."""
 
+import time
 from typing import Any
 
 import msal
@@ -65,13 +66,45 @@ def read(crm: DataverseClient) -> Any:
     rows = crm.records.list(
         "lead", filter="companyname eq 'Many' and jobtitle eq 'Chief'", select=["lastname"], include_annotations="*"
     )
-    table = crm.tables.get("lead")
+    return {"pages": pages, "chiefs": len(rows)}
+
+
+@step
+def metadata(crm: DataverseClient) -> Any:
     columns = {each["LogicalName"] for each in crm.tables.list_columns("lead")}
-    return {"pages": pages, "chiefs": len(rows), "set": table["entity_set_name"], "columns": {"lastname", "subject"} <= columns,
-            "tables": any(each["LogicalName"] == "lead" for each in crm.tables.list()),
-            "keys": [each.schema_name for each in crm.tables.get_alternate_keys("lead")],
-            "relationships": len(crm.tables.list_table_relationships("lead")) > 3,
-            "expands": any(each["nav_property"] == "owninguser" for each in crm.query.odata_expands("lead"))}  # fmt: skip
+    relationships = crm.tables.list_table_relationships("lead")
+    name = next(each["SchemaName"] for each in relationships if each["ReferencingAttribute"] == "originatingleadid")
+    return {
+        "set": crm.tables.get("lead")["entity_set_name"],
+        "columns": {"lastname", "subject"} <= columns,
+        "tables": any(each["LogicalName"] == "lead" for each in crm.tables.list()),
+        "relationships": len(relationships) > 3,
+        "relationship": crm.tables.get_relationship(name).referencing_entity in {"account", "contact", "opportunity"},
+        "expands": any(each["nav_property"] == "owninguser" for each in crm.query.odata_expands("lead")),
+    }
+
+
+@step
+def keys(crm: DataverseClient) -> Any:
+    made = crm.tables.create_alternate_key("account", "crmbridge_AccountNumberKey", ["accountnumber"])
+    for _ in range(50):  # the index is built in the background
+        (key,) = crm.tables.get_alternate_keys("account")
+        if key.status == "Active":
+            break
+        time.sleep(0.2)
+    item = {"alternate_key": {"accountnumber": "A-1"}}
+    for name in ("K", "L"):
+        crm.records.upsert("account", [UpsertItem(**item, record={"name": name})])
+    names = [row["name"] for row in crm.records.list("account", filter="accountnumber eq 'A-1'")]
+    crm.tables.delete_alternate_key("account", key.metadata_id)
+    dropped: Any = refused(lambda: crm.records.upsert("account", [UpsertItem(**item, record={"name": "M"})]))
+    return {
+        "made": [made.schema_name, made.key_attributes],
+        "status": key.status,
+        "names": names,
+        "left": [each.schema_name for each in crm.tables.get_alternate_keys("account")],
+        "dropped": [dropped.status_code, "is not valid" in str(dropped)],
+    }
 
 
 @step
@@ -101,7 +134,9 @@ def delete(crm: DataverseClient) -> Any:
     keys = [crm.records.create("lead", lead(name)) for name in ("Gone", "Gone2", "Gone3")]
     crm.records.delete("lead", keys[0])
     crm.records.delete("lead", keys[1:], use_bulk_delete=False)
-    return {"keys": keys, "after": crm.records.retrieve("lead", keys[0])}
+    bulk = [crm.records.create("lead", lead("Job"))]
+    job = crm.records.delete("lead", bulk)
+    return {"job": job, "keys": keys, "after": crm.records.retrieve("lead", keys[0])}
 
 
 @step

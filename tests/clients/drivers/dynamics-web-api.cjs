@@ -39,9 +39,14 @@ run({
     const targets = (names, more) => names.map((name, i) => ({ "@odata.type": type, ...lead(name), companyname: "Nodes", ...more(i) }));
     const names = Array.from({ length: 300 }, (_, i) => `N${i}`);
     const call = (name, Targets) => api.callAction({ collection: "leads", actionName: `Microsoft.Dynamics.CRM.${name}`, action: { Targets } });
+    const upsert = async (name) => (await call("UpsertMultiple", [
+      { "@odata.type": type, "@odata.id": "leads(crmbridge_externalid='dwa-many')", ...lead(name) },
+    ]));
     const made = await call("CreateMultiple", targets(names, () => ({})));
-    await call("UpdateMultiple", made.Ids.slice(0, 5).map((leadid) => ({ "@odata.type": type, leadid, jobtitle: "Chief" })));
-    return { made: made.Ids.length };
+    await call("UpdateMultiple", made.Ids.slice(0, 5).map((leadid) => ({ "@odata.type": type, leadid, jobtitle: "Many" })));
+    const upserted = [await upsert("Up"), await upsert("Upper")];
+    const rows = await api.retrieveMultiple({ collection: "leads", select: ["lastname"], filter: "crmbridge_externalid eq 'dwa-many'" });
+    return { made: made.Ids.length, upserted: [rows.value.length === 1 && rows.value[0].lastname === "Upper", upserted.some(Boolean)] };
   },
   async batch() {
     api.startBatch();
@@ -71,20 +76,45 @@ run({
       expand: [{ property: "owninguser", select: ["fullname"] }], includeAnnotations: "*",
     });
     const counted = await api.countAll({ collection: "leads", filter: NODES });
-    const xml = `<fetch><entity name="lead"><attribute name="lastname"/><filter><condition attribute="companyname" operator="eq" value="Nodes"/></filter></entity></fetch>`;
-    const fetched = await api.fetch({ collection: "leads", fetchXml: xml, pageNumber: 1 });
+    return {
+      page: [page.oDataCount, page.value.length, Boolean(page.oDataNextLink)], next: next.value.length,
+      all: new Set(all.value.map((each) => each.leadid)).size, owner: Boolean(one.owninguser.fullname), counted,
+      annotated: Boolean(one["_ownerid_value@OData.Community.Display.V1.FormattedValue"]),
+    };
+  },
+  async fetch() {
+    const xml = (count) => `<fetch count="${count}"><entity name="lead"><attribute name="lastname"/>`
+      + '<filter><condition attribute="companyname" operator="eq" value="Nodes"/></filter></entity></fetch>';
+    const fetched = await api.fetch({ collection: "leads", fetchXml: xml(5000), pageNumber: 1 });
+    const pages = [];
+    let page = { PagingInfo: { nextPage: 1 } };
+    while (page.PagingInfo) {
+      page = await api.fetch({
+        collection: "leads", fetchXml: xml(100), pageNumber: page.PagingInfo.nextPage, pagingCookie: page.PagingInfo.cookie,
+      });
+      pages.push(page.value.length);
+    }
+    return { fetched: fetched.value.length, pages };
+  },
+  async metadata() {
     const entity = await api.retrieveEntity({ key: "LogicalName='lead'", select: ["EntitySetName", "ObjectTypeCode"] });
     const attributes = await api.retrieveAttributes({
       entityKey: "LogicalName='lead'", castType: "Microsoft.Dynamics.CRM.PicklistAttributeMetadata", select: ["LogicalName"],
       expand: [{ property: "OptionSet", select: ["Options"] }],
     });
+    const relationships = await api.retrieveRelationships({
+      castType: "Microsoft.Dynamics.CRM.OneToManyRelationshipMetadata", select: ["SchemaName", "ReferencingEntity"],
+      filter: "ReferencingEntity eq 'lead'",
+    });
+    const sets = await api.retrieveGlobalOptionSets({ select: ["Name"] });
+    const one = await api.retrieveGlobalOptionSet({
+      key: "Name='budgetstatus'", castType: "Microsoft.Dynamics.CRM.OptionSetMetadata", select: ["Options"],
+    });
     const csdl = await api.retrieveCsdlMetadata();
     return {
-      page: [page.oDataCount, page.value.length, Boolean(page.oDataNextLink)], next: next.value.length,
-      all: new Set(all.value.map((each) => each.leadid)).size, owner: Boolean(one.owninguser.fullname), counted,
-      annotated: Boolean(one["_ownerid_value@OData.Community.Display.V1.FormattedValue"]),
-      fetched: fetched.value.length, entity: [entity.EntitySetName, entity.ObjectTypeCode],
+      entity: [entity.EntitySetName, entity.ObjectTypeCode], relationships: relationships.value.length > 3,
       options: attributes.value.find((each) => each.LogicalName === "leadsourcecode").OptionSet.Options.length > 3,
+      optionSets: sets.value.some((each) => each.Name === "budgetstatus"), optionSet: one.Options.length === 4,
       csdl: csdl.includes('EntityType Name="lead"'),
     };
   },
@@ -100,7 +130,7 @@ run({
       }), (error) => error.status);
     const unchanged = await api.retrieve({ collection: "leads", key, select: ["lastname"], ifnonematch: row["@odata.etag"] })
       .catch((error) => error.status);
-    return { row: [row.lastname, row.jobtitle], stale, unchanged: unchanged === 304 || unchanged === null };
+    return { row: [row.lastname, row.jobtitle], stale, unchanged: !unchanged || unchanged === 304 };
   },
   async upsert() {
     const KEY = "crmbridge_externalid='dwa-1'";

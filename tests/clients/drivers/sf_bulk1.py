@@ -14,6 +14,9 @@ def client(token: str = GIVEN["access_token"]) -> SalesforceBulk:
     return SalesforceBulk(sessionId=token, host=urlsplit(GIVEN["https_url"]).netloc)
 
 
+BULK = client()  # it remembers what kind of file each of its jobs has
+
+
 @step
 def login() -> Any:
     bulk = SalesforceBulk(
@@ -33,7 +36,7 @@ def load(bulk: SalesforceBulk, job: str, rows: list[dict[str, Any]]) -> list[Any
 def create() -> Any:
     rows = [{"LastName": f"O{number}", "Company": "Old"} for number in range(30)]
     results = load(
-        client(), client().create_insert_job("Lead", contentType="CSV"), [*rows, {"LastName": "", "Company": "Old"}]
+        BULK, BULK.create_insert_job("Lead", contentType="CSV"), [*rows, {"LastName": "", "Company": "Old"}]
     )
     return {
         "good": sum(each.success == "true" for each in results),
@@ -44,7 +47,7 @@ def create() -> Any:
 
 @step
 def read() -> Any:
-    bulk = client()
+    bulk = BULK
     job = bulk.create_query_job("Lead", contentType="CSV")
     batch = bulk.query(job, "SELECT Id, LastName FROM Lead WHERE Company = 'Old'")
     bulk.close_job(job)
@@ -55,15 +58,15 @@ def read() -> Any:
 
 @step
 def change() -> Any:
-    made = [each.id for each in load(client(), client().create_insert_job("Lead", contentType="CSV"),
+    made = [each.id for each in load(BULK, BULK.create_insert_job("Lead", contentType="CSV"),
                                      [{"LastName": f"P{number}", "Company": "Other"} for number in range(3)])]  # fmt: skip
-    job = client().create_update_job("Lead", contentType="CSV")
-    updated = load(client(), job, [{"Id": key, "Title": "Chief"} for key in made])
-    job = client().create_upsert_job("Lead", external_id_name="CrmBridge_Id__c", contentType="CSV")
+    job = BULK.create_update_job("Lead", contentType="CSV")
+    updated = load(BULK, job, [{"Id": key, "Title": "Chief"} for key in made])
+    job = BULK.create_upsert_job("Lead", external_id_name="CrmBridge_Id__c", contentType="CSV")
     keyed = [{"CrmBridge_Id__c": f"one/{number % 2}", "LastName": "U", "Company": "Other"} for number in range(2)]
-    upserted = load(client(), job, keyed)
-    job = client().create_delete_job("Lead", contentType="CSV")
-    deleted = load(client(), job, [{"Id": made[0]}])
+    upserted = load(BULK, job, keyed)
+    job = BULK.create_delete_job("Lead", contentType="CSV")
+    deleted = load(BULK, job, [{"Id": made[0]}])
     return {"updated": sum(each.success == "true" for each in updated), "upserted": [each.created for each in upserted],
             "deleted": [each.success for each in deleted], "gone": made[0]}  # fmt: skip
 
@@ -72,7 +75,7 @@ def change() -> Any:
 def error() -> Any:
     bad = refused(lambda: client("00D!guess").create_insert_job("Lead", contentType="CSV"))
     assert isinstance(bad, BulkApiError)
-    unknown = refused(lambda: client().create_insert_job("Nothing__c", contentType="CSV"))
+    unknown = refused(lambda: BULK.create_insert_job("Nothing__c", contentType="CSV"))
     return {"session": [bad.status_code, str(bad)], "object": [unknown.status_code, str(unknown)]}
 
 

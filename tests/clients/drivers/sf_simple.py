@@ -54,6 +54,19 @@ def bulk(org: Salesforce) -> Any:
 
 
 @step
+def bulk1(org: Salesforce) -> Any:
+    bulk: Any = org.bulk
+    made = bulk.Lead.insert([{"LastName": f"O{number}", "Company": "Old"} for number in range(2)])
+    updated = bulk.Lead.update([{"Id": each["id"], "Title": "Chief"} for each in made])
+    found = bulk.Lead.query("SELECT Id, Title FROM Lead WHERE Company = 'Old'")
+    return {
+        "made": [each["success"] for each in made],
+        "updated": [each["success"] for each in updated],
+        "read": sum(row["Title"] == "Chief" for row in found),
+    }
+
+
+@step
 def read(org: Salesforce) -> Any:
     first = org.query(COMPANY)
     more = org.query_more(first["nextRecordsUrl"], identifier_is_url=True)

@@ -26,6 +26,9 @@ def main() -> Any:
     for each in stream["metadata"]:
         if each["metadata"].get("inclusion") != "unsupported":
             each["metadata"]["selected"] = True
+        if not each["breadcrumb"] and each["metadata"].get("valid-replication-keys"):
+            (key,) = each["metadata"]["valid-replication-keys"]
+            each["metadata"] |= {"replication-method": "INCREMENTAL", "replication-key": key}
     Path("catalog.json").write_text(json.dumps({"streams": [stream]}), encoding="utf-8")
     flag = "--properties" if PROGRAM == "tap-salesforce" else "--catalog"
     words = ["--config", CONFIG, flag, "catalog.json", *(["--state", STATE[0]] if STATE else [])]
