@@ -15,6 +15,7 @@ from crmbridge.sandbox.salesforce.store import Store
 SINCE: Final = 34  # (unverified)
 RECORDS_MAX: Final = 200
 LEVELS_MAX: Final = 5
+_AS_QUERIED: Final = ("totalSize", "done")  # exported trees are sent back as they came
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ class Tree:
         allow(ask, "POST")
         ask.log.note("composite_tree", sobject.name)
         try:
-            nodes = self._nodes(sobject, ask.envelope("records").get("records"))
+            nodes = self._nodes(sobject, ask.envelope("records", *_AS_QUERIED).get("records"))
         except _Misshapen as error:
             return _refused([({} if error.name is None else {"referenceId": error.name}, [error.problem])])
         ask.log.operations += [(node.sobject.name, "create") for level in nodes for node in level]
