@@ -6,7 +6,6 @@ answers are laid out as recorded ones, and what no recording shows is (unverifie
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -21,6 +20,7 @@ from crmbridge.sandbox.salesforce.bulk_jobs import (
     BATCH,
     BATCH_PREFIX,
     RESULT_PREFIX,
+    Batch,
     Export,
     Job,
     Jobs,
@@ -45,13 +45,6 @@ HARD_DELETE: Final = (
 )
 NO_ROWS: Final = b"Records not found for this query"  # what a CSV result without rows says
 _MODES: Final = {"0": "Parallel", "1": "Serial", "parallel": "Parallel", "serial": "Serial", "": "Parallel"}
-_STATES: Final = {
-    "waiting": "Queued",
-    "running": "InProgress",
-    "done": "Completed",
-    "failed": "Failed",
-    "stopped": "NotProcessed",
-}
 _CREATE_KEYS: Final = frozenset(
     {"operation", "object", "concurrencyMode", "contentType", "externalIdFieldName", "assignmentRuleId"}
 )
@@ -68,27 +61,10 @@ class ClassicError(Exception):
         super().__init__(f"{code} : {message}")
 
 
-@dataclass(kw_only=True)
-class Batch:
-    id: str
-    created: datetime
-    body: bytes
-    work: Upload | Export | None  # None: its rows are those of the batches after it (PK chunking), or it failed at once
-    error: str = ""
-    results: list[str] = field(default_factory=list)
-
-    @property
-    def state(self) -> str:
-        if self.error:
-            return "Failed"
-        return "NotProcessed" if self.work is None else _STATES[self.work.state]
-
-
 class Classic:
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
         self._store = jobs.store
-        self._batches: dict[str, list[Batch]] = {}  # by job
 
     def answer(self, request: Request, version: str, parts: Sequence[str], user: str, log: Log) -> Reply:
         """One request of a user whose session is good."""
@@ -170,7 +146,6 @@ class Classic:
             pk_chunk=_chunk_size(request, operation),
         )
         self._jobs.add(job)
-        self._batches[job.id] = []
         return self._show(job, "JSON" if _is_json(request) else "XML", 201)
 
     def _external(self, sobject: SObject, operation: str, name: str) -> str | None:
@@ -186,7 +161,7 @@ class Classic:
     def _job(self, key: str, log: Log, kind: str) -> Job:
         log.note(kind)
         job = self._jobs.find(key, "Classic")
-        if job is None or job.id not in self._batches:
+        if job is None:
             raise ClassicError("InvalidJob", f"Invalid job id: {key}")
         log.table = job.object
         return job
@@ -199,13 +174,13 @@ class Classic:
             now = "Aborted" if job.aborted else "Closed"
             raise ClassicError("InvalidJobState", f"{'Closing' if state == 'Closed' else 'Aborting'} already {now} Job")
         job.open, job.aborted, job.stamp = False, state == "Aborted", self._jobs.now()
-        for batch in self._batches[job.id] if job.aborted else ():
+        for batch in job.batches if job.aborted else ():
             if batch.work is not None:
                 self._jobs.stop(batch.work)
         return self._show(job, "JSON" if _is_json(request) else "XML")
 
     def _show(self, job: Job, media: str, status: int = 200) -> Reply:
-        batches = self._batches[job.id]
+        batches = job.batches
         states = [batch.state for batch in batches]
         works = [batch.work for batch in batches if batch.work is not None]
         info: dict[str, Any] = {
@@ -249,7 +224,7 @@ class Classic:
         except SfError as error:
             raise ClassicError("ExceededQuota", "ApiBatchItems Limit exceeded.") from error
         batch = Batch(id=self._jobs.new_id(BATCH_PREFIX), created=self._jobs.now(), body=request.body, work=None)
-        self._batches[job.id].append(batch)
+        job.batches.append(batch)
         try:
             if job.operation in QUERIES:
                 self._query(job, batch)
@@ -300,7 +275,7 @@ class Classic:
             return
         for low, high in self._spans(job):  # the batch itself is not processed; one for each chunk follows
             chunk = Batch(id=self._jobs.new_id(BATCH_PREFIX), created=batch.created, body=batch.body, work=None)
-            self._batches[job.id].append(chunk)
+            job.batches.append(chunk)
             self._export(chunk, Export(**given, **self._jobs.times(), low=low, high=high))
 
     def _export(self, batch: Batch, work: Export) -> None:
@@ -315,13 +290,13 @@ class Classic:
         return [(low if at else "", starts[at + 1] if at + 1 < len(starts) else "~") for at, low in enumerate(starts)]
 
     def _batch(self, job: Job, key: str) -> Batch:
-        found = next((each for each in self._batches[job.id] if key in (each.id, each.id[:15])), None)
+        found = next((each for each in job.batches if key in (each.id, each.id[:15])), None)
         if found is None:
             raise ClassicError("InvalidBatch", f"Invalid batch id: {key}")
         return found
 
     def _all(self, job: Job) -> Reply:
-        infos = [self._described(job, batch) for batch in self._batches[job.id]]
+        infos = [self._described(job, batch) for batch in job.batches]
         if job.content_type == "JSON":
             return _reply(200, MEDIA["JSON"], _ENCODER.encode({"batchInfo": [_json(info) for info in infos]}))
         return _reply(200, MEDIA["XML"], bulk_xml.listing("batchInfoList", "batchInfo", map(_xml, infos)))

@@ -8,6 +8,7 @@ it done. A request does at most `STEP` internal batches; what is left is done by
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any, Final, Literal
 
 from crmbridge.sandbox.core import Row
@@ -29,6 +30,13 @@ LIFE: Final = timedelta(days=7)  # §4.2: how long results live; that the job go
 JOB_PREFIX: Final = "750"  # §10
 BATCH_PREFIX, RESULT_PREFIX = "751", "752"  # as recorded
 
+_BATCH_STATES: Final = {
+    "waiting": "Queued",
+    "running": "InProgress",
+    "done": "Completed",
+    "failed": "Failed",
+    "stopped": "NotProcessed",
+}
 PLAIN: Final = Dialect()
 
 JobType = Literal["V2Ingest", "V2Query", "Classic"]
@@ -93,6 +101,24 @@ class Export(Work):
 
 
 @dataclass(kw_only=True)
+class Batch:
+    """A part of a Bulk 1.0 job."""
+
+    id: str
+    created: datetime
+    body: bytes
+    work: Upload | Export | None  # None: its rows are those of the batches after it (PK chunking), or it failed at once
+    error: str = ""
+    results: list[str] = field(default_factory=list[str])
+
+    @property
+    def state(self) -> str:
+        if self.error:
+            return "Failed"
+        return "NotProcessed" if self.work is None else _BATCH_STATES[self.work.state]
+
+
+@dataclass(kw_only=True)
 class Job:
     id: str
     type: JobType
@@ -111,6 +137,7 @@ class Job:
     open: bool = True
     aborted: bool = False
     work: Work | None = None  # of Bulk 2.0
+    batches: list[Batch] = field(default_factory=list[Batch])  # of Bulk 1.0
 
 
 class Jobs:
@@ -180,8 +207,9 @@ class Jobs:
                     left -= self._do(work, now, left, log)
                 if work.ended:
                     self._open.remove(work)
-        for job in [job for job in self._jobs.values() if now - job.created > LIFE and not job.open]:
-            self.forget(job)
+        for job in list(takewhile(lambda job: now - job.created > LIFE, self._jobs.values())):  # the oldest come first
+            if not job.open:
+                self.forget(job)
 
     def _do(self, work: Work, now: datetime, most: int, log: Log) -> int:
         if isinstance(work, Upload):
