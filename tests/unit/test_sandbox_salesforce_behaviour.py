@@ -128,6 +128,17 @@ def test_mistakes_in_profiles(document: dict[str, Any], message: str) -> None:
         shape_from({"extends": "salesforce", **document})
 
 
+def test_what_a_conversion_makes_has_the_record_type_of_its_owner() -> None:
+    types = {"objects": {"Account": {"recordTypes": [{"developerName": "A", "default": True}, {"developerName": "B"}]}}}
+    org, sam = as_sales({"record_types": {"Account": {"available": ["B"], "default": "B"}}}, **types)
+    ids = {row["DeveloperName"]: row["Id"] for row in org.rows("SELECT Id, DeveloperName FROM RecordType")}
+    user = org.one(f"SELECT Id FROM User WHERE Email = '{SALES}'")["Id"]
+    made = [org.convert(org.create("Lead", **lead()), **owner) for owner in ({}, {"ownerId": user})]
+    kinds = [org.get("Account", str(each["accountId"]))["RecordTypeId"] for each in made]
+    assert kinds == [ids["A"], ids["B"]]
+    assert sam.get("Account", str(made[1]["accountId"]))["OwnerId"] == user
+
+
 # -- sharing -------------------------------------------------------------------------------------------------------
 
 SHARED = {"sharing": {"Account": "private", "Contact": "controlled_by_parent", "Lead": "read"}}
@@ -336,6 +347,22 @@ def test_a_conversion_takes_activities_along() -> None:
         nora,
     )
     assert org.get("Task", done)["OwnerId"] == before
+
+
+def test_an_opportunitys_history_is_written_by_itself() -> None:
+    org = bench()
+    deal = org.create("Opportunity", **DEAL)
+    org.update("Opportunity", deal, NextStep="x")
+    org.wait(seconds=3)
+    org.update("Opportunity", deal, StageName="Closed Won", Amount=5)
+    rows = org.rows("SELECT StageName, Amount, Probability FROM OpportunityHistory ORDER BY CreatedDate")
+    assert [(row["StageName"], row["Amount"], row["Probability"]) for row in rows] == [
+        ("Prospecting", None, 10.0),
+        ("Closed Won", 5.0, 100.0),
+    ]
+    assert org.rest("POST", "sobjects/OpportunityHistory", {"OpportunityId": deal}).codes == [
+        "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"
+    ]
 
 
 # -- money and places ----------------------------------------------------------------------------------------------

@@ -296,7 +296,12 @@ def test_the_first_fitting_entry_of_the_assignment_rule_owns() -> None:
     assert owner() == people["otto"]
     kept = org.rest("POST", "sobjects/Lead", lead(), {"sforce-auto-assign": "FALSE"}).body["id"]
     assert org.get("Lead", kept)["OwnerId"] not in (*people.values(), queue)
-    assert org.one("SELECT SobjectType, Active FROM AssignmentRule")["Active"] is True
+    rule = org.one("SELECT Id, Active FROM AssignmentRule WHERE SobjectType = 'Lead'")
+    assert rule["Active"] is True
+    named = org.rest("POST", "sobjects/Lead", lead(), {"sforce-auto-assign": rule["Id"]}).body["id"]
+    assert org.get("Lead", named)["OwnerId"] == people["otto"]
+    nobody = org.rest("POST", "sobjects/Lead", lead(), {"sforce-auto-assign": "01Q000000000001"})
+    assert nobody.codes == ["INVALID_CROSS_REFERENCE_KEY"]
 
 
 @pytest.mark.parametrize(

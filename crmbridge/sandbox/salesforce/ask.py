@@ -103,7 +103,8 @@ class Ask:
             user=self.user,
             version=self.version,
             # §3.5: absent means TRUE; a rule's id names the one rule a shape can have
-            auto_assign=_auto_assign(self.headers.get("sforce-auto-assign", "TRUE").strip()),
+            auto_assign=_auto_assign(assignment := self.headers.get("sforce-auto-assign", "TRUE").strip()),
+            assignment_rule="" if assignment.upper() in ("TRUE", "FALSE") else assignment,
             allow_duplicates="allowsave=true" in duplicates,
             duplicate_details="includerecorddetails=true" in duplicates,
         )

@@ -110,7 +110,10 @@ class Records:
 
     def blank(self, sobject: SObject, owner: str, record_type: str | None = None) -> Row:
         """A new row with an id and the platform's defaults, not saved yet."""
-        row: Row = {"Id": self._sequence.next(sobject.document.key_prefix), **self.defaults(sobject, record_type)}
+        row: Row = {
+            "Id": self._sequence.next(sobject.document.key_prefix),
+            **self.defaults(sobject, record_type, owner),
+        }
         if "OwnerId" in sobject.fields:
             row["OwnerId"] = owner
         if "CurrencyIsoCode" in sobject.fields:  # §5.4: the user's own currency
@@ -118,11 +121,11 @@ class Records:
             row["CurrencyIsoCode"] = user.get("DefaultCurrencyIsoCode", row.get("CurrencyIsoCode"))
         return row
 
-    def defaults(self, sobject: SObject, record_type: str | None = None) -> Row:
-        """What the platform fills in where nobody says otherwise."""
+    def defaults(self, sobject: SObject, record_type: str | None = None, user: str = "") -> Row:
+        """What the platform fills in where nobody says otherwise, for records of this user."""
         row: Row = dict(sobject.defaults)
         if sobject.document.record_types:
-            key = record_type or self._default_record_type(sobject)
+            key = record_type or self._default_record_type(sobject, user)
             if key is not None:
                 row["RecordTypeId"] = key
                 kind = self.record_type(sobject, row)
@@ -165,6 +168,9 @@ class Records:
 
     def _save(self, sobject: SObject, row: Row, before: Row | None, values: Mapping[str, Any], caller: Caller) -> str:
         if sobject.name == "Opportunity" and row.get("HasOpportunityLineItem"):
+            if values.get("Pricebook2Id") not in (None, row.get("Pricebook2Id")):  # §7; code and text (unverified)
+                message = "Price Book: cannot be changed while the opportunity has products"
+                raise refuse("FIELD_INTEGRITY_EXCEPTION", message, ["Pricebook2Id"])
             values = {name: value for name, value in values.items() if name != "Amount"}  # §7: silently ignored
         blank = [name for name, value in values.items() if value is None and not sobject.fields[name].nillable]
         defaulted = [name for name in blank if sobject.fields[name].defaulted_on_create]
@@ -399,11 +405,10 @@ class Records:
                 message = f"duplicate value found: {name} duplicates value on record with id: {key[:15]}"
                 raise refuse("DUPLICATE_VALUE", message, [])
 
-    def _default_record_type(self, sobject: SObject) -> str | None:
+    def _default_record_type(self, sobject: SObject, user: str) -> str | None:
         names = [item.developer_name for item in sobject.document.record_types if item.default]
-        access = self._store.access
-        offered = access.profile.record_types.get(sobject.name) if access is not None else None
-        if offered is not None:
+        offered = self._store.profile_of(user).record_types.get(sobject.name)
+        if offered is not None:  # lifecycle §1.1: what a conversion makes has its owner's
             names = [offered.default] if offered.default else []
         rows = self._store.rows(self._shape.objects["RecordType"]).values()
         return next(
@@ -413,6 +418,8 @@ class Records:
     # -- what a save does to other rows --------------------------------------------------------------------------
 
     def _after(self, sobject: SObject, row: Row, before: Row | None, caller: Caller) -> None:
+        if sobject.name == "Opportunity":
+            self._history(row, before, caller)
         if sobject.name == "Opportunity" and before is None and row.get("ContactId"):
             # §5.3: ContactId on create makes the primary contact role.
             self.add_role(row["Id"], row["ContactId"], primary=True, caller=caller)
@@ -422,6 +429,17 @@ class Records:
             self.put(documents, shared, self._store.get(documents, row["Id"]))
         if sobject.name == "OpportunityContactRole" and (row["IsPrimary"] or (before or {}).get("IsPrimary")):
             self.primary_changed(row)
+
+    def _history(self, row: Row, before: Row | None, caller: Caller) -> None:
+        """§5.3: a row of OpportunityHistory per change of stage, amount, probability or close date."""
+        histories = self._shape.objects.get("OpportunityHistory")
+        watched = ("StageName", "Amount", "Probability", "CloseDate")
+        if histories is None or (before and all(row.get(name) == before.get(name) for name in watched)):
+            return
+        told: Row = {name: row[name] for name in (*watched, "ForecastCategory", "ExpectedRevenue") if name in row}
+        told |= {"Id": self._sequence.next(histories.document.key_prefix), "OpportunityId": row["Id"]}
+        told |= {"CreatedById": caller.user, "CreatedDate": row["SystemModstamp"], "IsDeleted": False}
+        self._store.put(histories, told | {"SystemModstamp": row["SystemModstamp"]})
 
     def add_role(self, opportunity: str, contact: str, *, primary: bool, caller: Caller) -> str:
         sobject = self._shape.objects["OpportunityContactRole"]

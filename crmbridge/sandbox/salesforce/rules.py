@@ -7,8 +7,9 @@ from typing import Any
 from crmbridge.sandbox.core import Row
 from crmbridge.sandbox.salesforce import matching
 from crmbridge.sandbox.salesforce.derived import Derived, Plan
-from crmbridge.sandbox.salesforce.errors import Problem, SfError
+from crmbridge.sandbox.salesforce.errors import Problem, SfError, refuse
 from crmbridge.sandbox.salesforce.filters import Test
+from crmbridge.sandbox.salesforce.ids import canonical
 from crmbridge.sandbox.salesforce.query import Engine
 from crmbridge.sandbox.salesforce.schema import DuplicateRule, MatchItem, SObject
 from crmbridge.sandbox.salesforce.soql import parse_condition
@@ -88,6 +89,11 @@ class Rulebook:
     def assigned_owner(self, sobject: SObject, row: Row, asked: str = "") -> str | None:
         """The owner that the assignment rule gives (§3.5): the active one, or that which the header asks for."""
         rule = self._store.whole.rules.assignment.get(sobject.name)
+        if asked:
+            found = self._store.tables.get("AssignmentRule", canonical(asked) or "")
+            if found is None or found.get("SobjectType") not in self._store.whole.rules.assignment:
+                # §3.5; the code of a rule that is not there is (unverified)
+                raise refuse("INVALID_CROSS_REFERENCE_KEY", f"invalid cross reference id: {asked}", [])
         if rule is None or not (rule.active or asked):
             return None
         at = self._derived.moment(row, None)

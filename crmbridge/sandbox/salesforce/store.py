@@ -53,12 +53,18 @@ class Store:
         finally:
             self.access = outer
 
+    def profile_of(self, user: str) -> Profile:
+        row = self.tables.get("User", user) or {}
+        return self.whole.profiles.get(self._profile_name(row), _EVERYTHING)
+
+    def _profile_name(self, user: Row) -> str:
+        return str((self.tables.get("Profile", user.get("ProfileId") or "") or {}).get("Name", ""))
+
     def _access(self, user: str) -> Access | None:
         if not self.whole.profiles and not self.whole.sharing:
             return None
         row = self.tables.get("User", user) or {}
-        profile = self.tables.get("Profile", row.get("ProfileId") or "") or {}
-        name = profile.get("Name", "")
+        name = self._profile_name(row)
         rights = self.whole.profiles.get(name, _EVERYTHING)
         if name not in self._views:
             self._views[name] = seen_by(self.whole, rights)
