@@ -114,6 +114,8 @@ class _Ended:
             gone = replace(taken, left_id=None) if side == "left" else replace(taken, right_id=None)
             self.hands.record(Batch(links=[gone]))
         self._learn(moved)
+        # Its own create may have been refused or held before: it has a partner now.
+        self.hands.record(Batch(close_issues=[(entity, None, side, winner, None)]))
         self.hands.tell(_event(moved, None, "link", "moved to the winner of a merge (L11)"))
         here = self.hands.store.records(side, entity, [winner]).get(winner)
         there = self.stored.get(other(side))

@@ -195,8 +195,9 @@ def left_out(hands: Hands, link: Link, seen: Mapping[Side, Seen], rules: Sequenc
     for rule in rules:
         for side in SIDES if rule.link is not None and len(rule.sides) == len(SIDES) else ():
             value, there = (seen[one].shared.fields.get(rule.name) for one in (side, other(side)))
-            if not isinstance(value, Unlinked) or there is not None:
+            if not isinstance(value, Unlinked) or isinstance(there, Unlinked):
                 continue
+            stays = "it is left out there" if there is None else "what stands there stays"
             if will_link(hands, Ref(side=side, entity=value.entity, id=value.id)):
                 continue
             issues.append(
@@ -207,7 +208,7 @@ def left_out(hands: Hands, link: Link, seen: Mapping[Side, Seen], rules: Sequenc
                     link=link,
                     ref=seen[side].row.ref,
                     field=f"{value.entity}:{value.id}",
-                    message=f"Its {rule.name} has no partner on the other side, so it is left out there.",
+                    message=f"Its {rule.name} has no partner on the other side, so {stays}.",
                 )
             )
     return issues

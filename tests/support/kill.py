@@ -183,7 +183,7 @@ IDS = {
 }
 STAMPS = {
     *("CreatedDate", "LastModifiedDate", "SystemModstamp", "LastActivityDate", "LastViewedDate"),
-    *("LastReferencedDate", "LastStageChangeDate"),
+    *("LastReferencedDate", "LastStageChangeDate", "ConvertedDate"),
     *("createdon", "modifiedon", "versionnumber", "activestagestartedon", "lastonholdtime", "onholdtime"),
 }
 

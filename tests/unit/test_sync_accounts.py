@@ -267,3 +267,20 @@ def test_what_was_made_meanwhile_gets_its_account_when_that_is_back(desk: Bench,
     desk.settled()
     assert desk.crm(other(side)).read("opportunity", there)["account_id"] == known.account[1]
     assert desk.causes() == set()
+
+
+@both_ways("A7")
+def test_a_contact_that_moved_to_an_account_without_partner_follows_when_that_is_back(desk: Bench, side: Side) -> None:
+    first, second = customer(desk, side), customer(desk, side)
+    desk.crm(other(side)).delete("account", second.account[1])
+    desk.settled()
+    here, there = first.contacts[0]
+    desk.crm(side).edit("contact", here, account_id=second.account[0])
+    desk.settled()
+    assert desk.crm(other(side)).read("contact", there)["account_id"] == first.account[1]
+    assert "left_out" in desk.causes()
+    desk.crm(other(side)).restore("account", second.account[1])
+    desk.settled()
+    desk.settled()
+    assert desk.crm(other(side)).read("contact", there)["account_id"] == second.account[1]
+    assert desk.causes() == set()

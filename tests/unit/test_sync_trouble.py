@@ -226,6 +226,19 @@ def test_nothing_more_is_sent_about_a_record_whose_answer_was_lost(desk: Bench) 
     assert desk.partner("left", "account", account) is not None
 
 
+def test_a_refused_create_is_no_trouble_any_more_once_a_merge_gave_the_record_a_partner(desk: Bench) -> None:
+    linked, _ = desk.lead_pair()
+    refused = desk.north.add("lead", last_name="Boxer", company="Acme")
+    desk.south.lies = lambda kind, entity, native: "refuse" if kind == "create" else None
+    desk.sync()
+    assert desk.causes() == {"RULE"}
+    desk.south.lies = lambda kind, entity, native: None
+    desk.north.merge("lead", linked, refused)
+    desk.settled()
+    assert desk.partner("left", "lead", refused) is not None
+    assert "RULE" not in desk.causes()
+
+
 def test_a_value_that_cannot_be_written_at_creation_stays_an_issue_of_the_pair(desk: Bench) -> None:
     lead = desk.north.add("lead", last_name="Boxer", company="Acme", email="no address")
     desk.settled()
