@@ -26,8 +26,7 @@ NO_EFFECT: Final[Mapping[str, str]] = {
     "sforce-call-options": "client names appear in change events and namespaces in packages; there are neither",
     "sforce-enable-pkchunking on Bulk API 2.0": "it chunks by itself; Bulk API 1.0 heeds the header",
     "sforce-duplicate-rule-header before v52": "the header exists since v52",
-    "sforce-duplicate-rule-header: includeRecordDetails, runAsCurrentUser":
-        "matches are told by id, and all users see all rows that a rule compares",
+    "sforce-duplicate-rule-header: runAsCurrentUser": "all users see all rows that a rule compares",
     "sforce-line-ending": "it is of Bulk API 1.0's files; a job of Bulk API 2.0 names its line ending itself (§4.1)",
     "x-sfdc-packageversion-*": "there are no managed packages",
 }  # fmt: skip
