@@ -103,6 +103,16 @@ def test_audit_fields_and_converted_leads_are_for_those_with_the_permission() ->
     assert len(org.rows("SELECT Id FROM Account")) == 1
 
 
+def test_a_status_that_says_converted_converts_nothing() -> None:
+    org = bench()
+    key = org.create("Lead", **lead())
+    assert org.update("Lead", key, Status="Closed - Converted").status == 204
+    row = org.get("Lead", key)
+    assert (row["IsConverted"], row["ConvertedDate"]) == (False, None)
+    assert org.update("Lead", key, IsConverted=True).codes == ["INVALID_FIELD_FOR_INSERT_UPDATE"]
+    assert org.convert(key)["success"] == "true"
+
+
 def test_a_profile_offers_some_record_types_alone() -> None:
     types = {"objects": {"Lead": {"recordTypes": [{"developerName": "A", "default": True}, {"developerName": "B"}]}}}
     org, sam = as_sales({"record_types": {"Lead": {"available": ["B"], "default": "B"}}}, **types)
@@ -363,6 +373,21 @@ def test_an_opportunitys_history_is_written_by_itself() -> None:
     assert org.rest("POST", "sobjects/OpportunityHistory", {"OpportunityId": deal}).codes == [
         "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY"
     ]
+
+
+def test_field_histories_are_not_there_without_tracking() -> None:
+    org = bench()
+    for name in ("LeadHistory", "OpportunityFieldHistory"):
+        assert org.query(f"SELECT Id FROM {name}").codes == ["INVALID_TYPE"]
+
+
+def test_a_deal_with_products_keeps_its_price_book_and_its_amount() -> None:
+    row = {**DEAL, "HasOpportunityLineItem": True, "Pricebook2Id": "01s000000000001", "Amount": 10}
+    org = bench(records={"Opportunity": [row]})
+    key = org.one("SELECT Id FROM Opportunity")["Id"]
+    assert org.update("Opportunity", key, Pricebook2Id="01s000000000002").codes == ["FIELD_INTEGRITY_EXCEPTION"]
+    assert org.update("Opportunity", key, Amount=99, NextStep="x").status == 204
+    assert (org.get("Opportunity", key)["Amount"], org.get("Opportunity", key)["NextStep"]) == (10.0, "x")
 
 
 # -- money and places ----------------------------------------------------------------------------------------------
