@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import Any, Final
 
 from crmbridge.sandbox.core import Row
+from crmbridge.sandbox.salesforce import currency
 from crmbridge.sandbox.salesforce.columns import Column, Scope, derived
 from crmbridge.sandbox.salesforce.errors import SfError, refuse
 from crmbridge.sandbox.salesforce.functions import (
@@ -151,8 +152,8 @@ class Groups:
 
     def _aggregate(self, call: Function, name: str) -> Column:
         inner = call.inner
-        if inner is None or len(call.args) != 1:
-            # §2.1: COUNT() stands alone.
+        shows = isinstance(inner, Function) and inner.name not in DATE_FUNCTIONS
+        if inner is None or len(call.args) != 1 or shows:  # §2.1: COUNT() stands alone
             raise malformed(self._text, call.at, f"unexpected token: '{call.name}'")
         column = resolve(self._scope, inner)
         kind = column.field.type
@@ -165,6 +166,17 @@ class Groups:
         ):
             message = f"field {innermost(inner)} does not support aggregate operator {call.name}"
             raise malformed(self._text, call.at, message)
+        org = self._scope.store.shape.org
+        if kind == "currency" and org.multi_currency:  # §5.4: what is summed up is in the company's currency
+            own, holder = column.get, column.holder
+
+            def corporate(row: Row) -> Any:
+                amount, where = own(row), holder(row)
+                if amount is None or where is None:
+                    return None
+                return currency.converted(org, amount, where, org.currency, column.field.scale)
+
+            column = replace(column, get=corporate)
         self._folds[name] = _folded(call.name, column)
         field = column.field
         if call.name in ("COUNT", "COUNT_DISTINCT"):
