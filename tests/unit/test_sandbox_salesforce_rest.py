@@ -247,9 +247,11 @@ def test_the_duplicate_header_exists_since_version_52() -> None:
 
 
 def test_an_assignment_header_is_true_false_or_a_rules_id(org: Bench) -> None:
-    for fine in ("TRUE", "false", "01Qxx0000000001"):
+    for fine in ("TRUE", "false"):
         assert org.rest("POST", "sobjects/Lead", LEAD, {"sforce-auto-assign": fine}).status == 201
-    assert org.rest("POST", "sobjects/Lead", LEAD, {"sforce-auto-assign": "perhaps"}).status == 400
+    for wrong, code in (("perhaps", "INVALID_HEADER_VALUE"), ("01Qxx0000000001", "INVALID_CROSS_REFERENCE_KEY")):
+        refused = org.rest("POST", "sobjects/Lead", LEAD, {"sforce-auto-assign": wrong})
+        assert (refused.status, refused.codes) == (400, [code])
 
 
 def test_answers_are_json(org: Bench) -> None:
