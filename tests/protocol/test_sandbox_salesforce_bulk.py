@@ -153,6 +153,15 @@ seen.upserted = (await conn.bulk2.loadAndWaitForResults(upsert)).successfulResul
 seen.bad = await conn.bulk2.query("SELECT Foo FROM Lead", quick).then(() => null, (error) => error.errorCode);
 const wrong = { object: "Lead", operation: "insert", input: [{ Foo: "x" }], ...quick };
 seen.wrong = await conn.bulk2.loadAndWaitForResults(wrong).then(() => null, (error) => error.message);
+const none = { object: "Account", operation: "delete", input: [], ...quick };
+seen.none = Object.values(await conn.bulk2.loadAndWaitForResults(none)).map((each) => each.length);
+seen.noneInOne = await conn.bulk.load("Account", "insert", []).then(() => null, (error) => error.name);
+const many = { bulkThreshold: 0, bulkApiVersion: 2 };
+const script = conn.sobject("Lead").find({ Company: "Script" });
+const renamed = await script.update({ LastName: "${LastName} (2)", City: null }, many);
+seen.all = renamed.filter((each) => each.success).length;
+seen.swept = (await conn.sobject("Lead").find({ Company: "Script" }).destroy(many)).length;
+seen.left = await conn.sobject("Lead").find({ Company: "Script" }).destroy(many);
 const job = conn.bulk2.createJob({ object: "Lead", operation: "insert" });
 await job.open();
 await job.abort();
@@ -186,6 +195,11 @@ def test_jsforce(tmp_path: Path) -> None:
         "upserted": ["false", "true"],
         "bad": "API_ERROR",
         "wrong": "Ingest job failed to complete due to: InvalidBatch : Field name not found : Foo",
+        "none": [0, 0, 0],
+        "noneInOne": "ClientInputError",
+        "all": 494,
+        "swept": 494,
+        "left": [],
         "aborted": "Aborted",
         "made": [[True, 0], [True, 0]],
         "records": ["A", "B"],

@@ -330,7 +330,6 @@ def test_assignment_rules_run_only_when_named() -> None:
         (b"City\nRome\n", "update", "InvalidBatch : Field name not found : Id"),
         (b"Id,City\n1,2\n", "delete", "InvalidBatch : Invalid field for a delete : City; only Id is allowed"),
         (b"City,city\n1,2\n", "insert", "InvalidBatch : Duplicate field name found : city"),
-        (b"", "insert", "InvalidBatch : Records not found"),
         (b"LastName\r\nx\r\n", "insert", "ClientInputError : LineEnding is invalid on user data. Current LineEnding "),
         (b"LastName\n\xff\n", "insert", "ClientInputError : The data is not encoded in UTF-8"),
         (b'LastName\n"a"b\n', "insert", "InvalidBatch : Failed to parse CSV. Found unescaped quote."),
@@ -352,6 +351,16 @@ def test_a_failed_job_keeps_what_it_saved(org: Bench) -> None:
     ingest = load(org, body)
     assert (ingest.info()["state"], ingest.info()["numberRecordsProcessed"]) == ("Failed", 10_000)
     assert len(ingest.rows("successfulResults")) == 10_000
+
+
+@pytest.mark.parametrize("operation", ["insert", "update", "delete"])
+def test_nothing_at_all_is_a_job_without_rows(org: Bench, operation: str) -> None:
+    for ingest in (load(org, b"", operation), job(org, operation)):
+        ingest.set("UploadComplete")
+        assert (ingest.info()["state"], ingest.info()["numberRecordsProcessed"]) == ("JobComplete", 0)
+        assert [ingest.rows(which) for which in ("successfulResults", "failedResults", "unprocessedrecords")] == [
+            []
+        ] * 3
 
 
 def test_a_header_alone_is_a_job_without_rows(org: Bench) -> None:

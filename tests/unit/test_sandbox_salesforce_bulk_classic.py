@@ -309,11 +309,12 @@ def test_what_cannot_be_read(classic: Classic) -> None:
     job = classic.job("insert")
     assert code(classic.ask("GET", f"job/{job}/batch/751000000000000AAA")) == "InvalidBatch"
     assert code(classic.ask("POST", f"job/{job}/batch", b"[]", JSON.replace("json", "xml"))) == "InvalidBatch"
+    assert code(classic.ask("POST", f"job/{job}/batch", b"", CSV)) == "ClientInputError"
     assert code(classic.ask("POST", f"job/{job}/spec", b"", CSV)) == "NOT_SERVED_BY_SANDBOX"
     assert code(classic.ask("GET", f"job/{job}", headers={"sforce-strange": "1"})) == "NOT_SERVED_BY_SANDBOX"
     missing = classic.ask("GET", "job/750000000000000AAA", kind=JSON)
     assert json.loads(missing.body)["exceptionCode"] == "InvalidJob"  # clients ask so whether a job is there
-    for body in (b"{", b"{}", b"[1]", b"[]", json.dumps([LEAD] * 10_001).encode()):
+    for body in (b"{", b"{}", b"[1]", json.dumps([LEAD] * 10_001).encode()):
         job = classic.job("insert", media="JSON")
         batch = classic.batch(job, body, JSON)
         assert json.loads(classic.ask("GET", f"job/{job}/batch/{batch}", kind=JSON).body)["state"] == "Failed"

@@ -217,7 +217,8 @@ class Bulk:
         work = job.work
         if not isinstance(work, Upload):
             return Answer(raw=b"", headers=(_CSV,))
-        if work.source is None:  # nobody has read it, so it is what was sent
+        if work.source is None or not (work.source.header or which != "unprocessedrecords"):
+            # nobody has read it, so it is what was sent
             return Answer(raw=work.body if which == "unprocessedrecords" else b"", headers=(_CSV,))
         lead = {"successfulresults": ["sf__Id", "sf__Created"], "failedresults": ["sf__Id", "sf__Error"]}.get(which, [])
         body = written([*lead, *work.source.header], _picked(work, which), job.dialect)
@@ -242,7 +243,7 @@ class Bulk:
             suffix = " with CSV content type" if nested else ""
             words = problem.message.replace("Bulk Query", "Bulk V2 Query") if nested else problem.message
             raise refuse(code, words + suffix) from None  # §4.4
-        except SfError as error:  # §4.4: what the query is refused with elsewhere, under this code
+        except SfError as error:  # §4.4: the text as elsewhere; that the code is this one (unverified)
             raise refuse("API_ERROR", error.problems[0].message) from None
         found = self._store.shape.object(query.source)
         assert found is not None, "a query that was checked names its object"

@@ -240,7 +240,8 @@ class Jobs:
             try:
                 if work.items is None:
                     work.source = opened(work.body, work.dialect)
-                    Columns(work.source.header, work.order, self.store, self.records)
+                    if work.source.header:
+                        Columns(work.source.header, work.order, self.store, self.records)
             except JobFailure as failure:
                 self._fail(work, failure, now)
                 return 0
