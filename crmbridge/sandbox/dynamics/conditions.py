@@ -55,7 +55,7 @@ _PEOPLE = frozenset({
     "eq-userid", "eq-businessid", "eq-userteams", "eq-useroruserteams", "eq-useroruserhierarchy",
     "eq-useroruserhierarchyandteams",
 })  # fmt: skip
-HIERARCHIES = frozenset({"under", "eq-or-under", "above", "eq-or-above"})
+HIERARCHIES = frozenset({"under", "not-under", "eq-or-under", "above", "eq-or-above"})
 LISTS = frozenset({"in", "not-in", "between", "not-between", "contain-values", "not-contain-values"})
 BARE = frozenset({"null", "not-null", "eq-userlanguage", "ne-userid", "ne-businessid"}) | _PEOPLE | spans.NAMED
 PAIRS = frozenset(name for name in _NUMBERED if name.endswith("and-year"))

@@ -72,6 +72,18 @@ def parse(text: str, aliases: Mapping[str, str]) -> Any:
     return _parsed(_PIECES.sub(replace, text), text)
 
 
+_PAIR = re.compile(r"PropertyValue1\s*=\s*(-?\d+)\s*,\s*PropertyValue2\s*=\s*(-?\d+)")
+_QUOTED = re.compile(r"('(?:[^']|'')*')")
+
+
+def _fitted(text: str) -> str:
+    """What the parser does not take as it is: `not(`, and a third named parameter."""
+    pieces = _QUOTED.split(text)
+    for number in range(0, len(pieces), 2):
+        pieces[number] = _PAIR.sub(r"PropertyPair='\1,\2'", re.sub(r"\bnot\(", "not (", pieces[number]))
+    return "".join(pieces)
+
+
 _VERSION_3 = re.compile(r"(?<![\w'])(?:guid|datetime)'(?:[^']|'')*'")
 
 
@@ -83,8 +95,8 @@ def _parsed(prepared: str, text: str) -> Any:
     if old := _VERSION_3.search(prepared):
         raise bad_query(f"Unrecognized 'Edm.String' literal {old[0]} at position {old.start()} in '{text}'.")
     try:
-        found = ODataParser().parse(ODataLexer().tokenize(re.sub(r"\bnot\(", "not (", prepared)))
-    except ODataException as error:
+        found = ODataParser().parse(ODataLexer().tokenize(_fitted(prepared)))
+    except (ODataException, AttributeError) as error:  # the parser trips over a third named parameter
         raise bad_query(f"Syntax error in the expression '{text}': {error}") from None
     except RecursionError:
         raise bad_query("The expression is nested too deeply.") from None  # text (unverified)
@@ -221,7 +233,7 @@ class _Compiler:
         if not isinstance(left, ast.Identifier | ast.Attribute):
             left, right, kind = right, left, _MIRROR.get(kind, kind)
         if not isinstance(left, ast.Identifier | ast.Attribute):
-            raise _unsupported(left)
+            raise _unsupported(left if type(left) in _NODES else right)
         operand = self._operand(left)
         if isinstance(right, ast.Identifier | ast.Attribute):
             return self._compare_columns(kind, operand, self._operand(right))
@@ -342,6 +354,8 @@ class _Compiler:
         """dataverse-api §2.5"""
         if function.parameters == "texts":
             return text_array(given["PropertyValues"])
+        if function.parameters == "pair":
+            return str(getattr(given["PropertyPair"], "val", "")).split(",")
         kind = ast.String if function.parameters == "text" else ast.Integer
         values = [given[each] for each in _PARAMETERS[function.parameters]]
         if not all(isinstance(each, kind) or (kind is ast.String and isinstance(each, ast.GUID)) for each in values):
@@ -394,9 +408,10 @@ class _Compiler:
 
 def indexed(table: Table, column: Column, values: Iterable[Any], store: Store) -> Sequence[str] | None:
     """Keys of the rows whose column has one of the values, where an index knows them."""
+    values = dict.fromkeys(values)  # a value that is named twice finds its rows once
     if column.name == table.key:
         return [value for value in values if value in store.rows(table.name)]
-    keyed = any(column.name in key.columns for key in table.keys)
+    keyed = any(column.name in key.columns for key in store.keys[table.name])
     if not column.is_lookup and not keyed:
         return None
     return [key for value in values for key in store.find(table.name, column.name, value)]
@@ -404,7 +419,7 @@ def indexed(table: Table, column: Column, values: Iterable[Any], store: Store) -
 
 _PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "none": (), "text": ("PropertyValue",), "number": ("PropertyValue",), "texts": ("PropertyValues",),
-    "pair": ("PropertyValue1", "PropertyValue2"),
+    "pair": ("PropertyPair",),  # PropertyValue1 and PropertyValue2, see _fitted
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from crmbridge.sandbox.core import Row
@@ -132,7 +133,11 @@ class Orders:
         rows = self._rows(table)
         keys = sorted(rows)
         for column, descending in reversed(signature):  # stable: the least significant first
-            keys.sort(key=lambda key, column=column: part(rows[key].get(column)), reverse=descending)
+            nulls = [key for key in keys if rows[key].get(column) is None]
+            others = [(fold(value), key) for key in keys if (value := rows[key].get(column)) is not None]
+            others.sort(key=itemgetter(0), reverse=descending)
+            found = [key for _, key in others]
+            keys = [*found, *nulls] if descending else [*nulls, *found]
         return Ordered(keys, signature, rows)
 
     def moved(self, table: str, key: str, before: Row | None, after: Row | None) -> None:

@@ -39,14 +39,18 @@ class Sort:
 
 
 def split_top(text: str, separator: str) -> list[str]:
-    """Split outside parentheses and quotes."""
+    """Split outside parentheses and quotes; within the brackets of a list, texts stand in double quotes."""
     pieces = [""]
-    depth, quoted = 0, False
+    depth, quote, lists = 0, "", 0
     for char in text:
-        quoted ^= char == "'"
-        if not quoted:
+        if quote:
+            quote = "" if char == quote else quote
+        elif char == "'" or (char == '"' and lists):
+            quote = char
+        else:
             depth += (char == "(") - (char == ")")
-        if char == separator and depth == 0 and not quoted:
+            lists += (char == "[") - (char == "]" and lists > 0)
+        if char == separator and depth == 0 and not quote:
             pieces.append("")
         else:
             pieces[-1] += char
