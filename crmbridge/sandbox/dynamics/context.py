@@ -15,6 +15,7 @@ from crmbridge.sandbox.core import Reply, Row, World
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_payload, bad_query
 from crmbridge.sandbox.dynamics.filters import Scope
 from crmbridge.sandbox.dynamics.headers import NO_EFFECT_OPTIONS, bypasses_logic
+from crmbridge.sandbox.dynamics.key_index import keys_of
 from crmbridge.sandbox.dynamics.security import Access
 from crmbridge.sandbox.dynamics.shape import Shape, Table
 from crmbridge.sandbox.dynamics.store import Store, fold
@@ -289,7 +290,7 @@ def resolve_key(ctx: Context, table: Table, text: str) -> RowKey:
     if set(pairs) == {table.key} and (own := guid(pairs[table.key])) is not None:
         return RowKey(id=own)
     columns = {table.by_wire[name].name: value for name, value in pairs.items() if name in table.by_wire}
-    usable = (each for each in table.keys if each.status == "Active")
+    usable = (each for each in keys_of(ctx.store, ctx.now, table) if each.status == "Active")
     key = next((each for each in usable if set(each.columns) == set(columns) and len(columns) == len(pairs)), None)
     if key is None:  # dataverse-api §4.5
         raise DataverseError(

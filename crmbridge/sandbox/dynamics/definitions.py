@@ -10,6 +10,8 @@ from crmbridge.sandbox.core import Reply
 from crmbridge.sandbox.dynamics.context import Context, Segment, answer, arguments, query_options
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_query, missing_segment, not_served
 from crmbridge.sandbox.dynamics.filters import parse
+from crmbridge.sandbox.dynamics.key_index import keys_of
+from crmbridge.sandbox.dynamics.keys import change as change_keys
 from crmbridge.sandbox.dynamics.metadata import (
     CASTS,
     PREFIX,
@@ -17,22 +19,26 @@ from crmbridge.sandbox.dynamics.metadata import (
     attribute,
     entity,
     keys,
+    many_to_many,
     many_to_one,
     metadata_id,
     one_to_many,
     option,
     option_set_head,
+    relationships,
 )
 from crmbridge.sandbox.dynamics.reading import parse_expand
-from crmbridge.sandbox.dynamics.shape import Shape, Table
+from crmbridge.sandbox.dynamics.shape import Table
 
-_RELATED: Mapping[str, Callable[[Shape, Table], list[Document]]] = {
-    "Attributes": lambda _shape, table: [attribute(table, column) for column in table.columns.values()],
-    "Keys": lambda _shape, table: keys(table),
-    "ManyToOneRelationships": many_to_one,
-    "OneToManyRelationships": one_to_many,
-    "ManyToManyRelationships": lambda _shape, _table: [],
+ROOTS = frozenset({"EntityDefinitions", "GlobalOptionSetDefinitions", "RelationshipDefinitions"})
+_RELATED: Mapping[str, Callable[[Context, Table], list[Document]]] = {
+    "Attributes": lambda _ctx, table: [attribute(table, column) for column in table.columns.values()],
+    "Keys": lambda ctx, table: keys(table, keys_of(ctx.store, ctx.now, table)),
+    "ManyToOneRelationships": lambda ctx, table: many_to_one(ctx.shape, table),
+    "OneToManyRelationships": lambda ctx, table: one_to_many(ctx.shape, table),
+    "ManyToManyRelationships": lambda ctx, table: many_to_many(ctx.shape, table),
 }
+_RELATIONSHIPS = frozenset({"OneToManyRelationshipMetadata", "ManyToManyRelationshipMetadata"})
 
 
 def definitions(ctx: Context, parts: Sequence[Segment]) -> Reply:
@@ -41,7 +47,9 @@ def definitions(ctx: Context, parts: Sequence[Segment]) -> Reply:
         raise bad_query("The query parameters $top and $orderby are not supported for metadata.")
     root = parts[0]
     if root.name == "GlobalOptionSetDefinitions":
-        return _global_option_sets(ctx, parts, options)
+        return _global_option_sets(ctx, parts, options, aliases)
+    if root.name == "RelationshipDefinitions":
+        return _relationships(ctx, parts, options, aliases)
     if root.key is None:
         if len(parts) > 1:
             raise missing_segment(parts[1].name)
@@ -57,11 +65,11 @@ def definitions(ctx: Context, parts: Sequence[Segment]) -> Reply:
     related = _RELATED.get(parts[1].name)
     if related is None:
         raise missing_segment(parts[1].name)
-    documents = related(ctx.shape, table)
+    documents = related(ctx, table)
     path = f"EntityDefinitions('{table.name}')/{parts[1].name}"
     rest = list(parts[2:])
     if parts[1].key is not None:
-        wanted = arguments(parts[1].key) if "=" in parts[1].key else {"MetadataId": parts[1].key}
+        wanted = _wanted(parts[1].key)
         documents = [each for each in documents if all(str(each.get(name)) == value for name, value in wanted.items())]
         if not documents:
             raise DataverseError(404, "0x80060888", f"Could not find {parts[1].name} '{parts[1].key}' of {table.name}.")
@@ -99,7 +107,7 @@ def _entity_view(ctx: Context, table: Table, document: Document, options: Mappin
         related = _RELATED.get(expand.navigation)
         if related is None:
             raise bad_query(f"Could not find a property named '{expand.navigation}' on type '{PREFIX}EntityMetadata'.")
-        documents = _filtered(related(ctx.shape, table), expand.options, {})
+        documents = _filtered(related(ctx, table), expand.options, {})
         shown[expand.navigation] = [_view(each, expand.options, cast=None) for each in documents]
     return shown
 
@@ -157,21 +165,74 @@ def _option_set_of(ctx: Context, documents: list[Document], name: str, options: 
     )
 
 
-def _global_option_sets(ctx: Context, parts: Sequence[Segment], options: Mapping[str, str]) -> Reply:
-    documents = {
-        name: option_set_head(name, "Picklist", is_global=True)
+def change(ctx: Context, method: str, parts: Sequence[Segment]) -> Reply:
+    """Keys can be made and deleted (dataverse-api §4.5); what else an environment is made of is in its shape file."""
+    if (
+        parts[0].name == "EntityDefinitions"
+        and parts[0].key is not None
+        and len(parts) == 2
+        and parts[1].name == "Keys"
+    ):
+        wanted = _wanted(parts[1].key) if parts[1].key is not None else None
+        return change_keys(ctx, method, _table(ctx, parts[0].key), wanted)
+    raise not_served("changes to metadata")
+
+
+def _wanted(key: str) -> dict[str, str]:
+    return arguments(key) if "=" in key else {"MetadataId": key}
+
+
+def _global_option_sets(
+    ctx: Context, parts: Sequence[Segment], options: Mapping[str, str], aliases: Mapping[str, str]
+) -> Reply:
+    documents = [
+        option_set_head(name, "Picklist", is_global=True)
         | {"Options": [option(each, "Picklist", name) for each in values]}
         for name, values in ctx.shape.option_sets.items()
-    }
-    if parts[0].key is None:
-        return _many(
-            ctx, parts[0].name, [_selected(each, options.get("$select")) for each in documents.values()], options
-        )
-    name = arguments(parts[0].key).get("Name", "")
-    if name not in documents:
-        raise DataverseError(404, "0x80060888", f"Could not find an option set with the name '{name}'.")
-    context = f"{ctx.base}/$metadata#GlobalOptionSetDefinitions/{PREFIX}OptionSetMetadata/$entity"
-    return answer({"@odata.context": context, **_selected(documents[name], options.get("$select"))})
+    ]
+    return _listed(ctx, parts, documents, options, aliases, casts=frozenset({"OptionSetMetadata"}))
+
+
+def _relationships(
+    ctx: Context, parts: Sequence[Segment], options: Mapping[str, str], aliases: Mapping[str, str]
+) -> Reply:
+    return _listed(ctx, parts, list(relationships(ctx.shape)), options, aliases, casts=_RELATIONSHIPS)
+
+
+def _listed(
+    ctx: Context,
+    parts: Sequence[Segment],
+    documents: Sequence[Document],
+    options: Mapping[str, str],
+    aliases: Mapping[str, str],
+    *,
+    casts: frozenset[str],
+) -> Reply:
+    """A list of definitions or one of them, with a cast behind it where one is given (§5)."""
+    root, rest = parts[0], list(parts[1:])
+    path = root.name
+    if root.key is not None:
+        wanted = {name: value.lower() for name, value in _wanted(root.key).items()}
+        documents = [
+            each for each in documents if all(str(each.get(name)).lower() == value for name, value in wanted.items())
+        ]
+        if not documents:
+            raise DataverseError(404, "0x80060888", f"Could not find one of {root.name} with the key '{root.key}'.")
+    if rest and rest[0].name.removeprefix(PREFIX) in casts and rest[0].name.startswith(PREFIX):
+        cast = rest.pop(0).name
+        documents = [each for each in documents if each.get("@odata.type", f"#{cast}") == f"#{cast}"]
+        path = f"{path}/{cast}"
+    if rest:
+        raise missing_segment(rest[0].name)
+    if options.get("$expand"):
+        raise bad_query(f"Could not find a property named '{options['$expand']}' on the type of this metadata.")
+    documents = _filtered(documents, options, aliases)
+    shown = [_selected(each, options.get("$select")) for each in documents]
+    if root.key is None:
+        return _many(ctx, path, shown, options)
+    if not shown:  # behind a cast to the other kind
+        raise DataverseError(404, "0x80060888", f"The definition with the key '{root.key}' is not of this type.")
+    return answer({"@odata.context": f"{ctx.base}/$metadata#{path}/$entity", **shown[0]})
 
 
 def _many(ctx: Context, path: str, documents: Sequence[Document], options: Mapping[str, str]) -> Reply:

@@ -1,10 +1,10 @@
 """Metadata documents made from the shape: tables, columns, option sets, keys, relationships (dataverse-api §5)."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from crmbridge.sandbox.dynamics.shape import Column, Kind, Option, Referrer, Shape, Table
+from crmbridge.sandbox.dynamics.shape import Association, Column, Key, Kind, Option, Referrer, Shape, Table
 
 _NAMESPACE = uuid.UUID("6f6d0ec4-4b2e-4b0e-9c3c-3f0d1d3f7a10")  # ids of metadata are made from names
 PREFIX = "Microsoft.Dynamics.CRM."
@@ -201,7 +201,7 @@ def option(each: Option, kind: Kind, name: str) -> Document:
     return found
 
 
-def keys(table: Table) -> list[Document]:
+def keys(table: Table, found: Sequence[Key]) -> list[Document]:
     return [
         {
             "MetadataId": metadata_id(table.name, "key", key.name),
@@ -212,15 +212,16 @@ def keys(table: Table) -> list[Document]:
             "KeyAttributes": list(key.columns),
             "EntityKeyIndexStatus": key.status,
             "IsManaged": False,
-            "DisplayName": label(key.name, table.name, "key"),
+            "DisplayName": label(key.label or key.name, table.name, "key"),
         }
-        for key in table.keys
+        for key in found
     ]
 
 
 def relationship(shape: Shape, referrer: Referrer) -> Document:
     referenced = shape.tables[referrer.target.table]
     return {
+        "@odata.type": f"#{PREFIX}OneToManyRelationshipMetadata",
         "MetadataId": metadata_id("relationship", referrer.table, referrer.column.name, referenced.name),
         "HasChanged": None,
         "SchemaName": referrer.target.many,
@@ -249,3 +250,31 @@ def many_to_one(shape: Shape, table: Table) -> list[Document]:
 
 def one_to_many(shape: Shape, table: Table) -> list[Document]:
     return [relationship(shape, referrer) for referrer in shape.referrers[table.name]]
+
+
+def many_to_many(shape: Shape, table: Table) -> list[Document]:
+    return [association(each) for each in shape.associated[table.name]]
+
+
+def association(each: Association) -> Document:
+    sides = {"1": each.left, "2": each.right}
+    return {
+        "@odata.type": f"#{PREFIX}ManyToManyRelationshipMetadata",
+        "MetadataId": metadata_id("relationship", each.name),
+        "HasChanged": None,
+        "SchemaName": each.name,
+        "RelationshipType": "ManyToManyRelationship",
+        "IntersectEntityName": each.table,
+        "IsCustomRelationship": False,
+        **{f"Entity{number}LogicalName": side[0] for number, side in sides.items()},
+        **{f"Entity{number}IntersectAttribute": side[1] for number, side in sides.items()},
+        **{f"Entity{number}NavigationPropertyName": each.name for number in sides},
+    }
+
+
+def relationships(shape: Shape) -> Iterator[Document]:
+    """All of the environment, each once."""
+    for table in shape.tables.values():
+        yield from many_to_one(shape, table)
+    for each in shape.associations.values():
+        yield association(each)

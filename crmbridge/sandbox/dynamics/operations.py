@@ -12,6 +12,7 @@ from crmbridge.sandbox.dynamics import (
     definitions,
     deleting,
     jobs,
+    keys,
     merging,
     organization,
     pricing,
@@ -42,6 +43,7 @@ from crmbridge.sandbox.dynamics.errors import (
     not_served,
 )
 from crmbridge.sandbox.dynamics.headers import detection_asked
+from crmbridge.sandbox.dynamics.metadata_changes import retrieve_metadata_changes
 from crmbridge.sandbox.dynamics.payload import reference, set_lookup
 from crmbridge.sandbox.dynamics.shape import Association, Table
 from crmbridge.sandbox.dynamics.values import guid
@@ -113,11 +115,9 @@ def _bound(ctx: Context, method: str, table: Table, parts: list[Segment]) -> Rep
 
 def _unbound(ctx: Context, method: str, parts: list[Segment]) -> Reply:
     name = parts[0].name
-    if name in {"EntityDefinitions", "GlobalOptionSetDefinitions"}:
+    if name in definitions.ROOTS:
         ctx.note("", "metadata")
-        if method != "GET":
-            raise not_served("changes to metadata")
-        return definitions.definitions(ctx, parts)
+        return definitions.definitions(ctx, parts) if method == "GET" else definitions.change(ctx, method, parts)
     if name == "$metadata":
         ctx.note("", "metadata")
         return csdl.csdl(ctx)
@@ -130,6 +130,9 @@ def _unbound(ctx: Context, method: str, parts: list[Segment]) -> Reply:
             return pricing.calculate_price(ctx)
         if name == "BulkDelete":
             return jobs.bulk_delete(ctx)
+        if name == "ReactivateEntityKey":
+            ctx.note("", "metadata")
+            return keys.reactivate(ctx)
     if method == "GET" and len(parts) == 1:
         return _function(ctx, parts[0])
     ctx.note("", "other")
@@ -149,6 +152,9 @@ def _function(ctx: Context, segment: Segment) -> Reply:
         case "RetrieveVersion":
             ctx.note("", "metadata")
             return organization.retrieve_version(ctx)
+        case "RetrieveMetadataChanges":
+            ctx.note("", "metadata")
+            return retrieve_metadata_changes(ctx, given)
         case "RetrieveTotalRecordCount":
             ctx.note("", "read")
             return organization.retrieve_total_record_count(ctx, segment.key or "", aliases)

@@ -6,6 +6,7 @@ from crmbridge.sandbox.core import Row
 from crmbridge.sandbox.dynamics.context import Context
 from crmbridge.sandbox.dynamics.errors import DataverseError
 from crmbridge.sandbox.dynamics.filters import Filter, compile_filter
+from crmbridge.sandbox.dynamics.key_index import keys_of
 from crmbridge.sandbox.dynamics.shape import DuplicateRule, Rule, Table
 from crmbridge.sandbox.dynamics.store import fold
 
@@ -22,7 +23,7 @@ def check(ctx: Context, table: Table, before: Row | None, row: Row, values: Row,
         )
     if "ownerid" in values and values["ownerid"] is not None and values["ownerid"] != ctx.user:
         ctx.access.check_owner(table, row["ownerid"], row.get("_ownerid_type") or "systemuser")
-    if table.keys:
+    if ctx.store.keys[table.name]:
         _check_keys(ctx, table, row, values)
     if detect_duplicates:
         refuse_duplicates(ctx, table, row)
@@ -30,7 +31,9 @@ def check(ctx: Context, table: Table, before: Row | None, row: Row, values: Row,
 
 
 def _check_keys(ctx: Context, table: Table, row: Row, values: Row) -> None:
-    for key in table.keys:
+    for key in keys_of(ctx.store, ctx.now, table):
+        if key.status != "Active":
+            continue  # an index that is not built yet holds nothing back (unverified)
         if not set(key.columns) & set(values) or any(row.get(name) is None for name in key.columns):
             continue
         first, *others = key.columns

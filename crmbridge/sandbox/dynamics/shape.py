@@ -5,6 +5,7 @@ A shape that begins with `extends: dynamics` is laid over the shipped one: mappi
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -111,6 +112,8 @@ class Key:
     name: str
     columns: tuple[str, ...]
     status: str = "Active"
+    label: str | None = None
+    made: datetime | None = None  # while its index is being built: when that began
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from crmbridge.sandbox.core import Row, Tables
 from crmbridge.sandbox.dynamics.ordering import Orders, fold
-from crmbridge.sandbox.dynamics.shape import Shape
+from crmbridge.sandbox.dynamics.shape import Key, Shape
 
 _FIRST_VERSION = 1_000_000
 
@@ -31,6 +31,8 @@ class Store:
         self.shape = shape
         self.tables = Tables()
         self.version = _FIRST_VERSION
+        self.keys: dict[str, tuple[Key, ...]] = {name: table.keys for name, table in shape.tables.items()}
+        self.metadata_version = _FIRST_VERSION
         self._logs: dict[str, Log] = {name: Log() for name in shape.tables}
         self._indexes: dict[tuple[str, str], dict[Any, dict[str, None]]] = {}
         self._indexed: dict[str, tuple[str, ...]] = {}
