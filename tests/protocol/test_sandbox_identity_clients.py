@@ -75,7 +75,7 @@ def test_simple_salesforce_understands_a_refusal(box: Box, session: requests.Ses
     if flow == "jwt":
         wrong["consumer_key"] = "guess"
     if flow == "soap, trusted":
-        wrong["organizationId"] = "00D000000000000AAA"
+        wrong |= {"organizationId": "00D000000000000AAA", "password": box.connect["salesforce"]["password"]}
     with pytest.raises(SalesforceAuthenticationFailed) as refused:
         Salesforce(**wrong, session=session)
     assert refused.value.code == CODES[flow]

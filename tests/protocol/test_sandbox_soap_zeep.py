@@ -9,59 +9,21 @@ from typing import Any
 
 import pytest
 import requests
-import zeep
 from lxml import etree
 from zeep.exceptions import Fault
-from zeep.transports import Transport
 
-from crmbridge.sandbox.adapter import ORIGINS, mount
+from crmbridge.sandbox.adapter import mount
 from crmbridge.sandbox.sandbox import Sandbox
-from tests.support import partner_wsdl
-
-PARTNER, SOBJECT = "urn:partner.soap.sforce.com", "urn:sobject.partner.soap.sforce.com"
-
-
-class Org:
-    """A logged-in zeep client; each call sends the session, and further headers by name."""
-
-    def __init__(self, session: requests.Session, connect: dict[str, Any], version: str) -> None:
-        self.client = zeep.Client(str(partner_wsdl.path()), transport=Transport(session=session))
-        given = connect["salesforce"]
-        self._bind(f"{given['url']}/services/Soap/u/{version}")
-        self.headers: list[Any] = []
-        self.who = self.service.login(given["username"], given["password"] + given["security_token"])
-        self._bind(self.who.serverUrl)
-        self.headers = [self.header("SessionHeader", sessionId=self.who.sessionId)]
-
-    def _bind(self, address: str) -> None:
-        self.service = self.client.create_service(f"{{{PARTNER}}}SoapBinding", address)
-
-    def header(self, name: str, **values: Any) -> Any:
-        element: Any = self.client.get_element(f"{{{PARTNER}}}{name}")
-        return element(**values)
-
-    def call(self, name: str, *args: Any, headers: list[Any] | None = None, **named: Any) -> Any:
-        found = self.service[name](*args, _soapheaders=[*self.headers, *(headers or [])], **named)
-        body = getattr(found, "body", None)  # where an answer has headers of its own
-        return body.result if body is not None else found
-
-    def row(self, kind: str, key: str | None = None, *, null: list[str] | None = None, **fields: Any) -> Any:
-        elements: list[Any] = []
-        for name, value in fields.items():
-            element = etree.Element(f"{{{SOBJECT}}}{name}")
-            element.text = str(value)
-            elements.append(element)
-        made: Any = self.client.get_type(f"{{{SOBJECT}}}sObject")
-        return made(type=kind, Id=key, fieldsToNull=null or [], _value_1=elements)
+from tests.support.zeep_org import ZeepOrg
 
 
 @pytest.fixture
-def org() -> Iterator[Org]:
+def org() -> Iterator[ZeepOrg]:
     with requests.Session() as session:
-        sandbox = Sandbox("empty")
-        connect = mount(session, sandbox)
-        assert connect["salesforce"]["url"] == ORIGINS["salesforce"]
-        yield Org(session, connect, "27.0")
+        given = mount(session, Sandbox("empty"))["salesforce"]
+        org = ZeepOrg(session, f"{given['url']}/services/Soap/u/27.0")
+        org.login(given["username"], given["password"] + given["security_token"])
+        yield org
 
 
 def value(row: Any, name: str) -> str | None:
@@ -69,7 +31,7 @@ def value(row: Any, name: str) -> str | None:
     return next(each.text for each in elements if etree.QName(each).localname == name)
 
 
-def test_rows_and_their_lives(org: Org) -> None:
+def test_rows_and_their_lives(org: ZeepOrg) -> None:
     (made, wrong) = org.call("create", [org.row("Account", Name="Acme", Phone="1"), org.row("Account")])
     assert (made.success, wrong.errors[0].statusCode) == (True, "REQUIRED_FIELD_MISSING")
     (saved,) = org.call("update", [org.row("Account", made.id, null=["Phone"], Industry="Energy")])
@@ -100,7 +62,7 @@ def test_rows_and_their_lives(org: Org) -> None:
     assert (emptied.success, org.call("queryAll", "SELECT Id FROM Account").size) == (True, 0)
 
 
-def test_what_the_org_is_like(org: Org) -> None:
+def test_what_the_org_is_like(org: ZeepOrg) -> None:
     found = org.call("describeGlobal")
     assert {"Lead", "Opportunity"} < {each.name for each in found.sobjects}
     lead = org.call("describeSObject", "Lead")
@@ -116,7 +78,7 @@ def test_what_the_org_is_like(org: Org) -> None:
     assert refused.value.code == "sf:INVALID_TYPE"
 
 
-def test_change_tracking_conversion_and_merge(org: Org) -> None:
+def test_change_tracking_conversion_and_merge(org: ZeepOrg) -> None:
     leads = org.call("create", [org.row("Lead", LastName=name, Company="Acme") for name in "ABC"])
     accounts = org.call("create", [org.row("Account", Name=name) for name in ("One", "Two")])
     org.call("delete", [leads[2].id])
@@ -140,7 +102,7 @@ def test_change_tracking_conversion_and_merge(org: Org) -> None:
     assert done.contactId in merged.updatedRelatedIds
 
 
-def test_children_and_parents_and_sums(org: Org) -> None:
+def test_children_and_parents_and_sums(org: ZeepOrg) -> None:
     (account,) = org.call("create", [org.row("Account", Name="Acme")])
     org.call("create", [org.row("Contact", LastName=name, AccountId=account.id) for name in "AB"])
     (shown,) = org.call("query", "SELECT Name, (SELECT LastName FROM Contacts ORDER BY LastName) FROM Account").records
@@ -154,7 +116,7 @@ def test_children_and_parents_and_sums(org: Org) -> None:
     assert list(total._value_1) == [account.id, 2]  # each tells its type
 
 
-def test_a_session_ends(org: Org) -> None:
+def test_a_session_ends(org: ZeepOrg) -> None:
     org.call("logout")
     with pytest.raises(Fault) as refused:
         org.call("getUserInfo")
