@@ -99,10 +99,11 @@ class Column:
 
     def target_of(self, row: Row) -> Target:
         """Which table the row's lookup points to."""
-        if len(self.targets) > 1:
-            kind = row.get(self.type_key)
-            return next((each for each in self.targets if each.table == kind), self.targets[0])
-        return self.targets[0]
+        first = self.targets[0]
+        if len(self.targets) == 1:
+            return first
+        kind = row.get(self.type_key)
+        return next((each for each in self.targets if each.table == kind), first)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
