@@ -4,13 +4,14 @@ An object's ids in the order in which its rows came are a list that only grows, 
 snapshot of them; what was deleted by then is left out.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final
 
 Entry = tuple[str, str]  # SystemModstamp and id
-FEW: Final = 50  # entries that are put each in its place; more are sorted in at once
+CHUNK: Final = 1000  # entries; twice as many are split
 
 
 @dataclass(kw_only=True)
@@ -29,81 +30,111 @@ class Listing:
             self.deleted[key] = None
 
 
-@dataclass(kw_only=True)
 class Stamps:
-    """All rows of an object by (SystemModstamp, id). Entries of earlier stamps stay for a while, known as stale.
+    """Rows by (SystemModstamp, id), in chunks: an edit touches one, and a snapshot is the list of them.
 
-    Walks under way read this very list, so what lies before their end is changed in a copy only.
+    What a snapshot may read is never changed, only replaced: a chunk is written in place when no snapshot was taken
+    since it was made.
     """
 
-    entries: list[Entry] = field(default_factory=list)
-    stale: set[Entry] = field(default_factory=set)
-    read_to: int = 0  # up to where walks read this list
-    fresh: list[Entry] = field(default_factory=list)  # came out of order, and nobody has read since
+    def __init__(self, chunk: int = CHUNK) -> None:
+        self._size = chunk
+        self._chunks: list[list[Entry]] = []
+        self._lasts: list[Entry] = []  # the greatest of each chunk
+        self._made: list[int] = []  # how many snapshots there were when the chunk was made
+        self._snapshots = 0
 
     def add(self, entry: Entry) -> None:
-        if entry in self.stale:  # an edit taken back
-            self.stale.discard(entry)
-        elif not self.fresh and (not self.entries or entry > self.entries[-1]):
-            self.entries.append(entry)
+        at = bisect_left(self._lasts, entry)
+        if at == len(self._chunks):  # behind all others, as most are
+            if not self._chunks or len(self._chunks[-1]) >= self._size:
+                self._chunks.append([])
+                self._lasts.append(entry)
+                self._made.append(self._snapshots)
+            at = len(self._chunks) - 1
+            self._own(at).append(entry)
+            self._lasts[at] = entry
+            return
+        chunk = self._own(at)
+        insort(chunk, entry)
+        if len(chunk) > 2 * self._size:
+            half = len(chunk) // 2
+            self._chunks[at : at + 1] = [chunk[:half], chunk[half:]]
+            self._lasts[at : at + 1] = [chunk[half - 1], chunk[-1]]
+            self._made[at : at + 1] = [self._snapshots, self._snapshots]
+
+    def drop(self, entry: Entry) -> None:
+        at = bisect_left(self._lasts, entry)
+        if at == len(self._chunks):
+            return
+        place = bisect_left(self._chunks[at], entry)
+        if self._chunks[at][place] != entry:
+            return
+        chunk = self._own(at)
+        del chunk[place]
+        if chunk:
+            self._lasts[at] = chunk[-1]
         else:
-            self.fresh.append(entry)
+            del self._chunks[at], self._lasts[at], self._made[at]
 
-    def leave(self, entry: Entry) -> None:
-        self.stale.add(entry)
-        if len(self.stale) > len(self.entries) // 8 + 1000:
-            self._settle()
-            stale, self.stale = self.stale, set()
-            self._anew([each for each in self.entries if each not in stale])
+    def _own(self, at: int) -> list[Entry]:
+        if self._made[at] != self._snapshots:
+            self._chunks[at] = list(self._chunks[at])
+            self._made[at] = self._snapshots
+        return self._chunks[at]
 
-    def _settle(self) -> None:
-        fresh, self.fresh = self.fresh, []
-        if fresh and (len(fresh) > FEW or bisect_left(self.entries, min(fresh)) < self.read_to):
-            self._anew(self.entries + fresh)
-            self.entries.sort()
-        else:
-            for entry in fresh:
-                insort(self.entries, entry)
+    def between(self, low: Entry, high: Entry, *, skip: int = 0, limit: int | None = None) -> "Stretch":
+        """A snapshot of the entries from `low` up to `high`, which is left out."""
+        self._snapshots += 1
+        first = bisect_left(self._lasts, low)
+        last = min(bisect_left(self._lasts, high), len(self._chunks) - 1)
+        chunks = self._chunks[first : last + 1]
+        if not chunks or low >= high:
+            return Stretch([], 0, 0)
+        start = bisect_left(chunks[0], low)
+        end = sum(map(len, chunks)) - len(chunks[-1]) + bisect_left(chunks[-1], high)
+        start = min(start + skip, max(start, end))
+        return Stretch(chunks, start, end if limit is None else min(end, start + limit))
 
-    def _anew(self, entries: list[Entry]) -> None:
-        self.entries, self.read_to = entries, 0
 
-    def span(self, low: Entry, high: Entry) -> tuple[int, int]:
-        """The places from `low` up to `high`, which is left out."""
-        self._settle()
-        start = bisect_left(self.entries, low)
-        return start, max(start, bisect_left(self.entries, high))
+class Stretch:
+    """Ids of a snapshot of stamps: places `start` to `end` in its chunks."""
 
-    def between(self, low: Entry, high: Entry) -> Iterator[str]:
-        """The ids there, as they are now."""
-        start, end = self.span(low, high)
-        entries, stale = self.entries, self.stale
-        self.read_to = max(self.read_to, end)
-        for place in range(start, end):
-            if entries[place] not in stale:
-                yield entries[place][1]
+    def __init__(self, chunks: list[list[Entry]], start: int, end: int) -> None:
+        self._chunks = chunks
+        self._ends = list(accumulate(map(len, chunks)))
+        self._start, self._end = start, max(start, end)
+
+    def __len__(self) -> int:
+        return self._end - self._start
+
+    def __iter__(self) -> Iterator[str]:
+        return (key for _, key in self.entries(0, len(self)))
+
+    def page(self, start: int, stop: int) -> Sequence[str]:
+        return [key for _, key in self.entries(start, stop)]
+
+    def entries(self, start: int, stop: int) -> Iterator[Entry]:
+        start, stop = start + self._start, min(stop + self._start, self._end)
+        at = bisect_right(self._ends, start)
+        while start < stop:
+            begin = self._ends[at] - len(self._chunks[at])
+            yield from self._chunks[at][start - begin : stop - begin]
+            start, at = self._ends[at], at + 1
 
 
 class Walk:
-    """A snapshot of ids, cut by OFFSET and LIMIT, without what is named; listed only as far as it is asked for."""
+    """A snapshot of a listing's ids, cut by OFFSET and LIMIT, without what is named; listed only as far as asked."""
 
-    def __init__(
-        self,
-        source: Sequence[str] | Sequence[Entry],
-        without: Collection[str] | Collection[Entry],
-        span: tuple[int, int],
-        *,
-        skip: int = 0,
-        limit: int | None = None,
-    ) -> None:
-        self._source = source
-        self._without: frozenset[str | Entry] = frozenset(without)
-        self._start, self._end = span
+    def __init__(self, listing: Listing, without: Collection[str], *, skip: int = 0, limit: int | None = None) -> None:
+        self._source = listing.ids
+        self._without = frozenset(without)
+        self._end = len(listing.ids)
         self._skip = skip
-        left = max(0, self._end - self._start - len(self._without) - skip)
+        left = max(0, self._end - len(self._without) - skip)
         self._length = left if limit is None else min(left, limit)
         self._found: list[str] = []  # only where something is left out: the ids so far, and how far that is
-        self._seen = self._start
+        self._seen = 0
 
     def __len__(self) -> int:
         return self._length
@@ -111,16 +142,12 @@ class Walk:
     def page(self, start: int, stop: int) -> Sequence[str]:
         start, stop = start + self._skip, min(stop, self._length) + self._skip
         if not self._without:
-            return _ids(self._source[self._start + start : min(self._start + stop, self._end)])
+            return self._source[start:stop]
         while len(self._found) < stop and self._seen < self._end:
             upto = min(self._end, self._seen + max(200, stop - len(self._found)))
-            self._found += _ids([each for each in self._source[self._seen : upto] if each not in self._without])
+            self._found += [key for key in self._source[self._seen : upto] if key not in self._without]
             self._seen = upto
         return self._found[start:stop]
-
-
-def _ids(entries: Sequence[str | Entry]) -> list[str]:
-    return [each if isinstance(each, str) else each[1] for each in entries]
 
 
 @dataclass(frozen=True)
@@ -136,4 +163,4 @@ class Listed:
         return self.ids[start:stop]
 
 
-Ids = Walk | Listed
+Ids = Walk | Stretch | Listed

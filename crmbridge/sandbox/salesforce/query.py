@@ -183,23 +183,20 @@ class Engine:
         walk = self._walk(scope) if self._sees_all else None
         return walk if walk is not None else Listed([row["Id"] for row in self._select(scope, sort)])
 
-    def _walk(self, scope: Scope) -> Walk | None:
+    def _walk(self, scope: Scope) -> Ids | None:
         query, order, store = scope.query, _order(scope), self._store
         listing, rows = store.listing(scope.sobject), store.rows(scope.sobject)
-        hidden = listing.deleted
-        if self._deleted:
-            hidden = [key for key in hidden if not self.visible(rows[key])]
         if query.where is None and (not order or (order == ["id"] and listing.ascending)):
-            return Walk(listing.ids, hidden, (0, len(listing.ids)), skip=query.offset, limit=query.limit)
-        between = self.filters(scope).stamp_span(query.where) if order in BY_STAMP else None
-        if between is None or "SystemModstamp" not in scope.sobject.fields:
+            hidden = listing.deleted
+            if self._deleted:
+                hidden = [key for key in hidden if not self.visible(rows[key])]
+            return Walk(listing, hidden, skip=query.offset, limit=query.limit)
+        if order not in BY_STAMP or "SystemModstamp" not in scope.sobject.fields:
             return None
-        stamps, (low, high) = store.stamps(scope.sobject), between
-        start, end = stamps.span(low, high)
-        stamps.read_to = max(stamps.read_to, end)
-        gone = ((rows[key]["SystemModstamp"], key) for key in hidden)
-        without = [each for each in (*stamps.stale, *gone) if low <= each < high]
-        return Walk(stamps.entries, without, (start, end), skip=query.offset, limit=query.limit)
+        between = self.filters(scope).stamp_span(query.where)
+        if between is None or (self._deleted and listing.deleted):
+            return None
+        return store.stamps(scope.sobject).between(*between, skip=query.offset, limit=query.limit)
 
     @property
     def _sees_all(self) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from heapq import merge
 
 from crmbridge.sandbox.core import Row, Tables
 from crmbridge.sandbox.salesforce.listing import Listing, Stamps
@@ -25,7 +26,7 @@ class Store:
         self._views: dict[str, Shape] = {}
         self.tables = Tables()
         self._equal: dict[tuple[str, str], dict[object, dict[str, None]]] = {}
-        self._stamps: dict[str, Stamps] = {}
+        self._stamps: dict[tuple[str, bool], Stamps] = {}
         self._listings: dict[str, Listing] = {}
 
     # -- who looks -----------------------------------------------------------------------------------------------
@@ -126,14 +127,16 @@ class Store:
                 listing.add(key, deleted=bool(row.get("IsDeleted")))
         return listing
 
-    def stamps(self, sobject: SObject) -> Stamps:
-        """The order of SystemModstamp and id."""
-        return self._stamps.setdefault(sobject.name, Stamps())
+    def stamps(self, sobject: SObject, *, deleted: bool = False) -> Stamps:
+        """The order of SystemModstamp and id, of the rows that are there or of the deleted ones."""
+        return self._stamps.setdefault((sobject.name, deleted), Stamps())
 
     def by_stamp(self, sobject: SObject, low: str = "", high: str = "~") -> Iterator[Row]:
-        """Rows in the order of (SystemModstamp, Id), from `low` up to `high`, both included."""
+        """Rows, deleted ones too, in the order of (SystemModstamp, Id), from `low` up to `high`, both included."""
         rows = self.rows(sobject)
-        for key in self.stamps(sobject).between((low, ""), (high, "~")):
+        there, gone = (self.stamps(sobject, deleted=each).between((low, ""), (high, "~")) for each in (False, True))
+        entries = there.entries(0, len(there))
+        for _, key in merge(entries, gone.entries(0, len(gone))) if len(gone) else entries:
             row = rows.get(key)
             if row is not None:
                 yield row
@@ -154,13 +157,12 @@ class Store:
                     del index[was]
             if now is not None:
                 index.setdefault(now, {})[key] = None
-        was, now = old.get("SystemModstamp"), new.get("SystemModstamp")
+        was, now = _place(before), _place(after)
         if was != now:
-            stamps = self.stamps(sobject)
             if was is not None:
-                stamps.leave((was, key))
+                self.stamps(sobject, deleted=was[0]).drop((was[1], key))
             if now is not None:
-                stamps.add((now, key))
+                self.stamps(sobject, deleted=now[0]).add((now[1], key))
 
     def _list(self, sobject: SObject, key: str, before: Row | None, after: Row | None) -> None:
         """The listing follows; where a row goes for good it is made anew, and pages under way keep the old one."""
@@ -177,3 +179,9 @@ class Store:
             listing.deleted[key] = None
         else:
             listing.deleted.pop(key, None)
+
+
+def _place(row: Row | None) -> tuple[bool, str] | None:
+    """Where a row stands in the order of stamps: among which rows, and when."""
+    stamp = row.get("SystemModstamp") if row else None
+    return None if row is None or stamp is None else (bool(row.get("IsDeleted")), stamp)
