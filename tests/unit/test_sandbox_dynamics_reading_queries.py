@@ -7,7 +7,9 @@ from urllib.parse import quote, unquote
 from xml.sax.saxutils import quoteattr
 
 import pytest
+from ruamel.yaml import YAML
 
+from crmbridge.sandbox.dynamics.shape import SHIPPED, build, overlay
 from tests.support.dataverse import ROOT, Answer, Environment
 
 EVERYTHING = 'odata.include-annotations="*"'
@@ -467,3 +469,85 @@ def test_the_answers_are_json_of_any_value(env: Environment) -> None:
     order: Any = env.get("leads?$select=description&$orderby=description desc,subject", Prefer="odata.maxpagesize=1")
     assert order.json["value"][0]["description"] == "line\r\nbreak\ttab"
     assert env.get(order.json["@odata.nextLink"]).status == 200
+
+
+# Choices of several values, many-to-many, keys, limits
+
+
+def shaped() -> Environment:
+    document = {
+        "columns": {
+            "account": {
+                "new_tags": {"type": "MultiSelectPicklist", "options": {1: "Hot", 2: "Late", 13: "Far"}},
+                "new_externalid": {"type": "String", "max": 18},
+            }
+        },
+        "keys": {"account": {"new_externalidkey": ["new_externalid"]}},
+    }
+    shipped = YAML(typ="safe", pure=True).load(SHIPPED.read_text(encoding="utf-8"))
+    return Environment(shape=build(overlay(shipped, document)))
+
+
+def test_choices_of_several_values() -> None:
+    env = shaped()
+    env.app.load({"account": [{"name": "A", "new_tags": "1,13"}, {"name": "B", "new_tags": "2"}, {"name": "C"}]})
+
+    def names(expression: str) -> set[str]:
+        return {row["name"] for row in env.get(f"accounts?$filter=Microsoft.Dynamics.CRM.{expression}").rows}
+
+    assert names('ContainValues(PropertyName=\'new_tags\',PropertyValues=["1","2"])') == {"A", "B"}
+    assert names("ContainValues(PropertyName='new_tags',PropertyValues=[\"3\"])") == set()
+    assert names("DoesNotContainValues(PropertyName='new_tags',PropertyValues=[\"1\"])") == {"B", "C"}
+    assert (
+        env.get(
+            "accounts?$filter=Microsoft.Dynamics.CRM.ContainValues(PropertyName='name',PropertyValues=[\"1\"])"
+        ).status
+        == 400
+    )
+    row = env.get("accounts?$select=new_tags&$filter=name eq 'A'", Prefer=EVERYTHING).rows[0]
+    assert (row["new_tags"], row[f"new_tags@{FORMATTED}"]) == ("1,13", "Hot; Far")
+
+
+def test_a_row_is_read_by_its_alternate_key() -> None:
+    env = shaped()
+    env.app.load({"account": [{"name": "A", "new_externalid": "SF-001"}]})
+    assert env.row("accounts(new_externalid='SF-001')?$select=name")["name"] == "A"
+    assert env.get("accounts(new_externalid='SF-002')").code == "0x80060891"
+    assert env.get("accounts(name='A')").status == 400
+
+
+def test_many_to_many_expands_stand_alone(env: Environment) -> None:
+    lead = env.get("leads?$filter=subject eq 'One'").rows[0]["leadid"]
+    contact = env.get("contacts?$filter=lastname eq 'Byron'").rows[0]["contactid"]
+    link = {"@odata.id": f"{ROOT}/contacts({contact})"}
+    assert env.post(f"leads({lead})/contactleads_association/$ref", link).status == 204
+    row = env.row(f"leads({lead})?$select=subject&$expand=contactleads_association($select=fullname)")
+    assert [each["fullname"] for each in row["contactleads_association"]] == ["Ada Byron"]
+    assert len(env.get(f"leads({lead})/contactleads_association").rows) == 1
+    below = "leads?$select=subject&$filter=contactleads_association/any(c:c/lastname eq 'Byron')"
+    assert [each["subject"] for each in env.get(below).rows] == ["One"]
+    assert env.get("leads?$expand=contactleads_association,accountleads_association").code == "0x80060888"
+    assert env.get("leads?$expand=contactleads_association($expand=createdby)").code == "0x80060888"
+
+
+def test_urls_have_a_limit_and_a_batch_has_twice_that(env: Environment) -> None:
+    def filter_of(length: int) -> str:
+        return f"leads?$filter=subject eq '{'x' * length}'"
+
+    assert env.get(filter_of(32_000)).status == 200
+    assert env.get(filter_of(33_000)).status == 414
+    part = f"GET /api/data/v9.2/{filter_of(40_000).replace(' ', '%20')} HTTP/1.1"
+    body = f"--b\r\nContent-Type: application/http\r\n\r\n{part}\r\n\r\n\r\n--b--\r\n".encode()
+    answer = env.send("POST", "$batch", body, Content_Type="multipart/mixed; boundary=b")
+    assert "HTTP/1.1 200" in answer.text
+
+
+def test_the_service_document_lists_the_sets(env: Environment) -> None:
+    found = env.row("")
+    assert found["@odata.context"] == f"{ROOT}/$metadata"
+    assert {"name": "leads", "kind": "EntitySet", "url": "leads"} in found["value"]
+
+
+def test_audits_are_not_kept(env: Environment) -> None:
+    assert (env.get("audits").status, env.get("audits").code) == (404, "0x80060888")
+    assert env.get("RetrieveRecordChangeHistory(Target=@t)?@t={'@odata.id':'leads(x)'}").status == 404
