@@ -9,7 +9,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from crmbridge.sandbox.core import Call, Reply, Request, Row, World
-from crmbridge.sandbox.dynamics import batch, loading
+from crmbridge.sandbox.dynamics import batch, discovery, loading
 from crmbridge.sandbox.dynamics.certificate import client_certificate
 from crmbridge.sandbox.dynamics.context import Context, Preferences, read_preferences, refusal
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_query, missing_row, missing_segment
@@ -216,6 +216,8 @@ class DynamicsApp:
 
     def commit(self, request: Request) -> Reply:
         prefer = read_preferences(request.header("prefer"))
+        if (instances := discovery.PATH.fullmatch(request.plain_path)) is not None:
+            return self._discover(request, instances[1], prefer)
         match = _ROOT.fullmatch(request.path)
         noted: list[tuple[str, str]] = []
         caller = ""
@@ -250,6 +252,18 @@ class DynamicsApp:
             self.protection.charge(caller, self.world.clock.now(), len(noted))
         self._count(caller, reply.status, noted, is_batch=is_batch)
         return Reply(status=reply.status, headers=(*reply.headers, *self._service_headers(*left)), body=reply.body)
+
+    def _discover(self, request: Request, key: str | None, prefer: Preferences) -> Reply:
+        """dataverse-api §1.5"""
+        caller = ""
+        try:
+            caller = self._authenticate(request)
+            row = self.store.rows("organization")[self._ids["organization"]]
+            reply = discovery.answer(request, key, self.shape.organization, row, self.tenant)
+        except DataverseError as error:
+            reply = refusal(error, prefer)
+        self._count(caller, reply.status, [("organization", "read")], is_batch=False)
+        return reply
 
     def _context(self, **given: Any) -> Context:
         user = self.application_user
