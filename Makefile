@@ -23,10 +23,10 @@ demo: $(READY)
 
 # Brings its own broker and PostgreSQL; nothing has to run on this machine.
 test: $(TOOLS)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not node and not clients"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not clients"
 
 test-slow: $(TOOLS)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "slow and not node and not clients"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "slow and not clients"
 
 # Environments of their own under CRMBRIDGE_CLIENTS_DIR, by default ~/.cache/crmbridge-clients.
 clients: $(TOOLS)

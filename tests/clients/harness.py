@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import requests
@@ -129,7 +129,7 @@ def node_client() -> environments.NodeEnvironment:
         absent(str(reason))
 
 
-def absent(reason: str) -> Any:
+def absent(reason: str) -> NoReturn:
     """A client that is not there: a failure in continuous integration, elsewhere a skip with the reason."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)

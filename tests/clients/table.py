@@ -22,6 +22,10 @@ HEADS: Mapping[Operation, str] = {
     "convert": "convert, qualify, win",
 }  # fmt: skip
 CHECKOUT = Path(__file__).resolve().parents[2]
+HEAD = """\
+Programs that nobody here wrote, run unchanged against the [sandbox](sandbox.md) as a process of its own, over http
+and https. `make clients` installs them and runs them; the tests, named below, judge by what each program says and by
+the rows that the sandbox then holds. This page is written by `python -m tests.clients.table`.""".splitlines()
 PAGE = CHECKOUT / "docs" / "reference" / "clients.md"
 
 Test = TypeVar("Test", bound=Callable[..., None])
@@ -81,9 +85,7 @@ def page() -> str:
 def _lines() -> Iterator[str]:
     yield "# Other people's clients"
     yield ""
-    yield "Programs that nobody here wrote, run unchanged against the [sandbox](sandbox.md) as a process of its own, over http and https."
-    yield "`make clients` installs them and runs them; the tests, named below, judge by the rows that the sandbox then holds. This page"
-    yield "is written by `python -m tests.clients.table`."
+    yield from HEAD
     yield ""
     yield f"| client | CRM | {' | '.join(HEADS[each] for each in OPERATIONS)} |"
     yield f"|---|---|{'---|' * len(OPERATIONS)}"
@@ -97,9 +99,9 @@ def _lines() -> Iterator[str]:
     yield "| client | what | why |"
     yield "|---|---|---|"
     for _, client in everybody:
-        for operation in OPERATIONS:
-            if operation in client.cannot:
-                yield f"| {client.name} | {HEADS[operation]} | {client.cannot[operation]} |"
+        for reason in dict.fromkeys(client.cannot.values()):
+            what = ", ".join(HEADS[each] for each in OPERATIONS if client.cannot.get(each) == reason)
+            yield f"| {client.name} | {what} | {reason} |"
     yield ""
     yield "## How each is driven"
     for module, client in everybody:
@@ -115,9 +117,6 @@ def _lines() -> Iterator[str]:
                 yield f"| {HEADS[operation]} | {deed.how} | `{deed.test}` |"
 
 
-def main() -> None:
-    PAGE.write_text(page(), encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    table = importlib.import_module("tests.clients.table")  # the module that the tests know, not this copy of it
+    PAGE.write_text(table.page(), encoding="utf-8")

@@ -42,9 +42,7 @@ def home(box: Running, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def source(box: Running, home: Path, *words: str) -> Any:
-    return drive_python(
-        box, "airbyte-dataverse", "airbyte.py", home, "source-microsoft-dataverse", *words, proxy=True
-    )
+    return drive_python(box, "airbyte-dataverse", "airbyte.py", home, "source-microsoft-dataverse", *words, proxy=True)
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ CLIENT = Client(
     name="PowerPlatform-Dataverse-Client",
     package="PowerPlatform-Dataverse-Client",
     side="Dynamics",
-    settings="`base_url` is the sandbox's https address, its authority in `REQUESTS_CA_BUNDLE`; msal with the sandbox's "
-    "`authority` and `instance_discovery=False`.",
+    settings="`base_url` is the sandbox's https address, its authority in `REQUESTS_CA_BUNDLE`; msal with the "
+    "sandbox's `authority` and `instance_discovery=False`.",
     cannot={
         "changes": "it cannot ask for tracked changes or follow a delta link",
         "convert": "it has no call for actions and functions",
@@ -97,7 +97,9 @@ def test_dataverse_sdk_batch(box: Running, seen: Seen) -> None:
 @CLIENT.does("bulk", "`CreateMultiple`, `UpdateMultiple`, `UpsertMultiple`")
 def test_dataverse_sdk_bulk(box: Running, seen: Seen) -> None:
     assert seen["bulk"] == {"keys": 300}
-    titles = [row["jobtitle"] for row in box.rows("dynamics", "lead") if row["companyname"] == "Many" and row["jobtitle"]]
+    titles = [
+        row["jobtitle"] for row in box.rows("dynamics", "lead") if row["companyname"] == "Many" and row["jobtitle"]
+    ]
     assert sorted(titles) == [*["Chief"] * 10, "First", "Second"]
 
 

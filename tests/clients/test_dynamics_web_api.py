@@ -32,10 +32,13 @@ def test_dynamics_web_api_login(seen: Seen) -> None:
     assert seen["login"] == {"user": True, "logins": True, "wrong": 401}
 
 
-@CLIENT.does("read", "`retrieveMultiple` page by page, `retrieveAll`, `retrieve` with expand and annotations, `countAll`")
+@CLIENT.does(
+    "read",
+    "`retrieveMultiple` page by page, `retrieveAll`, `retrieve` with expand and annotations, `count`, `countAll`",
+)
 def test_dynamics_web_api_read(seen: Seen) -> None:
     assert seen["read"] == {
-        "page": [300, 50, True], "next": 50, "all": 300, "owner": True, "counted": 300, "annotated": True,
+        "page": [300, 50, True], "next": 50, "all": 300, "owner": True, "counted": [300, 300], "annotated": True,
     }  # fmt: skip
 
 
@@ -44,11 +47,13 @@ def test_dynamics_web_api_fetch(seen: Seen) -> None:
     assert seen["fetch"] == {"fetched": 300, "pages": [100, 100, 100]}
 
 
-@CLIENT.does("read", "metadata: `retrieveEntity`, `retrieveAttributes` with a cast, `retrieveRelationships`, `$metadata`")
+@CLIENT.does(
+    "read", "metadata: `retrieveEntity`, `retrieveAttributes` with a cast, `retrieveRelationships`, `$metadata`"
+)
 def test_dynamics_web_api_metadata(seen: Seen) -> None:
-    assert seen["metadata"] == {
-        "entity": ["leads", 4], "options": True, "relationships": True, "optionSets": True, "optionSet": True, "csdl": True,
-    }  # fmt: skip
+    entity = seen["metadata"].pop("entity")
+    assert entity == ["leads", 4]
+    assert seen["metadata"] == dict.fromkeys(("options", "relationships", "optionSets", "optionSet", "csdl"), True)
 
 
 @CLIENT.does("create", "`create` with and without representation, with a row inside (deep insert)")

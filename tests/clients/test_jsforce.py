@@ -1,7 +1,6 @@
 """jsforce (npm) over plain http, through everything it offers."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 

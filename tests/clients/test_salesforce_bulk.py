@@ -11,7 +11,7 @@ CLIENT = Client(
     name="salesforce-bulk",
     package="salesforce-bulk",
     side="Salesforce",
-    settings="`host` is the sandbox's https address; a login with a password goes to the real host, through `HTTPS_PROXY`.",
+    settings="`host` is the sandbox's https address; logins go to the real host, through `HTTPS_PROXY`.",
     cannot={
         "changes": "a query job names its own span of time; nothing tracks changes",
         "convert": "Bulk jobs cannot convert",

@@ -11,7 +11,7 @@ CLIENT = Client(
     name="Salesforce CLI",
     package="@salesforce/cli",
     side="Salesforce",
-    settings="`sf org login access-token --instance-url` with the sandbox's http address, the token in `SF_ACCESS_TOKEN`.",
+    settings="`sf org login access-token --instance-url` the sandbox's http address, the token in `SF_ACCESS_TOKEN`.",
     cannot={
         "changes": "no command asks for changes",
         "convert": "no command converts",
@@ -28,7 +28,12 @@ def box() -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def seen(box: Running, tmp_path_factory: pytest.TempPathFactory) -> Seen:
-    quiet = ("SF_DISABLE_TELEMETRY", "SF_AUTOUPDATE_DISABLE", "SF_SKIP_NEW_VERSION_CHECK", "SF_USE_GENERIC_UNIX_KEYCHAIN")
+    quiet = (
+        "SF_DISABLE_TELEMETRY",
+        "SF_AUTOUPDATE_DISABLE",
+        "SF_SKIP_NEW_VERSION_CHECK",
+        "SF_USE_GENERIC_UNIX_KEYCHAIN",
+    )
     return drive_cli(box, "sf_cli.py", tmp_path_factory.mktemp("cli"), **dict.fromkeys(quiet, "true"))
 
 

@@ -14,7 +14,7 @@ CLIENT = Client(
     name="tap-ms-dynamics",
     package="tap-ms-dynamics",
     side="Dynamics",
-    settings="`organization_uri` is the sandbox's http address; its login host is fixed and reached through `HTTPS_PROXY`.",
+    settings="`organization_uri` is the sandbox's http address; its login host is fixed: through `HTTPS_PROXY`.",
     cannot=dict.fromkeys(
         ("create", "update", "upsert", "delete", "batch", "bulk", "convert"), "it is a tap: it only reads"
     ),

@@ -15,9 +15,7 @@ CLIENT = Client(
     package="tap-salesforce",
     side="Salesforce",
     settings="Its login host is fixed and reached through `HTTPS_PROXY`; the catalog goes in by `--properties`.",
-    cannot=dict.fromkeys(
-        ("create", "update", "upsert", "delete", "batch", "convert"), "it is a tap: it only reads"
-    ),
+    cannot=dict.fromkeys(("create", "update", "upsert", "delete", "batch", "convert"), "it is a tap: it only reads"),
 )
 ROWS = 2100
 HOUR = 3600

@@ -1,4 +1,4 @@
-"""zeep on a partner WSDL: the SOAP port, read by somebody else's idea of it. The WSDL lies beside some checkouts only."""
+"""zeep on a partner WSDL: the SOAP port in somebody else's eyes. The WSDL lies beside some checkouts only."""
 
 from collections.abc import Iterator
 

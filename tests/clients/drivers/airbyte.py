@@ -1,6 +1,6 @@
 """An Airbyte source by its command line: `check`, or `read STREAM MODE [STATE]`; its settings are the first file's.
 
-airbyte.py PROGRAM CONFIG check|read ...: prints its verdict, or the records, the state and how the stream was described.
+airbyte.py PROGRAM CONFIG check|read ...: prints its verdict, or records, state and the stream's description.
 """
 
 import json
@@ -48,16 +48,23 @@ def read(stream: str, mode: str, state: str | None = None) -> Any:
     (catalog,) = (each["catalog"] for each in run("discover", "--config", CONFIG) if each["type"] == "CATALOG")
     found = next(each for each in catalog["streams"] if each["name"] == stream)
     configured = {
-        "stream": found, "sync_mode": mode, "destination_sync_mode": "append", "primary_key": found.get("source_defined_primary_key"),
+        "stream": found,
+        "sync_mode": mode,
+        "destination_sync_mode": "append",
+        "primary_key": found.get("source_defined_primary_key"),
         "cursor_field": found.get("default_cursor_field") or ["SystemModstamp"],
-    }  # fmt: skip
+    }
     Path("catalog.json").write_text(json.dumps({"streams": [configured]}), encoding="utf-8")
     messages = run("read", "--config", CONFIG, "--catalog", "catalog.json", *(["--state", state] if state else []))
     states = [each["state"] for each in messages if each["type"] == "STATE"]
     Path("state.json").write_text(json.dumps(states[-1:]), encoding="utf-8")
-    return {"streams": sorted(each["name"] for each in catalog["streams"]), "properties": found["json_schema"]["properties"],
-            "modes": found["supported_sync_modes"], "state": states[-1] if states else None,
-            "records": [each["record"]["data"] for each in messages if each["type"] == "RECORD"]}  # fmt: skip
+    return {
+        "streams": sorted(each["name"] for each in catalog["streams"]),
+        "properties": found["json_schema"]["properties"],
+        "modes": found["supported_sync_modes"],
+        "state": states[-1] if states else None,
+        "records": [each["record"]["data"] for each in messages if each["type"] == "RECORD"],
+    }
 
 
 print(json.dumps(check() if ACTION == "check" else read(*REST)))

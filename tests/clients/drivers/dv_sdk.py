@@ -39,8 +39,11 @@ def login(crm: DataverseClient) -> Any:
     bad = DataverseClient(GIVEN["https_url"], Credential("guess"))
     wrong = refused(lambda: bad.records.list("lead", top=1))
     plain = refused(lambda: DataverseClient(GIVEN["url"], Credential(GIVEN["client_secret"])))
-    return {"rows": len(crm.records.list("systemuser", select=["fullname"], top=1)), "wrong": str(wrong)[:60],
-            "plain": type(plain).__name__}  # fmt: skip
+    return {
+        "rows": len(crm.records.list("systemuser", select=["fullname"], top=1)),
+        "wrong": str(wrong)[:60],
+        "plain": type(plain).__name__,
+    }
 
 
 @step
@@ -61,8 +64,12 @@ def bulk(crm: DataverseClient) -> Any:
 
 @step
 def read(crm: DataverseClient) -> Any:
-    pages = [len(page) for page in crm.records.list_pages(
-        "lead", filter="companyname eq 'Many'", select=["lastname"], orderby=["lastname asc"], page_size=120)]  # fmt: skip
+    pages = [
+        len(page)
+        for page in crm.records.list_pages(
+            "lead", filter="companyname eq 'Many'", select=["lastname"], orderby=["lastname asc"], page_size=120
+        )
+    ]
     rows = crm.records.list(
         "lead", filter="companyname eq 'Many' and jobtitle eq 'Chief'", select=["lastname"], include_annotations="*"
     )
@@ -109,8 +116,10 @@ def keys(crm: DataverseClient) -> Any:
 
 @step
 def fetch(crm: DataverseClient) -> Any:
-    xml = ('<fetch count="100"><entity name="lead"><attribute name="lastname"/><order attribute="lastname"/>'
-           '<filter><condition attribute="companyname" operator="eq" value="Many"/></filter></entity></fetch>')  # fmt: skip
+    xml = (
+        '<fetch count="100"><entity name="lead"><attribute name="lastname"/><order attribute="lastname"/>'
+        '<filter><condition attribute="companyname" operator="eq" value="Many"/></filter></entity></fetch>'
+    )
     pages = [len(page) for page in crm.query.fetchxml(xml).execute_pages()]
     return {"pages": pages}
 
@@ -149,8 +158,12 @@ def batch(crm: DataverseClient) -> Any:
     work.records.list("lead", filter="companyname eq 'Many'", select=["lastname"], top=5)
     work.records.create("lead", lead("Bad", leadsourcecode=4711))
     done = work.execute(continue_on_error=True)
-    return {"statuses": [each.status_code for each in done.responses], "ids": len(done.entity_ids),
-            "codes": [each.error_code for each in done.failed], "read": len(done.responses[3].data["value"])}  # fmt: skip
+    return {
+        "statuses": [each.status_code for each in done.responses],
+        "ids": len(done.entity_ids),
+        "codes": [each.error_code for each in done.failed],
+        "read": len(done.responses[3].data["value"]),
+    }
 
 
 @step
@@ -159,9 +172,11 @@ def error(crm: DataverseClient) -> Any:
         assert isinstance(error, HttpError)
         return [error.status_code, error.details.get("service_error_code")]
 
-    return {"value": told(refused(lambda: crm.records.create("lead", lead("x", leadsourcecode=4711)))),
-            "column": told(refused(lambda: crm.records.list("lead", select=["nothing"]))),
-            "missing": crm.records.retrieve("lead", "00000000-0000-0000-0000-00000000dead")}  # fmt: skip
+    return {
+        "value": told(refused(lambda: crm.records.create("lead", lead("x", leadsourcecode=4711)))),
+        "column": told(refused(lambda: crm.records.list("lead", select=["nothing"]))),
+        "missing": crm.records.retrieve("lead", "00000000-0000-0000-0000-00000000dead"),
+    }
 
 
 with DataverseClient(GIVEN["https_url"], Credential(GIVEN["client_secret"])) as client:

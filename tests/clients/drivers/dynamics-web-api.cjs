@@ -75,7 +75,7 @@ run({
       collection: "leads", key: all.value[0].leadid, select: ["lastname", "leadsourcecode", "_ownerid_value"],
       expand: [{ property: "owninguser", select: ["fullname"] }], includeAnnotations: "*",
     });
-    const counted = await api.countAll({ collection: "leads", filter: NODES });
+    const counted = [await api.countAll({ collection: "leads", filter: NODES }), await api.count({ collection: "leads", filter: NODES })];
     return {
       page: [page.oDataCount, page.value.length, Boolean(page.oDataNextLink)], next: next.value.length,
       all: new Set(all.value.map((each) => each.leadid)).size, owner: Boolean(one.owninguser.fullname), counted,
@@ -90,7 +90,7 @@ run({
     let page = { PagingInfo: { nextPage: 1 } };
     while (page.PagingInfo) {
       page = await api.fetch({
-        collection: "leads", fetchXml: xml(100), pageNumber: page.PagingInfo.nextPage, pagingCookie: page.PagingInfo.cookie,
+        collection: "leads", includeAnnotations: "*", fetchXml: xml(100), pageNumber: page.PagingInfo.nextPage, pagingCookie: page.PagingInfo.cookie,
       });
       pages.push(page.value.length);
     }

@@ -1,4 +1,4 @@
-"""aiosalesforce: `https://<domain>.my.salesforce.com` through the sandbox's proxy, as httpx reads it from the environment."""
+"""aiosalesforce: `https://<domain>.my.salesforce.com` through the proxy, which httpx reads from the environment."""
 
 import asyncio
 from typing import Any
@@ -48,8 +48,12 @@ async def bulk(org: Salesforce, http: httpx.AsyncClient) -> Any:
     rows = [{"LastName": f"A{number}", "Company": "Aio"} for number in range(2300)]
     done = await org.bulk_v2.insert("Lead", [*rows, {"LastName": None, "Company": "Aio"}])
     (job,) = done.jobs
-    return {"good": len(done.successful_results), "bad": [each["sf__Error"] for each in done.failed_results],
-            "left": len(done.unprocessed_records), "job": [job.number_records_processed, job.number_records_failed]}  # fmt: skip
+    return {
+        "good": len(done.successful_results),
+        "bad": [each["sf__Error"] for each in done.failed_results],
+        "left": len(done.unprocessed_records),
+        "job": [job.state, job.object],
+    }
 
 
 @step
@@ -87,21 +91,26 @@ async def batch(org: Salesforce, http: httpx.AsyncClient) -> Any:
         wrong = parts.sobject.create("Lead", {"Company": "Batch"})
     async with org.composite(all_or_none=True) as whole:
         account = whole.sobject.create("Account", {"Name": "Ref"})
-        contact = whole.sobject.create("Contact", {"LastName": "Ref", "AccountId": account.reference.id})
+        contact = whole.sobject.create("Contact", {"LastName": "Ref", "AccountId": str(account.reference.id)})
     undone = org.composite(all_or_none=True)
     first = undone.sobject.create("Account", {"Name": "Undone"})
-    undone.sobject.create("Contact", {"AccountId": first.reference.id})
+    undone.sobject.create("Contact", {"AccountId": str(first.reference.id)})
     await undone.execute()
-    return {"batch": [len(query.records), made.status_code, wrong.status_code],
-            "composite": [account.status_code, contact.status_code], "contact": contact.id,
-            "undone": first.is_success}  # fmt: skip
+    return {
+        "batch": [len(query.records), made.status_code, wrong.status_code],
+        "composite": [account.status_code, contact.status_code],
+        "contact": contact.id,
+        "undone": first.is_success,
+    }
 
 
 @step
 async def error(org: Salesforce, http: httpx.AsyncClient) -> Any:
-    return {"missing": await told(org.sobject.create("Lead", {"Company": "x"})),
-            "unknown": await told(org.sobject.get("Lead", "00Q000000000000AAA")),
-            "classes": [issubclass(each, SalesforceError) for each in (AuthenticationError, NotFoundError)]}  # fmt: skip
+    return {
+        "missing": await told(org.sobject.create("Lead", {"Company": "x"})),
+        "unknown": await told(org.sobject.get("Lead", "00Q000000000000AAA")),
+        "classes": [issubclass(each, SalesforceError) for each in (AuthenticationError, NotFoundError)],
+    }
 
 
 async def main() -> None:

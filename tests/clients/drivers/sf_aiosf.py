@@ -41,8 +41,11 @@ async def batch(org: SalesforceClient) -> Any:
     mixed = await org.collections.insert(
         [{"LastName": "Good", "Company": "Mixed"}, {"Company": "Mixed"}], sobject_type="Lead", all_or_none=False
     )
-    return {"made": sum(each["success"] for each in made), "mixed": [each["success"] for each in mixed],
-            "code": mixed[1]["errors"][0]["statusCode"]}  # fmt: skip
+    return {
+        "made": sum(each["success"] for each in made),
+        "mixed": [each["success"] for each in mixed],
+        "code": mixed[1]["errors"][0]["statusCode"],
+    }
 
 
 @step

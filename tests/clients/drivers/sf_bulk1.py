@@ -35,9 +35,7 @@ def load(bulk: SalesforceBulk, job: str, rows: list[dict[str, Any]]) -> list[Any
 @step
 def create() -> Any:
     rows = [{"LastName": f"O{number}", "Company": "Old"} for number in range(30)]
-    results = load(
-        BULK, BULK.create_insert_job("Lead", contentType="CSV"), [*rows, {"LastName": "", "Company": "Old"}]
-    )
+    results = load(BULK, BULK.create_insert_job("Lead", contentType="CSV"), [*rows, {"LastName": "", "Company": "Old"}])
     return {
         "good": sum(each.success == "true" for each in results),
         "bad": results[-1].error,
@@ -58,8 +56,14 @@ def read() -> Any:
 
 @step
 def change() -> Any:
-    made = [each.id for each in load(BULK, BULK.create_insert_job("Lead", contentType="CSV"),
-                                     [{"LastName": f"P{number}", "Company": "Other"} for number in range(3)])]  # fmt: skip
+    made = [
+        each.id
+        for each in load(
+            BULK,
+            BULK.create_insert_job("Lead", contentType="CSV"),
+            [{"LastName": f"P{number}", "Company": "Other"} for number in range(3)],
+        )
+    ]
     job = BULK.create_update_job("Lead", contentType="CSV")
     updated = load(BULK, job, [{"Id": key, "Title": "Chief"} for key in made])
     job = BULK.create_upsert_job("Lead", external_id_name="CrmBridge_Id__c", contentType="CSV")
@@ -67,8 +71,12 @@ def change() -> Any:
     upserted = load(BULK, job, keyed)
     job = BULK.create_delete_job("Lead", contentType="CSV")
     deleted = load(BULK, job, [{"Id": made[0]}])
-    return {"updated": sum(each.success == "true" for each in updated), "upserted": [each.created for each in upserted],
-            "deleted": [each.success for each in deleted], "gone": made[0]}  # fmt: skip
+    return {
+        "updated": sum(each.success == "true" for each in updated),
+        "upserted": [each.created for each in upserted],
+        "deleted": [each.success for each in deleted],
+        "gone": made[0],
+    }
 
 
 @step

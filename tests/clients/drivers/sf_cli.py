@@ -1,4 +1,4 @@
-"""The Salesforce CLI over plain http, one command after the other (`sf ... --json`); run by this project's own Python."""
+"""The Salesforce CLI over plain http, one command after the other (`sf ... --json`); our own Python runs this."""
 
 import csv
 import json
@@ -89,9 +89,13 @@ def read() -> Any:
         "data", "query", *ORG, "--query", f"SELECT Id, LastName, Owner.Name FROM Lead WHERE Company = '{COMPANY}'"
     )
     described = sf("sobject", "describe", *ORG, "--sobject", "Lead")
-    return {"total": found["totalSize"], "rows": len({row["Id"] for row in found["records"]}), "done": found["done"],
-            "fields": len(described["fields"]) > 20,
-            "objects": "Lead" in sf("sobject", "list", *ORG, "--sobject", "standard")}  # fmt: skip
+    return {
+        "total": found["totalSize"],
+        "rows": len({row["Id"] for row in found["records"]}),
+        "done": found["done"],
+        "fields": len(described["fields"]) > 20,
+        "objects": "Lead" in sf("sobject", "list", *ORG, "--sobject", "standard"),
+    }
 
 
 @step
@@ -120,8 +124,22 @@ def upsert() -> Any:
         csv.writer(file, lineterminator="\n").writerows(
             [["CrmBridge_Id__c", "LastName", "Company"], *[[f"cli/{n}", f"U{n}", "One"] for n in range(3)]]
         )
-    words = ("data", "upsert", "bulk", *ORG, "--sobject", "Lead", "--file", "upsert.csv", "--external-id", "CrmBridge_Id__c",
-             "--line-ending", "LF", "--wait", "3")  # fmt: skip
+    words = (
+        "data",
+        "upsert",
+        "bulk",
+        *ORG,
+        "--sobject",
+        "Lead",
+        "--file",
+        "upsert.csv",
+        "--external-id",
+        "CrmBridge_Id__c",
+        "--line-ending",
+        "LF",
+        "--wait",
+        "3",
+    )
     return [jobs(sf(*words)), jobs(sf(*words))]
 
 
@@ -140,8 +158,11 @@ def error() -> Any:
     missing = sf("data", "create", "record", *ORG, "--sobject", "Lead", "--values", "Company=x", fails=True)
     query = sf("data", "query", *ORG, "--query", "SELECT Nothing FROM Lead", fails=True)
     unknown = sf("data", "get", "record", *ORG, "--sobject", "Lead", "--record-id", "00Q000000000000AAA", fails=True)
-    return {"missing": [missing["name"], missing["message"]], "query": [query["name"], query["message"]],
-            "unknown": [unknown["name"], unknown["message"]]}  # fmt: skip
+    return {
+        "missing": [missing["name"], missing["message"]],
+        "query": [query["name"], query["message"]],
+        "unknown": [unknown["name"], unknown["message"]],
+    }
 
 
 step.run()

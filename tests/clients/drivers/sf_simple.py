@@ -23,15 +23,22 @@ def login(org: Salesforce) -> Any:
     key, secret = GIVEN["client_id"], GIVEN["client_secret"]
     ways = {
         "soap": {**user, "security_token": GIVEN["security_token"]},
-        "password": {"username": user["username"], "password": user["password"] + GIVEN["security_token"],
-                     "consumer_key": key, "consumer_secret": secret},
+        "password": {
+            "username": user["username"],
+            "password": user["password"] + GIVEN["security_token"],
+            "consumer_key": key,
+            "consumer_secret": secret,
+        },
         "jwt": {"username": user["username"], "consumer_key": key, "privatekey_file": GIVEN["private_key_path"]},
         "client credentials": {"consumer_key": key, "consumer_secret": secret, "domain": "northfield.my"},
-    }  # fmt: skip
+    }
     users = {name: Salesforce(**way).query("SELECT COUNT() FROM User")["totalSize"] for name, way in ways.items()}
     wrong: Any = refused(lambda: Salesforce(**user | {"password": "guess", "security_token": ""}))
-    return {"same": len(set(users.values())) == 1, "ways": len(users),
-            "wrong": [isinstance(wrong, SalesforceAuthenticationFailed), wrong.code]}  # fmt: skip
+    return {
+        "same": len(set(users.values())) == 1,
+        "ways": len(users),
+        "wrong": [isinstance(wrong, SalesforceAuthenticationFailed), wrong.code],
+    }
 
 
 @step
@@ -49,8 +56,14 @@ def bulk(org: Salesforce) -> Any:
     pages = list(org.bulk2.Lead.query(COMPANY, max_records=1000, wait=1))
     ids = [line.split(",")[0].strip('"') for page in pages for line in page.strip().splitlines()[1:]]
     (gone,) = org.bulk2.Lead.delete(records=[{"Id": each} for each in ids[:100]], wait=1)
-    return {"loaded": [loaded["numberRecordsProcessed"], loaded["numberRecordsFailed"]], "good": good.count("\n") - 1,
-            "bad": bad, "pages": len(pages), "ids": len(set(ids)), "deleted": gone["numberRecordsProcessed"]}  # fmt: skip
+    return {
+        "loaded": [loaded["numberRecordsProcessed"], loaded["numberRecordsFailed"]],
+        "good": good.count("\n") - 1,
+        "bad": bad,
+        "pages": len(pages),
+        "ids": len(set(ids)),
+        "deleted": gone["numberRecordsProcessed"],
+    }
 
 
 @step
@@ -71,9 +84,14 @@ def read(org: Salesforce) -> Any:
     first = org.query(COMPANY)
     more = org.query_more(first["nextRecordsUrl"], identifier_is_url=True)
     all_ids = {row["Id"] for row in org.query_all_iter(COMPANY)}
-    return {"first": [first["totalSize"], first["done"], len(first["records"])], "more": len(more["records"]),
-            "all": len(all_ids), "sobjects": any(each["name"] == "Lead" for each in org.describe()["sobjects"]),
-            "fields": len(org.Lead.describe()["fields"]) > 20, "limits": "DailyApiRequests" in org.limits()}  # fmt: skip
+    return {
+        "first": [first["totalSize"], first["done"], len(first["records"])],
+        "more": len(more["records"]),
+        "all": len(all_ids),
+        "sobjects": any(each["name"] == "Lead" for each in org.describe()["sobjects"]),
+        "fields": len(org.Lead.describe()["fields"]) > 20,
+        "limits": "DailyApiRequests" in org.limits(),
+    }
 
 
 @step
@@ -103,12 +121,18 @@ def batch(org: Salesforce) -> Any:
     made: Any = org.restful("composite/sobjects", method="POST", json={"records": records})
     parts = [
         {"method": "POST", "url": "/services/data/v59.0/sobjects/Account", "referenceId": "a", "body": {"Name": "Ref"}},
-        {"method": "POST", "url": "/services/data/v59.0/sobjects/Contact", "referenceId": "c",
-         "body": {"LastName": "Ref", "AccountId": "@{a.id}"}},
-    ]  # fmt: skip
+        {
+            "method": "POST",
+            "url": "/services/data/v59.0/sobjects/Contact",
+            "referenceId": "c",
+            "body": {"LastName": "Ref", "AccountId": "@{a.id}"},
+        },
+    ]
     composite: Any = org.restful("composite", method="POST", json={"allOrNone": True, "compositeRequest": parts})
-    return {"made": sum(each["success"] for each in made),
-            "composite": [each["httpStatusCode"] for each in composite["compositeResponse"]]}  # fmt: skip
+    return {
+        "made": sum(each["success"] for each in made),
+        "composite": [each["httpStatusCode"] for each in composite["compositeResponse"]],
+    }
 
 
 @step
@@ -118,10 +142,12 @@ def error(org: Salesforce) -> Any:
         return [type(error).__name__, error.status, error.content[0]["errorCode"]]
 
     stranger = Salesforce(instance_url=GIVEN["https_url"], session_id="00D!guess")
-    return {"missing": told(refused(lambda: org.Lead.create({"Company": "x"}))),
-            "unknown": told(refused(lambda: org.Lead.get("00Q000000000000AAA"))),
-            "query": told(refused(lambda: org.query("SELECT Nothing FROM Lead"))),
-            "session": told(refused(lambda: stranger.query("SELECT Id FROM Lead")))}  # fmt: skip
+    return {
+        "missing": told(refused(lambda: org.Lead.create({"Company": "x"}))),
+        "unknown": told(refused(lambda: org.Lead.get("00Q000000000000AAA"))),
+        "query": told(refused(lambda: org.query("SELECT Nothing FROM Lead"))),
+        "session": told(refused(lambda: stranger.query("SELECT Id FROM Lead"))),
+    }
 
 
 @step

@@ -63,14 +63,20 @@ def login(org: Org) -> Any:
     other = Org()
     user = other.call("getUserInfo")
     other.call("logout")
-    return {"wrong": fault(gate.login, GIVEN["username"], "guess"), "user": user.userName == GIVEN["username"],
-            "organization": user.organizationId == org.login.userInfo.organizationId}  # fmt: skip
+    return {
+        "wrong": fault(gate.login, GIVEN["username"], "guess"),
+        "user": user.userName == GIVEN["username"],
+        "organization": user.organizationId == org.login.userInfo.organizationId,
+    }
 
 
 @step
 def create(org: Org) -> Any:
-    made = [each for start in range(0, 500, 100) for each in
-            org.call("create", [sobject("Lead", LastName=f"Z{start + n}", Company="Zeep") for n in range(100)])]  # fmt: skip
+    made = [
+        each
+        for start in range(0, 500, 100)
+        for each in org.call("create", [sobject("Lead", LastName=f"Z{start + n}", Company="Zeep") for n in range(100)])
+    ]
     return {"made": sum(each.success for each in made)}
 
 
@@ -85,8 +91,13 @@ def read(org: Org) -> Any:
         found += page.records
     (owner,) = (each for each in found[0]._value_1 if not etree.iselement(each))
     described = org.call("describeSObjects", ["Lead", "Account"])
-    return {"head": head, "rows": len({each.Id for each in found}), "owner": value(owner, "Email"),
-            "described": [each.name for each in described], "fields": len(described[0].fields) > 20}  # fmt: skip
+    return {
+        "head": head,
+        "rows": len({each.Id for each in found}),
+        "owner": value(owner, "Email"),
+        "described": [each.name for each in described],
+        "fields": len(described[0].fields) > 20,
+    }
 
 
 @step
@@ -123,9 +134,13 @@ def batch(org: Org) -> Any:
 @step
 def error(org: Org) -> Any:
     (refusal,) = org.call("create", [sobject("Lead", Company="x")])
-    return {"row": refusal.errors[0].statusCode, "query": fault(org.call, "query", "SELECT Nothing FROM Lead"),
-            "session": fault(lambda: org.service.query("SELECT Id FROM Lead",
-                                                       _soapheaders=[element("SessionHeader")(sessionId="00D!x")]))}  # fmt: skip
+    return {
+        "row": refusal.errors[0].statusCode,
+        "query": fault(org.call, "query", "SELECT Nothing FROM Lead"),
+        "session": fault(
+            lambda: org.service.query("SELECT Id FROM Lead", _soapheaders=[element("SessionHeader")(sessionId="00D!x")])
+        ),
+    }
 
 
 @step
@@ -139,14 +154,23 @@ def changes(org: Org) -> Any:
 @step
 def convert(org: Org) -> Any:
     made = org.call("create", [sobject("Lead", LastName="Boxer", Company="Farmers")])
-    ask = {"leadId": made[0].id, "convertedStatus": "Closed - Converted", "doNotCreateOpportunity": False,
-           "overwriteLeadSource": False, "sendNotificationEmail": False}  # fmt: skip
+    ask = {
+        "leadId": made[0].id,
+        "convertedStatus": "Closed - Converted",
+        "doNotCreateOpportunity": False,
+        "overwriteLeadSource": False,
+        "sendNotificationEmail": False,
+    }
     done, again = org.call("convertLead", [ask, ask])
     accounts = org.call("create", [sobject("Account", Name=name) for name in ("Acme", "ACME")])
     request = {"masterRecord": sobject("Account", accounts[0].id), "recordToMergeIds": [accounts[1].id]}
     (merged,) = org.call("merge", [request])
-    return {"done": [done.success, done.leadId == made[0].id, done.opportunityId[:3]],
-            "again": again.errors[0].statusCode, "merged": merged.success, "lead": made[0].id}  # fmt: skip
+    return {
+        "done": [done.success, done.leadId == made[0].id, done.opportunityId[:3]],
+        "again": again.errors[0].statusCode,
+        "merged": merged.success,
+        "lead": made[0].id,
+    }
 
 
 step.run(Org())

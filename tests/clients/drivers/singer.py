@@ -35,8 +35,12 @@ def main() -> Any:
     lines = [json.loads(line) for line in run(*words).splitlines() if line.strip()]
     states = [each["value"] for each in lines if each["type"] == "STATE"]
     Path("state.json").write_text(json.dumps(states[-1]), encoding="utf-8")
-    return {"streams": sorted(each["stream"] for each in catalog["streams"]), "properties": stream["schema"]["properties"],
-            "state": states[-1], "records": [each["record"] for each in lines if each["type"] == "RECORD"]}  # fmt: skip
+    return {
+        "streams": sorted(each["stream"] for each in catalog["streams"]),
+        "properties": stream["schema"]["properties"],
+        "state": states[-1],
+        "records": [each["record"] for each in lines if each["type"] == "RECORD"],
+    }
 
 
 print(json.dumps(main()))
