@@ -1,5 +1,6 @@
 """Describe answers: what clients learn about the org's objects (salesforce-api §5.1)."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -17,18 +18,58 @@ _OURS: Final = (
 )  # keys of the shape that no field description has
 
 
-def field_description(field: Field) -> dict[str, Any]:
+# Which version showed a key first. Recorded orgs tell bounds alone: what v29 (2015) has not and v42 (2021) has, what
+# v42 has not and v48 has, what v48 has not and v52 has; the very versions are (unverified).
+_COMPOUND_SINCE: Final = 30
+_BY_42: Final = 32
+_BY_48: Final = 45
+_BY_52: Final = 50
+_OBJECT_SINCE: Final[dict[str, int]] = dict.fromkeys(
+    "actionOverrides hasSubtypes isSubtype mruEnabled namedLayoutInfos networkScopeFieldName "
+    "sobjectDescribeOption supportedScopes".split(),
+    _BY_42,
+)
+_OBJECT_SINCE.update(
+    dict.fromkeys(
+        "deepCloneable defaultImplementation extendedBy extendsInterfaces implementedBy implementsInterfaces "
+        "isInterface".split(),
+        _BY_48,
+    )
+)
+_OBJECT_SINCE.update(associateEntityType=_BY_52, associateParentEntity=_BY_52)
+_FIELD_SINCE: Final[dict[str, int]] = dict.fromkeys(
+    "aggregatable encrypted extraTypeInfo filteredLookupInfo highScaleNumber mask maskType polymorphicForeignKey "
+    "referenceTargetField searchPrefilterable".split(),
+    _BY_42,
+)
+_FIELD_SINCE.update(compoundFieldName=_COMPOUND_SINCE, queryByDistance=_COMPOUND_SINCE)
+_FIELD_SINCE.update(aiPredictionField=_BY_48, formulaTreatNullNumberAsZero=_BY_48)
+_RECORD_TYPE_SINCE: Final = {"active": _BY_42, "master": _BY_42, "developerName": _BY_48}
+_CHILD_SINCE: Final = {"junctionIdListNames": _BY_42, "junctionReferenceTo": _BY_42}
+_ALWAYS: Final = ("sobject", "describe", "rowTemplate")
+_WITH_LAYOUTS: Final = ("approvalLayouts", "compactLayouts", "layouts", "listviews", "quickActions")
+_BELOW_DESCRIBE: Final = frozenset({"approvalLayouts", "compactLayouts", "layouts", "namedLayouts"})
+_PAGES: Final = {"uiDetailTemplate": "{ID}", "uiEditTemplate": "{ID}/e"}
+_DEEPER_SINCE: Final = {"approvalLayouts": _COMPOUND_SINCE, "listviews": _BY_42}
+
+
+def _known(item: Mapping[str, Any], since: Mapping[str, int], version: str) -> dict[str, Any]:
+    """Without the keys that came later."""
+    release = int(version.partition(".")[0])
+    return {key: value for key, value in item.items() if since.get(key, 0) <= release}
+
+
+def field_description(field: Field, version: str) -> dict[str, Any]:
     answer = msgspec.to_builtins(field)
     for key in _OURS:
         del answer[key]
-    return dict(sorted(answer.items()))
+    return dict(sorted(_known(answer, _FIELD_SINCE, version).items()))
 
 
 def summary(sobject: SObject, version: str) -> dict[str, Any]:
     """One object of the global describe."""
     document = sobject.document
-    path = f"/services/data/v{version}/sobjects/{sobject.name}"
-    return {
+    answer = {
         "activateable": False,
         "associateEntityType": None,
         "associateParentEntity": None,
@@ -42,7 +83,7 @@ def summary(sobject: SObject, version: str) -> dict[str, Any]:
         "hasSubtypes": False,
         "isInterface": False,
         "isSubtype": False,
-        "keyPrefix": document.key_prefix,
+        "keyPrefix": None if document.prefixless else document.key_prefix,
         "label": document.label,
         "labelPlural": document.label_plural,
         "layoutable": not document.setup,
@@ -56,7 +97,30 @@ def summary(sobject: SObject, version: str) -> dict[str, Any]:
         "triggerable": not document.setup,
         "undeletable": document.undeletable,
         "updateable": document.updateable,
-        "urls": {"sobject": path, "describe": f"{path}/describe", "rowTemplate": f"{path}/{{ID}}"},
+        "urls": _urls(sobject, version),
+    }
+    told = {key: value for key, value in msgspec.to_builtins(document.told).items() if value is not None}
+    answer |= {key: value for key, value in told.items() if key in answer}
+    return _known(answer, _OBJECT_SINCE, version)
+
+
+def _urls(sobject: SObject, version: str) -> dict[str, str]:
+    """Addresses as a real org names them; what is not served here says so when it is asked for."""
+    path, release = f"/services/data/v{version}/sobjects/{sobject.name}", int(version.partition(".")[0])
+    shapes = {"sobject": path, "rowTemplate": f"{path}/{{ID}}", "describe": f"{path}/describe"}
+    names = sobject.document.urls
+    if names is None:
+        names = _ALWAYS if sobject.document.setup else (*_ALWAYS, *_WITH_LAYOUTS)
+        names = tuple(name for name in names if _DEEPER_SINCE.get(name, 0) <= release)
+    below = {name: f"{path}/describe/{name}" if name in _BELOW_DESCRIBE else f"{path}/{name}" for name in names}
+    return {name: shapes.get(name, below[name]) for name in names if name not in (*_PAGES, "uiNewRecord")}
+
+
+def _pages(shape: Shape, sobject: SObject) -> dict[str, str]:
+    """Pages for people, which only the full description names (§5.1)."""
+    root = f"https://{shape.org.my_domain}"
+    return {name: f"{root}/{end}" for name, end in _PAGES.items()} | {
+        "uiNewRecord": f"{root}/{sobject.document.key_prefix}/e"
     }
 
 
@@ -69,26 +133,33 @@ def description(store: Store, sobject: SObject, version: str) -> dict[str, Any]:
     """The full description of one object."""
     shape = store.shape
     children = [
-        {
-            "cascadeDelete": reference.deleted_with_parent,
-            "childSObject": child.name,
-            "deprecatedAndHidden": False,
-            "field": reference.name,
-            "junctionIdListNames": [],
-            "junctionReferenceTo": [],
-            "relationshipName": reference.child_relationship_name,
-            "restrictedDelete": reference.restricted_delete,
-        }
+        _known(
+            {
+                "cascadeDelete": reference.deleted_with_parent,
+                "childSObject": child.name,
+                "deprecatedAndHidden": False,
+                "field": reference.name,
+                "junctionIdListNames": [],
+                "junctionReferenceTo": [],
+                "relationshipName": reference.child_relationship_name,
+                "restrictedDelete": reference.restricted_delete,
+            },
+            _CHILD_SINCE,
+            version,
+        )
         for child, reference in shape.children.get(sobject.name, ())
     ]
-    answer = summary(sobject, version) | {
+    top = summary(sobject, version)
+    if not sobject.document.setup:
+        top["urls"] |= _pages(shape, sobject)
+    answer = top | {
         "actionOverrides": [],
         "childRelationships": children,
         "compactLayoutable": not sobject.document.setup,
         "defaultImplementation": None,
         "extendedBy": None,
         "extendsInterfaces": None,
-        "fields": [field_description(field) for field in sobject.fields.values()],
+        "fields": [field_description(field, version) for field in sobject.fields.values()],
         "implementedBy": None,
         "implementsInterfaces": None,
         "listviewable": None,
@@ -98,9 +169,10 @@ def description(store: Store, sobject: SObject, version: str) -> dict[str, Any]:
         "recordTypeInfos": _record_types(store, sobject, version),
         "searchLayoutable": sobject.document.searchable and not sobject.document.setup,
         "sobjectDescribeOption": "FULL",
-        "supportedScopes": [],
+        "supportedScopes": [{"label": f"All {sobject.document.label_plural.lower()}", "name": "everything"}],
     }
-    return dict(sorted(answer.items()))
+    told = {key: value for key, value in msgspec.to_builtins(sobject.document.told).items() if value is not None}
+    return dict(sorted(_known(answer | told, _OBJECT_SINCE, version).items()))
 
 
 def _record_types(store: Store, sobject: SObject, version: str) -> list[dict[str, Any]]:
@@ -116,7 +188,8 @@ def _record_types(store: Store, sobject: SObject, version: str) -> list[dict[str
                 _info(row["Id"], row["DeveloperName"], row["Name"], layouts, default=kind.default, active=kind.active)
             )
     no_default = not any(kind.default for kind in kinds.values())
-    return [*infos, _info(_MASTER, "Master", "Master", layouts, default=no_default, master=True)]
+    infos.append(_info(_MASTER, "Master", "Master", layouts, default=no_default, master=True))
+    return [_known(info, _RECORD_TYPE_SINCE, version) for info in infos]
 
 
 def _info(

@@ -283,6 +283,27 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     mapping: dict[str, dict[str, str]] = {}  # target object: lead field: target field
 
 
+class Told(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """What only a description shows of an object, as a pasted one has it (§5.1); none: worked out from the rest."""
+
+    activateable: bool | None = None
+    compact_layoutable: bool | None = None
+    custom_setting: bool | None = None
+    deep_cloneable: bool | None = None
+    deprecated_and_hidden: bool | None = None
+    feed_enabled: bool | None = None
+    has_subtypes: bool | None = None
+    is_interface: bool | None = None
+    is_subtype: bool | None = None
+    layoutable: bool | None = None
+    mru_enabled: bool | None = None
+    replicateable: bool | None = None
+    retrieveable: bool | None = None
+    search_layoutable: bool | None = None
+    triggerable: bool | None = None
+    supported_scopes: tuple[dict[str, str], ...] | None = None
+
+
 class ObjectDocument(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     label: str
     label_plural: str
@@ -298,6 +319,9 @@ class ObjectDocument(msgspec.Struct, frozen=True, kw_only=True, rename="camel", 
     queryable: bool = True
     fields: dict[str, Field] = {}
     record_types: tuple[RecordType, ...] = ()
+    told: Told = Told()
+    prefixless: bool = False  # a description shows no key prefix: histories, shares, change events
+    urls: tuple[str, ...] | None = None  # which addresses a description names; none: those of an object with layouts
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

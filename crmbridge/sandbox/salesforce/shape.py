@@ -19,7 +19,7 @@ from crmbridge.sandbox.salesforce.addresses import with_codes
 from crmbridge.sandbox.salesforce.derived import Plan, PlanError
 from crmbridge.sandbox.salesforce.errors import SfError
 from crmbridge.sandbox.salesforce.picklists import with_dependencies
-from crmbridge.sandbox.salesforce.schema import NUMBER, TEXT, Document, Shape, SObject
+from crmbridge.sandbox.salesforce.schema import NUMBER, TEXT, Document, Shape, SObject, Told
 from crmbridge.sandbox.salesforce.soql import parse_condition
 
 __all__ = ["SHIPPED", "Shape", "ShapeError", "load_shape", "shape_from"]
@@ -57,6 +57,7 @@ _KEPT_OBJECT_KEYS: Final = frozenset(
     "label labelPlural keyPrefix custom setup readOnly createable updateable deletable undeletable mergeable "
     "searchable queryable standardFields fields recordTypes".split()
 )
+_TOLD: Final = frozenset(field.encode_name for field in msgspec.structs.fields(Told))
 
 
 class ShapeError(ValueError):
@@ -124,6 +125,10 @@ def _field(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 def _object(name: str, given: Mapping[str, Any], number: int) -> dict[str, Any]:
     """One object with its system fields; keys of a pasted describe answer that only repeat the fields are dropped."""
     item = {key: value for key, value in given.items() if key in _KEPT_OBJECT_KEYS}
+    item["told"] = {key: value for key, value in given.items() if key in _TOLD}
+    item["prefixless"] = "keyPrefix" in given and given["keyPrefix"] is None
+    if given.get("urls"):
+        item["urls"] = list(given["urls"])  # of a pasted answer's addresses the names
     item.setdefault("custom", name.endswith("__c"))
     item.setdefault("label", _label(name))
     item.setdefault("labelPlural", f"{item['label']}s")
