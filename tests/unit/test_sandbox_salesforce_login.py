@@ -371,8 +371,8 @@ def test_discovery_names_what_is_there(org: Bench) -> None:
 @pytest.mark.parametrize(
     ("path", "status", "body"),
     [
-        ("/services/oauth2/userinfo", 403, b"Bad_OAuth_Token"),
-        ("/id/{org}/{user}", 403, b"Bad_OAuth_Token"),
+        ("/services/oauth2/userinfo", 401, b"INVALID_SESSION_ID"),
+        ("/id/{org}/{user}", 401, b"INVALID_SESSION_ID"),
         ("/services/oauth2/authorize", 501, b"NOT_SERVED_BY_SANDBOX"),
         ("/services/oauth2/token", 405, b"METHOD_NOT_ALLOWED"),
         ("/services/oauth2/dance", 404, b"NOT_FOUND"),

@@ -12,7 +12,7 @@ import msgspec
 from crmbridge.sandbox.core import Reply, Request
 from crmbridge.sandbox.salesforce.ask import Log
 from crmbridge.sandbox.salesforce.auth import SCOPE, Auth, OAuthError, form_of
-from crmbridge.sandbox.salesforce.errors import SfError, not_found, not_served, refuse
+from crmbridge.sandbox.salesforce.errors import not_found, not_served, refuse
 from crmbridge.sandbox.salesforce.schema import Shape
 from crmbridge.sandbox.salesforce.sessions import KEY_ID, signing_key
 from crmbridge.sandbox.salesforce.store import Store
@@ -72,15 +72,11 @@ class IdentityPages:
     # -- who somebody is -----------------------------------------------------------------------------------------
 
     def _identity(self, request: Request, path: str, log: Log) -> tuple[str, Reply]:
-        """§1.2. These pages answer a bad token with 403 and one word, not with 401 (unverified)."""
+        """§1.2, and 401 for a bad token as §1.4 has it; what another's page answers is (unverified)."""
         log.note("identity")
         options = request.options()
         token = options.get("oauth_token") or options.get("access_token")  # jsforce passes it so
-        try:
-            user = self._auth.user_of(token) if token else self._auth.bearer(request)
-        except SfError:
-            sent = token or request.header("authorization")
-            return "", Reply(status=403, headers=(_PLAIN,), body=b"Bad_OAuth_Token" if sent else b"Missing_OAuth_Token")
+        user = self._auth.user_of(token) if token else self._auth.bearer(request)
         asked = _IDENTITY.fullmatch(path)
         if asked is not None and asked[1][:15] != self._auth.org_id[:15]:
             return user, Reply(status=403, headers=(_PLAIN,), body=b"Wrong_Org")
