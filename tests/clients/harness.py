@@ -174,12 +174,14 @@ def drive_cli(box: Running, driver: str, home: Path, **more: str) -> Any:
     client = node_client()
     told = settings(box, home, path=[client.node.parent]) | more
     told |= {"NODE": str(client.node), "CLI": str(client.modules / "@salesforce" / "cli" / "bin" / "run.js")}
-    return _printed([sys.executable, DRIVERS / driver], told, home)
+    return _printed([sys.executable, DRIVERS / driver], told, home, 2 * RUN_SECONDS_MAX)
 
 
-def _printed(command: Sequence[str | Path], told: Mapping[str, str], home: Path) -> Any:
+def _printed(
+    command: Sequence[str | Path], told: Mapping[str, str], home: Path, seconds_max: int = RUN_SECONDS_MAX
+) -> Any:
     done = subprocess.run(
-        command, cwd=home, env=dict(told), capture_output=True, text=True, timeout=RUN_SECONDS_MAX, check=False
+        command, cwd=home, env=dict(told), capture_output=True, text=True, timeout=seconds_max, check=False
     )
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
     found = json.loads(done.stdout)

@@ -42,10 +42,14 @@ def test_dataverse_sdk_read(seen: Seen) -> None:
     assert seen["read"] == {"pages": [120, 120, 60], "chiefs": 10}
 
 
-@CLIENT.does("read", "metadata: `tables.get`, `list`, `list_columns`, `list_table_relationships`, `odata_expands`")
+@CLIENT.does(
+    "read",
+    "metadata: `tables.get`, `list`, `list_columns` with their types, relationships, `odata_expands`",
+)
 def test_dataverse_sdk_metadata(seen: Seen) -> None:
     assert seen["metadata"] == {
-        "set": "leads", "columns": True, "tables": True, "relationships": True, "relationship": True, "expands": True,
+        "set": "leads", "typed": [300, 0], "columns": True, "tables": True, "relationships": True, "relationship": True,
+        "expands": True,
     }  # fmt: skip
 
 
@@ -57,9 +61,9 @@ def test_dataverse_sdk_keys(seen: Seen) -> None:
     }  # fmt: skip
 
 
-@CLIENT.does("read", "`query.fetchxml`, page after page")
+@CLIENT.does("read", "`query.fetchxml`, page after page; `query.sql`")
 def test_dataverse_sdk_fetch(seen: Seen) -> None:
-    assert seen["fetch"] == {"pages": [100, 100, 100]}
+    assert seen["fetch"] == {"pages": [100, 100, 100], "sql": ["M0", "M1", "M10", "M100", "M101"]}
 
 
 @CLIENT.does("create", "`records.create`; a choice by its label, which the client looks up")

@@ -79,11 +79,13 @@ def read(crm: DataverseClient) -> Any:
 @step
 def metadata(crm: DataverseClient) -> Any:
     columns = {each["LogicalName"] for each in crm.tables.list_columns("lead")}
+    typed = {each["LogicalName"]: each for each in crm.tables.list_columns("lead", typed=True)}
     relationships = crm.tables.list_table_relationships("lead")
     name = next(each["SchemaName"] for each in relationships if each["ReferencingAttribute"] == "originatingleadid")
     return {
         "set": crm.tables.get("lead")["entity_set_name"],
         "columns": {"lastname", "subject"} <= columns,
+        "typed": [typed["subject"]["MaxLength"], typed["numberofemployees"]["MinValue"]],
         "tables": any(each["LogicalName"] == "lead" for each in crm.tables.list()),
         "relationships": len(relationships) > 3,
         "relationship": crm.tables.get_relationship(name).referencing_entity in {"account", "contact", "opportunity"},
@@ -121,7 +123,8 @@ def fetch(crm: DataverseClient) -> Any:
         '<filter><condition attribute="companyname" operator="eq" value="Many"/></filter></entity></fetch>'
     )
     pages = [len(page) for page in crm.query.fetchxml(xml).execute_pages()]
-    return {"pages": pages}
+    rows = crm.query.sql("SELECT TOP 5 lastname FROM lead WHERE companyname = 'Many' ORDER BY lastname")
+    return {"pages": pages, "sql": [row["lastname"] for row in rows]}
 
 
 @step
