@@ -1,11 +1,12 @@
 """What the identity service tells anybody: endpoints, and which hosts are authorities (dataverse-api §1.1, §1.3)."""
 
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from crmbridge.sandbox import tls
 from crmbridge.sandbox.core import Request
 from crmbridge.sandbox.identity_errors import Refused
+from crmbridge.sandbox.urls import split
 
 ANY_TENANT: Final = ("common", "organizations")
 
@@ -34,10 +35,10 @@ def openid(authority: str, tenant: str, *, v1: bool) -> dict[str, Any]:
 
 def instance(request: Request, tenant: str) -> dict[str, Any]:
     """§1.3: msal asks here whether an authority is one; of others the answer is AADSTS50049 (unverified)."""
-    host = urlsplit(request.origin).netloc
+    host = split(request.origin).netloc
     asked = parse_qs(request.query).get("authorization_endpoint", [""])[-1]
-    named = urlsplit(asked).netloc.lower()
-    if asked and named != host.lower() and urlsplit(asked).hostname not in (*tls.IDENTITY_HOSTS, *tls.LOOPBACK):
+    named = split(asked).netloc.lower()
+    if asked and named != host.lower() and split(asked).hostname not in (*tls.IDENTITY_HOSTS, *tls.LOOPBACK):
         raise Refused(400, "invalid_instance", 50049, "Unknown or invalid instance.")
     return {
         "tenant_discovery_endpoint": f"{request.origin}/{tenant}/v2.0/.well-known/openid-configuration",
@@ -49,7 +50,7 @@ def instance(request: Request, tenant: str) -> dict[str, Any]:
 def is_environment(resource: str, asked: str) -> bool:
     """Whether a resource may be this environment, which answers to many names: Dynamics' own hosts, the host that was
     asked, and names that are nobody's on the Internet. Any other is a resource of somebody else's (§1.1)."""
-    host = (urlsplit(resource).hostname or "").lower()
+    host = (split(resource).hostname or "").lower()
     private = "." not in host or host.endswith((".test", ".example", ".localhost", ".local", ".internal", ".invalid"))
     dynamics = host.endswith(".dynamics.com") and ".crm" in host
-    return private or dynamics or host.replace(".", "").isdecimal() or host == urlsplit(asked).hostname
+    return private or dynamics or host.replace(".", "").isdecimal() or host == split(asked).hostname

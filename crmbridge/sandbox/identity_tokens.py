@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
-from urllib.parse import parse_qs, unquote_plus, urlsplit
+from urllib.parse import parse_qs, unquote_plus
 
 import msgspec
 
@@ -18,6 +18,7 @@ from crmbridge.sandbox.core import Request
 from crmbridge.sandbox.dynamics.app import DynamicsApp
 from crmbridge.sandbox.identity_documents import ANY_TENANT, is_environment
 from crmbridge.sandbox.identity_errors import Refused, missing
+from crmbridge.sandbox.urls import split
 
 ACCESS_TOKEN_SECONDS = 3599  # a shorter one msal may never cache: dataverse-api §1.2
 REFRESH_DAYS = 90  # idle; the number is (unverified)
@@ -121,7 +122,7 @@ class Tokens:
             delegated = asked.form.get("grant_type") == "refresh_token" and resource.endswith("/user_impersonation")
             suffix = "/user_impersonation" if delegated else "/.default"
             resource = resource.removesuffix(suffix) if resource.endswith(suffix) else ""
-        parts = urlsplit(resource)
+        parts = split(resource)
         if parts.scheme not in {"http", "https"} or not parts.netloc:
             if asked.v1:
                 raise self._no_such_resource(resource)
@@ -215,7 +216,7 @@ class Tokens:
             raise Refused(
                 401, "invalid_client", 700021, "Client assertion application identifier doesn't match 'client_id'."
             )
-        audience = urlsplit(str(claims.get("aud", ""))).path.rstrip("/")
+        audience = split(str(claims.get("aud", ""))).path.rstrip("/")
         issuers = {f"/{asked.tenant}/v2.0", f"/{asked.tenant}"}  # the issuer is accepted as well (unverified)
         if audience.lower() not in {asked.endpoint.lower(), *(path.lower() for path in issuers)}:
             raise Refused(

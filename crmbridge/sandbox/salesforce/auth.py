@@ -5,7 +5,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote_plus, urlsplit
+from urllib.parse import parse_qsl, unquote_plus
 
 import jwt
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -17,6 +17,7 @@ from crmbridge.sandbox.salesforce.login_policy import Doorkeeper
 from crmbridge.sandbox.salesforce.schema import Shape
 from crmbridge.sandbox.salesforce.sessions import Session, Sessions, secret, signing_key
 from crmbridge.sandbox.salesforce.store import Store, fold
+from crmbridge.sandbox.urls import split
 
 LOGIN_HOSTS: Final = ("login.salesforce.com", "test.salesforce.com")
 SCOPE: Final = "api id"
@@ -198,9 +199,9 @@ class Auth:
             raise OAuthError("invalid_grant", "invalid assertion") from None
         if claims.get("iss") != self.client_id:
             raise OAuthError("invalid_client_id", "client identifier invalid")
-        hosts = {*LOGIN_HOSTS, self._shape.org.my_domain, urlsplit(request.origin).netloc}
+        hosts = {*LOGIN_HOSTS, self._shape.org.my_domain, split(request.origin).netloc}
         audience = claims.get("aud")
-        if not isinstance(audience, str) or (urlsplit(audience).netloc or audience) not in hosts:
+        if not isinstance(audience, str) or (split(audience).netloc or audience) not in hosts:
             raise OAuthError("invalid_grant", "audience is invalid")
         try:  # §1.5: simple-salesforce sends exp as a text
             expires = float(claims.get("exp", ""))
@@ -218,7 +219,7 @@ class Auth:
         return self._admit(user, request), {}
 
     def _client_credentials(self, request: Request, form: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-        if urlsplit(request.origin).hostname in LOGIN_HOSTS:  # §1.2: only on the My Domain host
+        if split(request.origin).hostname in LOGIN_HOSTS:  # §1.2: only on the My Domain host
             raise OAuthError("invalid_grant", "request not supported on this domain")
         self.client(request, form)
         name = self._door.policy.run_as
@@ -302,7 +303,7 @@ class Auth:
 
     def instance(self, request: Request) -> str:
         """Where data calls go: the port that was asked, or the org's own host (clients, point 2)."""
-        if urlsplit(request.origin).hostname in LOGIN_HOSTS:
+        if split(request.origin).hostname in LOGIN_HOSTS:
             return f"https://{self._shape.org.my_domain}"
         return request.origin
 
