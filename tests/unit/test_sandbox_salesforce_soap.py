@@ -351,6 +351,14 @@ def test_assignment_rules_run_only_when_asked() -> None:
     assert owners == ["005", "00G"]
 
 
+def test_a_save_is_recently_viewed_only_when_asked(org: Bench) -> None:
+    call = f"<create>{sobject('Lead', LastName='A', Company='B')}</create>"
+    org.results(call)
+    assert org.rest("GET", "recent").body == []
+    (made,) = org.results(call, "<MruHeader><updateMru>true</updateMru></MruHeader>")
+    assert [row["Id"] for row in org.rest("GET", "recent").body] == [text(made, "id")]
+
+
 def test_alerts_of_duplicate_rules_are_passed_by_header_and_told_in_full() -> None:
     org = bench({"rules": {"duplicates": [TWINS]}})
     org.create("Lead", LastName="Twin", Company="B", Email="twin@acme.example")

@@ -31,7 +31,7 @@ _BOUND: Final = {
     "AllOrNoneHeader": _SAVING | {"delete", "undelete"},
     "AssignmentRuleHeader": _SAVING | {"merge"},
     "DuplicateRuleHeader": _SAVING | {"merge", "undelete", "convertLead"},
-    "MruHeader": _SAVING | {"merge", "query", "retrieve"},
+    "MruHeader": _SAVING,  # on merge, query and retrieve it is accepted without effect
     "QueryOptions": frozenset({"query", "queryAll", "queryMore", "retrieve"}),
     "AllowFieldTruncationHeader": _SAVING | {"merge", "convertLead"},
 }
