@@ -73,5 +73,5 @@ def test_zeep_reads_faults(soap: Soap) -> None:
         soap.service.login("nobody@acme.example", "guess")
     assert refused.value.code == "INVALID_LOGIN"
     with pytest.raises(Fault) as refused:
-        soap.service.describeGlobal(_soapheaders=soap.headers)
+        soap.service.describeTabs(_soapheaders=soap.headers)
     assert refused.value.code == "sf:FUNCTIONALITY_NOT_ENABLED"
