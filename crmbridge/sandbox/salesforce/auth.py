@@ -173,7 +173,10 @@ class Auth:
         if grant is None:
             raise OAuthError("unsupported_grant_type", "grant type not supported")
         user, extra = grant(request, form)
-        return self._answer(request, user, extra, form.get("refresh_token", ""))
+        answer = self._answer(request, user, extra, form.get("refresh_token", ""))
+        if form.get("grant_type") == "password":  # a recorded org names no scope in this flow
+            del answer["scope"]
+        return answer
 
     def _admit(self, user: Row | None, request: Request) -> str:
         """Whoever the grant names must be somebody who may come in (§1.2)."""

@@ -23,6 +23,10 @@ def derive(
     if "LastName" in sobject.fields and "Name" in sobject.fields:
         # §10: text "First Last"; the salutation is no part of it.
         row["Name"] = " ".join(part for part in (row.get("FirstName"), row.get("LastName")) if part)
+    if sobject.document.custom and "Name" in sobject.fields and not row.get("Name"):
+        row["Name"] = row["Id"][:15]  # a recorded org: a row that nobody names goes by its id
+    if sobject.name == "Account":
+        _account(sobject, row, before)
     if sobject.name == "Opportunity":
         _opportunity(shape, row, before, given, now)
     if sobject.name in ("Task", "Event"):
@@ -34,6 +38,14 @@ def derive(
         row["HasResponded"] = row["Status"] == "Responded"
         if row["HasResponded"]:
             row.setdefault("FirstRespondedDate", now[:10])
+
+
+def _account(sobject: SObject, row: Row, before: Row | None) -> None:
+    """What recorded orgs show of accounts that nobody cleaned yet; of other objects it is not known."""
+    if before is None and "CleanStatus" in sobject.fields:
+        row.setdefault("CleanStatus", "Pending")
+    if "PhotoUrl" in sobject.fields:
+        row["PhotoUrl"] = f"/services/images/photo/{row['Id']}"
 
 
 def _activity(shape: Shape, sobject: SObject, row: Row, now: str, find: Find) -> None:

@@ -1,5 +1,6 @@
 """Describe answers: what clients learn about the org's objects (salesforce-api §5.1)."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -46,11 +47,17 @@ _FIELD_SINCE.update(compoundFieldName=_COMPOUND_SINCE, queryByDistance=_COMPOUND
 _FIELD_SINCE.update(aiPredictionField=_BY_48, formulaTreatNullNumberAsZero=_BY_48)
 _RECORD_TYPE_SINCE: Final = {"active": _BY_42, "master": _BY_42, "developerName": _BY_48}
 _CHILD_SINCE: Final = {"junctionIdListNames": _BY_42, "junctionReferenceTo": _BY_42}
-_ALWAYS: Final = ("sobject", "describe", "rowTemplate")
-_WITH_LAYOUTS: Final = ("approvalLayouts", "compactLayouts", "layouts", "listviews", "quickActions")
-_BELOW_DESCRIBE: Final = frozenset({"approvalLayouts", "compactLayouts", "layouts", "namedLayouts"})
+_WITH_LAYOUTS: Final = {
+    "approvalLayouts": "describe/approvalLayouts",
+    "compactLayouts": "describe/compactLayouts",
+    "layouts": "describe/layouts",
+    "listviews": "listviews",
+    "quickActions": "quickActions",
+}
+_URL_SINCE: Final = {"approvalLayouts": _COMPOUND_SINCE, "listviews": _BY_42}
+_ONLY_IN_FULL: Final = "defaultValues"  # an address that the global describe does not name
 _PAGES: Final = {"uiDetailTemplate": "{ID}", "uiEditTemplate": "{ID}/e"}
-_DEEPER_SINCE: Final = {"approvalLayouts": _COMPOUND_SINCE, "listviews": _BY_42}
+_DATA: Final = re.compile(r"^/services/data/v[^/]+/")
 
 
 def _known(item: Mapping[str, Any], since: Mapping[str, int], version: str) -> dict[str, Any]:
@@ -63,6 +70,8 @@ def field_description(field: Field, version: str) -> dict[str, Any]:
     answer = msgspec.to_builtins(field)
     for key in _OURS:
         del answer[key]
+    if field.type == "boolean" and int(version.partition(".")[0]) < _BY_42:
+        answer["defaultValue"] = None  # a recorded org, v29
     return dict(sorted(_known(answer, _FIELD_SINCE, version).items()))
 
 
@@ -107,13 +116,16 @@ def summary(sobject: SObject, version: str) -> dict[str, Any]:
 def _urls(sobject: SObject, version: str) -> dict[str, str]:
     """Addresses as a real org names them; what is not served here says so when it is asked for."""
     path, release = f"/services/data/v{version}/sobjects/{sobject.name}", int(version.partition(".")[0])
-    shapes = {"sobject": path, "rowTemplate": f"{path}/{{ID}}", "describe": f"{path}/describe"}
-    names = sobject.document.urls
-    if names is None:
-        names = _ALWAYS if sobject.document.setup else (*_ALWAYS, *_WITH_LAYOUTS)
-        names = tuple(name for name in names if _DEEPER_SINCE.get(name, 0) <= release)
-    below = {name: f"{path}/describe/{name}" if name in _BELOW_DESCRIBE else f"{path}/{name}" for name in names}
-    return {name: shapes.get(name, below[name]) for name in names if name not in (*_PAGES, "uiNewRecord")}
+    told = sobject.document.urls
+    if told is not None:
+        moved = {name: _DATA.sub(f"/services/data/v{version}/", url) for name, url in told.items()}
+        return {name: url for name, url in moved.items() if url.startswith("/")}
+    urls = {"sobject": path, "rowTemplate": f"{path}/{{ID}}", "describe": f"{path}/describe"}
+    if not sobject.document.setup:
+        for name, end in _WITH_LAYOUTS.items():
+            if _URL_SINCE.get(name, 0) <= release:
+                urls[name] = f"{path}/{end}"
+    return urls
 
 
 def _pages(shape: Shape, sobject: SObject) -> dict[str, str]:
@@ -126,6 +138,8 @@ def _pages(shape: Shape, sobject: SObject) -> dict[str, str]:
 
 def everything(shape: Shape, version: str) -> dict[str, Any]:
     objects = [summary(item, version) for _, item in sorted(shape.objects.items())]
+    for item in objects:
+        item["urls"].pop(_ONLY_IN_FULL, None)
     return {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": objects}
 
 
@@ -148,6 +162,7 @@ def description(store: Store, sobject: SObject, version: str) -> dict[str, Any]:
             version,
         )
         for child, reference in shape.children.get(sobject.name, ())
+        if reference.name != "MasterRecordId"  # recorded orgs show no relationship to the losers of a merge
     ]
     top = summary(sobject, version)
     if not sobject.document.setup:

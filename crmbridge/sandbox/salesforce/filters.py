@@ -10,7 +10,7 @@ from crmbridge.sandbox.core import Row
 from crmbridge.sandbox.salesforce import currency, dates
 from crmbridge.sandbox.salesforce.columns import Column, Scope, chosen
 from crmbridge.sandbox.salesforce.errors import SfError
-from crmbridge.sandbox.salesforce.ids import canonical
+from crmbridge.sandbox.salesforce.ids import canonical, has_form
 from crmbridge.sandbox.salesforce.listing import Entry
 from crmbridge.sandbox.salesforce.schema import NUMBER, TEXT, Field
 from crmbridge.sandbox.salesforce.semi_joins import SemiJoins
@@ -215,6 +215,8 @@ class Filters:
             if value.kind != "string":
                 raise self._mistyped(path, "ID", "")
             found = canonical(value.value)
+            if found is None and has_form(value.value):  # a recorded org: an id with a wrong suffix is nobody's
+                return value.value, value.value
             if found is None and value.value:
                 raise self._invalid(path, f"invalid ID field: {value.value}", "INVALID_QUERY_FILTER_OPERATOR")
             return found, found

@@ -31,6 +31,11 @@ def canonical(text: str) -> str | None:
     return repaired if repaired[15:] == text[15:].upper() else None
 
 
+def has_form(text: str) -> bool:
+    """Looks like an id, whatever its suffix says."""
+    return _FORM.fullmatch(text) is not None
+
+
 def base62(number: int, width: int) -> str:
     digits: list[str] = []
     for _ in range(width):

@@ -13,6 +13,7 @@ from crmbridge.sandbox.core import Reply, Request
 from crmbridge.sandbox.salesforce.ask import Log
 from crmbridge.sandbox.salesforce.auth import SCOPE, Auth, OAuthError, form_of
 from crmbridge.sandbox.salesforce.errors import not_found, not_served, refuse
+from crmbridge.sandbox.salesforce.identity_page import identity, userinfo
 from crmbridge.sandbox.salesforce.schema import Shape
 from crmbridge.sandbox.salesforce.sessions import KEY_ID, signing_key
 from crmbridge.sandbox.salesforce.store import Store
@@ -82,51 +83,13 @@ class IdentityPages:
             return user, Reply(status=403, headers=(_PLAIN,), body=b"Wrong_Org")
         if asked is not None and asked[2][:15] != user[:15]:
             return user, Reply(status=404, headers=(_PLAIN,), body=b"Bad_Id")
-        body = self._identity_of(request, user)
+        body = self._identity_of(request, user, openid=asked is None)
         return user, _formatted(body, "xml" if options.get("format") == "xml" else "json", root="user")
 
-    def _identity_of(self, request: Request, user: str) -> dict[str, Any]:
+    def _identity_of(self, request: Request, user: str, *, openid: bool) -> dict[str, Any]:
         row, origin = self._store.rows(self._shape.objects["User"])[user], self._auth.instance(request)
-        data = f"{origin}/services/data/v{{version}}"
-        org15 = self._auth.org_id[:15]
-        return {
-            "id": f"{origin}/id/{self._auth.org_id}/{user}",
-            "sub": f"{origin}/id/{self._auth.org_id}/{user}",
-            "asserted_user": True,
-            "user_id": user,
-            "organization_id": self._auth.org_id,
-            "preferred_username": row["Username"],
-            "username": row["Username"],
-            "nick_name": row.get("CommunityNickname"),
-            "nickname": row.get("CommunityNickname"),
-            "display_name": row["Name"],
-            "name": row["Name"],
-            "given_name": row.get("FirstName"),
-            "family_name": row.get("LastName"),
-            "first_name": row.get("FirstName"),
-            "last_name": row.get("LastName"),
-            "email": row["Email"],
-            "email_verified": True,
-            "zoneinfo": row.get("TimeZoneSidKey") or self._shape.org.time_zone,
-            "timezone": row.get("TimeZoneSidKey") or self._shape.org.time_zone,
-            "locale": row.get("LocaleSidKey") or "en_US",
-            "language": row.get("LanguageLocaleKey") or "en_US",
-            "user_type": row["UserType"],
-            "active": row["IsActive"],
-            "is_app_installed": True,
-            "urls": {
-                "enterprise": f"{origin}/services/Soap/c/{{version}}/{org15}",
-                "metadata": f"{origin}/services/Soap/m/{{version}}/{org15}",
-                "partner": f"{origin}/services/Soap/u/{{version}}/{org15}",
-                "rest": f"{data}/",
-                "sobjects": f"{data}/sobjects/",
-                "search": f"{data}/search/",
-                "query": f"{data}/query/",
-                "recent": f"{data}/recent/",
-                "profile": f"{origin}/{user}",
-                "custom_domain": origin,
-            },
-        }
+        tell = userinfo if openid else identity
+        return tell(row, origin, self._auth.org_id, self._shape.org.time_zone)
 
     # -- tokens looked at ----------------------------------------------------------------------------------------
 

@@ -80,6 +80,8 @@ class Org:
         users, name = self._shape.objects["User"], email.partition("@")[0]
         values: Row = {"Username": email, "Email": email, "FirstName": first or None, "LastName": last}
         values |= {"Alias": re.sub(r"[^a-z0-9]", "", name.lower())[:8] or "user", "CommunityNickname": name[:40]}
+        if "TimeZoneSidKey" in users.fields:
+            values["TimeZoneSidKey"] = self._shape.org.time_zone
         known = self._shape.people.get(email)
         profile = self._profiles[known.profile if known else ADMINISTRATOR]
         row = self._stamped(users, values | {"ProfileId": profile, "UserType": "Standard", "IsActive": True})

@@ -223,6 +223,8 @@ class Records:
         else:
             row.update(LastModifiedDate=now, LastModifiedById=caller.user)
         row["SystemModstamp"] = now  # §8.1: moves on every save, never settable
+        if "LastViewedDate" in sobject.fields:  # recorded orgs: who saves a row has seen it, who reads it has not
+            row["LastViewedDate"] = row["LastReferencedDate"] = now
         self.derived.compute(sobject, row)
         changed = [name for name, value in row.items() if before is None or before.get(name) != value]
         if sobject.narrowed:

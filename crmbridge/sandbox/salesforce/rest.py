@@ -34,6 +34,16 @@ from crmbridge.sandbox.salesforce.windows import window
 UPSERT_BODY_SINCE: Final = 46  # §3.1: before, an update answers 204, and nobody says `created`
 INSERT_BY_ID_SINCE: Final = 37
 UPDATE_ONLY_SINCE: Final = 53  # (unverified)
+# The resources that are served, and since which version they are named (§3.3, §4.1).
+_RESOURCES: Final = {
+    "sobjects": 20,
+    "query": 20,
+    "queryAll": 20,
+    "limits": 20,
+    "composite": 38,
+    "recent": 20,
+    "jobs": 41,
+}
 # What a real org has below the version and this sandbox has not.
 _NOT_HERE: Final = frozenset(
     "actions analytics appMenu async-queries chatter commerce connect consent dedupe domino emailConnect eventSchemas "
@@ -232,8 +242,14 @@ class Rest:
         ask.log.note("versions")
         ask.log.category = "metadata"
         root = f"/services/data/v{ask.version}"
-        names = ("sobjects", "query", "queryAll", "limits", "composite", "recent", "jobs")
-        return Answer(body={name: f"{root}/{name}" for name in names} | {"identity": "/services/oauth2/userinfo"})
+        names = [name for name, first in _RESOURCES.items() if ask.release >= first]
+        return Answer(body={name: f"{root}/{name}" for name in names} | {"identity": self._identity(ask.user)})
+
+    def _identity(self, user: str) -> str:
+        """§1.2: the page about the caller; on this host, whatever it is called."""
+        organization = self.store.shape.objects.get("Organization")
+        (own, *_) = self.store.rows(organization) if organization and self.store.rows(organization) else ("",)
+        return f"/id/{own}/{user}" if own else "/services/oauth2/userinfo"
 
     def _metadata(self, ask: Ask, table: str, make: Callable[[], Any]) -> Answer:
         """What the org's shape says; it stays as it is while the sandbox runs (§5.1)."""
@@ -267,4 +283,3 @@ def _location(ask: Ask, sobject: SObject, key: str) -> tuple[tuple[str, str], ..
 
 def _below_row(name: str) -> str:
     return "blobs" if name in _BLOBS else "relationships by URL"
-

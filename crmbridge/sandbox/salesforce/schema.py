@@ -287,6 +287,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
     """What only a description shows of an object, as a pasted one has it (§5.1); none: worked out from the rest."""
 
     activateable: bool | None = None
+    associate_entity_type: str | None = None
+    associate_parent_entity: str | None = None
     compact_layoutable: bool | None = None
     custom_setting: bool | None = None
     deep_cloneable: bool | None = None
@@ -321,7 +323,7 @@ class ObjectDocument(msgspec.Struct, frozen=True, kw_only=True, rename="camel", 
     record_types: tuple[RecordType, ...] = ()
     told: Told = Told()
     prefixless: bool = False  # a description shows no key prefix: histories, shares, change events
-    urls: tuple[str, ...] | None = None  # which addresses a description names; none: those of an object with layouts
+    urls: dict[str, str] | None = None  # addresses that a description names; none: those of an object with layouts
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -127,8 +127,8 @@ def _object(name: str, given: Mapping[str, Any], number: int) -> dict[str, Any]:
     item = {key: value for key, value in given.items() if key in _KEPT_OBJECT_KEYS}
     item["told"] = {key: value for key, value in given.items() if key in _TOLD}
     item["prefixless"] = "keyPrefix" in given and given["keyPrefix"] is None
-    if given.get("urls"):
-        item["urls"] = list(given["urls"])  # of a pasted answer's addresses the names
+    if given.get("urls") is not None:
+        item["urls"] = given["urls"]
     item.setdefault("custom", name.endswith("__c"))
     item.setdefault("label", _label(name))
     item.setdefault("labelPlural", f"{item['label']}s")

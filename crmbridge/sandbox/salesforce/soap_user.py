@@ -17,7 +17,7 @@ def user_info(org: Org, org_id: str, user: Row, version: int) -> str:
         "accessibilityMode": False,
         "chatterExternal": False,
         "currencySymbol": "$" if org.currency == "USD" else org.currency,
-        "orgAttachmentFileSizeLimit": 5242880,
+        "orgAttachmentFileSizeLimit": 26214400,  # as a recorded org has it
         "orgDefaultCurrencyIsoCode": org.currency,
         "orgDefaultCurrencyLocale": "en_US",
         "orgDisallowHtmlAttachments": False,
