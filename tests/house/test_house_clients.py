@@ -10,7 +10,7 @@ from tests.clients.table import OPERATIONS, Client
 CLIENTS = dict(table.clients())
 REQUIRED = {
     "jsforce", "dynamics-web-api", "Salesforce CLI", "simple-salesforce", "salesforce-bulk", "aiosalesforce", "aio-sf",
-    "zeep on a partner WSDL", "PowerPlatform-Dataverse-Client", "airbyte-source-salesforce",
+    "zeep on a partner WSDL", "PowerPlatform-Dataverse-Client", "dataverse-api", "airbyte-source-salesforce",
     "airbyte-source-microsoft-dataverse", "tap-salesforce", "tap-ms-dynamics", "dlt (rest_api)",
 }  # fmt: skip
 

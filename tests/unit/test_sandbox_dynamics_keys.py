@@ -204,3 +204,15 @@ def test_all_types_that_the_csdl_names_are_in_it(env: Environment) -> None:
     names = {str(name).removeprefix("Collection(").removesuffix(")") for name in used}
     missing = {name for name in names if not name.startswith("Edm.") and name.rpartition(".")[2] not in known}
     assert missing == set()
+
+
+def test_clients_can_look_up_which_tables_take_bulk_messages(env: Environment) -> None:
+    """The query is Microsoft's own, from its page on bulk messages (§4.7)."""
+    wanted = "(sdkmessageid/name eq 'CreateMultiple' or sdkmessageid/name eq 'DeleteMultiple')"
+    rows = env.get(
+        "sdkmessagefilters?$select=sdkmessagefilterid&$expand=sdkmessageid($select=name)"
+        f"&$filter={wanted} and primaryobjecttypecode eq 'lead'"
+    ).rows
+    assert [row["sdkmessageid"]["name"] for row in rows] == ["CreateMultiple"]  # lead is no elastic table
+    assert env.send("DELETE", f"sdkmessagefilters({rows[0]['sdkmessagefilterid']})").status == 405
+    assert env.row("RetrieveAvailableLanguages")["LocaleIds"] == [1033]

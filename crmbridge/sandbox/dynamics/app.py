@@ -9,10 +9,10 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from crmbridge.sandbox.core import Call, Reply, Request, Row, World
-from crmbridge.sandbox.dynamics import batch, discovery, loading
+from crmbridge.sandbox.dynamics import batch, discovery, loading, messages
 from crmbridge.sandbox.dynamics.certificate import client_certificate
-from crmbridge.sandbox.dynamics.context import Context, Preferences, read_preferences, refusal
-from crmbridge.sandbox.dynamics.errors import DataverseError, bad_query, missing_row, missing_segment
+from crmbridge.sandbox.dynamics.context import Context, Preferences, query_options, read_preferences, refusal
+from crmbridge.sandbox.dynamics.errors import DataverseError, bad_method, bad_query, missing_row, missing_segment
 from crmbridge.sandbox.dynamics.headers import check_headers
 from crmbridge.sandbox.dynamics.operations import perform
 from crmbridge.sandbox.dynamics.protection import Limits, Protection
@@ -125,7 +125,7 @@ class DynamicsApp:
                     for stage in process.stages
                 ],
             }
-            loading.load(self._context(), rest, self._names)
+            loading.load(self._context(), {**rest, **messages.rows(self.shape)}, self._names)
             loading.load_duplicate_rules(self._context())
         others = {name: rows for name, rows in self.shape.records.items() if name != "transactioncurrency"}
         if others:
@@ -241,8 +241,9 @@ class DynamicsApp:
                     base=base, user=user, caller=caller, headers=request.headers, prefer=prefer, query=request.query,
                     body=request.body, noted=noted,
                 )  # fmt: skip
+                method = "GET" if request.method == "HEAD" else request.method  # the transport leaves the body out
                 with self.store.transaction():
-                    reply = perform(ctx, request.method, match[2] or "")
+                    reply = perform(ctx, method, match[2] or "")
         except DataverseError as error:
             reply = refusal(error, prefer)
             if not noted and not is_batch:  # refused before anybody looked at what was asked
@@ -351,7 +352,9 @@ class DynamicsApp:
         self, request: Request, base: str, caller: str, prefer: Preferences, noted: list[tuple[str, str]]
     ) -> Reply:
         if request.method != "POST":
-            raise DataverseError(405, "0x8006088a", "A $batch must be sent with POST.")
+            raise bad_method(request.method)
+        if options := query_options(request.query)[0]:  # dataverse-api §4.6; text (unverified)
+            raise bad_query(f"The query parameter {min(options)} is not supported here.")
         items = batch.read_batch(request.header("content-type"), request.body)
 
         def attempt(part: batch.Part, references: dict[str, str]) -> tuple[Reply, str | None]:

@@ -54,13 +54,13 @@ def definitions(ctx: Context, parts: Sequence[Segment]) -> Reply:
         if len(parts) > 1:
             raise missing_segment(parts[1].name)
         tables = {metadata_id(table.name): table for table in ctx.shape.tables.values()}
-        found = _filtered([entity(table) for table in tables.values()], options, aliases)
+        found = _filtered([entity(ctx.shape, table) for table in tables.values()], options, aliases)
         return _many(
             ctx, root.name, [_entity_view(ctx, tables[each["MetadataId"]], each, options) for each in found], options
         )
     table = _table(ctx, root.key)
     if len(parts) == 1:
-        document = _entity_view(ctx, table, entity(table), options)
+        document = _entity_view(ctx, table, entity(ctx.shape, table), options)
         return answer({"@odata.context": f"{ctx.base}/$metadata#EntityDefinitions/$entity", **document})
     related = _RELATED.get(parts[1].name)
     if related is None:

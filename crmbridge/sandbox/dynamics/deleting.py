@@ -8,7 +8,10 @@ from crmbridge.sandbox.dynamics.payload import set_lookup
 from crmbridge.sandbox.dynamics.shape import Table
 from crmbridge.sandbox.dynamics.states import follow_customer
 
-PERMANENT = frozenset({"systemuser", "organization", "businessunit", "transactioncurrency", "workflow", "processstage"})
+PERMANENT = frozenset({
+    "systemuser", "organization", "businessunit", "transactioncurrency", "workflow", "processstage", "sdkmessage",
+    "sdkmessagefilter",
+})  # fmt: skip
 
 
 def delete(ctx: Context, table: Table, key: str) -> None:

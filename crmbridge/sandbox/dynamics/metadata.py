@@ -44,7 +44,8 @@ def _managed(value: Any, name: str) -> Document:
 # Documents
 
 
-def entity(table: Table) -> Document:
+def entity(shape: Shape, table: Table) -> Document:
+    pointed_at_by = {(each.table, each.column.name) for each in shape.referrers[table.name]}
     return {
         "MetadataId": metadata_id(table.name),
         "HasChanged": None,
@@ -71,8 +72,24 @@ def entity(table: Table) -> Document:
         "IsDuplicateDetectionEnabled": _managed(value=True, name="canmodifyduplicatedetectionsettings"),
         "IsAuditEnabled": _managed(value=True, name="canmodifyauditsettings"),
         "CanCreateAttributes": _managed(value=True, name="cancreateattributes"),
-        "TableType": "Standard",
+        "TableType": "Elastic" if table.elastic else "Standard",
         "DataProviderId": None,
+        "DataSourceId": None,
+        "PrimaryImageAttribute": None,
+        "HasNotes": ("annotation", "objectid") in pointed_at_by,
+        "HasActivities": any(column == "regardingobjectid" for _, column in pointed_at_by),
+        "Description": {"LocalizedLabels": [], "UserLocalizedLabel": None},
+        "IsActivityParty": table.name == "activityparty",
+        "IsChildEntity": False,
+        "IsStateModelAware": table.state is not None,
+        "IsValidForQueue": _managed(value=False, name="canmodifyqueuesettings"),
+        "IsConnectionsEnabled": _managed(value=True, name="canmodifyconnectionsettings"),
+        "IsCustomizable": _managed(value=True, name="iscustomizable"),
+        "IsRenameable": _managed(value=True, name="isrenameable"),
+        "IsMappable": _managed(value=True, name="ismappable"),
+        "ExternalName": None,
+        "ExternalCollectionName": None,
+        "EntityColor": None,
         "DisplayName": label(table.label, table.name),
         "DisplayCollectionName": label(table.labels, table.name, "s"),
     }

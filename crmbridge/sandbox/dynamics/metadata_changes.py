@@ -62,7 +62,7 @@ def _entities(ctx: Context, query: Mapping[str, Any]) -> list[Document]:
     }
     found: list[Document] = []
     for table in ctx.shape.tables.values():
-        document = entity(table)
+        document = entity(ctx.shape, table)
         if not test(document):
             continue
         shown = _shown(document, chosen)

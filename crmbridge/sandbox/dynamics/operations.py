@@ -36,6 +36,7 @@ from crmbridge.sandbox.dynamics.context import (
 )
 from crmbridge.sandbox.dynamics.errors import (
     DataverseError,
+    bad_method,
     bad_payload,
     bad_query,
     missing_row,
@@ -45,7 +46,7 @@ from crmbridge.sandbox.dynamics.errors import (
 from crmbridge.sandbox.dynamics.headers import detection_asked
 from crmbridge.sandbox.dynamics.metadata_changes import retrieve_metadata_changes
 from crmbridge.sandbox.dynamics.payload import reference, set_lookup
-from crmbridge.sandbox.dynamics.shape import Association, Table
+from crmbridge.sandbox.dynamics.shape import Table
 from crmbridge.sandbox.dynamics.values import guid
 
 _PREFIX = "Microsoft.Dynamics.CRM."
@@ -53,11 +54,15 @@ _PREFIX = "Microsoft.Dynamics.CRM."
 
 def perform(ctx: Context, method: str, path: str) -> Reply:
     """Carry out `method path` (the path behind the service root); the caller owns the transaction."""
+    parts = segments(path)
     if method not in _READS:
         _check_write_headers(ctx)
-    parts = segments(path)
+        _check_write_options(ctx, method, parts)
     if not parts:
         ctx.note("", "metadata")
+        if method != "GET":
+            raise bad_method(method)
+        _refuse_options(ctx, frozenset())
         return organization.service_document(ctx)
     first = parts[0]
     table = ctx.shape.by_set.get(first.name)
@@ -81,6 +86,24 @@ def _check_write_headers(ctx: Context) -> None:
     unless = ctx.header("if-none-match").strip()
     if unless not in {"", "*", "null"}:  # a version there means a read: dataverse-api §2.3, §4.2 (unverified)
         raise bad_query("The header If-None-Match of a write must be '*'.")
+
+
+def _check_write_options(ctx: Context, method: str, parts: list[Segment]) -> None:
+    """What a write has no use for is refused, as on reads: the parts of a representation, the row to unlink (§4.1)."""
+    if parts and parts[-1].name == "$ref":
+        known = frozenset({"$id"})
+    elif len(parts) == 1 and parts[0].name in ctx.shape.by_set and method in {"POST", "PATCH"}:
+        known = frozenset({"$select", "$expand"})
+    else:
+        known = frozenset[str]()
+    _refuse_options(ctx, known)
+
+
+def _refuse_options(ctx: Context, known: frozenset[str]) -> None:
+    """dataverse-api §10.3"""
+    options, _ = query_options(ctx.query)
+    if unwanted := sorted(set(options) - known):
+        raise bad_query(f"The query parameter {unwanted[0]} is not supported here.")  # text (unverified)
 
 
 # Functions and actions
@@ -118,8 +141,10 @@ def _unbound(ctx: Context, method: str, parts: list[Segment]) -> Reply:
     if name in definitions.ROOTS:
         ctx.note("", "metadata")
         return definitions.definitions(ctx, parts) if method == "GET" else definitions.change(ctx, method, parts)
-    if name == "$metadata":
+    if name == "$metadata" and len(parts) == 1 and parts[0].key is None:
         ctx.note("", "metadata")
+        if method != "GET":
+            raise bad_method(method)
         return csdl.csdl(ctx)
     if method == "POST" and len(parts) == 1 and parts[0].key is None:
         if name in {"WinOpportunity", "LoseOpportunity"}:
@@ -139,25 +164,51 @@ def _unbound(ctx: Context, method: str, parts: list[Segment]) -> Reply:
     raise missing_segment(name)
 
 
+_PARAMETERS = {
+    "WhoAmI": frozenset[str](),
+    "RetrieveVersion": frozenset[str](),
+    "RetrieveAvailableLanguages": frozenset[str](),
+    "RetrieveCurrentOrganization": frozenset({"AccessType"}),
+    "RetrieveMetadataChanges": frozenset({"Query", "ClientVersionStamp", "DeletedMetadataFilters"}),
+    "RetrieveTotalRecordCount": frozenset({"EntityNames"}),
+    "RetrieveProcessInstances": frozenset({"EntityId", "EntityLogicalName"}),
+    "RetrieveActivePath": frozenset({"ProcessInstanceId"}),
+}  # of functions: dataverse-api §1.4, §2.8, §5, §8.3
+_NOT_SERVED = frozenset({"RetrieveProcessControlData", "RetrieveRecordChangeHistory"})  # known: dataverse-api §3.4, §8.3
+
+
 def _function(ctx: Context, segment: Segment) -> Reply:
+    known = _PARAMETERS.get(segment.name)
+    if known is None:
+        ctx.note("", "other")
+        raise not_served(f"the function {segment.name}") if segment.name in _NOT_SERVED else missing_segment(
+            segment.name
+        )
+    _refuse_options(ctx, frozenset())
     _, aliases = query_options(ctx.query)
     given = arguments(segment.key, aliases)
+    if not set(given) <= known:  # a function is found by its parameters' names too: dataverse-api §10.3 (unverified)
+        ctx.note("", "other")
+        raise missing_segment(segment.name)
     match segment.name:
         case "WhoAmI":
             ctx.note("", "WhoAmI")
             return organization.who_am_i(ctx)
         case "RetrieveCurrentOrganization":
             ctx.note("", "metadata")
-            return organization.retrieve_current_organization(ctx)
+            return organization.retrieve_current_organization(ctx, given.get("AccessType", ""))
         case "RetrieveVersion":
             ctx.note("", "metadata")
             return organization.retrieve_version(ctx)
+        case "RetrieveAvailableLanguages":
+            ctx.note("", "metadata")
+            return organization.retrieve_available_languages(ctx)
         case "RetrieveMetadataChanges":
             ctx.note("", "metadata")
             return retrieve_metadata_changes(ctx, given)
         case "RetrieveTotalRecordCount":
             ctx.note("", "read")
-            return organization.retrieve_total_record_count(ctx, segment.key or "", aliases)
+            return organization.retrieve_total_record_count(ctx, given.get("EntityNames", ""))
         case "RetrieveProcessInstances":
             table, key = given.get("EntityLogicalName", ""), guid(given.get("EntityId"))
             ctx.note(table, "RetrieveProcessInstances")
@@ -166,10 +217,11 @@ def _function(ctx: Context, segment: Segment) -> Reply:
             return processes.retrieve_process_instances(ctx, table, key)
         case "RetrieveActivePath":
             ctx.note("processstage", "RetrieveActivePath")
-            return processes.retrieve_active_path(ctx, (given.get("ProcessInstanceId") or "").lower())
+            if (instance := guid(given.get("ProcessInstanceId"))) is None:
+                raise bad_query("RetrieveActivePath needs ProcessInstanceId.")
+            return processes.retrieve_active_path(ctx, instance)
         case _:
-            ctx.note("", "other")
-            raise missing_segment(segment.name)
+            raise AssertionError(f"{segment.name} has parameters but is not carried out")
 
 
 # Sets
@@ -199,7 +251,7 @@ def _on_set(ctx: Context, method: str, table: Table, parts: list[Segment]) -> Re
         ctx.note(table.name, "create")
         return _written(ctx, table, writing.create_from(ctx, table, ctx.json()), created=True)
     ctx.note(table.name, "other")
-    raise DataverseError(405, "0x8006088a", f"The requested resource does not support http method '{method}'.")
+    raise bad_method(method)
 
 
 # Rows
@@ -233,7 +285,7 @@ def _on_row(ctx: Context, method: str, table: Table, key: RowKey) -> Reply:
             return no_content()
         case _:
             ctx.note(table.name, "other")
-            raise DataverseError(405, "0x8006088a", f"The requested resource does not support http method '{method}'.")
+            raise bad_method(method)
 
 
 def _patch(ctx: Context, table: Table, key: RowKey) -> Reply:
@@ -288,6 +340,8 @@ def _below_row(ctx: Context, method: str, table: Table, key: RowKey, rest: list[
         ctx.note(table.name, "read")
         return reading.read_below(ctx, table, row, rest)
     ctx.note(table.name, "update")
+    if method != "POST":  # conditions are for what changes the row itself: dataverse-api §4.2
+        _check_version(ctx, table, row)
     if names[1:] == ["$ref"]:
         return _reference(ctx, method, table, row, rest[0])
     if len(names) == 1 and method in {"PUT", "DELETE"}:
@@ -300,9 +354,12 @@ def _property(ctx: Context, method: str, table: Table, row: Row, name: str) -> R
     column = table.columns.get(name)
     if column is None or column.is_lookup:
         raise missing_segment(name)
-    if method == "PUT" and "value" not in (body := ctx.json()):
-        raise bad_payload(table.set_name, f"The body of a PUT to '{name}' needs the member 'value'.")
-    value: Any = body["value"] if method == "PUT" else None  # pyright: ignore[reportPossiblyUnboundVariable]
+    value: Any = None
+    if method == "PUT":
+        body = ctx.json()
+        if [member for member in body if "@" not in member] != ["value"]:  # text (unverified)
+            raise bad_payload(table.set_name, f"The body of a PUT to '{name}' has the member 'value' and no other.")
+        value = body["value"]
     writing.update_from(ctx, table, row[table.key], {name: value})
     return no_content()
 
@@ -321,57 +378,53 @@ def _reference(ctx: Context, method: str, table: Table, row: Row, segment: Segme
         elif method == "DELETE":
             set_lookup(values, column, None, None)
         else:
-            raise DataverseError(405, "0x8006088a", f"The requested resource does not support http method '{method}'.")
+            raise bad_method(method)
         writing.change(ctx, table, row[table.key], values)
         return no_content()
     association = ctx.shape.association(table.name, segment.name)
     if association is not None:
-        return _associate(ctx, method, table, row, segment, association)
+        related = ctx.shape.tables[association.sides(table.name)[1][0]]
+        key = _other_end(ctx, method, table, related, segment)
+        if method == "POST":
+            associations.link(ctx, association, table.name, row[table.key], key)
+        else:
+            associations.unlink(ctx, association, table, row[table.key], key)
+        return no_content()
     referrer = ctx.shape.collection(table.name, segment.name)
     if referrer is None:
         raise missing_segment(segment.name)
     related = ctx.shape.tables[referrer.table]
-    options, _ = query_options(ctx.query)
+    key = _other_end(ctx, method, table, related, segment)
     link: Row = {}
     if method == "POST":
-        other, key = reference(ctx, _target_url(ctx.json()))
         set_lookup(link, referrer.column, table.name, row[table.key])
-    elif method == "DELETE" and (segment.key is not None or "$id" in options):
-        named = options["$id"] if segment.key is None else f"{related.set_name}({segment.key})"
-        other, key = reference(ctx, named)
-        if ctx.store.rows(other.name)[key].get(referrer.column.name) != row[table.key]:
-            raise missing_row(other.name, key)
+    elif ctx.store.rows(related.name)[key].get(referrer.column.name) == row[table.key]:
         set_lookup(link, referrer.column, None, None)
     else:
-        raise DataverseError(405, "0x8006088a", f"The requested resource does not support http method '{method}'.")
-    if other is not related:
-        raise bad_payload(table.set_name, f"'{segment.name}' holds rows of {related.name}, not of {other.name}.")
+        raise missing_row(related.name, key)
     writing.change(ctx, related, key, link)
     return no_content()
 
 
-def _associate(ctx: Context, method: str, table: Table, row: Row, segment: Segment, association: Association) -> Reply:
-    """Many-to-many: dataverse-api §4.3"""
-    related = ctx.shape.tables[association.sides(table.name)[1][0]]
+def _other_end(ctx: Context, method: str, table: Table, related: Table, segment: Segment) -> str:
+    """The row to link, named in the body, or the one to unlink, named in the URL (dataverse-api §4.3)."""
     options, _ = query_options(ctx.query)
     if method == "POST":
         named = _target_url(ctx.json())
-    elif method == "DELETE" and (segment.key is not None or "$id" in options):
-        named = options["$id"] if segment.key is None else f"{related.set_name}({segment.key})"
+    elif method == "DELETE" and segment.key is not None:
+        named = f"{related.set_name}({segment.key})"
+    elif method == "DELETE" and "$id" in options:
+        named = options["$id"]
     else:
-        raise DataverseError(405, "0x8006088a", f"The requested resource does not support http method '{method}'.")
+        raise bad_method(method)
     other, key = reference(ctx, named)
     if other is not related:
         raise bad_payload(table.set_name, f"'{segment.name}' holds rows of {related.name}, not of {other.name}.")
-    if method == "POST":
-        associations.link(ctx, association, table.name, row[table.key], key)
-    else:
-        associations.unlink(ctx, association, table, row[table.key], key)
-    return no_content()
+    return key
 
 
 def _target_url(body: Mapping[str, Any]) -> str:
     url = body.get("@odata.id")
-    if not isinstance(url, str):
-        raise bad_payload("", "The body of a reference needs the member '@odata.id'.")
+    if not isinstance(url, str) or any("@" not in name for name in body):  # text (unverified)
+        raise bad_payload("", "The body of a reference has the member '@odata.id' and no other.")
     return url

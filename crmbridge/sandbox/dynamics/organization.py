@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Mapping
 
 from crmbridge.sandbox.core import Reply, Row
 from crmbridge.sandbox.dynamics.context import Context, answer
@@ -36,7 +35,12 @@ def retrieve_version(ctx: Context) -> Reply:
     return answer({"@odata.context": context, "Version": ctx.shape.organization.version})
 
 
-def retrieve_current_organization(ctx: Context) -> Reply:
+_ACCESS = re.compile(r"(?:Microsoft\.Dynamics\.CRM\.EndpointAccessType)?'?(?:Default|Internet|Intranet)'?")
+
+
+def retrieve_current_organization(ctx: Context, access: str) -> Reply:
+    if _ACCESS.fullmatch(access) is None:  # the other two values of the enumeration are (unverified)
+        raise bad_query("RetrieveCurrentOrganization needs AccessType, a value of EndpointAccessType.")
     facts, row = ctx.shape.organization, organization_row(ctx)
     origin = ctx.base.partition("/api/")[0]
     return answer(
@@ -64,19 +68,17 @@ def retrieve_current_organization(ctx: Context) -> Reply:
     )
 
 
-def retrieve_total_record_count(ctx: Context, text: str, aliases: Mapping[str, str]) -> Reply:
+def retrieve_total_record_count(ctx: Context, text: str) -> Reply:
     """`RetrieveTotalRecordCount(EntityNames=['lead'])`; ours is exact, the real one a snapshot up to a day old."""
-    match = re.fullmatch(r"\s*EntityNames\s*=\s*(.+)", text)
-    raw = aliases.get(match[1].strip(), match[1]) if match else ""
     try:
-        names = json.loads(raw.replace("'", '"'))
+        names = json.loads(text.replace("'", '"'))
     except ValueError:
         names = None
-    if not isinstance(names, list):
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise bad_query("RetrieveTotalRecordCount needs EntityNames, a list of table names.")
     for name in names:
         if name not in ctx.shape.tables:
-            raise missing_segment(str(name))
+            raise missing_segment(name)
     return answer(
         {
             "@odata.context": f"{ctx.base}/$metadata#Microsoft.Dynamics.CRM.RetrieveTotalRecordCountResponse",
@@ -88,3 +90,9 @@ def retrieve_total_record_count(ctx: Context, text: str, aliases: Mapping[str, s
             },
         }
     )
+
+
+def retrieve_available_languages(ctx: Context) -> Reply:
+    """Labels have one language, that of the organization (dataverse-api §5; the function is (unverified))."""
+    context = f"{ctx.base}/$metadata#Microsoft.Dynamics.CRM.RetrieveAvailableLanguagesResponse"
+    return answer({"@odata.context": context, "LocaleIds": [ctx.shape.organization.language]})
