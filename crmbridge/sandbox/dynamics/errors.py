@@ -40,5 +40,9 @@ def missing_property(name: str, table: str) -> DataverseError:
     return bad_query(f"Could not find a property named '{name}' on type 'Microsoft.Dynamics.CRM.{table}'.")
 
 
+def bad_method(method: str) -> DataverseError:
+    return DataverseError(405, "0x8006088a", f"The requested resource does not support http method '{method}'.")
+
+
 def not_served(what: str) -> DataverseError:
     return DataverseError(501, "0x8006088a", f"This sandbox does not serve {what}.")
