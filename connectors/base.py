@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from crmbridge.model import Converted, Directory, Entity, Life, Native, Outcome, Row, Satellite
 
@@ -207,6 +207,26 @@ class Describer(Protocol):
     def directory(self) -> Directory: ...
 
     def describe(self, entity: Entity) -> Description: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Captured:
+    """What a system is made of, as a shape that a sandbox serves; no records, no names of people."""
+
+    shape: Mapping[str, Any]
+    notes: tuple[str, ...] = ()  # what could not be seen, or was left out, each a sentence
+
+
+@runtime_checkable
+class Capturer(Protocol):
+    """A connector that can write down its system's shape; not every system has one."""
+
+    def capture(self, usual: Mapping[str, Any], also: Sequence[str] = ()) -> Captured:
+        """What differs from the `usual` shape; `also` names objects or tables that are left out otherwise.
+
+        What the user may not see is a note. Raises TryLater, AccessError, OutsideError where the system as a whole
+        does not answer."""
+        ...
 
 
 class Connector(Reader, Writer, LifeCycle, Describer, Protocol):

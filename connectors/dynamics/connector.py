@@ -8,9 +8,10 @@ from typing import Any
 
 from requests.adapters import BaseAdapter
 
-from connectors.base import Conversion, Cursor, Description, Identity, Move, Page, TablePlan, Write
+from connectors.base import Captured, Conversion, Cursor, Description, Identity, Move, Page, TablePlan, Write
 from connectors.dynamics import rows, writing
 from connectors.dynamics.auth import DynamicsConfig, tokens
+from connectors.dynamics.capture import Capture
 from connectors.dynamics.client import Client
 from connectors.dynamics.conversion import LeadConversion
 from connectors.dynamics.describing import description
@@ -161,6 +162,11 @@ class DynamicsConnector:
     def describe(self, entity: Entity) -> Description:
         processes = self._environment.processes() if entity == "opportunity" else {}
         return description(entity, self._environment.table(entity), processes)
+
+    # --- Capturer -------------------------------------------------------------------------------------------------
+
+    def capture(self, usual: Mapping[str, Any], also: Sequence[str] = ()) -> Captured:
+        return Capture(self._client, usual).run(also)
 
     def _rows_of(self, entity: Entity) -> Rows:
         if entity not in self._rows:

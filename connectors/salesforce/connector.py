@@ -7,10 +7,11 @@ from typing import Any
 
 from requests.adapters import BaseAdapter
 
-from connectors.base import Conversion, Description, Identity, Move, Page, TablePlan, Write
+from connectors.base import Captured, Conversion, Description, Identity, Move, Page, TablePlan, Write
 from connectors.http import Session, call_deadline_seconds
 from connectors.salesforce import rows
 from connectors.salesforce.auth import SalesforceConfig, Tokens
+from connectors.salesforce.capture import Capture
 from connectors.salesforce.client import Client
 from connectors.salesforce.describer import Describer
 from connectors.salesforce.lifecycle import LifeCycle
@@ -146,3 +147,8 @@ class SalesforceConnector:
 
     def describe(self, entity: Entity) -> Description:
         return self._describer.describe(entity)
+
+    # --- Capturer -------------------------------------------------------------------------------------------------
+
+    def capture(self, usual: Mapping[str, Any], also: Sequence[str] = ()) -> Captured:
+        return Capture(self._client, self._reader, self._config, usual).run(also)

@@ -102,6 +102,17 @@ def describe(table: str) -> Call:
     )  # §5.1
 
 
+def describe_all() -> Call:
+    """Which objects there are (§5.1)."""
+    return Call(method="GET", path=f"{_base}/sobjects", kind="describe", reads=True)
+
+
+def layouts(table: str) -> Call:
+    """Which picklist values each record type offers (§5.1)."""
+    path = f"{_base}/sobjects/{table}/describe/layouts"
+    return Call(method="GET", path=path, kind="describe", table=table, reads=True)
+
+
 def user_info() -> Call:
     return Call(method="GET", path="/services/oauth2/userinfo", kind="identity", reads=True)  # §1.2
 

@@ -14,6 +14,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "sandbox": ("crmbridge.cli.sandbox:sandbox_command", "Run both CRMs on localhost, to try things on."),
     "init": ("crmbridge.cli.start:init", "Make a working folder: crmbridge.yaml, mappings, .env.example."),
     "check": ("crmbridge.cli.check:check", "Find all that is wrong with settings and mappings."),
+    "capture": (
+        "crmbridge.cli.capture:capture",
+        "Write down what both systems are made of, for a sandbox; no records.",
+    ),
     "plan": ("crmbridge.cli.sync:plan", "Say what a sync would do; nothing is written."),
     "sync": ("crmbridge.cli.sync:sync", "Bring both CRMs in step, once, in this process."),
     "up": ("crmbridge.cli.up:up", "Keep them in step: scheduler, worker and broker in one process tree."),
@@ -28,7 +32,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 }
 PANELS: Final = [
     {"name": "Try it", "commands": ["demo", "sandbox"]},
-    {"name": "Set it up", "commands": ["init", "check"]},
+    {"name": "Set it up", "commands": ["init", "check", "capture"]},
     {"name": "Run it", "commands": ["plan", "sync", "up", "verify"]},
     {"name": "Look into it", "commands": ["status", "runs", "show", "why", "issues", "retry", "resolve"]},
 ]

@@ -2,7 +2,8 @@
 
 A folder may hold `salesforce.shape.yaml`, `dynamics.shape.yaml` (the org; without one the shipped shape) and
 `salesforce.records.yaml`, `dynamics.records.yaml` (or `.json`, quicker for many rows): rows by object or table, in
-native columns, with `_ref: name` to name a row and `"@name"` to point to it. A single file is the shape of one CRM.
+native columns, with `_ref: name` to name a row and `"@name"` to point to it. A single file is the shape of one CRM, or
+of both under the keys `salesforce` and `dynamics`, as `crmbridge capture` writes it.
 `{today+21}` in a text is a date relative to the day the sandbox starts.
 """
 
@@ -83,7 +84,7 @@ def find_seed(name: str | Path) -> Seed:
             )
         return Seed(name=str(path), shapes=shapes, folders=(path,))
     if path.is_file():
-        return Seed(name=str(path), shapes={_crm_of(path): path}, folders=(SHAPES / "empty",))
+        return Seed(name=str(path), shapes=dict.fromkeys(_crms_of(path), path), folders=(SHAPES / "empty",))
     raise SeedError(
         f"There is no seed {str(name)!r}: give {', '.join(SHIPPED)}, or the path of a shape file or folder."
     )
@@ -122,14 +123,26 @@ def _read_records(path: Path, version: int) -> dict[str, list[Row]]:
     return document
 
 
-def _crm_of(path: Path) -> Crm:
-    """Which CRM a shape file describes: it says so by what it extends, or by being one of the shipped kind."""
+def _crms_of(path: Path) -> list[Crm]:
+    """Which CRMs a shape file describes: by its keys, by what it extends, or by being of the shipped kind."""
     document: Any = _parse(path)
     if isinstance(document, dict):
+        both = [crm for crm in get_args(Crm) if isinstance(document.get(crm), dict)]
+        if both:
+            unknown = sorted(str(key) for key in document if key not in both)
+            if unknown:
+                raise SeedError(f"{path}: {unknown[0]}: only salesforce and dynamics can stand beside each other.")
+            return both
         own_keys: dict[Crm, str] = {"salesforce": "org", "dynamics": "organization"}
         for crm, own_key in own_keys.items():
             if crm in (document.get("extends"), document.get("shape")) or own_key in document:
-                return crm
+                return [crm]
+        named = [key for key, value in document.items() if isinstance(value, dict) and "system" in value]
+        if named:  # a capture of two orgs of one kind
+            raise SeedError(
+                f"{path} holds the shapes {', '.join(map(str, named))} by the names of their connections: call one of "
+                "them salesforce or dynamics, and take its line `system:` and the other shape out."
+            )
     raise SeedError(
         f"{path} does not say which CRM it shapes: begin it with `extends: salesforce` or `extends: dynamics`."
     )

@@ -1,9 +1,11 @@
 """The shape of an environment: tables, columns, choices, keys, processes and rules, read from YAML.
 
-A shape that begins with `extends: dynamics` is laid over the shipped one: mappings are merged by key, lists appended.
+A shape that begins with `extends: dynamics` is laid over the shipped one: mappings are merged by key, lists appended;
+`overlay.py` has the words for what is replaced as a whole or absent.
 """
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -14,6 +16,8 @@ from typing import Any, Literal, get_args
 from ruamel.yaml import YAML
 
 from crmbridge.sandbox.core import Row
+from crmbridge.sandbox.overlay import ABSENT, without_absent
+from crmbridge.sandbox.overlay import overlay as laid_over
 
 SHIPPED = Path(__file__).parent.parent / "shapes" / "dynamics.yaml"
 
@@ -71,6 +75,10 @@ class Column:
     computed: str | None = None  # full_name | address | base
     secured: bool = False  # field security: only roles that name the column may read or write it
     base: str = ""  # of a Money column: its twin in the base currency
+
+    def __post_init__(self) -> None:
+        # Rows have this very text as their key, and so does compiled code: a look-up compares addresses.
+        object.__setattr__(self, "name", sys.intern(self.name))
 
     @property
     def is_lookup(self) -> bool:
@@ -370,6 +378,8 @@ def _shipped() -> Shape:
 
 def _read(path: Path) -> dict[str, Any]:
     document: dict[str, Any] = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8")) or {}
+    if isinstance(document.get("dynamics"), dict):  # a file with both CRMs, as `crmbridge capture` writes it
+        document = dict(document["dynamics"])
     base = document.pop("extends", None)
     if base is None:
         return document
@@ -380,14 +390,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def overlay(below: Any, above: Any) -> Any:
     """`above` laid over `below`: mappings merge by key, lists are appended, anything else is replaced."""
-    if isinstance(below, dict) and isinstance(above, dict):
-        merged: dict[Any, Any] = dict(below)
-        for key, value in above.items():
-            merged[key] = overlay(below[key], value) if key in below else value
-        return merged
-    if isinstance(below, list) and isinstance(above, list):
-        return [*below, *above]
-    return above
+    return laid_over(below, above, lambda under, over: [*under, *over])
 
 
 def build(document: Mapping[str, Any]) -> Shape:
@@ -395,13 +398,17 @@ def build(document: Mapping[str, Any]) -> Shape:
     option_sets = {name: _options(each) for name, each in document.get("option_sets", {}).items()}
     groups = document.get("column_groups", {})
     tables: dict[str, Table] = {}
-    for name, facts in document["tables"].items():
+    for name, facts in without_absent(document["tables"]).items():
         raw: dict[str, Any] = {}
         for group in facts.get("groups", []):
             raw |= groups[group]
         raw |= document.get("columns", {}).get(name, {})
+        raw = without_absent(raw)
         tables[name] = _table(name, facts, raw, option_sets, document.get("keys", {}).get(name, {}))
-    associations = {name: _association(name, each, tables) for name, each in document.get("associations", {}).items()}
+    associations = {
+        name: _association(name, each, tables)
+        for name, each in without_absent(document.get("associations", {})).items()
+    }
     shape = Shape(
         organization=_organization(document["organization"]),
         tables=tables,
@@ -409,10 +416,11 @@ def build(document: Mapping[str, Any]) -> Shape:
             name: option_sets[name]
             for name in sorted({c.option_set for t in tables.values() for c in t.columns.values() if c.option_set})
         },
-        processes={name: _process(name, each) for name, each in document.get("processes", {}).items()},
+        processes={name: _process(name, each) for name, each in without_absent(document.get("processes", {})).items()},
         attribute_maps={
-            name: dict(each.get("pairs", {})) | {column: column for column in each.get("same", [])}
+            name: _present(document, name, dict(each.get("pairs", {})) | {same: same for same in each.get("same", [])})
             for name, each in document.get("attribute_maps", {}).items()
+            if name in tables
         },
         rules=tuple(_rule(each) for each in document.get("rules", [])),
         duplicate_rules=tuple(_duplicate_rule(each) for each in document.get("duplicate_rules", [])),
@@ -427,13 +435,27 @@ def build(document: Mapping[str, Any]) -> Shape:
     return shape
 
 
+def _present(document: Mapping[str, Any], table: str, pairs: dict[str, str]) -> dict[str, str]:
+    """Without the columns that the shape calls absent."""
+    columns = document.get("columns", {})
+    lead, created = columns.get("lead", {}), columns.get(table, {})
+    return {
+        source: target
+        for source, target in pairs.items()
+        if lead.get(source) != ABSENT and created.get(target) != ABSENT
+    }
+
+
 def _organization(facts: Mapping[str, Any]) -> Organization:
     return Organization(
         **{key: value for key, value in facts.items() if key != "service_protection"}, **facts["service_protection"]
     )
 
 
-def _options(raw: Mapping[int, Any]) -> tuple[Option, ...]:
+def _options(raw: Mapping[int, Any] | Sequence[Mapping[str, Any]]) -> tuple[Option, ...]:
+    """By value, merged with a shape below; or a list of options, which stands alone."""
+    if not isinstance(raw, Mapping):
+        return tuple(Option(**each) for each in raw)
     return tuple(
         Option(value=value, **each) if isinstance(each, dict) else Option(value=value, label=str(each))
         for value, each in raw.items()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 from crmbridge.sandbox.core import Row
+from crmbridge.sandbox.overlay import ABSENT
 from crmbridge.sandbox.salesforce.errors import Problem
 from crmbridge.sandbox.salesforce.schema import Country, SObject
 
@@ -32,13 +33,13 @@ def with_codes(objects: dict[str, dict[str, Any]], countries: Mapping[str, Any],
                 continue
             common = {"type": "picklist", "length": 10, "restrictedPicklist": True, "label": f"{field['label']} Code"}
             common["compoundFieldName"] = field.get("compoundFieldName")
-            fields[f"{prefix}CountryCode"] = complete(
-                f"{prefix}CountryCode", {**common, "picklistValues": list(labels.values())}
-            )
+            given_country = {**common, "picklistValues": list(labels.values())}
             state_label = f"{item['fields'][f'{prefix}State']['label']} Code"
             given_state = {**common, "label": state_label, "picklistValues": list(states.values())}
             given_state |= {"controllerName": f"{prefix}CountryCode", "dependentValues": dependent}
-            fields[f"{prefix}StateCode"] = complete(f"{prefix}StateCode", given_state)
+            for code, given in ((f"{prefix}CountryCode", given_country), (f"{prefix}StateCode", given_state)):
+                if code not in item["fields"] and code not in item[ABSENT]:  # what a shape declares stands
+                    fields[code] = complete(code, given)
         item["fields"] = fields
 
 

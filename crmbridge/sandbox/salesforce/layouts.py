@@ -44,11 +44,11 @@ def _mapping(sobject: SObject, key: str, kind: RecordType) -> dict[str, Any]:
 
 
 def _values(field: Field, kind: RecordType) -> list[dict[str, Any]]:
-    offered = kind.picklists.get(field.name)
+    offered, default = kind.picklists.get(field.name), kind.defaults.get(field.name)
     return [
         {
             "active": value.active,
-            "defaultValue": value.default_value,
+            "defaultValue": value.default_value if default is None else value.value == default,
             "label": value.label or value.value,
             "validFor": value.valid_for,
             "value": value.value,

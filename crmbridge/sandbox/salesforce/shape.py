@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
+from crmbridge.sandbox.overlay import ABSENT, overlay
 from crmbridge.sandbox.salesforce.addresses import with_codes
 from crmbridge.sandbox.salesforce.derived import Plan, PlanError
 from crmbridge.sandbox.salesforce.errors import SfError
@@ -87,10 +88,11 @@ def _field(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     item["type"] = kind
     custom = name.endswith("__c")
     if item.get("formula") is not None or item.get("summary") is not None:  # §5.1: read only
-        item.update(calculated=True, readOnly=True)
+        item.update(calculated=True, readOnly=True, createable=False, updateable=False)
         item.setdefault("calculatedFormula", item.get("formula"))
     if item.pop("readOnly", False):
-        item["createable"] = item["updateable"] = False
+        item.setdefault("createable", False)
+        item.setdefault("updateable", False)
     item.setdefault("label", _label(name))
     item.setdefault("custom", custom)
     item.setdefault("soapType", _SOAP.get(kind, "xsd:string"))
@@ -103,11 +105,14 @@ def _field(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     item.setdefault("aggregatable", kind not in ("boolean", "address") and not long_text)
     item.setdefault("permissionable", item.get("nillable", True) and not item.get("nameField") and name != "Id")
     if kind == "boolean":
-        item.update(nillable=False, defaultedOnCreate=True)
+        item.setdefault("nillable", False)
+        item.setdefault("defaultedOnCreate", True)
         item["defaultValue"] = bool(item.get("defaultValue"))
     if kind == "reference":
         item["length"] = item["byteLength"] = 18
-        item["polymorphicForeignKey"] = item["namePointing"] = len(item.get("referenceTo", ())) > 1
+        several = len(item.get("referenceTo", ())) > 1
+        item.setdefault("polymorphicForeignKey", several)
+        item.setdefault("namePointing", several)
         relation = f"{name[:-1]}r" if custom else name.removesuffix("Id")
         item.setdefault("relationshipName", relation)
     values = [value if isinstance(value, dict) else {"value": str(value)} for value in item.get("picklistValues", ())]
@@ -116,7 +121,7 @@ def _field(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     if default is not None:
         item.setdefault("defaultValue", default)
     if item.get("defaultValue") is not None:
-        item["defaultedOnCreate"] = True
+        item.setdefault("defaultedOnCreate", True)
     if item.get("unique") and item.get("externalId") is None:
         item.setdefault("caseSensitive", False)
     return item
@@ -124,7 +129,7 @@ def _field(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _object(name: str, given: Mapping[str, Any], number: int) -> dict[str, Any]:
     """One object with its system fields; keys of a pasted describe answer that only repeat the fields are dropped."""
-    item = {key: value for key, value in given.items() if key in _KEPT_OBJECT_KEYS}
+    item: dict[str, Any] = {key: value for key, value in given.items() if key in _KEPT_OBJECT_KEYS}
     item["told"] = {key: value for key, value in given.items() if key in _TOLD}
     item["prefixless"] = "keyPrefix" in given and given["keyPrefix"] is None
     if given.get("urls") is not None:
@@ -134,11 +139,12 @@ def _object(name: str, given: Mapping[str, Any], number: int) -> dict[str, Any]:
     item.setdefault("labelPlural", f"{item['label']}s")
     item["keyPrefix"] = item.get("keyPrefix") or f"a{number:02d}"
     if item.pop("readOnly", False):
-        item.update(createable=False, updateable=False, deletable=False, undeletable=False)
+        item = {**dict.fromkeys(("createable", "updateable", "deletable", "undeletable"), False), **item}
     declared = item.get("fields") or {}
     if isinstance(declared, list):  # as a describe answer has them
         declared = {str(_mapping(entry, f"{name}.fields").get("name")): entry for entry in declared}
     declared = _mapping(declared, f"{name}.fields")
+    absent = frozenset(key for key, value in declared.items() if value == ABSENT)
     fields: dict[str, dict[str, Any]] = {
         "Id": {"type": "id", "length": 18, "idLookup": True, "nillable": False, "defaultedOnCreate": True}
         | {"label": f"{item['label']} ID", "readOnly": True, "byteLength": 18}
@@ -161,16 +167,12 @@ def _object(name: str, given: Mapping[str, Any], number: int) -> dict[str, Any]:
         }
     if item.get("recordTypes"):  # §5.1: the field exists only where the object has record types
         fields["RecordTypeId"] = {"type": "reference", "referenceTo": ["RecordType"], "label": "Record Type ID"}
-    fields |= declared
-    item["fields"] = {key: _field(key, _mapping(value, f"{name}.{key}")) for key, value in fields.items()}
+    fields |= {key: overlay(fields.get(key), value) for key, value in declared.items()}
+    item["fields"] = {
+        key: _field(key, _mapping(value, f"{name}.{key}")) for key, value in fields.items() if key not in absent
+    }
+    item[ABSENT] = absent
     return item
-
-
-def _merged(base: Any, over: Any) -> Any:
-    """Mappings are merged key by key; everything else, lists too, is replaced."""
-    if isinstance(base, dict) and isinstance(over, dict):
-        return {**base, **{key: _merged(base.get(key), value) for key, value in over.items()}}
-    return over
 
 
 def _mapping(value: Any, where: str) -> dict[str, Any]:
@@ -188,6 +190,7 @@ def _fill(document: dict[str, Any]) -> dict[str, Any]:
     objects: dict[str, dict[str, Any]] = {
         name: _object(name, _mapping(given, f"objects.{name}"), number)
         for number, (name, given) in enumerate(_mapping(document.get("objects"), "objects").items())
+        if given != ABSENT
     }
     for target, key, rows in (
         ("Lead", "Status", document.get("lead_statuses") or ()),
@@ -220,9 +223,11 @@ def _fill(document: dict[str, Any]) -> dict[str, Any]:
         given |= {"picklistValues": codes, "defaultValue": codes[0]}
         for name, item in objects.items():
             money = any(field["type"] == "currency" for field in item["fields"].values())
+            if "CurrencyIsoCode" in item["fields"] or "CurrencyIsoCode" in item[ABSENT]:
+                continue
             if name in _MULTI_CURRENCY_OBJECTS or money or item["custom"]:
                 item["fields"]["CurrencyIsoCode"] = _field("CurrencyIsoCode", given)
-        if "User" in objects:
+        if "User" in objects and "DefaultCurrencyIsoCode" not in objects["User"]["fields"]:
             own = {**given, "label": "Default Currency ISO Code"}
             objects["User"]["fields"]["DefaultCurrencyIsoCode"] = _field("DefaultCurrencyIsoCode", own)
         currency = {
@@ -234,7 +239,7 @@ def _fill(document: dict[str, Any]) -> dict[str, Any]:
             "ConversionRate": {"type": "double", "precision": 18, "scale": 6},
             "DecimalPlaces": {"type": "int", "digits": 2},
         }
-        objects["CurrencyType"] = _object(
+        objects["CurrencyType"] = objects.get("CurrencyType") or _object(
             "CurrencyType",
             {
                 "keyPrefix": "01L",
@@ -250,7 +255,25 @@ def _fill(document: dict[str, Any]) -> dict[str, Any]:
             if key not in objects.get(name, {}).get("fields", {}):
                 raise ShapeError(f"rules.required: {name} has no field {key}; declare it under objects.{name}.fields.")
             objects[name]["fields"][key]["nillable"] = False
+    conversion = _mapping(document.get("conversion"), "conversion")
+    if isinstance(conversion.get("mapping"), dict) and "Lead" in objects:
+        document = {**document, "conversion": {**conversion, "mapping": _present(objects, conversion["mapping"])}}
+    for item in objects.values():
+        del item[ABSENT]
     return {**{key: value for key, value in document.items() if key != "extends"}, "objects": objects}
+
+
+def _present(objects: Mapping[str, Any], mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """What a conversion copies, without the fields that the shape calls absent."""
+    gone = objects["Lead"][ABSENT]
+    return {
+        target: {
+            source: field
+            for source, field in _mapping(pairs, f"conversion.mapping.{target}").items()
+            if source not in gone and field not in (objects[target][ABSENT] if target in objects else ())
+        }
+        for target, pairs in mapping.items()
+    }
 
 
 def _task_statuses(task: dict[str, Any] | None, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -271,14 +294,15 @@ def _read(path: Path) -> dict[str, Any]:
         raise ShapeError(f"The shape {path} cannot be read: {error}") from error
     if not isinstance(document, dict):
         raise ShapeError(f"The shape {path} is no mapping of org, objects and rules.")
-    return document
+    both = document.get("salesforce")  # a file with both CRMs, as `crmbridge capture` writes it
+    return both if isinstance(both, dict) else document
 
 
 def shape_from(document: Mapping[str, Any], *, name: str = "shape") -> Shape:
     """Check a shape given as data; `extends: salesforce` lays it over the shipped one."""
     whole = dict(document)
     if whole.get("extends") == "salesforce":
-        whole = _merged(_read(SHIPPED), whole)
+        whole = overlay(_read(SHIPPED), whole)
     elif "extends" in whole:
         raise ShapeError(
             f"{name}: extends: {whole['extends']!r} is unknown; the only shape to start from is 'salesforce'."
@@ -396,6 +420,8 @@ def load_shape(path: Path | None = None) -> Shape:
 def _line_of(path: Path, place: tuple[str | int, ...], offset: int) -> tuple[int, int] | None:
     """Line and column in the file; only mistakes pay for the slower reading."""
     node: Any = YAML().compose(path)  # pyright: ignore[reportUnknownMemberType]
+    if isinstance(node, MappingNode) and any(key.value == "salesforce" for key, _ in node.value):
+        place = ("salesforce", *place)
     for step in place:
         if isinstance(node, MappingNode):
             node = next((value for key, value in node.value if key.value == step), None)
