@@ -7,6 +7,7 @@ the simulation's transport both drive these two steps; nothing in here knows whi
 
 import random
 import uuid
+import zlib
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,6 +39,16 @@ class Request:
 
     def header(self, name: str, default: str = "") -> str:
         return self.headers.get(name.lower(), default)
+
+
+def gunzip(body: bytes, size_max: int) -> bytes | None:
+    """The body in plain; None where it is no gzip data, cut, or longer than allowed."""
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        plain = unpacker.decompress(body, size_max + 1)
+    except zlib.error:
+        return None
+    return plain if unpacker.eof and len(plain) <= size_max else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,6 @@ import socket
 import ssl
 import tempfile
 import threading
-import zlib
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -31,7 +30,7 @@ from crmbridge.sandbox import proxy as connect_proxy
 from crmbridge.sandbox import tls
 from crmbridge.sandbox.control import ControlApp
 from crmbridge.sandbox.control_client import Control
-from crmbridge.sandbox.core import Reply, Request
+from crmbridge.sandbox.core import Reply, Request, gunzip
 from crmbridge.sandbox.faults import Service
 from crmbridge.sandbox.sandbox import CLEAN, Sandbox
 
@@ -159,11 +158,10 @@ def request_of(scope: Mapping[str, Any], body: bytes) -> Request | Reply:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     if headers.get("content-encoding", "").strip().lower() == "gzip":
-        del headers["content-encoding"]  # any other one the CRM answers itself
-        unzipped = gunzip(body)
-        if unzipped is None:
-            return _plain(400, "The body is not the gzip data that Content-Encoding announces.")
-        body = unzipped
+        unzipped = gunzip(body, BODY_BYTES_MAX)
+        if unzipped is not None:  # what cannot be unpacked the CRM answers itself, and any other encoding
+            del headers["content-encoding"]
+            body = unzipped
     if len(body) > BODY_BYTES_MAX:
         return _plain(413, f"The body is larger than {BODY_BYTES_MAX} bytes.")
     path: str = scope["raw_path"].decode("latin-1")
@@ -176,15 +174,6 @@ def request_of(scope: Mapping[str, Any], body: bytes) -> Request | Reply:
         body=body,
         origin=f"{scope['scheme']}://{host}",
     )
-
-
-def gunzip(body: bytes) -> bytes | None:
-    unzipper = zlib.decompressobj(wbits=31)
-    try:
-        plain = unzipper.decompress(body, BODY_BYTES_MAX + 1)
-    except zlib.error:
-        return None
-    return plain if unzipper.eof or len(plain) > BODY_BYTES_MAX else None
 
 
 def _plain(status: int, sentence: str) -> Reply:

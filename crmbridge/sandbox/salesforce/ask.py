@@ -11,11 +11,14 @@ from typing import Any, Final
 import msgspec
 
 from crmbridge.sandbox.salesforce.errors import SfError, not_found, refuse
+from crmbridge.sandbox.salesforce.headers import setting
 from crmbridge.sandbox.salesforce.ids import canonical
 from crmbridge.sandbox.salesforce.records import Caller
+from crmbridge.sandbox.salesforce.values import unreadable
 
 VERSION_MIN, VERSION_MAX = 20, 67
 DUPLICATE_HEADER_SINCE: Final = 52
+_DUPLICATES: Final = "sforce-duplicate-rule-header"
 _JSON: Final = msgspec.json.Decoder(float_hook=Decimal)
 _RESOURCES: Final = ("describe", "updated", "deleted", "layouts")
 _EXPECTED: Final = {
@@ -72,10 +75,7 @@ class Ask:
     def document(self) -> dict[str, Any]:
         body = self.json()
         if not isinstance(body, dict):
-            message = (
-                "Cannot deserialize instance of sobject from START_ARRAY value [ or request may be missing a required"
-            )
-            raise refuse("JSON_PARSER_ERROR", f"{message} field at [line:1, column:1]")
+            raise unreadable("sobject", body)
         return body
 
     def envelope(self, *known: str) -> dict[str, Any]:
@@ -92,21 +92,20 @@ class Ask:
     @property
     def mru(self) -> bool:
         """§3.5: API access leaves "recently viewed" alone unless asked."""
-        return "updatemru=true" in self.headers.get("sforce-mru", "").replace(" ", "").lower()
+        return setting(self.headers, "sforce-mru", "updatemru")
 
     @cached_property
     def caller(self) -> Caller:
         # §3.5: the duplicate header exists since v52
-        duplicates = self.headers.get("sforce-duplicate-rule-header", "").replace(" ", "").lower()
-        duplicates = duplicates if self.release >= DUPLICATE_HEADER_SINCE else ""
+        duplicates = self.headers if self.release >= DUPLICATE_HEADER_SINCE else {}
         return Caller(
             user=self.user,
             version=self.version,
             # §3.5: absent means TRUE; a rule's id names the one rule a shape can have
             auto_assign=_auto_assign(assignment := self.headers.get("sforce-auto-assign", "TRUE").strip()),
             assignment_rule="" if assignment.upper() in ("TRUE", "FALSE") else assignment,
-            allow_duplicates="allowsave=true" in duplicates,
-            duplicate_details="includerecorddetails=true" in duplicates,
+            allow_duplicates=setting(duplicates, _DUPLICATES, "allowsave"),
+            duplicate_details=setting(duplicates, _DUPLICATES, "includerecorddetails"),
         )
 
 

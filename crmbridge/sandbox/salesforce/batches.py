@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from crmbridge.sandbox.salesforce.ask import Answer, Ask, allow, flag, since
-from crmbridge.sandbox.salesforce.errors import Problem, SfError, not_found, refuse
+from crmbridge.sandbox.salesforce.errors import ROLLED_BACK, SfError, Undo, not_found, refuse
 from crmbridge.sandbox.salesforce.ids import canonical
 from crmbridge.sandbox.salesforce.rest import Rest
 from crmbridge.sandbox.salesforce.schema import SObject
@@ -14,15 +14,7 @@ RECORDS_MAX: Final = 200
 CHUNKS_MAX: Final = 10  # changes of type within one list
 READ_MAX: Final = 2000  # (unverified)
 SINCE: Final = 42
-_ROLLED_BACK: Final = Problem(
-    code="ALL_OR_NONE_OPERATION_ROLLED_BACK",
-    message="Record rolled back because not all records were valid and the request was using AllOrNone header",
-)
 Result = dict[str, Any]
-
-
-class _Undo(Exception):
-    pass
 
 
 class Collections:
@@ -53,11 +45,14 @@ class Collections:
         def save(sobject: SObject, item: Mapping[str, Any]) -> Result:
             if kind == "create":
                 return self._saved(ask, sobject, self._rest.records.create(sobject, item, ask.caller))
-            key = next((str(value) for name, value in item.items() if name.lower() == "id" and value), None)
-            if key is None:
+            keys = [str(value) for name, value in item.items() if name.lower() == "id" and value]
+            if not keys:
                 raise refuse("MISSING_ARGUMENT", "Id not specified in an update call", [])  # §3.2; (unverified)
+            if len(keys) > 1:  # §3.2: `id` or `Id`; (unverified)
+                raise refuse("INVALID_FIELD", "Duplicate field Id specified", ["Id"])
             values = {name: value for name, value in item.items() if name.lower() != "id"}
-            row = self._found(sobject, key)  # §3.5 knows preconditions for one record only, so none are held here
+            # §3.5 knows preconditions for one record only, so none are held here
+            row = self._rest.records.named(sobject, keys[0])
             return self._saved(ask, sobject, self._rest.records.update(sobject, row, values, ask.caller))
 
         typed = [(self._type(item), item) for item in items]
@@ -107,7 +102,7 @@ class Collections:
 
     def _delete(self, ask: Ask) -> Answer:
         ask.log.note("collections_delete")
-        keys = [key.strip() for key in ask.options.get("ids", "").split(",") if key.strip()]
+        keys = _listed(ask, "ids")
         _few(len(keys))
         by_prefix = self._rest.store.shape.by_prefix
 
@@ -115,7 +110,7 @@ class Collections:
             sobject = by_prefix.get(key[:3])
             if canonical(key) is None or sobject is None:
                 raise refuse("MALFORMED_ID", f"malformed id {key}", [])
-            row = self._found(sobject, key)
+            row = self._rest.records.named(sobject, key)
             self._rest.records.delete(sobject, row, ask.caller)
             return {"id": row["Id"], "success": True, "errors": []}
 
@@ -133,7 +128,7 @@ class Collections:
         given = (
             ask.envelope("ids", "fields")
             if ask.method == "POST"
-            else {key: ask.options.get(key, "").split(",") for key in ("ids", "fields")}
+            else {key: _listed(ask, key) for key in ("ids", "fields")}
         )
         ids, names = given.get("ids"), given.get("fields")
         if not isinstance(ids, list) or not isinstance(names, list):
@@ -175,15 +170,6 @@ class Collections:
             raise refuse("INVALID_TYPE", f"sObject type '{name}' is not supported.")
         return found
 
-    def _found(self, sobject: SObject, key: str) -> Any:
-        """As `Records.fetch`; inside a list an id that is not there is INVALID_CROSS_REFERENCE_KEY (§9.2)."""
-        try:
-            return self._rest.records.fetch(sobject, key)
-        except SfError as error:
-            if error.problems[0].code == "NOT_FOUND":
-                raise refuse("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", []) from None
-            raise
-
     def _each(self, actions: list[Callable[[], Result]], *, whole: bool) -> Answer:
         """Each record alone, or all or none; results by position, HTTP 200 either way."""
         results: list[Result] = []
@@ -192,9 +178,9 @@ class Collections:
                 for action in actions:
                     results.append(self._one(action))
                 if whole and not all(result["success"] for result in results):
-                    raise _Undo
-        except _Undo:
-            rolled_back = {"success": False, "errors": [_ROLLED_BACK.listed()]}
+                    raise Undo
+        except Undo:
+            rolled_back = {"success": False, "errors": [ROLLED_BACK.listed()]}
             results = [rolled_back if result["success"] else result for result in results]
         return Answer(body=results)
 
@@ -206,6 +192,14 @@ class Collections:
             if error.problems[0].code == "JSON_PARSER_ERROR":
                 raise  # the request as a whole cannot be read (unverified)
             return {"success": False, "errors": [problem.listed() for problem in error.problems]}
+
+
+def _listed(ask: Ask, name: str) -> list[str]:
+    """A parameter of the URL that holds several values; without one there is nothing to do (the code (unverified))."""
+    values = [value.strip() for value in ask.options.get(name, "").split(",") if value.strip()]
+    if not values:
+        raise refuse("MISSING_ARGUMENT", f"The parameter {name} is required.")  # (unverified)
+    return values
 
 
 def _few(count: int) -> None:

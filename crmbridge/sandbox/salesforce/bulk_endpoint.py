@@ -9,11 +9,11 @@ from crmbridge.sandbox.salesforce.auth import Auth
 from crmbridge.sandbox.salesforce.bulk_classic import Classic, ClassicError, refusal
 from crmbridge.sandbox.salesforce.bulk_jobs import Jobs
 from crmbridge.sandbox.salesforce.errors import SfError
+from crmbridge.sandbox.salesforce.headers import OWN
 from crmbridge.sandbox.salesforce.limits import Limits
 from crmbridge.sandbox.salesforce.wire import packed, unpacked
 
 _PATH: Final = re.compile(r"/services/async/(\d{1,3})\.0/?(.*)")
-_OWN: Final = ("sforce-", "x-sfdc-")
 HEEDED: Final = frozenset({"x-sfdc-session", "sforce-enable-pkchunking", "sforce-line-ending"})
 # Accepted, no effect: the header, and why nothing here can depend on it.
 NO_EFFECT: Final = {
@@ -40,7 +40,7 @@ class BulkEndpoint:
             user = self._user(request)
             self._limits.spend()
             for name in request.headers:
-                if name.startswith(_OWN) and name not in HEEDED and name not in NO_EFFECT:
+                if name.startswith(OWN) and name not in HEEDED and name not in NO_EFFECT:
                     raise ClassicError("NOT_SERVED_BY_SANDBOX", f"This sandbox does not serve the header {name}.", 501)
             plain = unpacked(request)
             parts = [part for part in found.group(2).split("/") if part]

@@ -241,7 +241,7 @@ class Jobs:
                 if work.items is None:
                     work.source = opened(work.body, work.dialect)
                     if work.source.header:
-                        Columns(work.source.header, work.order, self.store, self.records)
+                        Columns(work.source.header, work.order, self.store)
             except JobFailure as failure:
                 self._fail(work, failure, now)
                 return 0
@@ -279,7 +279,7 @@ class Jobs:
     def _items(self, work: Upload) -> Sequence[Item | SfError]:
         if work.source is None:
             return work.items or ()
-        columns = Columns(work.source.header, work.order, self.store, self.records)
+        columns = Columns(work.source.header, work.order, self.store)
         return [_item(columns, row) for row in work.source.take(BATCH)]
 
     def _fail(self, work: Work, failure: JobFailure, now: datetime) -> None:

@@ -77,8 +77,7 @@ class Progress:
 class Columns:
     """What the header's names mean (§4.2), or the one reason why no row can be read."""
 
-    def __init__(self, names: Sequence[str], order: Order, store: Store, records: Records) -> None:
-        self._records = records
+    def __init__(self, names: Sequence[str], order: Order, store: Store) -> None:
         self._makers: list[Callable[[Item, str], None] | None] = []
         seen: set[str] = set()
         for name in names:
@@ -117,24 +116,9 @@ class Columns:
         column = target.field(key)
         if column is None or not (column.external_id or column.id_lookup):
             raise _unknown(name)
-        if not kind or len(targets) == 1:
-            return _nested(reference.relationship_name or relation, column.name)
-        return self._typed(reference, target, column)
-
-    def _typed(self, reference: Field, target: SObject, column: Field) -> Callable[[Item, str], None]:
-        """§4.2: `Lead:Who.Email` says which kind of parent is meant."""
-
-        def put(item: Item, cell: str) -> None:
-            if cell == NULL:
-                item[reference.name] = None
-                return
-            found = self._records.by_external_id(target, column, cell)
-            if len(found) != 1:  # §3.1, wording (unverified)
-                entity = f"{column.name} in entity {target.name}"
-                raise refuse("INVALID_FIELD", f"Foreign key external ID: {cell} not found for field {entity}")
-            item[reference.name] = found[0]["Id"]
-
-        return put
+        # §4.2: `Lead:Who.Email` says which kind of parent is meant
+        said = {"attributes": {"type": target.name}} if kind else {}
+        return _nested(reference.relationship_name or relation, column.name, said)
 
 
 def _unknown(name: str) -> JobFailure:
@@ -155,9 +139,9 @@ def _boolean(name: str) -> Callable[[Item, str], None]:
     return put
 
 
-def _nested(relation: str, key: str) -> Callable[[Item, str], None]:
+def _nested(relation: str, key: str, said: Mapping[str, Any]) -> Callable[[Item, str], None]:
     def put(item: Item, cell: str) -> None:
-        item[relation] = None if cell == NULL else {key: cell}
+        item[relation] = None if cell == NULL else {**said, key: cell}
 
     return put
 
@@ -273,15 +257,9 @@ class Loader:
         return Outcome(row["Id"], False)
 
     def _row(self, key: str, verb: str) -> Row:
-        """As in Collections: an id that is not there is INVALID_CROSS_REFERENCE_KEY (§9.2)."""
         if not key:
             raise refuse("MISSING_ARGUMENT", f"Id not specified in an {verb} call", [])  # §3.2; (unverified)
-        try:
-            return self._records.fetch(self._order.sobject, key)
-        except SfError as error:
-            if error.problems[0].code == "NOT_FOUND":
-                raise refuse("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", []) from None
-            raise
+        return self._records.named(self._order.sobject, key)
 
     def _readable(self, error: SfError, item: Mapping[str, Any]) -> tuple[Problem, ...]:
         """A cell that is no value of its field's type, in the words of the CSV reader (unverified)."""

@@ -17,7 +17,7 @@ from crmbridge.sandbox.salesforce.ask import (
     since,
     without_suffix,
 )
-from crmbridge.sandbox.salesforce.errors import SfError, not_found, refuse
+from crmbridge.sandbox.salesforce.errors import SfError, Undo, not_found, refuse
 from crmbridge.sandbox.salesforce.headers import check_headers, inherited
 from crmbridge.sandbox.salesforce.references import filled_in, filled_url
 from crmbridge.sandbox.salesforce.store import Store
@@ -33,10 +33,6 @@ _OUTER_HEADERS: Final = frozenset({"authorization", "content-type", "accept"})
 
 Result = dict[str, Any]
 Serve = Callable[[Ask], Answer]  # rows, queries, describe, collections
-
-
-class Undo(Exception):
-    """Everything under way is to be taken back."""
 
 
 class Composite:
@@ -101,7 +97,9 @@ class Composite:
         if not url.startswith("/services/data/"):  # §3.3; the code (unverified)
             raise refuse("INVALID_INPUT", f"A subrequest's url starts with /services/data/v{ask.version}/, not {url}")
         given = sub.get("httpHeaders") or {}
-        headers = {str(key).lower(): str(value) for key, value in given.items()} if isinstance(given, dict) else {}
+        if not isinstance(given, dict):  # the code (unverified)
+            raise refuse("INVALID_INPUT", "The httpHeaders of a subrequest are an object of names and values.")
+        headers = {str(key).lower(): str(value) for key, value in given.items()}
         if wrong := _OUTER_HEADERS & headers.keys():  # §3.3; the code (unverified)
             raise refuse("INVALID_INPUT", f"A subrequest cannot set the header {sorted(wrong)[0]}.")
         check_headers(headers)

@@ -37,6 +37,17 @@ class Problem:
         return {**self.extra, "statusCode": self.code, "message": self.message, "fields": list(self.fields or ())}
 
 
+# What becomes of the good records beside a bad one, where all or none are saved (§3.2).
+ROLLED_BACK: Final = Problem(
+    code="ALL_OR_NONE_OPERATION_ROLLED_BACK",
+    message="Record rolled back because not all records were valid and the request was using AllOrNone header",
+)
+
+
+class Undo(Exception):
+    """Everything under way is to be taken back; no answer by itself."""
+
+
 class SfError(Exception):
     """A refusal of one record or one request; it may name several problems at once."""
 

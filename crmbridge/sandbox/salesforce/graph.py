@@ -16,6 +16,7 @@ DEPTH_MAX: Final = 15  # of nodes that need each other
 KINDS_MAX: Final = 15  # what is done to which object
 FAILURES_MAX: Final = 14  # graphs after more failures than these are not tried
 _NODE: Final = re.compile(r"/services/data/v\d+\.0/sobjects/(\w+)(/[^?]*)?(?:\?.*)?", re.DOTALL)
+_NO_ROWS: Final = ("describe", "updated", "deleted", "listviews", "quickActions", "defaultValues")
 _METHODS: Final = {False: ("POST",), True: ("GET", "PATCH", "DELETE")}  # without and with a row
 
 
@@ -70,7 +71,8 @@ def _kind(node: Mapping[str, Any]) -> tuple[str, str]:
     """Only rows of objects can be nodes (§3.4; the code (unverified))."""
     method, url = str(node["method"]).upper(), str(node["url"])
     found = _NODE.fullmatch(url)
-    if found is None or method not in _METHODS[bool((found.group(2) or "").strip("/"))]:
+    row = (found.group(2) or "").strip("/") if found else ""
+    if found is None or method not in _METHODS[bool(row)] or row.partition("/")[0] in _NO_ROWS:
         raise refuse("INVALID_INPUT", f"{method} {url} cannot be a node of a graph.")  # (unverified)
     return method, found.group(1).lower()
 

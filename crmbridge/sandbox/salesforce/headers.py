@@ -5,6 +5,7 @@ A header in Salesforce's own manner (`Sforce-…`, `X-SFDC-…`) that is in neit
 it was heeded. Headers outside of that belong to HTTP or to others, and no server heeds what it does not know.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -27,11 +28,17 @@ NO_EFFECT: Final[Mapping[str, str]] = {
     "sforce-enable-pkchunking on Bulk API 2.0": "it chunks by itself; Bulk API 1.0 heeds the header",
     "sforce-duplicate-rule-header before v52": "the header exists since v52",
     "sforce-duplicate-rule-header: runAsCurrentUser": "all users see all rows that a rule compares",
+    "sforce-query-options without a batchSize that can be read": "it is a wish: the page then has the default size",
     "sforce-line-ending": "it is of Bulk API 1.0's files; a job of Bulk API 2.0 names its line ending itself (§4.1)",
     "x-sfdc-packageversion-*": "there are no managed packages",
 }  # fmt: skip
 
-_OWN: Final = ("sforce-", "x-sfdc-")
+OWN: Final = ("sforce-", "x-sfdc-")
+# §3.5: headers whose settings are true or false
+_SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
+    "sforce-duplicate-rule-header": ("allowsave", "includerecorddetails", "runascurrentuser"),
+    "sforce-mru": ("updatemru",),
+}
 _PACKAGE_VERSION: Final = "x-sfdc-packageversion-"
 _HEEDED: Final = EFFECTIVE | {"sforce-call-options", "sforce-enable-pkchunking", "sforce-line-ending"}
 
@@ -39,8 +46,26 @@ _HEEDED: Final = EFFECTIVE | {"sforce-call-options", "sforce-enable-pkchunking",
 def check_headers(headers: Mapping[str, str]) -> None:
     """Refuse what claims to steer the service and does not (see above, §3.5)."""
     for name in headers:
-        if name.startswith(_OWN) and name not in _HEEDED and not name.startswith(_PACKAGE_VERSION):
+        if name.startswith(OWN) and name not in _HEEDED and not name.startswith(_PACKAGE_VERSION):
             raise not_served(f"the request header {name}")
+    for name in _SETTINGS.keys() & headers.keys():
+        _settings(headers, name)
+
+
+def setting(headers: Mapping[str, str], header: str, name: str) -> bool:
+    """One setting of a header; all default to false (§3.5)."""
+    return _settings(headers, header).get(name) == "true"
+
+
+def _settings(headers: Mapping[str, str], header: str) -> dict[str, str]:
+    """Settings by name; what is none, or cannot be read, is refused (§3.5)."""
+    found: dict[str, str] = {}
+    for part in re.split("[;,]", headers.get(header, "").lower()):
+        name, _, value = (text.strip() for text in part.partition("="))
+        if part.strip() and (name not in _SETTINGS[header] or value not in ("true", "false")):  # (unverified)
+            raise refuse("INVALID_HEADER_VALUE", f"{header}: {part.strip()} is no setting of this header")
+        found[name] = value
+    return found
 
 
 def check_acceptable(headers: Mapping[str, str]) -> None:
@@ -53,7 +78,7 @@ def check_acceptable(headers: Mapping[str, str]) -> None:
 
 def inherited(headers: Mapping[str, str]) -> dict[str, str]:
     """What the headers of a call mean for the requests inside it (§3.3)."""
-    return {name: value for name, value in headers.items() if name.startswith(_OWN)}
+    return {name: value for name, value in headers.items() if name.startswith(OWN)}
 
 
 def wants_gzip(headers: Mapping[str, str]) -> bool:

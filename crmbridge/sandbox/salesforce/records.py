@@ -23,7 +23,7 @@ from crmbridge.sandbox.salesforce.removal import Removal
 from crmbridge.sandbox.salesforce.rules import Rulebook
 from crmbridge.sandbox.salesforce.schema import Field, Permission, RecordType, SObject
 from crmbridge.sandbox.salesforce.store import Store
-from crmbridge.sandbox.salesforce.values import instant, read, stamp
+from crmbridge.sandbox.salesforce.values import instant, read, stamp, unreadable
 
 _AUDIT: Final = (
     "CreatedDate",
@@ -68,6 +68,15 @@ class Records:
                 raise not_found()
             raise refuse("ENTITY_IS_DELETED", "entity is deleted", [])
         return row
+
+    def named(self, sobject: SObject, text: str) -> Row:
+        """As `fetch`; among many records an id that is not there is INVALID_CROSS_REFERENCE_KEY (§9.2)."""
+        try:
+            return self.fetch(sobject, text)
+        except SfError as error:
+            if error.problems[0].code == "NOT_FOUND":
+                raise refuse("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", []) from None
+            raise
 
     def external_field(self, sobject: SObject, name: str) -> Field:
         field = sobject.field(name)
@@ -268,11 +277,13 @@ class Records:
     def _read(self, sobject: SObject, given: Mapping[str, Any], *, creating: bool) -> dict[str, Any]:
         """The request's values as they are kept, by canonical field name; all that is wrong with them at once."""
         values: dict[str, Any] = {}
+        seen: dict[str, Field | None] = {}  # and the lookup, where the parent is told by another key than its id
         read_only: list[str] = []
         problems: list[Problem] = []
         audit = (*_AUDIT, *_CONVERTED) if creating and self._sets_audit_fields() else ()
         for name, value in given.items():
             if name == "attributes":
+                self._attributes_fit(sobject, value)
                 continue
             field = sobject.field(name)
             reference = sobject.relations.get(name.lower()) if field is None else None
@@ -281,6 +292,17 @@ class Records:
                 raise refuse("INVALID_FIELD", f"No such column '{name}' on sobject of type {sobject.name}")
             writable = field or reference
             assert writable is not None
+            if writable.name in seen:  # wording of the first (unverified)
+                twice = f"Duplicate field {writable.name} specified"
+                if (reference is None) is not (seen[writable.name] is None):
+                    known = reference or seen[writable.name]
+                    assert known is not None
+                    twice = (
+                        f"Cannot specify both an external ID reference {known.relationship_name} "
+                        f"and a salesforce id, {known.name}"
+                    )
+                raise refuse("INVALID_FIELD", twice, [writable.name])
+            seen[writable.name] = reference
             if not (writable.createable if creating else writable.updateable) and writable.name not in audit:
                 read_only.append(writable.name)
                 continue
@@ -306,6 +328,14 @@ class Records:
             raise SfError(problems)
         return values
 
+    def _attributes_fit(self, sobject: SObject, attributes: Any) -> None:
+        """A record says of itself what it is, or nothing (code and wording (unverified))."""
+        if not isinstance(attributes, dict):
+            raise unreadable("attributes", attributes)
+        kind = attributes.get("type", sobject.name)
+        if not isinstance(kind, str) or kind.lower() != sobject.name.lower():
+            raise refuse("INVALID_TYPE", f"The record is of type {kind}, where {sobject.name} is expected.")
+
     def _reference(self, field: Field, key: str | None) -> None:
         """The row that a lookup names must be there, alive and of the right kind (§9.2)."""
         if field.type != "reference" or key is None:
@@ -330,7 +360,10 @@ class Records:
         if value is None:
             return None
         parts = {key: part for key, part in value.items() if key != "attributes"} if isinstance(value, dict) else {}
+        attributes = value.get("attributes") if isinstance(value, dict) else None
+        kind = attributes.get("type") if isinstance(attributes, dict) else None
         targets = [found for name in reference.reference_to if (found := self._shape.object(name))]
+        targets = [found for found in targets if kind is None or found.name.lower() == str(kind).lower()]
         if len(parts) != 1 or not targets:
             message = f"{reference.label}: give one external id field of the parent, or the id in {reference.name}"
             raise refuse("INVALID_FIELD", message, [reference.name])

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from crmbridge.sandbox.salesforce import soap, soap_describe, soap_headers, soap_results
 from crmbridge.sandbox.salesforce.auth import Auth
-from crmbridge.sandbox.salesforce.errors import Problem, SfError, refuse
+from crmbridge.sandbox.salesforce.errors import ROLLED_BACK, SfError, Undo, refuse
 from crmbridge.sandbox.salesforce.records import Records
 from crmbridge.sandbox.salesforce.soap_bridge import Bridge, whole_call
 from crmbridge.sandbox.salesforce.soap_leads import SoapLeads
@@ -34,16 +34,7 @@ LEFT_OUT: Final = frozenset(
     "performQuickActions sendEmailMessage renderEmailTemplate renderStoredEmailTemplate quickActionTemplateInfo "
     "deleteByExample findDuplicates findDuplicatesByIds changeOwnPassword executeListView".split()
 )
-_ROLLED_BACK: Final = Problem(  # §3.2
-    code="ALL_OR_NONE_OPERATION_ROLLED_BACK",
-    message="Record rolled back because not all records were valid and the request was using AllOrNone header",
-)
-
 Result = Mapping[str, Any]
-
-
-class _Undo(Exception):
-    pass
 
 
 class SoapCalls:
@@ -220,9 +211,9 @@ class SoapCalls:
             with self._store.tables.transaction():
                 results = [self._one(actions[kind], key) for key in ids]
                 if soap_headers.all_or_none(bridge.call) and not all(result["success"] for result in results):
-                    raise _Undo
-        except _Undo:
-            undone = {"success": False, "errors": [_ROLLED_BACK.listed()]}
+                    raise Undo
+        except Undo:
+            undone = {"success": False, "errors": [ROLLED_BACK.listed()]}
             results = [undone if result["success"] else result for result in results]
         return "".join(soap_results.saved(result, bridge.version) for result in results)
 

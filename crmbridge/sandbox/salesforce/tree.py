@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from crmbridge.sandbox.salesforce.ask import Answer, Ask, allow, since
-from crmbridge.sandbox.salesforce.composite import Undo
-from crmbridge.sandbox.salesforce.errors import Problem, SfError, refuse
+from crmbridge.sandbox.salesforce.errors import Problem, SfError, Undo, refuse
 from crmbridge.sandbox.salesforce.recent import Recent
 from crmbridge.sandbox.salesforce.records import Records
 from crmbridge.sandbox.salesforce.schema import Field, SObject

@@ -4,8 +4,9 @@ Kept are texts, booleans, ints and Decimals; dates and instants are kept as the 
 by time. An empty value is no key at all.
 """
 
+import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any, Final
@@ -14,7 +15,12 @@ from crmbridge.sandbox.salesforce.errors import SfError, refuse
 from crmbridge.sandbox.salesforce.ids import canonical
 from crmbridge.sandbox.salesforce.schema import NUMBER, TEXT, Field
 
-_DATETIME: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(Z|z|[+-]\d\d:?\d\d)?")
+_DATETIME: Final = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(Z|z|[+-]\d\d:?\d\d)?", re.ASCII
+)
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_TIME: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d)(?:\.(\d{1,3})\d*)?)?[Zz]?", re.ASCII)
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 # Deliberately plain: one @, no blanks, a dot in the domain, none of the characters that Salesforce refuses.
 _EMAIL: Final = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+\.[^\s@<>()\[\],;:\\\".]+")
 
@@ -44,8 +50,27 @@ def read_instant(text: str) -> str | None:
 
 
 def read_date(text: str) -> str | None:
+    """A date, or the one that a datetime begins with (§10); None where it is neither."""
+    if not _DATE.fullmatch(text) and read_instant(text) is None:
+        return None
     try:
-        return date.fromisoformat(text[:10]).isoformat() if len(text) == 10 or "T" in text else None
+        return date.fromisoformat(text[:10]).isoformat()
+    except ValueError:
+        return None
+
+
+def read_time(text: str) -> str | None:
+    """A time of day as Salesforce shows it (§10)."""
+    found = _TIME.fullmatch(text)
+    if found is None:
+        return None
+    hour, minute, second, fraction = found.groups()
+    return f"{hour}:{minute}:{second or '00'}.{(fraction or '').ljust(3, '0')}Z"
+
+
+def _base64(text: str) -> str | None:
+    try:
+        return base64.b64encode(base64.b64decode(text, validate=True)).decode()
     except ValueError:
         return None
 
@@ -61,7 +86,7 @@ def plain(value: Any) -> Any:
     return float(value) if isinstance(value, Decimal) else value
 
 
-def _unreadable(kind: str, value: Any) -> SfError:
+def unreadable(kind: str, value: Any) -> SfError:
     """§9.2; the place in the text is filled in by whoever has the request's body."""
     name = {bool: "VALUE_TRUE", int: "VALUE_NUMBER_INT", Decimal: "VALUE_NUMBER_FLOAT", str: "VALUE_STRING"}.get(
         type(value)
@@ -78,12 +103,14 @@ def _unreadable(kind: str, value: Any) -> SfError:
 
 def _text(field: Field, value: Any) -> str | None:
     if isinstance(value, (dict, list)):
-        raise _unreadable(field.type, value)
+        raise unreadable(field.type, value)
     text = str(value).lower() if isinstance(value, bool) else str(value)
     # §10: trailing blanks are trimmed, leading ones too (unverified); an empty text is stored as null.
     text = text.strip()
     if not text:
         return None
+    if _CONTROL.search(text):  # §10; code and wording (unverified)
+        raise refuse("FIELD_INTEGRITY_EXCEPTION", f"{field.label}: control characters are not allowed", [field.name])
     if field.length and len(text) > field.length:
         message = f"{field.label}: data value too large: {text} (max length={field.length})"
         raise refuse("STRING_TOO_LONG", message, [field.name])
@@ -100,19 +127,19 @@ def _text(field: Field, value: Any) -> str | None:
 
 def _number(field: Field, value: Any) -> Decimal | int:
     if isinstance(value, bool) or not isinstance(value, (int, Decimal, float, str)):
-        raise _unreadable(field.type, value)
+        raise unreadable(field.type, value)
     text = value.strip() if isinstance(value, str) else ""
     if not text.isascii() or "_" in text:  # Decimal would take them
-        raise _unreadable(field.type, value)
+        raise unreadable(field.type, value)
     try:
         exact = Decimal(value) if isinstance(value, int) else Decimal(text or str(value))
     except InvalidOperation:
-        raise _unreadable(field.type, value) from None
+        raise unreadable(field.type, value) from None
     if not exact.is_finite():
-        raise _unreadable(field.type, value)
+        raise unreadable(field.type, value)
     if field.type == "int":
         if exact != exact.to_integral_value():
-            raise _unreadable("int", value)
+            raise unreadable("int", value)
         if exact.adjusted() >= (field.digits or 9):  # before it is an int: 1e999999999 has as many digits
             raise refuse("NUMBER_OUTSIDE_VALID_RANGE", _out_of_range(field, exact), [field.name])
         return int(exact)
@@ -131,7 +158,7 @@ def read(field: Field, value: Any) -> Any:
     """A client's JSON value as it is kept, or the refusal Salesforce would answer; None clears the field."""
     if value is None:
         if field.type == "boolean":  # §10: null for a boolean is best avoided; an error is the stricter reading
-            raise _unreadable("boolean", None)
+            raise unreadable("boolean", None)
         return None
     if field.type in TEXT:
         return _text(field, value)
@@ -142,17 +169,22 @@ def read(field: Field, value: Any) -> Any:
             return value
         if isinstance(value, str) and value.lower() in ("true", "false"):
             return value.lower() == "true"
-        raise _unreadable("boolean", value)
+        raise unreadable("boolean", value)
     if not isinstance(value, str):
-        raise _unreadable(field.type, value)
+        raise unreadable(field.type, value)
     if field.type in ("reference", "id"):
         if not value:
             return None
         return read_id(field, value)
-    kept = {"date": read_date, "datetime": read_instant}.get(field.type, lambda text: text)(value)
-    if not kept:  # §10: the empty text is an error for dates
-        raise _unreadable(field.type, value)
-    return kept
+    kept = _READERS.get(field.type, str)(value)
+    if kept is None or (not kept and field.type != "base64"):  # §10: the empty text is an error for dates
+        raise unreadable(field.type, value)
+    return kept or None
+
+
+_READERS: Final[Mapping[str, Callable[[str], str | None]]] = {
+    "date": read_date, "datetime": read_instant, "time": read_time, "base64": _base64,
+}  # fmt: skip
 
 
 def read_id(field: Field, value: str) -> str:

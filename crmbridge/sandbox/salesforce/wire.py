@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from crmbridge.sandbox.core import Reply, Request
+from crmbridge.sandbox.core import Reply, Request, gunzip
 from crmbridge.sandbox.salesforce.errors import refuse
 from crmbridge.sandbox.salesforce.headers import pretty, wants_gzip
 
@@ -51,7 +51,7 @@ def unpacked(request: Request) -> Request:
     headers = {name: value for name, value in request.headers.items() if name != "content-encoding"}
     if kind != "gzip":  # §9.3
         raise refuse("UNSUPPORTED_MEDIA_TYPE", f"Content-Encoding {kind} is not supported here; send gzip.")
-    body = _gunzipped(request.body)
+    body = gunzip(request.body, BODY_BYTES_MAX)
     if body is None:  # cut, too large, or no gzip at all; the code (unverified)
         raise refuse("INVALID_INPUT", "The body is not the gzip data that Content-Encoding announces.")
     return replace(request, headers=headers, body=body)
@@ -73,12 +73,3 @@ def packed(reply: Reply, headers: Mapping[str, str]) -> Reply:
 
 def _is_json(reply: Reply) -> bool:
     return any(name == "Content-Type" and value.startswith("application/json") for name, value in reply.headers)
-
-
-def _gunzipped(body: bytes) -> bytes | None:
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        plain = unpacker.decompress(body, BODY_BYTES_MAX + 1)
-    except zlib.error:
-        return None
-    return plain if unpacker.eof else None
