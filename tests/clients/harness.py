@@ -108,7 +108,9 @@ def _document(process: "subprocess.Popen[str]") -> dict[str, Any]:
     for line in process.stdout:
         lines.append(line)
         if line.rstrip() == "}":
-            return json.loads("".join(lines))
+            found = json.loads("".join(lines))
+            if "control_url" in found:
+                return found
     raise AssertionError(f"the sandbox did not start; it printed {''.join(lines)!r}")
 
 
