@@ -48,7 +48,7 @@ def test_rows_are_updated_and_upserted_by_id_and_by_key() -> None:
     assert message(env, "Update", *rows, table="account").status == 204
     assert {row["name"] for row in env.get("accounts").rows} == {"A3", "B2", "C"}
     missing = {"@odata.id": "accounts(new_code='Z')", "name": "Z"}
-    assert message(env, "Update", rows[0] | {"name": "B3"}, missing, table="account").code == "0x80040217"
+    assert message(env, "Update", rows[0] | {"name": "B3"}, missing, table="account").code == "0x80060891"
     assert "B3" not in env.get("accounts").text
 
 

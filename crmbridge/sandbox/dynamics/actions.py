@@ -13,7 +13,7 @@ from crmbridge.sandbox.dynamics.payload import check_parameters, entity_referenc
 from crmbridge.sandbox.dynamics.rules import refuse_by_rule
 from crmbridge.sandbox.dynamics.security import NONE
 from crmbridge.sandbox.dynamics.shape import Table
-from crmbridge.sandbox.dynamics.states import OPEN
+from crmbridge.sandbox.dynamics.states import OPEN, not_of_state
 from crmbridge.sandbox.dynamics.writing import create, update
 
 QUALIFIED, WON, LOST = 1, 1, 2
@@ -38,12 +38,7 @@ def _status(ctx: Context, table: Table, value: Any, state: int) -> int:
         return option.default or 0
     chosen = table.columns["statuscode"].option(value)
     if chosen is None or chosen.state != state:
-        label = option.label if table.state and (option := table.state.option(state)) else state
-        raise DataverseError(
-            400,
-            "0x80048408",
-            f"{value} is not a valid status code for state code {table.schema}State.{label} on {table.name}.",
-        )
+        raise not_of_state(table, value, state)
     return value
 
 
@@ -58,6 +53,8 @@ def qualify_lead(ctx: Context, key: str) -> Reply:
         raise missing_row("lead", key)
     body = ctx.json()
     check_parameters(body, "QualifyLead", _QUALIFY)
+    if (repeated := entity_reference(ctx, body.get("entity"), ("lead",))) is not None and repeated[1] != key:
+        raise bad_payload("", "The parameter 'entity' is not the lead of the URL.")  # text (unverified)
     _demand_rights(ctx, table, lead, body)
     if lead["statecode"] != OPEN:  # dataverse-api §6.9; status (unverified)
         raise DataverseError(400, "0x80040519", "The lead is already closed.")
@@ -104,8 +101,8 @@ class _Qualification:
         self.customer = entity_reference(ctx, body.get("OpportunityCustomerId"), ("account", "contact"))
         self.campaign = entity_reference(ctx, body.get("SourceCampaignId"), ("campaign",))
         self.instance = self._instance(body.get("ProcessInstanceId"))
-        suppress = body.get("SuppressDuplicateDetection")
-        self.detect = suppress is False or (suppress is None and detection_asked(ctx.headers))
+        given = "SuppressDuplicateDetection" in body
+        self.detect = not _flag(body, "SuppressDuplicateDetection") if given else detection_asked(ctx.headers)
         self.made: dict[str, str] = {}
 
     def carry_out(self) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ Lenient as the service is: LF or CRLF, quoted or bare boundary, a leading blank 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from itertools import pairwise
 
 from crmbridge.sandbox.core import Reply
@@ -13,11 +14,6 @@ from crmbridge.sandbox.dynamics.errors import DataverseError
 
 OPERATIONS_MAX = 1000
 _BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]+)"|([^\s;]+))', re.IGNORECASE)
-_REASONS = {
-    200: "OK", 201: "Created", 204: "No Content", 304: "Not Modified", 400: "Bad Request", 401: "Unauthorized",
-    403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 412: "Precondition Failed", 413: "Payload Too Large",
-    429: "Too Many Requests", 500: "Internal Server Error", 501: "Not Implemented", 503: "Service Unavailable",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +51,9 @@ def read_batch(content_type: str, body: bytes) -> list[Part | ChangeSet]:
                 raise DataverseError(
                     400, "0x80060888", "A change set cannot contain GET requests."
                 )  # text (unverified)
+            named = [part.content_id for part in inner if part.content_id is not None]
+            if len(set(named)) != len(named):  # `$1` would mean two rows; text (unverified)
+                raise DataverseError(400, "0x80060888", "A Content-ID was found more than once in one change set.")
             items.append(ChangeSet(parts=tuple(inner)))
             total += len(inner)
         else:
@@ -103,7 +102,7 @@ def _part(outer: Mapping[str, str], content: bytes) -> Part:
         raise DataverseError(400, "0x80060888", f"The request line '{' '.join(words)}' of a batch part is not valid.")
     url = " ".join(words[1:-1] if words[-1].startswith("HTTP/") else words[1:])
     headers, body = _headers_and_content(rest)
-    if "$batch" in url:
+    if "$batch" in url.partition("?")[0]:
         raise DataverseError(400, "0x80060888", "A batch cannot contain another batch.")
     return Part(
         method=words[0].upper(), url=url, headers=headers, body=body.strip(b"\r\n"), content_id=outer.get("content-id")
@@ -151,7 +150,7 @@ def _part_lines(reply: Reply, content_id: str | None) -> list[bytes]:
     lines = ["Content-Type: application/http", "Content-Transfer-Encoding: binary"]
     if content_id is not None:
         lines.append(f"Content-ID: {content_id}")
-    lines += ["", f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, 'Unknown')}"]
+    lines += ["", f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
     for name, value in reply.headers:
         streaming = name == "Content-Type" and value.startswith("application/json")  # dataverse-api §1.6
         lines.append(f"{name}: {value}{'; odata.streaming=true' if streaming else ''}")

@@ -11,7 +11,7 @@ import msgspec
 
 from crmbridge.sandbox.core import Reply, Row
 from crmbridge.sandbox.dynamics import deleting, writing
-from crmbridge.sandbox.dynamics.context import Context, answer, no_content
+from crmbridge.sandbox.dynamics.context import Context, answer, key_missing, no_content
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_payload, missing_row
 from crmbridge.sandbox.dynamics.payload import locate
 from crmbridge.sandbox.dynamics.shape import Table
@@ -59,7 +59,7 @@ def _created(ctx: Context, ids: list[str]) -> Reply:
 
 def _check_type(table: Table, target: Target) -> None:
     kind = target.get("@odata.type")
-    if not isinstance(kind, str) or kind.rpartition(".")[2] != table.name:
+    if not isinstance(kind, str) or kind.removeprefix("#") != f"Microsoft.Dynamics.CRM.{table.name}":
         raise bad_payload(table.set_name, f"Each target needs '@odata.type': 'Microsoft.Dynamics.CRM.{table.name}'.")
 
 
@@ -80,6 +80,8 @@ def _address(ctx: Context, table: Table, target: Target) -> tuple[str | None, Ro
 
 def _update(ctx: Context, table: Table, target: Target) -> str:
     key, by_key = _address(ctx, table, target)
+    if key is None and by_key:  # dataverse-api §10.3
+        raise key_missing(table)
     if key is None or ctx.store.get(table.name, key) is None:
         raise missing_row(table.name, key or "")
     writing.update_from(ctx, table, key, target, by_key)

@@ -117,10 +117,18 @@ class Context:
         unit = (self.store.get("systemuser", self.user) or {}).get("businessunitid", "")
         return Scope(store=self.store, now=self.now, user=self.user, business_unit=unit, aliases=aliases)
 
-    def json(self) -> dict[str, Any]:
-        """The body as an object; numbers with a point are Decimal. One that cannot be read: dataverse-api §10.3."""
+    def json(self, *, needed: bool = False) -> dict[str, Any]:
+        """The body as an object; numbers with a point are Decimal. One that cannot be read: dataverse-api §10.3.
+
+        Actions may go without one, rows may not.
+        """
         if not self.body.strip():
+            if needed:  # text (unverified)
+                raise bad_payload("", "The request has no body, where an object was expected.")
             return {}
+        kind = self.header("content-type").partition(";")[0].strip().lower()
+        if kind not in {"", "application/json"}:  # dataverse-api §2.1; status and text (unverified)
+            raise DataverseError(415, "0x8006088a", f"The request's media type '{kind}' is not supported.")
         found: Any = None
         try:
             found = _DECODER.decode(self.body)
@@ -130,9 +138,8 @@ class Context:
             except (msgspec.DecodeError, UnicodeDecodeError):
                 raise bad_payload("", f"Invalid JSON. {error}") from None
         if not isinstance(found, dict):
-            raise bad_payload(
-                "", "A node of type 'StartArray' was read from the JSON reader when an object was expected."
-            )
+            node = "StartArray" if isinstance(found, list) else "PrimitiveValue"
+            raise bad_payload("", f"A node of type '{node}' was read from the JSON reader when an object was expected.")
         return found
 
     def url(self, table: Table, key: str) -> str:
@@ -250,7 +257,7 @@ def segments(path: str) -> list[Segment]:
     return found
 
 
-_PAIR = re.compile(r"\s*([\w.@$]+)\s*=\s*('(?:[^']|'')*'|[^,]*)\s*(?:,|$)", re.DOTALL)
+_PAIR = re.compile(r"\s*([\w.@$]+)\s*=\s*('(?:[^']|'')*'|\[[^\]]*\]|[^,]*)\s*(?:,|$)", re.DOTALL)
 
 
 def arguments(text: str | None, aliases: Mapping[str, str] | None = None) -> dict[str, str]:

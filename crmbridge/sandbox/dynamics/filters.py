@@ -17,7 +17,7 @@ from odata_query.grammar import ODataLexer, ODataParser
 
 from crmbridge.sandbox.core import Row
 from crmbridge.sandbox.dynamics.conditions import ConditionError, Scope, condition
-from crmbridge.sandbox.dynamics.errors import bad_query, missing_property
+from crmbridge.sandbox.dynamics.errors import DataverseError, bad_query, missing_property
 from crmbridge.sandbox.dynamics.literals import edm_type, literal_value, pattern, text_array, text_value
 from crmbridge.sandbox.dynamics.query_functions import FUNCTIONS, Function
 from crmbridge.sandbox.dynamics.shape import Column, Table
@@ -87,6 +87,17 @@ def _fitted(text: str) -> str:
 _VERSION_3 = re.compile(r"(?<![\w'])(?:guid|datetime)'(?:[^']|'')*'")
 
 
+_WRONG_AT = re.compile(r"index=(\d+)")
+
+
+def _syntax_error(error: Exception, text: str) -> DataverseError:
+    """The service's words for what the parser found (dataverse-api §10.3)."""
+    if (unknown := re.search(r"Unknown function: '([^']*)'", str(error))) is not None:
+        return bad_query(f"An unknown function with name '{unknown[1]}' was found.")
+    at = _WRONG_AT.search(str(error))
+    return bad_query(f"Syntax error at position {at[1] if at else 0} in '{text}'.")
+
+
 @lru_cache(maxsize=256)
 def _parsed(prepared: str, text: str) -> Any:
     """dataverse-api §2.4, §10.3"""
@@ -97,7 +108,7 @@ def _parsed(prepared: str, text: str) -> Any:
     try:
         found = ODataParser().parse(ODataLexer().tokenize(_fitted(prepared)))
     except (ODataException, AttributeError) as error:  # the parser trips over a third named parameter
-        raise bad_query(f"Syntax error in the expression '{text}': {error}") from None
+        raise _syntax_error(error, text) from None
     except RecursionError:
         raise bad_query("The expression is nested too deeply.") from None  # text (unverified)
     if found is None:

@@ -174,16 +174,16 @@ _PARAMETERS = {
     "RetrieveProcessInstances": frozenset({"EntityId", "EntityLogicalName"}),
     "RetrieveActivePath": frozenset({"ProcessInstanceId"}),
 }  # of functions: dataverse-api §1.4, §2.8, §5, §8.3
-_NOT_SERVED = frozenset({"RetrieveProcessControlData", "RetrieveRecordChangeHistory"})  # known: dataverse-api §3.4, §8.3
+_NOT_SERVED = frozenset({"RetrieveProcessControlData"})  # its answer is documented nowhere: dataverse-api §8.3
 
 
 def _function(ctx: Context, segment: Segment) -> Reply:
     known = _PARAMETERS.get(segment.name)
     if known is None:
         ctx.note("", "other")
-        raise not_served(f"the function {segment.name}") if segment.name in _NOT_SERVED else missing_segment(
-            segment.name
-        )
+        if segment.name in _NOT_SERVED:
+            raise not_served(f"the function {segment.name}")
+        raise missing_segment(segment.name)
     _refuse_options(ctx, frozenset())
     _, aliases = query_options(ctx.query)
     given = arguments(segment.key, aliases)
@@ -249,7 +249,7 @@ def _on_set(ctx: Context, method: str, table: Table, parts: list[Segment]) -> Re
         return reading.read_collection(ctx, table, url)
     if method == "POST":
         ctx.note(table.name, "create")
-        return _written(ctx, table, writing.create_from(ctx, table, ctx.json()), created=True)
+        return _written(ctx, table, writing.create_from(ctx, table, ctx.json(needed=True)), created=True)
     ctx.note(table.name, "other")
     raise bad_method(method)
 
@@ -296,12 +296,12 @@ def _patch(ctx: Context, table: Table, key: RowKey) -> Reply:
         if ctx.header("if-match"):
             raise key_missing(table) if key.id is None else missing_row(table.name, key.id)
         forced: Row = {} if key.id is None else {table.key: key.id}
-        made = writing.create_from(ctx, table, ctx.json(), forced, by_key=dict(key.alternate))
+        made = writing.create_from(ctx, table, ctx.json(needed=True), forced, by_key=dict(key.alternate))
         return _written(ctx, table, made, created=True)
     if ctx.header("if-none-match") == "*":
         raise DataverseError(412, "0x80060892", "A record with matching key values already exists.")
     _check_version(ctx, table, row)
-    row = writing.update_from(ctx, table, row[table.key], ctx.json(), key.alternate)
+    row = writing.update_from(ctx, table, row[table.key], ctx.json(needed=True), key.alternate)
     return _written(ctx, table, row, created=False)
 
 

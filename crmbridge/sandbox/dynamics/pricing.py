@@ -9,7 +9,7 @@ from crmbridge.sandbox.core import Reply, Row
 from crmbridge.sandbox.dynamics.computed import complete
 from crmbridge.sandbox.dynamics.context import Context, no_content
 from crmbridge.sandbox.dynamics.errors import DataverseError
-from crmbridge.sandbox.dynamics.payload import entity_reference
+from crmbridge.sandbox.dynamics.payload import check_parameters, entity_reference
 from crmbridge.sandbox.dynamics.shape import Table
 
 PRODUCT, OPPORTUNITY, PRICE_LIST = "opportunityproduct", "opportunity", "pricelevel"
@@ -110,7 +110,9 @@ def _check_currency(ctx: Context, table: Table, before: Row | None, row: Row, va
 def calculate_price(ctx: Context) -> Reply:
     """`CalculatePrice {"Target": …}`: dataverse-api §7.3."""
     ctx.note(OPPORTUNITY, "CalculatePrice")
-    target = entity_reference(ctx, ctx.json().get("Target"), (OPPORTUNITY,))
+    body = ctx.json()
+    check_parameters(body, "CalculatePrice", frozenset({"Target"}))
+    target = entity_reference(ctx, body.get("Target"), (OPPORTUNITY,))
     if target is None:
         raise DataverseError(400, "0x80040203", "CalculatePrice needs the parameter 'Target'.")
     table = ctx.shape.tables[OPPORTUNITY]

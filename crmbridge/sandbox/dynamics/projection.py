@@ -13,6 +13,7 @@ from crmbridge.sandbox.dynamics.errors import bad_query, missing_property
 from crmbridge.sandbox.dynamics.selection import Selection, split_top
 from crmbridge.sandbox.dynamics.shape import Column, Table, Target
 from crmbridge.sandbox.dynamics.values import display, has_annotation
+from crmbridge.sandbox.shaping import NOTHING, Around, Layout, Shaper, shaper
 
 EXPANDS_MAX = 15
 FORMATTED = "OData.Community.Display.V1.FormattedValue"
@@ -155,6 +156,16 @@ def related_rows(ctx: Context, table: Table, navigation: str) -> Related | None:
     return Related(table=ctx.shape.tables[other], rows=linked, many_to_many=True)
 
 
+def _check_principal(expand: Expand) -> None:
+    """An owner is expanded as a principal, which has no columns but `ownerid`: dataverse-api §2.6, §9.3."""
+    if "$filter" in expand.options:  # text (unverified)
+        raise bad_query("The option '$filter' inside $expand is not supported on an owner.")
+    wanted = [name.strip() for name in expand.options.get("$select", "ownerid").split(",")]
+    for name in (*wanted, *(each.navigation for each in expand.expands)):
+        if name != "ownerid":
+            raise missing_property(name, "principal")
+
+
 class Projection:
     """Compiled once per request, applied to each row."""
 
@@ -197,8 +208,12 @@ class Projection:
         writers = column_writers(ctx, table, [(column.wire, column) for column in columns])
         # a systemuser's key is inherited from principal: dataverse-api §9.3
         key = table.key if not top and table.name in {"systemuser", "team"} else None
+        self._shaper: Shaper | None = None  # of pages that are columns and nothing else
         if writers is None:
-            self._row = _rows_plain(columns, ctx.access.hidden(table), etag=etag, key=key)
+            hidden = ctx.access.hidden(table)
+            self._row = _rows_plain(columns, hidden, etag=etag, key=key)
+            if not expands and key is None:
+                self._shaper = shaper(_layout(columns, hidden, etag=etag))
         else:
             self._row = _rows_annotated(writers, etag=etag, key=key)
         many = [each for each in expands if each.navigation not in table.navigations]
@@ -217,6 +232,10 @@ class Projection:
         for expand in self._expands:
             expand(found, row)
         return found
+
+    def page(self, rows: Sequence[Row]) -> list[Any]:
+        """Many rows, as records that only an encoder reads."""
+        return list(map(self, rows)) if self._shaper is None else self._shaper(rows)
 
     # $expand: dataverse-api §2.7
 
@@ -254,6 +273,8 @@ class Projection:
                     found[name] = None
 
             return refer, f"{name},{name}/$ref()"
+        if column.kind == "Owner":
+            _check_principal(expand)
         shown: dict[str, tuple[Projection, Callable[[Row], bool] | None]] = {}
         for target in targets:
             options = expand.options
@@ -319,6 +340,12 @@ def _rows_plain(
         return found
 
     return apply
+
+
+def _layout(columns: Sequence[Column], hidden: frozenset[str], *, etag: bool) -> Layout:
+    """As `_rows_plain` has it."""
+    shown = ((column.wire, NOTHING if column.name in hidden else column.name) for column in columns)
+    return ((_ETAG, Around('W/"', "versionnumber", '"')), *shown) if etag else tuple(shown)
 
 
 def _rows_annotated(writers: Sequence[Writer], *, etag: bool, key: str | None) -> Callable[[Row], Found]:

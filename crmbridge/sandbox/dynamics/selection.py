@@ -82,7 +82,10 @@ class Selection:
         ctx.access.demand(table, "read")
         text = options.get("$filter")
         found = compile_filter(text, table, ctx.scope(aliases)) if text is not None else None
-        order = ",".join(aliases.get(each, each) for each in split_top(options.get("$orderby", ""), ","))
+        order = options.get("$orderby", "")
+        if order.strip() and not all(map(str.strip, order.split(","))):
+            raise bad_query(f"Expression expected at position {len(order.rstrip())} in '{order}'.")
+        order = ",".join(aliases.get(each, each) for each in split_top(order, ","))
         self._prepare(ctx, table, found, read_order(ctx, table, order))
 
     @classmethod

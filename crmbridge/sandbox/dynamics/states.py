@@ -21,7 +21,7 @@ def settle_state(table: Table, before: Row | None, values: Row, *, by_message: b
     current: int = table.state.options[0].value if before is None else before["statecode"]
     wanted: int = values.get("statecode", current)
     if before is None and wanted != current and not by_message:  # (unverified)
-        raise _not_of_state(table, values.get("statuscode", wanted), current)
+        raise not_of_state(table, values.get("statuscode", wanted), current)
     if wanted != current and not by_message:
         _check_transition(table, before or {}, wanted)
     status = values.get("statuscode")
@@ -32,11 +32,11 @@ def settle_state(table: Table, before: Row | None, values: Row, *, by_message: b
         status = option.default if option else None  # DefaultStatus: dataverse-api §5
     chosen = table.columns["statuscode"].option(status)
     if chosen is None or chosen.state != wanted:  # only statuscode given: give both (dataverse-api §4.2)
-        raise _not_of_state(table, status, wanted)
+        raise not_of_state(table, status, wanted)
     values["statecode"], values["statuscode"] = wanted, status
 
 
-def _not_of_state(table: Table, status: int | None, state: int) -> DataverseError:
+def not_of_state(table: Table, status: int | None, state: int) -> DataverseError:
     option = table.state.option(state) if table.state else None
     label = option.label if option else state
     return DataverseError(

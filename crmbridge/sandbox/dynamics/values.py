@@ -16,6 +16,9 @@ from crmbridge.sandbox.dynamics.shape import Column, Table
 GUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 EMPTY_GUID = "00000000-0000-0000-0000-000000000000"
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_MOMENT = re.compile(
+    r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?"
+)  # dataverse-api §11; that minutes alone and a day alone are taken is (unverified)
 _EARLIEST_YEAR = 1753
 _INTEGER_LIMIT = 2**31
 _DEFAULT_LENGTH = {"String": 100, "Memo": 2000}
@@ -69,7 +72,8 @@ def _text(table: Table, column: Column, value: Any) -> str | None:
     if _CONTROL.search(value):
         raise DataverseError(400, "0x80040278", f"Invalid Character in field '{column.name}' of '{table.name}'.")
     limit = column.max_length or _DEFAULT_LENGTH[column.kind]
-    if len(value) > limit:  # never cut: dataverse-api §5, §10.3
+    # counted in the units of UTF-16, as .NET and nvarchar do (unverified); never cut: dataverse-api §5, §10.3
+    if len(value) > limit or (2 * len(value) > limit and len(value.encode("utf-16-le")) > 2 * limit):
         raise DataverseError(
             400,
             "0x80044331",
@@ -138,6 +142,8 @@ def _moment(table: Table, column: Column, value: Any) -> str:
             found = date.fromisoformat(value).isoformat()
             if len(value) != len("2026-11-30"):
                 raise _mismatch(table, value, expected)
+        elif _MOMENT.fullmatch(value) is None:
+            raise _mismatch(table, value, expected)
         else:
             moment = datetime.fromisoformat(value)
             found = stamp(moment if moment.tzinfo else moment.replace(tzinfo=UTC))  # no offset = UTC
