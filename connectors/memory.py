@@ -237,9 +237,10 @@ class MemoryConnector:
         return self._create(write) if write.kind == "create" else self._update(write)
 
     def _create(self, write: Write) -> Outcome:
-        records = self.tables[write.entity].values()
-        twin = next((each for each in records if write.key and each.key == write.key), None)
-        twin = twin or self.tables[write.entity].get(write.id or "")
+        # What lies in the recycle bin keeps neither key nor id from being used again.
+        living = {id: each for id, each in self.tables[write.entity].items() if not each.deleted}
+        twin = next((each for each in living.values() if write.key and each.key == write.key), None)
+        twin = twin or living.get(write.id or "")
         if twin is not None:
             return Written(id=twin.id, row=self._row(write.entity, twin), adopted=True)
         if not write.columns.get(REQUIRED[write.entity]):

@@ -177,6 +177,7 @@ class Crm(MemoryConnector):
         self.lies: Liar = _honest
         self.doubtful: Counter[tuple[Entity, str]] = Counter()  # calls about a record whose answer never came
         self.meddled = 0
+        self.unheard: set[tuple[Entity, str]] = set()  # made by us, and we do not know it yet
         self.ours: list[tuple[str, Entity, str]] = []  # what calls of ours really did: kind, entity, id
 
     # --- people ---------------------------------------------------------------------------------------------------
@@ -232,12 +233,12 @@ class Crm(MemoryConnector):
             case "drop":
                 return Unknown(message="the connection broke")
             case "lose":
-                self._done(kind, entity, do())
+                self._unheard(self._done(kind, entity, do()), id, entity)
                 return Unknown(message="the connection broke")
             case "fall before":
                 raise Fell("the machine went down")
             case "fall after":
-                self._done(kind, entity, do())
+                self._unheard(self._done(kind, entity, do()), id, entity)
                 raise Fell("the machine went down")
             case "meddle":
                 outcome = self._done(kind, entity, do())
@@ -246,6 +247,10 @@ class Crm(MemoryConnector):
                 return outcome
             case None:
                 return self._done(kind, entity, do())
+
+    def _unheard(self, outcome: Outcome, id: str | None, entity: Entity) -> None:
+        if isinstance(outcome, Written) and id is None:
+            self.unheard.add((entity, outcome.id))
 
     def _done(self, kind: str, entity: Entity, outcome: Outcome) -> Outcome:
         if isinstance(outcome, Written) and not outcome.adopted:
