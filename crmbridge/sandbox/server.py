@@ -158,10 +158,11 @@ def request_of(scope: Mapping[str, Any], body: bytes) -> Request | Reply:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     if headers.get("content-encoding", "").strip().lower() == "gzip":
+        del headers["content-encoding"]  # any other one the CRM answers itself
         unzipped = gunzip(body, BODY_BYTES_MAX)
-        if unzipped is not None:  # what cannot be unpacked the CRM answers itself, and any other encoding
-            del headers["content-encoding"]
-            body = unzipped
+        if unzipped is None:
+            return _plain(400, "The body is not the gzip data that Content-Encoding announces.")
+        body = unzipped
     if len(body) > BODY_BYTES_MAX:
         return _plain(413, f"The body is larger than {BODY_BYTES_MAX} bytes.")
     path: str = scope["raw_path"].decode("latin-1")

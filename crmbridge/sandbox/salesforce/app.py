@@ -131,7 +131,6 @@ class SalesforceApp:
             elif path == "/services/data":
                 log.note("versions")
                 log.category = "metadata"
-                unpacked(request)  # whoever sends a body here sends one that can be read (§3.5)
                 reply = self._json(Answer(body=_versions()))
             elif found := _DATA.fullmatch(path):
                 user, reply = self._data(request, found.group(1), found.group(2) or "", log)
