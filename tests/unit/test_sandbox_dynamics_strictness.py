@@ -186,3 +186,40 @@ def test_syntax_errors_tell_where_in_the_service_s_words(env: Environment, text:
     assert (answer.status, answer.code) == (400, "0x80060888")
     assert "Token" not in answer.text
     assert " at position " in answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["organizations", "workflows", "processstages", "duplicaterules", "asyncoperations", "contactleadscollection"],
+)
+def test_rows_of_the_platform_are_not_made_by_anybody(env: Environment, name: str) -> None:
+    assert refused(env, "POST", name, {}) == (405, "0x80040800")
+
+
+def test_rules_and_processes_are_not_changed_where_nothing_would_follow(env: Environment) -> None:
+    for name, key in (("workflows", "workflowid"), ("duplicaterules", "duplicateruleid")):
+        url = f"{name}({env.get(name).rows[0][key]})"
+        assert refused(env, "PATCH", url, {"name": "Mine"}) == (405, "0x80040800")
+        assert refused(env, "DELETE", url) == (405, "0x80040800")
+
+
+def test_the_order_of_names_can_be_set() -> None:
+    env = Environment()
+    organization = env.get("organizations").rows[0]["organizationid"]
+    assert env.patch(f"organizations({organization})", {"fullnameconventioncode": 0}).status == 204
+    assert env.row(f"leads({env.lead(firstname='Ada')})?$select=fullname")["fullname"] == "Byron, Ada"
+
+
+def test_a_close_cannot_be_backdated_without_the_right_to() -> None:
+    env = Environment()
+    _, token = env.person("ada@contoso.example", "Salesperson")
+    deal = env.send("POST", "opportunities", {"name": "Deal"}, Authorization=token).id
+    close = {"opportunityid@odata.bind": f"opportunities({deal})", "overriddencreatedon": "2001-01-01T00:00:00Z"}
+    answer = env.send("POST", "WinOpportunity", {"Status": 3, "OpportunityClose": close}, Authorization=token)
+    assert (answer.status, answer.code) == (403, "0x80040220")
+
+
+def test_a_read_can_be_bound_to_a_version(env: Environment) -> None:
+    url = f"leads({env.lead()})"
+    assert refused(env, "GET", url, If_Match=STALE) == (412, "0x80060882")
+    assert env.get(url, If_Match=env.row(url)["@odata.etag"]).status == 200

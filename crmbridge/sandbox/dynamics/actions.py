@@ -14,7 +14,7 @@ from crmbridge.sandbox.dynamics.rules import refuse_by_rule
 from crmbridge.sandbox.dynamics.security import NONE
 from crmbridge.sandbox.dynamics.shape import Table
 from crmbridge.sandbox.dynamics.states import OPEN, not_of_state
-from crmbridge.sandbox.dynamics.writing import create, update
+from crmbridge.sandbox.dynamics.writing import create, demand_for_new, update
 
 QUALIFIED, WON, LOST = 1, 1, 2
 _QUALIFY = frozenset({
@@ -220,6 +220,7 @@ def close_opportunity(ctx: Context, action: str) -> Reply:
     if action == "WinOpportunity":
         _check_quotes(ctx, key)
     status = _status(ctx, table, body.get("Status"), state)
+    demand_for_new(ctx, close_table, values)
     values |= {"statecode": 1, "statuscode": 2}  # Completed
     values.setdefault("transactioncurrencyid", opportunity.get("transactioncurrencyid"))
     values["actualend"] = values.get("actualend") or ctx.stamp

@@ -16,7 +16,7 @@ _ONE = Decimal(1)
 
 def complete(store: Store, table: Table, row: Row) -> None:
     for name in table.full_names:
-        row[name] = full_name(row, store.shape.organization.fullnameconvention)
+        row[name] = full_name(row, _convention(store))
     for name, prefix in table.composites:
         row[name] = _composite(row, prefix)
     columns = table.columns
@@ -29,6 +29,12 @@ def complete(store: Store, table: Table, row: Row) -> None:
     currency = columns.get("transactioncurrencyid")
     if currency is not None and currency.is_lookup:
         _complete_money(store, table, currency, row)
+
+
+def _convention(store: Store) -> int:
+    """An administrator may change it: dataverse-api §9.3."""
+    organization = next(iter(store.rows("organization").values()), {})
+    return organization.get("fullnameconventioncode", store.shape.organization.fullnameconvention)
 
 
 def full_name(row: Row, convention: int) -> str | None:

@@ -1,27 +1,19 @@
 """Deleting rows: what goes along, what is unlinked, what stands in the way (dataverse-api §4.3; lifecycle §5)."""
 
 from crmbridge.sandbox.core import Row
-from crmbridge.sandbox.dynamics import pricing
+from crmbridge.sandbox.dynamics import platform_rows, pricing
 from crmbridge.sandbox.dynamics.context import Context
 from crmbridge.sandbox.dynamics.errors import DataverseError, missing_row
 from crmbridge.sandbox.dynamics.payload import set_lookup
 from crmbridge.sandbox.dynamics.shape import Table
 from crmbridge.sandbox.dynamics.states import follow_customer
 
-PERMANENT = frozenset({
-    "systemuser", "organization", "businessunit", "transactioncurrency", "workflow", "processstage", "sdkmessage",
-    "sdkmessagefilter",
-})  # fmt: skip
-
 
 def delete(ctx: Context, table: Table, key: str) -> None:
     row = ctx.store.get(table.name, key)
     if row is None:
         raise missing_row(table.name, key)
-    if table.name in PERMANENT:  # (unverified)
-        raise DataverseError(
-            405, "0x80040800", f"The 'Delete' method does not support entities of type '{table.name}'."
-        )
+    platform_rows.check(ctx.shape, table, "Delete")
     ctx.access.demand_row(table, row, "delete")
     _delete(ctx, table, key)
 

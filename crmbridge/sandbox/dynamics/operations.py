@@ -274,6 +274,7 @@ def _on_row(ctx: Context, method: str, table: Table, key: RowKey) -> Reply:
             row = _row(ctx, table, key, "read")
             ctx.note(table.name, "read")
             ctx.access.demand_row(table, row, "read")
+            _check_version(ctx, table, row)
             return reading.read_row(ctx, table, row)
         case "PATCH":
             return _patch(ctx, table, key)

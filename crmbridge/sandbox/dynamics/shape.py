@@ -346,6 +346,10 @@ class Shape:
         return found if found is not None and table in (found.left[0], found.right[0]) else None
 
     @cached_property
+    def intersects(self) -> frozenset[str]:
+        return frozenset(each.table for each in self.associations.values())
+
+    @cached_property
     def associated(self) -> Mapping[str, tuple[Association, ...]]:
         return {
             name: tuple(each for each in self.associations.values() if name in (each.left[0], each.right[0]))

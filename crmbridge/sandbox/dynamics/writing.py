@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import Any
 
 from crmbridge.sandbox.core import Row
-from crmbridge.sandbox.dynamics import associations, connections, pricing, processes, rules
+from crmbridge.sandbox.dynamics import associations, connections, platform_rows, pricing, processes, rules
 from crmbridge.sandbox.dynamics.computed import complete
 from crmbridge.sandbox.dynamics.context import Context
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_query, missing_row
@@ -29,14 +29,14 @@ def create_from(
     `forced` comes from the URL and wins over the body (primary key, navigation); values of an alternate key in the URL
     (`by_key`) give way to the body's (dataverse-api §4.5).
     """
+    platform_rows.check(ctx.shape, table, "Create")
     ctx.access.demand(table, "create")
     changes = read_changes(ctx, table, body)
     for column, other, nested in changes.parents:  # deep insert: dataverse-api §4.1
         parent = create_from(ctx, other, nested)
         set_lookup(changes.values, column, other.name, parent[other.key])
     values = {**(by_key or {}), **changes.values, **(forced or {})}
-    _demand_for_values(ctx, table, values, "create")
-    _demand_backdating(ctx, values)
+    demand_for_new(ctx, table, values)
     row = create(ctx, table, values, detect_duplicates=detection_asked(ctx.headers))
     key: str = row[table.key]
     for referrer, bodies, existing in changes.children:
@@ -56,6 +56,7 @@ def create_from(
 
 def update_from(ctx: Context, table: Table, key: str, body: dict[str, Any], address: Collection[str] = ()) -> Row:
     """`address`: columns of the alternate key in the URL; their values in the body are ignored (dataverse-api §4.5)."""
+    platform_rows.check(ctx.shape, table, "Update")
     changes: Changes = read_changes(ctx, table, body)
     if changes.nested:  # dataverse-api §4.1 (unverified)
         raise bad_query("Deep update of navigation properties is not supported.")
@@ -69,6 +70,7 @@ def update_from(ctx: Context, table: Table, key: str, body: dict[str, Any], addr
 
 def change(ctx: Context, table: Table, key: str, values: Row) -> Row:
     """An update of kept forms that a request asks for (a lookup set or cleared through `$ref`)."""
+    platform_rows.check(ctx.shape, table, "Update")
     if not ctx.access.full:
         _demand_update(ctx, table, key, values)
     return update(ctx, table, key, values)
@@ -90,8 +92,9 @@ def _demand_for_values(ctx: Context, table: Table, values: Row, verb: str) -> No
         ctx.access.demand_links(table, values)
 
 
-def _demand_backdating(ctx: Context, values: Row) -> None:
-    """dataverse-api §4.4 (the privilege's name is (unverified))"""
+def demand_for_new(ctx: Context, table: Table, values: Row) -> None:
+    """dataverse-api §4.4, §10.3 (the name of the privilege to backdate is (unverified))"""
+    _demand_for_values(ctx, table, values, "create")
     if values.get("overriddencreatedon") is not None:
         ctx.access.demand_named("prvOverrideCreatedOnCreatedBy")
 
