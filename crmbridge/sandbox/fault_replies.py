@@ -17,6 +17,7 @@ SALESFORCE_ERRORS: dict[int, tuple[str, str]] = {  # salesforce-api §9.2
     403: ("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."),
     404: ("NOT_FOUND", "The requested resource does not exist"),
     405: ("METHOD_NOT_ALLOWED", "HTTP Method not allowed."),
+    420: ("SERVER_UNAVAILABLE", "The request could not be routed; please retry."),  # body (unverified)
     412: ("PRECONDITION_FAILED", "The record was changed meanwhile."),  # name (unverified)
     415: ("UNSUPPORTED_MEDIA_TYPE", "Content-Type not supported."),
     # Salesforce documents no 429 (§9.3); gateways before it send one, and clients must cope.
@@ -36,7 +37,7 @@ DYNAMICS_ERRORS: dict[int, tuple[str, str]] = {  # dataverse-api §10.2, §10.3
     500: ("0x80040216", "An unexpected error occurred."),
 }
 THROTTLES: dict[str, str] = {  # the two other limits, chosen by their code (dataverse-api §10.3)
-    "0x80072321": "Combined execution time of incoming requests exceeded limit of 1,200,000 milliseconds "
+    "0x80072321": "Combined execution time of incoming requests exceeded limit of 1,200,000  milliseconds "
     "over time window of 300 seconds. Decrease number of concurrent requests or reduce the duration of requests.",
     "0x80072326": "Number of concurrent requests exceeded the limit of 52.",
 }

@@ -130,7 +130,7 @@ def run_batch(
         if isinstance(outcome, list) and isinstance(item, ChangeSet):
             lines += _change_set_lines(boundary, f"changesetresponse_{guid()}", item, outcome)
         elif isinstance(outcome, Reply):  # a failed change set gives a single part
-            lines += [f"--{boundary}".encode(), *_part_lines(outcome, None)]
+            lines += [f"--{boundary}".encode(), *_part_lines(outcome, None, guid() if failed else None)]
         if failed and not continue_on_error:
             status = outcome.status if isinstance(outcome, Reply) else status
             break
@@ -146,12 +146,15 @@ def _change_set_lines(outer: str, boundary: str, item: ChangeSet, replies: list[
     return [*lines, f"--{boundary}--".encode()]
 
 
-def _part_lines(reply: Reply, content_id: str | None) -> list[bytes]:
+def _part_lines(reply: Reply, content_id: str | None, request_id: str | None = None) -> list[bytes]:
+    """A refused part is named for who asks after it, and is not streamed: dataverse-api §1.6, §4.6."""
     lines = ["Content-Type: application/http", "Content-Transfer-Encoding: binary"]
     if content_id is not None:
         lines.append(f"Content-ID: {content_id}")
     lines += ["", f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
+    if request_id is not None:
+        lines.append(f"REQ_ID: {request_id}")
     for name, value in reply.headers:
-        streaming = name == "Content-Type" and value.startswith("application/json")  # dataverse-api §1.6
+        streaming = name == "Content-Type" and value.startswith("application/json") and request_id is None
         lines.append(f"{name}: {value}{'; odata.streaming=true' if streaming else ''}")
     return [*(line.encode() for line in lines), b"", reply.body]

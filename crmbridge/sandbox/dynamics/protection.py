@@ -94,7 +94,7 @@ class Protection:
             raise _too_many(
                 "0x80072321",
                 f"Combined execution time of incoming requests exceeded limit of "
-                f"{limits.execution_seconds * 1000:.0f} milliseconds over time window of {limits.window_seconds} "
+                f"{limits.execution_seconds * 1000:,.0f}  milliseconds over time window of {limits.window_seconds} "
                 "seconds. Decrease number of concurrent requests or reduce the duration of requests and try again "
                 "later.",
                 self._until_idle(used, now),

@@ -9,6 +9,7 @@ from crmbridge.sandbox.core import Reply, Row
 from crmbridge.sandbox.dynamics import apply, fetching, sql
 from crmbridge.sandbox.dynamics.answering import PAGE_ROWS_MAX, applied, counts, plain_text, read_count, read_top
 from crmbridge.sandbox.dynamics.context import (
+    JSON,
     Context,
     RowKey,
     Segment,
@@ -55,7 +56,7 @@ def read_collection(ctx: Context, table: Table, url: str, among: Sequence[Row] |
     body |= counts(ctx, total)
     if total is not None:
         body["@odata.count"] = min(total, PAGE_ROWS_MAX)  # at most 5000: dataverse-api §2.3
-    body["value"] = list(map(projection, rows))
+    body["value"] = projection.page(rows)
     if more:
         token = selection.token(1 if after is None else after.page + 1, rows[0], rows[-1])
         body["@odata.nextLink"] = link(url, {**options, **aliases, "$skiptoken": token})
@@ -117,7 +118,7 @@ def read_row(ctx: Context, table: Table, row: Row) -> Reply:
         and "$expand" not in options
         and not ctx.prefer.annotations
     ):  # dataverse-api §2.3
-        return Reply(status=304, headers=(("OData-Version", "4.0"),))
+        return Reply(status=304, headers=(("Content-Type", JSON), ("OData-Version", "4.0")))
     return answer(represent(ctx, table, row, options), headers=applied(ctx))
 
 
