@@ -31,6 +31,7 @@ _AUDIT: Final = (
     "LastModifiedDate",
     "LastModifiedById",
 )  # §6.6, on insert, with the permission
+_LAST_CHANGES: Final = {"LastAmountChangedHistoryId": "Amount", "LastCloseDateChangedHistoryId": "CloseDate"}
 _CONVERTED: Final = ("ConvertedDate", "ConvertedAccountId", "ConvertedContactId", "ConvertedOpportunityId")
 
 
@@ -223,6 +224,8 @@ class Records:
             raise refuse("REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(missing)}]", missing)
         if sobject.name == "CampaignMember" and not (row.get("LeadId") or row.get("ContactId")):
             raise refuse("REQUIRED_FIELD_MISSING", "Required fields are missing: [LeadId]", ["LeadId"])
+        if sobject.name == "CampaignMember" and before is None and self._is_member(sobject, row):
+            raise refuse("DUPLICATE_VALUE", "Already a campaign member.", [])  # §5.3; (unverified)
         derive(self._shape, sobject, row, before, given, now, self._find)
         if before is None:
             row.setdefault("CreatedDate", now)
@@ -255,6 +258,11 @@ class Records:
             )
         self.unique(sobject, row, changed)
         self.put(sobject, row, before)
+
+    def _is_member(self, sobject: SObject, row: Row) -> bool:
+        who = "LeadId" if row.get("LeadId") else "ContactId"
+        others = self._store.referring(sobject, who, row[who])
+        return any(other["CampaignId"] == row["CampaignId"] and not other.get("IsDeleted") for other in others)
 
     def put(self, sobject: SObject, row: Row, before: Row | None) -> None:
         """Keep a row, and whatever is computed from it elsewhere."""
@@ -436,6 +444,9 @@ class Records:
                     continue
                 if field.case_sensitive and other[name] != row[name]:
                     continue
+                if (sobject.name, name) == ("User", "Username"):  # §5.3: unique everywhere; the wording (unverified)
+                    message = "Duplicate Username. The username already exists in this or another organization."
+                    raise refuse("DUPLICATE_USERNAME", message, [name])  # (unverified)
                 # §9.2: the id in the text has 15 characters
                 message = f"duplicate value found: {name} duplicates value on record with id: {key[:15]}"
                 raise refuse("DUPLICATE_VALUE", message, [])
@@ -475,6 +486,13 @@ class Records:
         told |= {"Id": self._sequence.next(histories.document.key_prefix), "OpportunityId": row["Id"]}
         told |= {"CreatedById": caller.user, "CreatedDate": row["SystemModstamp"], "IsDeleted": False}
         self._store.put(histories, told | {"SystemModstamp": row["SystemModstamp"]})
+        last = {
+            field: told["Id"]
+            for field, name in _LAST_CHANGES.items()
+            if before is not None and row.get(name) != before.get(name)
+        }
+        if last:  # §5.3; without a move of the stamp, as it is part of the same save (unverified)
+            self._store.put(self._shape.objects["Opportunity"], row | last)
 
     def add_role(self, opportunity: str, contact: str, *, primary: bool, caller: Caller) -> str:
         sobject = self._shape.objects["OpportunityContactRole"]

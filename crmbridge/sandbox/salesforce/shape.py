@@ -53,6 +53,7 @@ _SYSTEM: Final[dict[str, dict[str, Any]]] = {
     "LastViewedDate": {"type": "datetime"},
     "LastReferencedDate": {"type": "datetime"},
 }
+_NO_PREFILTER: Final = ("OwnerId", "CreatedById", "LastModifiedById", "MasterRecordId", "RecordTypeId")
 _MULTI_CURRENCY_OBJECTS: Final = ("Lead", "Account", "Contact", "Opportunity", "Campaign")
 _KEPT_OBJECT_KEYS: Final = frozenset(
     "label labelPlural keyPrefix custom setup readOnly createable updateable deletable undeletable mergeable "
@@ -99,11 +100,16 @@ def _field(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     length = item["length"] if isinstance(item.get("length"), int) else 0  # a mistake is told when all is read
     long_text = kind in TEXT and length > 255 and kind != "picklist"
     item.setdefault("byteLength", length * 3 if kind in TEXT else 0)
+    if kind == "textarea" and not item.get("htmlFormatted"):
+        item.setdefault("extraTypeInfo", "plaintextarea")
     item.setdefault("filterable", not long_text)
     item.setdefault("sortable", not long_text and kind != "address")
     item.setdefault("groupable", not long_text and kind not in NUMBER and kind not in ("datetime", "address"))
     item.setdefault("aggregatable", kind not in ("boolean", "address") and not long_text)
-    item.setdefault("permissionable", item.get("nillable", True) and not item.get("nameField") and name != "Id")
+    own = not (item.get("createable", True) or item.get("updateable", True)) and kind != "address"
+    hidden_never = own and not item.get("calculated") and not custom  # what the platform itself keeps
+    required = not item.get("nillable", True) or item.get("nameField") or name == "Id"
+    item.setdefault("permissionable", not required and not hidden_never)
     if kind == "boolean":
         item.setdefault("nillable", False)
         item.setdefault("defaultedOnCreate", True)
@@ -113,6 +119,7 @@ def _field(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         several = len(item.get("referenceTo", ())) > 1
         item.setdefault("polymorphicForeignKey", several)
         item.setdefault("namePointing", several)
+        item.setdefault("searchPrefilterable", not several and name not in _NO_PREFILTER and not custom)
         relation = f"{name[:-1]}r" if custom else name.removesuffix("Id")
         item.setdefault("relationshipName", relation)
     values = [value if isinstance(value, dict) else {"value": str(value)} for value in item.get("picklistValues", ())]
@@ -168,8 +175,12 @@ def _object(name: str, given: Mapping[str, Any], number: int) -> dict[str, Any]:
     if item.get("recordTypes"):  # §5.1: the field exists only where the object has record types
         fields["RecordTypeId"] = {"type": "reference", "referenceTo": ["RecordType"], "label": "Record Type ID"}
     fields |= {key: overlay(fields.get(key), value) for key, value in declared.items()}
+    # what no record of the object allows, no field of it does
+    closed = {each: False for each in ("createable", "updateable") if item.get(each) is False}
     item["fields"] = {
-        key: _field(key, _mapping(value, f"{name}.{key}")) for key, value in fields.items() if key not in absent
+        key: _field(key, {**closed, **_mapping(value, f"{name}.{key}")})
+        for key, value in fields.items()
+        if key not in absent
     }
     item[ABSENT] = absent
     return item
