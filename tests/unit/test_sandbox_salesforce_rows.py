@@ -537,3 +537,38 @@ def test_the_daily_limit_is_counted() -> None:
     org.wait(hours=24)
     assert org.query("SELECT Id FROM Lead").status == 200
     assert org.query("SELECT Id FROM Lead").headers["Date"] == "Sun, 01 Feb 2026 09:15:22 GMT"
+
+
+def test_a_username_exists_once(org: Bench) -> None:
+    person = {"LastName": "Doe", "Username": "doe@acme.example", "Email": "doe@acme.example", "Alias": "doe"}
+    first = org.create("User", **person)
+    again = org.rest("POST", "sobjects/User", {**person, "Username": "DOE@acme.example"})
+    assert (again.status, again.codes) == (400, ["DUPLICATE_USERNAME"])
+    assert org.update("User", first, Username="doe@acme.example").status == 204
+
+
+def test_somebody_is_a_member_of_a_campaign_once(org: Bench) -> None:
+    lead, campaign = org.create("Lead", LastName="a", Company="b"), org.create("Campaign", Name="c")
+    member = org.create("CampaignMember", CampaignId=campaign, LeadId=lead)
+    again = org.rest("POST", "sobjects/CampaignMember", {"CampaignId": campaign, "LeadId": lead})
+    assert (again.status, again.codes) == (400, ["DUPLICATE_VALUE"])
+    org.rest("DELETE", f"sobjects/CampaignMember/{member}")
+    org.create("CampaignMember", CampaignId=campaign, LeadId=lead)
+
+
+def test_an_opportunity_names_the_history_of_its_last_change_of_amount_and_close_date(org: Bench) -> None:
+    key = org.create("Opportunity", **DEAL, Amount=1)
+    names = ("LastAmountChangedHistoryId", "LastCloseDateChangedHistoryId")
+    assert [org.get("Opportunity", key)[name] for name in names] == [None, None]
+    org.update("Opportunity", key, Amount=2)
+    amount, close = (org.get("Opportunity", key)[name] for name in names)
+    assert close is None
+    assert org.one(f"SELECT Amount FROM OpportunityHistory WHERE Id = '{amount}'")["Amount"] == 2
+    org.update("Opportunity", key, StageName="Qualification", CloseDate="2026-05-01")
+    after = org.get("Opportunity", key)
+    assert (after[names[0]], after[names[1]] is None) == (amount, False)
+
+
+def test_fields_of_what_nobody_makes_are_not_said_to_be_writable(org: Bench) -> None:
+    described = org.rest("GET", "sobjects/LeadStatus/describe").body
+    assert {(field["createable"], field["updateable"]) for field in described["fields"]} == {(False, False)}
