@@ -27,6 +27,12 @@ EXIT_CONFIG, EXIT_OUTSIDE, EXIT_INTERRUPTED = 2, 4, 130
     metavar="sample|empty|SHAPE",
     help="What the CRMs hold: sample records, people only, or a shape file or folder of yours.",
 )
+@click.option(
+    "--faults",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="A scenario of failures: rates, bursts and single shots, by operation.",
+)
 @click.option("--proxy", is_flag=True, help="Also a CONNECT proxy, for clients whose login hosts are fixed.")
 @click.option(
     "--state-dir",
@@ -34,13 +40,16 @@ EXIT_CONFIG, EXIT_OUTSIDE, EXIT_INTERRUPTED = 2, 4, 130
     help="Where the certificate authority and keys stay between starts; by default they go when the sandbox stops.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print how to connect as one JSON document.")
-def sandbox_command(port: int, seed: str, proxy: bool, state_dir: Path | None, as_json: bool) -> None:
+def sandbox_command(
+    port: int, seed: str, faults: Path | None, proxy: bool, state_dir: Path | None, as_json: bool
+) -> None:
     """Run both CRMs on localhost, over http and https, and print how to connect.
 
     Nothing leaves this machine, and nothing is kept: records live until the sandbox stops.
     """
     try:
-        if _run(seed, port=port, proxy=proxy, state_dir=state_dir, as_json=as_json):
+        box = _box(seed, faults)
+        if _serve(box, port=port, proxy=proxy, state_dir=state_dir, as_json=as_json):
             raise SystemExit(EXIT_INTERRUPTED)
     except ModuleNotFoundError as missing:
         if (missing.name or "").startswith("crmbridge"):
@@ -50,15 +59,21 @@ def sandbox_command(port: int, seed: str, proxy: bool, state_dir: Path | None, a
         _fail(EXIT_OUTSIDE, f"The sandbox could not start: {problem}")
 
 
-def _run(seed: str, *, port: int, proxy: bool, state_dir: Path | None, as_json: bool) -> bool:
+def _box(seed: str, faults: Path | None) -> "Sandbox":
     from crmbridge.sandbox.sandbox import Sandbox
+    from crmbridge.sandbox.scenario import ScenarioError, read_scenario
     from crmbridge.sandbox.seed import SeedError
 
     try:
+        scenario = read_scenario(faults) if faults is not None else None
         box = Sandbox(seed)
+    except ScenarioError as problem:
+        _fail(EXIT_CONFIG, f"--faults: {problem}")
     except SeedError as problem:
         _fail(EXIT_CONFIG, f"--seed: {problem}")
-    return _serve(box, port=port, proxy=proxy, state_dir=state_dir, as_json=as_json)
+    if scenario is not None:
+        box.arm(scenario)
+    return box
 
 
 def _serve(box: "Sandbox", *, port: int, proxy: bool, state_dir: Path | None, as_json: bool) -> bool:

@@ -17,6 +17,7 @@ from urllib3 import HTTPHeaderDict, HTTPResponse
 
 from crmbridge.sandbox.core import Reply, Request
 from crmbridge.sandbox.faults import Service
+from crmbridge.sandbox.pages import half_of
 from crmbridge.sandbox.sandbox import Sandbox
 
 ORIGINS: Mapping[Service, str] = {
@@ -66,12 +67,14 @@ class CoreAdapter(HTTPAdapter):
         asked = core_request(request)
         patience = timeout[1] if isinstance(timeout, tuple) else timeout
         verdict = self.sandbox.judge(self.service, asked)
-        self._wait(verdict.wait_before, None, request)
+        self._wait(verdict.wait_before, patience if verdict.drop == "before_commit" else None, request)
         self.hooks.before_commit(self.service, asked)
         if verdict.drop == "before_commit":
             raise requests.ConnectionError("connection closed without an answer", request=request)
         # A slow commit is made all the same, the caller just does not hear of it: lateness is judged afterwards.
-        reply = verdict.instead or self.sandbox.commit(self.service, asked)
+        reply = verdict.instead or self.sandbox.commit(self.service, verdict.request or asked)
+        if verdict.half:
+            reply = half_of(reply)
         self.hooks.after_commit(self.service, asked, reply)
         self._wait(verdict.wait_after, patience, request)
         if patience is not None and verdict.wait_before > patience:

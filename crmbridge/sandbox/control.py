@@ -17,6 +17,7 @@ from crmbridge.sandbox.accepted import WITHOUT_EFFECT
 from crmbridge.sandbox.core import Crm, Reply, Request
 from crmbridge.sandbox.faults import Armed, BadRule
 from crmbridge.sandbox.sandbox import ClockNotOurs, NoSuchSnapshot, Sandbox
+from crmbridge.sandbox.scenario import KEYS, ScenarioError, parse_scenario
 from crmbridge.sandbox.seed import SeedError
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
@@ -150,15 +151,20 @@ class ControlApp:
         return [_fault(entry) for entry in self.sandbox.faults.armed]
 
     def _add_fault(self, request: Request) -> Any:
+        """One rule; or a scenario, as a file has it: `{"seed": 7, "skew": {...}, "faults": [...]}`."""
+        body = _body(request, None)
         try:
-            return _fault(self.sandbox.faults.add(_body(request, None)))
-        except BadRule as problem:
+            if body and set(body) <= set(KEYS):
+                self.sandbox.arm(parse_scenario(body))
+                return {"faults": self._faults(request), "skew": self.sandbox.skew}
+            return _fault(self.sandbox.faults.add(body))
+        except (BadRule, ScenarioError) as problem:
             raise Refused(HTTPStatus.BAD_REQUEST, str(problem)) from problem
 
     def _remove_faults(self, request: Request) -> Any:
         wanted = request.options().get("id")
         if wanted is None:
-            self.sandbox.faults.clear()
+            self.sandbox.disarm()
         elif not wanted.isdecimal() or not self.sandbox.faults.remove(int(wanted)):
             raise Refused(HTTPStatus.NOT_FOUND, f"there is no fault with id {wanted}")
         return self._faults(request)

@@ -83,6 +83,20 @@ class MovableClock:
         return (self.source() + self.token_offset).astimezone(UTC)
 
 
+@dataclass(kw_only=True)
+class SkewedClock:
+    """One CRM's own clock: a shared one, so many seconds ahead of it. Tokens are not skewed."""
+
+    shared: Clock
+    skew: timedelta = timedelta()
+
+    def now(self) -> datetime:
+        return self.shared.now() + self.skew
+
+    def real(self) -> datetime:
+        return self.shared.real()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One counted HTTP request."""

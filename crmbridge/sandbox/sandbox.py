@@ -8,17 +8,19 @@ import copy
 import logging
 import random
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args, runtime_checkable
 
 from crmbridge.sandbox import calls
 from crmbridge.sandbox.connection import connection
-from crmbridge.sandbox.core import App, Call, Clock, Crm, MovableClock, Reply, Request, Row, World
+from crmbridge.sandbox.core import App, Call, Clock, Crm, MovableClock, Reply, Request, Row, SkewedClock, World
 from crmbridge.sandbox.fault_replies import reply_for
-from crmbridge.sandbox.faults import Action, Facts, Faults, Service
+from crmbridge.sandbox.faults import Action, Facts, Faults, Service, named_ids, token_of
+from crmbridge.sandbox.pages import Pages, halved
+from crmbridge.sandbox.scenario import Scenario
 from crmbridge.sandbox.seed import Seed, SeedError, find_seed
 
 log = logging.getLogger("crmbridge.sandbox")
@@ -41,6 +43,7 @@ class Apps:
     dynamics: CrmApp
     identity: App
     tables_by_set: Mapping[str, str]  # of Dynamics: entity set name -> logical name
+    clocks: Mapping[Crm, SkewedClock] = field(default_factory=dict[Crm, SkewedClock])  # each CRM's own
 
 
 Builder = Callable[[World, Mapping[Crm, Path]], Apps]
@@ -60,14 +63,34 @@ def shipped_apps(world: World, shapes: Mapping[Crm, Path]) -> Apps:
     except (salesforce_shape.ShapeError, dynamics_shape.ShapeError) as problem:
         raise SeedError(str(problem)) from problem
     # Chance of its own for each side: what happens on one never changes the ids of the other.
-    left, right = (replace(world, rng=random.Random(world.rng.getrandbits(64))) for _ in range(2))  # noqa: S311
+    # And a clock of its own, so that the two can be apart.
+    clocks: dict[Crm, SkewedClock] = {crm: SkewedClock(shared=world.clock) for crm in get_args(Crm)}
+    left, right = (
+        replace(world, rng=random.Random(world.rng.getrandbits(64)), clock=clock)  # noqa: S311
+        for clock in clocks.values()
+    )
     dynamics = DynamicsApp(right, environment)
     return Apps(
         salesforce=SalesforceApp(left, org),
         dynamics=dynamics,
         identity=IdentityApp(right, dynamics),
         tables_by_set={table.set_name: table.name for table in environment.tables.values()},
+        clocks=clocks,
     )
+
+
+@runtime_checkable
+class Revocable(Protocol):
+    """A CRM whose tokens can be taken away."""
+
+    def revoke_token(self, token: str, *, all_of_user: bool) -> None: ...
+
+
+@runtime_checkable
+class Lockable(Protocol):
+    """A CRM in which somebody else can hold rows."""
+
+    def hold(self, keys: Iterable[str], seconds: float) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +121,9 @@ class Verdict:
     instead: Reply | None = None  # given in place of the CRM's answer; nothing is carried out
     drop: str = ""  # "before_commit", "after_commit": the connection is closed without an answer
     truncate: bool = False  # half of the body, then the connection is closed
+    reset: bool = False  # half of the body, then the connection is reset
+    half: bool = False  # half of the body, as if it were all
+    request: Request | None = None  # carried out in place of what was asked
     wait_before: float = 0.0  # seconds before the commit
     wait_after: float = 0.0  # seconds between the commit and the reply
 
@@ -123,6 +149,7 @@ class Sandbox:
         self._build = build
         self._shapes = shapes or {}
         self._snapshots: dict[str, State] = {}
+        self._pages = Pages()
         self._start(find_seed(seed), clock or MovableClock(source=lambda: datetime.now(UTC)))
 
     def _start(self, seed: Seed, clock: Clock) -> None:
@@ -153,19 +180,39 @@ class Sandbox:
             if not self.faults.armed:
                 return CLEAN
             place = calls.place(service, request, self.apps.tables_by_set)
-            facts = Facts(service=service, table=place.table, kind=place.kind, request=request)
+            before = self._pages.before(service, request) if self.faults.remember_pages else None
+            facts = Facts(
+                service=service, table=place.table, kind=place.kind, request=request, repeatable=before is not None
+            )
             action = self.faults.decide(facts, self.world.rng)
             if action is None:
                 return CLEAN
-            verdict = verdict_of(action, service, request)
+            verdict = (
+                Verdict(instead=before) if action.name == "duplicate_page" else verdict_of(action, service, request)
+            )
+            self._befall(action, service, request)
             if verdict.instead is not None or verdict.drop == "before_commit":
                 self._count_failed(service, place, verdict.instead.status if verdict.instead else 0)
             return verdict
 
+    def _befall(self, action: Action, service: Service, request: Request) -> None:
+        """What happens to the CRM itself: then it is the CRM that refuses the request."""
+        app = self.app_for(service)
+        match action.name:
+            case "expire_token" | "revoke_session" if isinstance(app, Revocable):
+                app.revoke_token(token_of(request), all_of_user=action.name == "revoke_session")
+            case "lock_rows" if isinstance(app, Lockable):
+                app.hold(named_ids(request), action.seconds)
+            case _:
+                pass
+
     def commit(self, service: Service, request: Request) -> Reply:
         with self.lock:
             try:
-                return self.app_for(service).commit(request)
+                reply = self.app_for(service).commit(request)
+                if self.faults.remember_pages:
+                    self._pages.remember(service, reply)
+                return reply
             except Exception:
                 # Our bug, not the client's: said so in words, with the traceback in the sandbox's own log.
                 log.exception("the sandbox failed on %s %s of %s", request.method, request.path, service)
@@ -174,12 +221,39 @@ class Sandbox:
 
     def date_of(self, service: Service) -> datetime:
         """The Date header: data time for the CRMs (cursors are taken from it), token time for the identity service."""
-        return self.world.clock.real() if service == "identity" else self.world.clock.now()
+        if service == "identity":
+            return self.world.clock.real()
+        return self.apps.clocks.get(service, self.world.clock).now()
 
     def _count_failed(self, service: Service, place: calls.Place, status: int) -> None:
         crm: Crm = "salesforce" if service == "salesforce" else "dynamics"
         call = Call(crm=crm, user="", status=status, table=place.table, kind=place.kind, category=place.category)
         self.world.count(call)
+
+    # --- faults ------------------------------------------------------------------------------------------------------
+
+    def arm(self, scenario: Scenario) -> None:
+        """Add a scenario's rules; its seed and its skew hold for all that follows."""
+        with self.lock:
+            for rule in scenario.rules:
+                self.faults.add(rule)
+            if scenario.seed is not None:
+                self.faults.rng = random.Random(scenario.seed)  # noqa: S311 - chance that must repeat
+            for crm, seconds in scenario.skew.items():
+                if crm in self.apps.clocks:
+                    self.apps.clocks[crm].skew = timedelta(seconds=seconds)
+
+    def disarm(self) -> None:
+        """No fault, no skew, and the sandbox's own chance again."""
+        with self.lock:
+            self.faults.clear()
+            self.faults.rng = None
+            for clock in self.apps.clocks.values():
+                clock.skew = timedelta()
+
+    @property
+    def skew(self) -> dict[Crm, float]:
+        return {crm: clock.skew.total_seconds() for crm, clock in self.apps.clocks.items()}
 
     # --- the control port's questions --------------------------------------------------------------------------------
 
@@ -206,7 +280,7 @@ class Sandbox:
             if isinstance(clock, MovableClock):
                 clock = MovableClock(source=clock.source)
             self._start(self.seed if seed is None else find_seed(seed), clock)
-            self.faults.clear()
+            self.disarm()
 
     def snapshot(self, name: str) -> None:
         """Keep everything as it is now: rows, sessions, calls, chance and the clock's offset; armed faults are not."""
@@ -219,7 +293,7 @@ class Sandbox:
             if name not in self._snapshots:
                 raise NoSuchSnapshot(name)
             self._enter(self._snapshots[name].copy())
-            self.faults.clear()
+            self.disarm()
 
     def connection(self, origins: Mapping[Service, tuple[str, str]], state_dir: Path | None = None) -> dict[str, Any]:
         """How to connect to services reachable at these (http, https) origins; private keys go to `state_dir`."""
@@ -232,8 +306,20 @@ def verdict_of(action: Action, service: Service, request: Request) -> Verdict:
             return Verdict(drop="before_commit")
         case "drop_after_commit":
             return Verdict(drop="after_commit")
+        case "hang_before_commit":
+            return Verdict(drop="before_commit", wait_before=action.seconds)
+        case "hang_after_commit":
+            return Verdict(drop="after_commit", wait_after=action.seconds)
         case "truncate":
             return Verdict(truncate=True)
+        case "reset":
+            return Verdict(truncate=True, reset=True)
+        case "half_page":
+            return Verdict(half=True)
+        case "short_page":
+            return Verdict(request=halved(service, request))
+        case "duplicate_page" | "expire_token" | "revoke_session" | "lock_rows":
+            return Verdict()  # done to the CRM, or said by the page before
         case "slow" if action.when == "before_commit":
             return Verdict(wait_before=action.seconds)
         case "slow":

@@ -10,6 +10,7 @@ import errno
 import shutil
 import socket
 import ssl
+import struct
 import tempfile
 import threading
 from collections import Counter
@@ -32,6 +33,7 @@ from crmbridge.sandbox.control import ControlApp
 from crmbridge.sandbox.control_client import Control
 from crmbridge.sandbox.core import Reply, Request, gunzip
 from crmbridge.sandbox.faults import Service
+from crmbridge.sandbox.pages import half_of
 from crmbridge.sandbox.sandbox import CLEAN, Sandbox
 
 HOST = "127.0.0.1"  # loopback only, always: the sandbox's secrets are no secrets
@@ -113,13 +115,15 @@ class Adapter:
         await asyncio.sleep(verdict.wait_before)
         if verdict.drop == "before_commit":
             return await hang_up(transport, receive)
-        reply = verdict.instead or self.sandbox.commit(service, request)
+        reply = verdict.instead or self.sandbox.commit(service, verdict.request or request)
+        if verdict.half:
+            reply = half_of(reply)
         await asyncio.sleep(verdict.wait_after)
         if verdict.drop == "after_commit":
             return await hang_up(transport, receive)
         await self._send(send, service, request.method, reply, half=verdict.truncate)
         if verdict.truncate:
-            await hang_up(transport, receive, flush=True)
+            await hang_up(transport, receive, flush=not verdict.reset)
         return None
 
     async def _send(self, send: Sender, service: str, method: str, reply: Reply, *, half: bool = False) -> None:
@@ -186,6 +190,8 @@ async def hang_up(transport: asyncio.Transport, receive: Receiver, *, flush: boo
     if flush:
         transport.close()
     else:
+        with contextlib.suppress(OSError, AttributeError):  # so that the peer sees a reset, not an end
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -193,6 +193,12 @@ class DynamicsApp:
         self._tokens[token] = (user, self.world.clock.real() + lifetime)
         return token
 
+    def revoke_token(self, token: str, *, all_of_user: bool) -> None:
+        """This token is refused from now on, or all of its user's, the static one too; a login gives a new one."""
+        user, _ = self._tokens.pop(token, ("", None))
+        if all_of_user:
+            self._tokens = {key: held for key, held in self._tokens.items() if held[0] != user}
+
     def expire_tokens(self) -> None:
         """All tokens are refused from now on, except the static one of the connect document."""
         self._tokens = {self._static_token: (self.application_user, None)}

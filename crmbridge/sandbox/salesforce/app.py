@@ -92,6 +92,10 @@ class SalesforceApp:
         """First records, native field names; see `Org.load`."""
         self._org.load(records)
 
+    def revoke_token(self, token: str, *, all_of_user: bool) -> None:
+        """Somebody ends this session, or all of its user's; refresh tokens stay (§1.4)."""
+        self._auth.end(token, all_of_user=all_of_user)
+
     def hold(self, keys: Iterable[str], seconds: float) -> None:
         """Somebody else's transaction holds these rows for so long: saves that need them are refused (§9.2)."""
         self._records.contention.hold((canonical(key) or key for key in keys), seconds)

@@ -119,6 +119,10 @@ class Auth:
         """A revoked refresh token takes the sessions of its user along."""
         return self._sessions.revoke(token)
 
+    def end(self, token: str, *, all_of_user: bool) -> None:
+        """A session that an administrator ends, or all of its user's; refresh tokens stay (§1.4)."""
+        self._sessions.end(token, all_of_user=all_of_user)
+
     # -- passwords -----------------------------------------------------------------------------------------------
 
     def user_named(self, username: str) -> Row | None:

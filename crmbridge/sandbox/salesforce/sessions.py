@@ -103,3 +103,9 @@ class Sessions:
             self._open = {key: session for key, session in self._open.items() if session.user != user}
             return True
         return self._open.pop(token, None) is not None
+
+    def end(self, token: str, *, all_of_user: bool) -> None:
+        """Refresh tokens stay: a new session can be had."""
+        session = self._open.pop(token, None)
+        if session is not None and all_of_user:
+            self._open = {key: other for key, other in self._open.items() if other.user != session.user}
