@@ -146,7 +146,7 @@ def _take(ctx: Context, table: Table, key: str, name: str, value: Any, source: R
         raise LoadError(f"{place}: the shape has no such column")
     if not column.is_lookup:
         number = Decimal(repr(value)) if isinstance(value, float) else value
-        values[name] = accept(table, column, number, EXACT)
+        values[column.name] = accept(table, column, number, EXACT)
         return
     if value is None:
         return

@@ -39,7 +39,7 @@ def read_changes(ctx: Context, table: Table, body: Mapping[str, Any]) -> Changes
     for name, value in body.items():
         column = columns.get(name)
         if column is not None and not column.is_lookup:
-            values[name] = accept(table, column, value, EXACT)
+            values[column.name] = accept(table, column, value, EXACT)
         elif name.endswith(BIND):
             _bind(ctx, table, name.removesuffix(BIND), value, changes)
         elif "@" in name:

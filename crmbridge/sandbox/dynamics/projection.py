@@ -13,7 +13,7 @@ from crmbridge.sandbox.dynamics.errors import bad_query, missing_property
 from crmbridge.sandbox.dynamics.selection import Selection, split_top
 from crmbridge.sandbox.dynamics.shape import Column, Table, Target
 from crmbridge.sandbox.dynamics.values import display, has_annotation
-from crmbridge.sandbox.shaping import NOTHING, Around, Layout, Shaper, shaper
+from crmbridge.sandbox.shaping import NOTHING, Around, Layout
 
 EXPANDS_MAX = 15
 FORMATTED = "OData.Community.Display.V1.FormattedValue"
@@ -208,12 +208,12 @@ class Projection:
         writers = column_writers(ctx, table, [(column.wire, column) for column in columns])
         # a systemuser's key is inherited from principal: dataverse-api §9.3
         key = table.key if not top and table.name in {"systemuser", "team"} else None
-        self._shaper: Shaper | None = None  # of pages that are columns and nothing else
+        self._layout: Layout | None = None  # of pages that are columns and nothing else
         if writers is None:
             hidden = ctx.access.hidden(table)
             self._row = _rows_plain(columns, hidden, etag=etag, key=key)
             if not expands and key is None:
-                self._shaper = shaper(_layout(columns, hidden, etag=etag))
+                self._layout = _layout(columns, hidden, etag=etag)
         else:
             self._row = _rows_annotated(writers, etag=etag, key=key)
         many = [each for each in expands if each.navigation not in table.navigations]
@@ -233,9 +233,11 @@ class Projection:
             expand(found, row)
         return found
 
-    def page(self, rows: Sequence[Row]) -> list[Any]:
-        """Many rows, as records that only an encoder reads."""
-        return list(map(self, rows)) if self._shaper is None else self._shaper(rows)
+    def page(self, rows: Sequence[Row]) -> Any:
+        """Many rows, for an encoder alone."""
+        if self._layout is None:
+            return list(map(self, rows))
+        return self.ctx.store.kept.page(self._layout, self.table.key, rows)
 
     # $expand: dataverse-api §2.7
 

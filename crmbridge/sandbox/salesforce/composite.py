@@ -21,6 +21,7 @@ from crmbridge.sandbox.salesforce.errors import SfError, Undo, not_found, refuse
 from crmbridge.sandbox.salesforce.headers import check_headers, inherited
 from crmbridge.sandbox.salesforce.references import filled_in, filled_url
 from crmbridge.sandbox.salesforce.store import Store
+from crmbridge.sandbox.shaping import plain
 
 SUBREQUESTS_MAX: Final = 25
 QUERIES_MAX: Final = 5  # queries and collections calls among them
@@ -84,7 +85,7 @@ class Composite:
             answer = Answer(status=error.status, body=[problem.single() for problem in error.problems])
         ask.log.operations += log.operations or [(log.table, log.kind)]
         if answer.status < 300 and answer.body is not None:
-            known[name] = answer.body
+            known[name] = plain(answer.body)
         return {
             "body": None if answer.empty else answer.body,
             "httpHeaders": dict(answer.headers),

@@ -1,7 +1,7 @@
 """What a query shows of a row: its fields, its parents, its children (salesforce-api §2.1)."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from crmbridge.sandbox.core import Row
@@ -10,6 +10,7 @@ from crmbridge.sandbox.salesforce.functions import DATE_FUNCTIONS, SHOWING, abou
 from crmbridge.sandbox.salesforce.schema import Field, SObject
 from crmbridge.sandbox.salesforce.soql import at_spot, malformed
 from crmbridge.sandbox.salesforce.soql_tree import Expression, FieldPath, Function, Query, Selected, Typeof
+from crmbridge.sandbox.shaping import MADE, Around, Kept, Typed, shaper
 
 FIELDS_LIMIT_MAX: Final = 200  # FIELDS(ALL) and FIELDS(CUSTOM)
 
@@ -25,7 +26,7 @@ class Projection:
         self._shown: dict[str, str | Getter] = {}
         self._parents: dict[str, tuple[Field, list[Selected]]] = {}
 
-    def compile(self) -> Project:
+    def compile(self) -> "Shown":
         """A function of a row; the fields come in the order asked for, nulls included."""
         for item in self._scope.query.items:
             match item:
@@ -163,21 +164,30 @@ class Projection:
                 self._show(field.name, field.name, shown, item.at)
 
 
-def _projector(scope: Scope, shown: dict[str, str | Getter]) -> Project:
-    name = scope.sobject.name
-    url = f"/services/data/v{scope.asking.version}/sobjects/{name}/"
-    keys = tuple(shown)
-    names = [what if isinstance(what, str) else key for key, what in shown.items()]
-    made = [(key, what) for key, what in shown.items() if not isinstance(what, str)]
+@dataclass(frozen=True)
+class Shown:
+    """How an object's rows are shown: one as a dict, a page as records that only an encoder reads."""
 
-    def project(row: Row) -> dict[str, Any]:
-        answer: dict[str, Any] = {"attributes": {"type": name, "url": url + row["Id"]}}
-        answer.update(zip(keys, map(row.get, names)))  # noqa: B905 (one to one, and `strict` costs a third)
-        for key, get in made:
-            answer[key] = get(row)
+    name: str  # the object's
+    url: str
+    parts: dict[str, str | Getter]
+
+    def __call__(self, row: Row) -> dict[str, Any]:
+        answer: dict[str, Any] = {"attributes": {"type": self.name, "url": self.url + row["Id"]}}
+        for key, what in self.parts.items():
+            answer[key] = row.get(what) if isinstance(what, str) else what(row)
         return answer
 
-    return project
+    def page(self, rows: Sequence[Row], kept: Kept) -> Any:
+        columns = ((key, what if isinstance(what, str) else MADE) for key, what in self.parts.items())
+        layout = (("attributes", Typed(self.name, Around(self.url, "Id"))), *columns)
+        made = [map(what, rows) for what in self.parts.values() if not isinstance(what, str)]
+        return shaper(layout)(rows, *made) if made else kept.page(layout, "Id", rows)
+
+
+def _projector(scope: Scope, shown: dict[str, str | Getter]) -> Shown:
+    name = scope.sobject.name
+    return Shown(name, f"/services/data/v{scope.asking.version}/sobjects/{name}/", shown)
 
 
 def flat(scope: Scope) -> Iterator[tuple[str, Field | None, Getter]]:

@@ -20,7 +20,7 @@ from crmbridge.sandbox.salesforce.errors import SfError
 from crmbridge.sandbox.salesforce.filters import Filters, Resolve, Test
 from crmbridge.sandbox.salesforce.functions import resolve
 from crmbridge.sandbox.salesforce.listing import Ids, Listed, Walk
-from crmbridge.sandbox.salesforce.projection import Project, Projection, flat
+from crmbridge.sandbox.salesforce.projection import Projection, Shown, flat
 from crmbridge.sandbox.salesforce.schema import Field, SObject
 from crmbridge.sandbox.salesforce.semi_joins import SemiJoins, check_places
 from crmbridge.sandbox.salesforce.soql import at_spot, malformed, too_complicated
@@ -58,7 +58,7 @@ class Found:
 
     sobject: SObject
     listed: Ids = NOTHING
-    project: Project | None = None
+    project: Shown | None = None
     finished: tuple[dict[str, Any], ...] | None = None  # aggregates: not pageable (§2.1)
     total: int
     deleted: bool = False  # ALL ROWS: what is deleted is shown too
@@ -139,6 +139,13 @@ class Engine:
         if self._sees_all:
             return [row for row in rows if row is not None and (not row.get("IsDeleted") or self.visible(row))]
         return [row for row in rows if row is not None and self.visible(row)]
+
+    def shown(self, sobject: SObject, ids: Sequence[str]) -> list[Row]:
+        """The visible rows of these ids."""
+        rows = map(self._store.rows(sobject).get, ids)
+        if self._sees_all and not self._store.listing(sobject).deleted:
+            return [row for row in rows if row is not None]
+        return self.seen(rows)
 
     def scope(self, query: Query) -> Scope:
         sobject = self._store.shape.object(query.source)

@@ -1,5 +1,6 @@
 """The words an org's shape is made of: objects, fields, picklists, stages and rules (salesforce-api §5)."""
 
+import sys
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from functools import cached_property
@@ -99,6 +100,10 @@ class Field(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_un
     formula: str | None = None  # computed here; `calculatedFormula` alone is only what describe shows
     summary: Summary | None = None
     dependent_values: dict[str, tuple[str, ...]] = {}  # value of the controlling field: values that go with it
+
+    def __post_init__(self) -> None:
+        # Rows have this very text as their key, and so does compiled code: a look-up compares addresses.
+        msgspec.structs.force_setattr(self, "name", sys.intern(self.name))
 
     @property
     def required(self) -> bool:

@@ -14,6 +14,7 @@ from crmbridge.sandbox.salesforce import soap, soap_headers
 from crmbridge.sandbox.salesforce.ask import Answer, Ask, Log
 from crmbridge.sandbox.salesforce.errors import Problem, SfError
 from crmbridge.sandbox.salesforce.records import Caller
+from crmbridge.sandbox.shaping import plain
 
 _NOW: Final = "62.0"  # a version that has every resource; what the SOAP call's own version changes is decided here
 _XSD: Final = {"date": "date", "datetime": "dateTime", "boolean": "boolean", "int": "int", "time": "time"}
@@ -72,7 +73,7 @@ class Bridge:
     def send(self, method: str, parts: Sequence[str], **given: Any) -> Any:
         """The answer's body; a value that cannot be read is told in the words of XML Schema."""
         try:
-            return self.rest(self.ask(method, parts, **given)).body
+            return plain(self.rest(self.ask(method, parts, **given)).body)
         except SfError as error:
             raise unreadable(error.problems[0].message, error.problems[0].code) or error from None
 
