@@ -3,18 +3,16 @@
 `clients` sheet, point 4: XML for CSV and XML jobs, JSON for JSON jobs.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any, Final
-from xml.sax.saxutils import escape
 
 from lxml import etree
+
+from crmbridge.sandbox.salesforce.xml_text import xml_text
 
 NAMESPACE: Final = "http://www.force.com/2009/06/asyncapi/dataload"
 _XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 _HEAD: Final = '<?xml version="1.0" encoding="UTF-8"?>'
-_NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class BadXml(ValueError):
@@ -70,14 +68,6 @@ def _name(node: Any) -> str:
     return etree.QName(node).localname
 
 
-def plain(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    return escape(_NOT_XML.sub("", str(value)))
-
-
 def document(root: str, values: Mapping[str, object]) -> bytes:
     """One flat document, a line for each value; nothing is written for None."""
     return f'{_HEAD}<{root}\n   xmlns="{NAMESPACE}">\n{_lines(values, " ")}</{root}>'.encode()
@@ -89,12 +79,13 @@ def listing(root: str, item: str, many: Iterable[Mapping[str, object]]) -> bytes
 
 
 def texts(root: str, item: str, many: Sequence[str]) -> bytes:
-    body = "".join(f"<{item}>{plain(value)}</{item}>" for value in many)
+    body = "".join(f"<{item}>{xml_text(value)}</{item}>" for value in many)
     return f'{_HEAD}<{root} xmlns="{NAMESPACE}">{body}</{root}>'.encode()
 
 
 def _lines(values: Mapping[str, object], indent: str) -> str:
-    return "".join(f"{indent}<{name}>{plain(value)}</{name}>\n" for name, value in values.items() if value is not None)
+    written = {name: xml_text(value) for name, value in values.items() if value is not None}
+    return "".join(f"{indent}<{name}>{text}</{name}>\n" for name, text in written.items())
 
 
 def results(many: Iterable[Mapping[str, Any]]) -> bytes:
@@ -106,12 +97,13 @@ def results(many: Iterable[Mapping[str, Any]]) -> bytes:
 def _result(result: Mapping[str, Any]) -> str:
     errors = "".join(
         "<errors>"
-        + "".join(f"<fields>{plain(name)}</fields>" for name in error["fields"])
-        + f"<message>{plain(error['message'])}</message><statusCode>{plain(error['statusCode'])}</statusCode></errors>"
+        + "".join(f"<fields>{xml_text(name)}</fields>" for name in error["fields"])
+        + f"<message>{xml_text(error['message'])}</message>"
+        + f"<statusCode>{xml_text(error['statusCode'])}</statusCode></errors>"
         for error in result["errors"]
     )
-    key = f"<id>{plain(result['id'])}</id>" if result["id"] else ""
-    flags = f"<success>{plain(result['success'])}</success><created>{plain(result['created'])}</created>"
+    key = f"<id>{xml_text(result['id'])}</id>" if result["id"] else ""
+    flags = f"<success>{xml_text(result['success'])}</success><created>{xml_text(result['created'])}</created>"
     return errors + key + flags
 
 
@@ -122,7 +114,7 @@ def rows(many: Iterable[Mapping[str, Any]]) -> bytes:
 
 
 def _typed(row: Mapping[str, Any]) -> str:
-    parts = [f' xsi:type="sObject"><type>{plain(row["attributes"]["type"])}</type>']
+    parts = [f' xsi:type="sObject"><type>{xml_text(row["attributes"]["type"])}</type>']
     for name, value in row.items():
         if name == "attributes":
             continue
@@ -131,5 +123,5 @@ def _typed(row: Mapping[str, Any]) -> str:
         elif isinstance(value, Mapping):
             parts.append(f"<{name}{_typed(value)}</{name}>")
         else:
-            parts.append(f"<{name}>{plain(value)}</{name}>")
+            parts.append(f"<{name}>{xml_text(value)}</{name}>")
     return "".join(parts)

@@ -7,14 +7,13 @@ sObjects' own elements carry the prefix `sf`, faults too, because other people's
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Final
-from xml.sax.saxutils import escape
 
 from lxml import etree
 
 from crmbridge.sandbox.core import Reply
 from crmbridge.sandbox.salesforce.errors import SfError, refuse
+from crmbridge.sandbox.salesforce.xml_text import xml_text
 
 _SOBJECT: Final = "urn:sobject.partner.soap.sforce.com"
 _XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
@@ -37,7 +36,6 @@ _KINDS: Final = {
     "MALFORMED_QUERY": "MalformedQueryFault",
 }
 _PLACED: Final = ("INVALID_TYPE", "INVALID_FIELD", "MALFORMED_QUERY")
-_NOT_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _XML: Final = ("Content-Type", "text/xml; charset=utf-8")
 
 
@@ -122,20 +120,11 @@ def _element(node: Any) -> Element:
 # -- answers ---------------------------------------------------------------------------------------------------------
 
 
-def plain(value: object) -> str:
-    """A value as the text of an element."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    return escape(_NOT_XML.sub("", str(value)))
-
-
 def text(name: str, value: object, kind: str = "") -> str:
     if value is None:
         return f'<{name} xsi:nil="true"/>'
     typed = f' xsi:type="{kind}"' if kind else ""
-    return f"<{name}{typed}>{plain(value)}</{name.partition(' ')[0]}>"
+    return f"<{name}{typed}>{xml_text(value)}</{name.partition(' ')[0]}>"
 
 
 def many(values: Mapping[str, object]) -> str:
