@@ -145,3 +145,17 @@ def test_only_rows_are_nodes_of_a_graph(org: Bench, path: str) -> None:
     node = {"method": "GET", "url": f"/services/data/v60.0/{path}", "referenceId": "a"}
     answered = org.rest("POST", "composite/graph", {"graphs": [{"graphId": "g", "compositeRequest": [node]}]})
     assert (answered.status, answered.codes) == (400, ["INVALID_INPUT"])
+
+
+# --- SOAP ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["maybe", "2", "yes"])
+def test_a_boolean_of_a_conversion_is_one_or_nothing_is_converted(org: Bench, text: str) -> None:
+    lead = org.create("Lead", **LEAD)
+    asked = f"<leadId>{lead}</leadId><convertedStatus>Closed - Converted</convertedStatus>"
+    flag = f"<doNotCreateOpportunity>{text}</doNotCreateOpportunity>"
+    reply = org.soap(f"<convertLead><leadConverts>{asked}{flag}</leadConverts></convertLead>")
+    assert reply.status == 500
+    assert b"is not a valid value for the type xsd:boolean" in reply.body
+    assert org.get("Lead", lead)["IsConverted"] is False

@@ -67,7 +67,10 @@ class Element:
         return [(child.text or "").strip() for child in self.all(name)]
 
     def flag(self, name: str) -> bool:
-        return self.value(name).lower() in ("true", "1")  # §6.2: a missing boolean counts as false
+        value = self.value(name).lower()  # §6.2: a missing boolean counts as false
+        if value not in ("", "true", "false", "1", "0"):  # the sentence is (unverified)
+            raise ClientFault(f"'{self.value(name)}' is not a valid value for the type xsd:boolean")
+        return value in ("true", "1")
 
 
 @dataclass(frozen=True, kw_only=True)
