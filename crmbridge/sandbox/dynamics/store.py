@@ -4,7 +4,7 @@ All of it is written through `put` and `remove`, and rolled back together with t
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,6 +63,19 @@ class Store:
         self.tables.put(table, key, row)
         return row
 
+    def fill(self, table: str, rows: Mapping[str, Row]) -> None:
+        """Many new rows before anybody asks, complete and without nulls; indexes and orders are made when asked for."""
+        log = self._logs[table]
+        for row in rows.values():
+            self.version += 1
+            row["versionnumber"] = self.version
+            log.versions.append(self.version)
+        log.ids += rows
+        self.tables.fill(table, rows)
+        for column in self._indexed.pop(table, ()):
+            del self._indexes[table, column]
+        self.orders.forget(table)
+
     def remove(self, table: str, key: str) -> None:
         before = self.tables.table(table)[key]
         self.version += 1
@@ -119,10 +132,7 @@ class Store:
         """(version, id) of the rows whose *last* change lies in (after, until], by version."""
         log = self._logs[table]
         rows = self.tables.table(table)
-        for position in range(bisect_right(log.versions, after), len(log.versions)):
-            version, key = log.versions[position], log.ids[position]
-            if version > until:
-                return
+        for version, key in _between(log.versions, log.ids, after, until):
             row = rows.get(key)
             if row is not None and row["versionnumber"] == version:
                 yield version, key
@@ -130,12 +140,17 @@ class Store:
     def deleted(self, table: str, after: int, until: int) -> Iterator[tuple[int, str]]:
         log = self._logs[table]
         rows = self.tables.table(table)
-        for position in range(bisect_right(log.deleted_versions, after), len(log.deleted_versions)):
-            version, key = log.deleted_versions[position], log.deleted_ids[position]
-            if version > until:
-                return
+        for version, key in _between(log.deleted_versions, log.deleted_ids, after, until):
             if key not in rows:  # a row made again with the same id is a change, not a deletion
                 yield version, key
 
     def all_deleted(self, table: str) -> Iterable[str]:
         return dict.fromkeys(key for _, key in self.deleted(table, 0, self.version))
+
+
+def _between(versions: Sequence[int], ids: Sequence[str], after: int, until: int) -> Iterator[tuple[int, str]]:
+    """What a log holds of (after, until]; it may grow meanwhile."""
+    for position in range(bisect_right(versions, after), len(versions)):
+        if versions[position] > until:
+            return
+        yield versions[position], ids[position]
