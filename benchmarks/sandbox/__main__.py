@@ -1,0 +1,122 @@
+"""How quick the sandbox is with a million leads in it, written to docs/reference/sandbox-speed.md.
+
+    python -m benchmarks.sandbox [ROWS]
+
+Takes about twenty minutes and six gigabytes for a million rows. Nothing here is a test: times are the machine's affair.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.sandbox import pages, start, writes
+from benchmarks.sandbox.pages import Cost, Dynamics, Pages, Salesforce
+from benchmarks.sandbox.process import server
+from benchmarks.sandbox.writes import Rate
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "sandbox-speed.md"
+ROWS = 1_000_000
+
+HEAD = """\
+# The sandbox's speed
+
+Measured on {day} with {rows:,} leads on each CRM in turn: {machine}. `python -m benchmarks.sandbox`
+measures anew and writes this page. Load when it began: {load}. Where others work on the machine too, the watch says more
+about them than about the sandbox; **CPU is the server process's own**, by its clock, and is what to go by.
+
+"""
+PAGES = """
+## Pages
+
+One row in a hundred of the whole table is edited over HTTP before every read; each page is another one. 26 columns.
+Against it stands a bare ASGI application on the same uvicorn and h11, asked by the same client on one connection, which
+holds the very same rows as dicts. *Ready*: it cuts, encodes by msgspec and sends them. *Picked*: it picks their columns
+too. All pages have been read once before. Milliseconds, the middle of {reads} pages; first and last page: the best of
+{ends} reads.
+
+"""
+WRITES = """
+## Writes
+
+The best of {rounds} rounds, over HTTP, one connection. By the watch the client's own time is in it.
+
+"""
+REST = """
+## Start and memory
+
+A start is measured from after the imports until all ports answer.
+
+| | |
+| --- | --: |
+"""
+
+
+def main() -> None:
+    rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
+    found: list[tuple[str, Pages]] = []
+    rates: list[Rate] = []
+    facts: list[tuple[str, str]] = [
+        (f"start with sample data, after imports, {name}", told) for name, told in start.measure()
+    ]
+    load = os.getloadavg()[0]
+    for name, crm in (("Salesforce", Salesforce), ("Dynamics", Dynamics)):
+        with server("served", name.lower(), str(rows)) as served:
+            told = served.told
+            facts.append((f"{name}: memory of a million leads", f"{told['bytes'] / rows / 1000:.2f} GB"))
+            facts.append((f"{name}: loaded", f"{rows / told['loading']['cpu_seconds']:,.0f} rows per CPU second"))
+            client = crm(told["connect"])
+            for each in pages.measure(served, client, rows):
+                found.append((name, each))
+                print(name, each.name, each.ratio(each.baseline, _cpu), each.drift(_cpu), flush=True)
+            grown = served.resident() / rows / 1000
+            facts.append((f"{name}: the process after these reads, edits and kept rows", f"{grown:.2f} GB a million"))
+            rates.append(writes.measure(served, client))
+            print(rates[-1], flush=True)
+    machine = f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    head = HEAD.format(day=datetime.now(UTC).date().isoformat(), rows=rows, machine=machine, load=f"{load:.1f}")
+    text = head.rstrip("\n") + "\n" + PAGES.format(reads=pages.READS, ends=pages.ENDS) + "".join(_pages(found))
+    text += WRITES.format(rounds=writes.ROUNDS) + "".join(_writes(rates))
+    text += REST + "".join(f"| {name} | {told} |\n" for name, told in facts)
+    PAGE.write_text(text, encoding="utf-8")
+    print(f"written: {PAGE}")
+
+
+def _pages(found: Sequence[tuple[str, Pages]]) -> Iterator[str]:
+    yield "| page | CPU | ready | ratio | picked | ratio | by the watch | ready | ratio | last to first, CPU |\n"
+    yield f"| --- {'| --: ' * 9}|\n"
+    for crm, each in found:
+        middle = each.middle
+        cells = [f"{crm}, {each.size:,} rows: {each.name}"]
+        cells += [f"{middle(each.sandbox, _cpu):.1f}", f"{middle(each.baseline, _cpu):.1f}"]
+        cells += [f"**{each.ratio(each.baseline, _cpu):.2f}**", f"{middle(each.selecting, _cpu):.1f}"]
+        cells += [f"{each.ratio(each.selecting, _cpu):.2f}", f"{middle(each.sandbox, _wall):.0f}"]
+        cells += [f"{middle(each.baseline, _wall):.0f}", f"{each.ratio(each.baseline, _wall):.2f}"]
+        yield f"| {' | '.join([*cells, f'{each.drift(_cpu):.2f}'])} |\n"
+
+
+def _writes(rates: Sequence[Rate]) -> Iterator[str]:
+    yield "| | rows a second by the watch | rows per CPU second |\n| --- | --: | --: |\n"
+    for each in rates:
+        yield f"| {each.name} | {each.wall:,.0f} | {each.cpu:,.0f} |\n"
+
+
+def _cpu(cost: Cost) -> float:
+    return cost.cpu
+
+
+def _wall(cost: Cost) -> float:
+    return cost.wall
+
+
+def _processor() -> str:
+    found = subprocess.run(["lscpu"], capture_output=True, text=True, check=False).stdout
+    names = [line.partition(":")[2].strip() for line in found.splitlines() if line.startswith("Model name")]
+    return names[0] if names else platform.machine()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""How long a page takes: the sandbox against the baseline, rows edited before every read."""
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+from urllib.parse import quote
+
+from benchmarks.sandbox.client import Client
+from benchmarks.sandbox.process import Server, server
+from benchmarks.sandbox.rows import DYNAMICS_COLUMNS, SALESFORCE_COLUMNS
+
+EDITED_SHARE = 100  # one row of so many is edited before each read
+READS = 12
+ENDS = 5  # reads of the first page, and of the last
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Milliseconds of one request: by the client's watch, and of the server's CPU."""
+
+    wall: float
+    cpu: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pages:
+    """The costs of one way to read all rows."""
+
+    name: str
+    size: int
+    bytes: int  # of a page
+    sandbox: Sequence[Cost]
+    baseline: Sequence[Cost]  # rows that are ready to be sent
+    selecting: Sequence[Cost]  # rows whose columns have to be picked
+    first: Sequence[Cost]
+    last: Sequence[Cost]
+
+    def ratio(self, against: Sequence[Cost], what: Callable[[Cost], float]) -> float:
+        """The middle page against the middle page."""
+        return self.middle(self.sandbox, what) / self.middle(against, what)
+
+    def middle(self, costs: Sequence[Cost], what: Callable[[Cost], float]) -> float:
+        return median(map(what, costs))
+
+    def drift(self, what: Callable[[Cost], float]) -> float:
+        """The last page against the first: the best of each, for noise only adds."""
+        return min(map(what, self.last)) / min(map(what, self.first))
+
+
+def timed(served: Server, client: Client, url: str) -> tuple[Cost, bytes]:
+    used, began = served.cpu(), time.perf_counter()
+    found = client.get(url)
+    wall = time.perf_counter() - began
+    return Cost(wall=1000 * wall, cpu=1000 * (served.cpu() - used)), found
+
+
+class Salesforce:
+    size, key, following, edited = 2000, "records", "nextRecordsUrl", "City"
+    _data = "/services/data/v60.0"
+
+    def __init__(self, connect: dict[str, Any]) -> None:
+        self.url = connect["salesforce"]["url"]
+        self.headers = {"Authorization": f"Bearer {connect['salesforce']['access_token']}"}
+        self.client = Client(self.url, self.headers)
+        self._rng = random.Random(3)
+        self._ids: list[str] = []
+
+    def _query(self, soql: str) -> str:
+        return f"{self.url}{self._data}/query?q={quote(soql)}"
+
+    def ways(self) -> dict[str, str]:
+        columns = ", ".join(SALESFORCE_COLUMNS)
+        return {
+            "a query, its pages": self._query(f"SELECT {columns} FROM Lead"),
+            "by SystemModstamp from a moment on": self._query(
+                f"SELECT {columns} FROM Lead WHERE SystemModstamp >= 2020-01-01T00:00:00Z ORDER BY SystemModstamp, Id"
+            ),
+        }
+
+    def urls(self, first: str, count: int) -> list[str]:
+        locator, _, size = json.loads(self.client.get(first))["nextRecordsUrl"].rpartition("-")
+        return [first, *(f"{locator}-{start}" for start in range(int(size), count, int(size)))]
+
+    def create(self, body: bytes) -> bytes:
+        return self.client.send("POST", f"{self._data}/composite/sobjects", body)
+
+    def edit(self, count: int) -> None:
+        if not self._ids:
+            path: str | None = self._query("SELECT Id FROM Lead")
+            while path:
+                page = json.loads(self.client.get(path))
+                self._ids += [row["Id"] for row in page["records"]]
+                path = page.get("nextRecordsUrl")
+        for keys in _batched(self._rng.sample(self._ids, count), 200):
+            records = [
+                {"attributes": {"type": "Lead"}, "id": key, "City": f"City {self._rng.randrange(10**6)}"}
+                for key in keys
+            ]
+            body = json.dumps({"allOrNone": False, "records": records}).encode()
+            results = json.loads(self.client.send("PATCH", f"{self._data}/composite/sobjects", body))
+            assert all(result["success"] for result in results), results
+
+
+class Dynamics:
+    size, key, following, edited = 5000, "value", "@odata.nextLink", "address1_city"
+
+    def __init__(self, connect: dict[str, Any]) -> None:
+        self.url = connect["dynamics"]["url"]
+        self.headers = {
+            "Authorization": f"Bearer {connect['dynamics']['access_token']}",
+            "Prefer": f"odata.maxpagesize={self.size}",
+        }
+        self.client = Client(self.url, self.headers)
+        self._rng = random.Random(3)
+        self._ids: list[str] = []
+
+    def ways(self) -> dict[str, str]:
+        leads = f"{self.url}/api/data/v9.2/leads?$select={','.join(DYNAMICS_COLUMNS)}"
+        return {"a collection, its pages": leads, "by modifiedon": f"{leads}&$orderby=modifiedon%20asc,leadid%20asc"}
+
+    def urls(self, first: str, count: int) -> list[str]:
+        found: list[str] = []
+        url: str | None = first
+        while url:
+            found.append(url)
+            page = json.loads(self.client.get(url))
+            if len(found) == 1:
+                self._ids = []
+            self._ids += [row["leadid"] for row in page["value"]]
+            url = page.get("@odata.nextLink")
+        return found
+
+    def create(self, body: bytes) -> bytes:
+        return self.client.send("POST", f"{self.url}/api/data/v9.2/leads/Microsoft.Dynamics.CRM.CreateMultiple", body)
+
+    def edit(self, count: int) -> None:
+        kind = "Microsoft.Dynamics.CRM.lead"
+        for keys in _batched(self._rng.sample(self._ids, count), 1000):
+            targets = [
+                {"@odata.type": kind, "leadid": key, "address1_city": f"City {self._rng.randrange(10**6)}"}
+                for key in keys
+            ]
+            path = f"{self.url}/api/data/v9.2/leads/Microsoft.Dynamics.CRM.UpdateMultiple"
+            self.client.send("POST", path, json.dumps({"Targets": targets}).encode())
+
+
+def measure(served: Server, crm: Salesforce | Dynamics, count: int) -> Iterator[Pages]:
+    """Each way to read: distinct pages, one hundredth of all rows edited before each read."""
+    edits, rng = count // EDITED_SHARE, random.Random(5)
+    for name, first in crm.ways().items():
+        urls = crm.urls(first, count)[: count // crm.size]  # whole pages alone
+        chosen = rng.sample(range(1, len(urls) - 1), min(READS, len(urls) - 2))
+        given = {"url": first, "headers": crm.headers, "key": crm.key, "following": crm.following, "edited": crm.edited}
+        mine: list[Cost] = []
+        theirs: list[Cost] = []
+        selecting: list[Cost] = []
+        with server("baseline", json.dumps(given)) as base:
+            plain = Client(base.told["url"])
+            size = 0
+            for place in chosen:
+                crm.edit(edits)
+                cost, found = timed(served, crm.client, urls[place])
+                mine.append(cost)
+                plain.get(f"/edit?count={edits}")
+                start = place * crm.size
+                cost, same = timed(base, plain, f"/?start={start}&stop={start + crm.size}")
+                theirs.append(cost)
+                start = (place + 1) % len(urls) * crm.size  # another page: this one has just been read
+                cost, _ = timed(base, plain, f"/?start={start}&stop={start + crm.size}&select=1")
+                selecting.append(cost)
+                size = len(found)
+                assert abs(len(same) - size) < size / 20, (len(same), size)
+            plain.close()
+        ends: dict[int, list[Cost]] = {0: [], len(urls) - 1: []}
+        for _ in range(ENDS):
+            crm.edit(edits)
+            for place, costs in ends.items():
+                costs.append(timed(served, crm.client, urls[place])[0])
+        first_page, last_page = ends.values()
+        yield Pages(
+            name=name, size=crm.size, bytes=size, sandbox=mine, baseline=theirs, selecting=selecting, first=first_page,
+            last=last_page,
+        )  # fmt: skip
+
+
+def _batched(keys: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (keys[start : start + size] for start in range(0, len(keys), size))
