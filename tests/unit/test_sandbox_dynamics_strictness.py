@@ -223,3 +223,21 @@ def test_a_read_can_be_bound_to_a_version(env: Environment) -> None:
     url = f"leads({env.lead()})"
     assert refused(env, "GET", url, If_Match=STALE) == (412, "0x80060882")
     assert env.get(url, If_Match=env.row(url)["@odata.etag"]).status == 200
+
+
+@pytest.mark.parametrize("table", ["lead", "account", "contact"])
+def test_what_was_merged_away_stays_so(env: Environment, table: str) -> None:
+    name = env.shape.tables[table].set_name
+    winner, loser = (env.post(name, {"lastname" if table != "account" else "name": "M"}).id for _ in range(2))
+    rows = [{"@odata.type": f"Microsoft.Dynamics.CRM.{table}", f"{table}id": key} for key in (winner, loser)]
+    merge = {"Target": rows[0], "Subordinate": rows[1], "PerformParentingChecks": False}
+    assert env.post("Merge", merge).status == 204
+    assert refused(env, "PATCH", f"{name}({loser})", {"statecode": 0, "statuscode": 1}) == (400, "0x80040203")
+
+
+def test_a_stranger_is_told_nothing_of_limits(env: Environment) -> None:
+    stranger, friend = env.get("WhoAmI", Authorization="Bearer guess"), env.get("WhoAmI")
+    limits = {name for name in friend.headers if name.startswith("x-ms-ratelimit")}
+    assert len(limits) == 2
+    assert not limits & set(stranger.headers)
+    assert friend.headers["Set-Cookie"].startswith("ARRAffinity=")

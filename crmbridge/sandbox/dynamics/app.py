@@ -258,7 +258,8 @@ class DynamicsApp:
         if before is not None and reply.status != 429:
             self.protection.charge(caller, self.world.clock.now(), len(noted))
         self._count(caller, reply.status, noted, is_batch=is_batch)
-        return Reply(status=reply.status, headers=(*reply.headers, *self._service_headers(*left)), body=reply.body)
+        known = left if caller else None
+        return Reply(status=reply.status, headers=(*reply.headers, *self._service_headers(known)), body=reply.body)
 
     def _discover(self, request: Request, key: str | None, prefer: Preferences) -> Reply:
         """dataverse-api §1.5"""
@@ -320,9 +321,18 @@ class DynamicsApp:
             raise disabled_user(wanted)
         return wanted
 
-    def _service_headers(self, requests: int, seconds: float) -> tuple[tuple[str, str], ...]:
-        """dataverse-api §1.6: what is left of requests and of execution time; the thousands comma is real"""
+    def _service_headers(self, left: tuple[int, float] | None) -> tuple[tuple[str, str], ...]:
+        """dataverse-api §1.6, with what is left to the caller of requests and of execution time.
+
+        The thousands comma is real. Strict-Transport-Security is not sent: a browser would hold every port of this
+        host to it.
+        """
         request_id = self.world.guid()
+        limits = () if left is None else (
+            ("x-ms-dop-hint", str(self.protection.limits.dop_hint)),
+            ("x-ms-ratelimit-burst-remaining-xrm-requests", str(left[0])),
+            ("x-ms-ratelimit-time-remaining-xrm-requests", f"{left[1]:,.2f}"),
+        )  # fmt: skip
         return (
             ("Cache-Control", "no-cache"),
             ("Expires", "-1"),
@@ -330,9 +340,9 @@ class DynamicsApp:
             ("x-ms-service-request-id", request_id),
             ("REQ_ID", request_id),
             ("CRM.ServiceId", "framework"),
-            ("x-ms-dop-hint", str(self.protection.limits.dop_hint)),
-            ("x-ms-ratelimit-burst-remaining-xrm-requests", str(requests)),
-            ("x-ms-ratelimit-time-remaining-xrm-requests", f"{seconds:,.2f}"),
+            ("AuthActivityId", request_id),
+            ("Set-Cookie", f"ARRAffinity={self.tenant.replace('-', '')}; path=/; HttpOnly"),  # there is one web server
+            *limits,
         )
 
     def _asked_for(self, method: str, path: str) -> tuple[str, str]:

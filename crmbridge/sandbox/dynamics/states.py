@@ -48,6 +48,8 @@ def not_of_state(table: Table, status: int | None, state: int) -> DataverseError
 
 def _check_transition(table: Table, before: Row, wanted: int) -> None:
     current = before["statecode"]
+    if before.get("merged"):  # nothing comes of it any more: lifecycle §2; code and text (unverified)
+        raise DataverseError(400, "0x80040203", f"A merged {table.name} cannot be activated again.")
     if table.name == "lead" and OPEN not in (current, wanted):  # 1 <-> 2 only through 0; code (unverified)
         raise DataverseError(400, "0x80040519", "The lead is already closed.")
     if table.name == "opportunity" and wanted != OPEN:  # dataverse-api §7.3
