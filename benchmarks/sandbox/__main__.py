@@ -25,7 +25,7 @@ HEAD = """\
 # The sandbox's speed
 
 Measured on {day} with {rows:,} leads on each CRM in turn: {machine}. `python -m benchmarks.sandbox`
-measures anew and writes this page. Load when it began: {load}. Where others work on the machine too, the watch says more
+measures anew and writes this page. Load when it began: {load}. Where others work on the machine, the watch says more
 about them than about the sandbox; **CPU is the server process's own**, by its clock, and is what to go by.
 
 """

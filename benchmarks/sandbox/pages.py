@@ -14,8 +14,8 @@ from benchmarks.sandbox.process import Server, server
 from benchmarks.sandbox.rows import DYNAMICS_COLUMNS, SALESFORCE_COLUMNS
 
 EDITED_SHARE = 100  # one row of so many is edited before each read
-READS = 12
-ENDS = 5  # reads of the first page, and of the last
+READS = 8
+ENDS = 4  # reads of the first page, and of the last
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,6 +109,11 @@ def shaper(layout: Layout) -> Shaper:
     return Shaper(layout)
 
 
+class _Sent(msgspec.Struct, gc=False):
+    row: Row
+    body: bytes
+
+
 class Kept:
     """Rows of pages as they were sent, until they are written again: most of a table stays as it is between two reads.
 
@@ -116,7 +121,7 @@ class Kept:
     """
 
     def __init__(self) -> None:
-        self._layouts: dict[Layout, dict[str, tuple[Row, bytes]]] = {}  # by the key of the row
+        self._layouts: dict[Layout, dict[str, _Sent]] = {}  # by the key of the row
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Kept":
         """A copy of the world has rows of its own."""
@@ -126,30 +131,29 @@ class Kept:
         """A JSON list of the rows; `key` is the column that tells them apart. Nothing in the layout may be made."""
         known = self._known(layout)
         names = [row[key] for row in rows]
-        parts = [each[1] for each, row in zip(map(known.get, names), rows) if each is not None and each[0] is row]  # noqa: B905 (as long as each other)
+        parts = [each.body for each, row in zip(map(known.get, names), rows) if each is not None and each.row is row]  # noqa: B905 (as long as each other)
         if len(parts) < len(rows):
             if len(known) > KEPT_ROWS_MAX:
                 known.clear()
             self._encode(layout, known, names, rows)
-            parts = [known[name][1] for name in names]
+            parts = [known[name].body for name in names]
         return msgspec.Raw(b"".join((b"[", b",".join(parts), b"]")))
 
-    def _known(self, layout: Layout) -> dict[str, tuple[Row, bytes]]:
+    def _known(self, layout: Layout) -> dict[str, _Sent]:
         known = self._layouts.pop(layout, None)
         if known is None and len(self._layouts) >= KEPT_LAYOUTS_MAX:
             del self._layouts[next(iter(self._layouts))]  # the one that was asked for longest ago
         self._layouts[layout] = {} if known is None else known
         return self._layouts[layout]
 
-    def _encode(
-        self, layout: Layout, known: dict[str, tuple[Row, bytes]], names: Sequence[str], rows: Sequence[Row]
-    ) -> None:
-        new = [(name, row) for name, row in zip(names, rows, strict=True) if known.get(name, (None,))[0] is not row]
+    def _encode(self, layout: Layout, known: dict[str, _Sent], names: Sequence[str], rows: Sequence[Row]) -> None:
+        sent = map(known.get, names)
+        new = [pair for pair, old in zip(zip(names, rows), sent) if old is None or old.row is not pair[1]]  # noqa: B905
         make, encode = shaper(layout), _ENCODER.encode
         for start in range(0, len(new), NEAR):  # encoded while they are still in the processor's cache
             some = new[start : start + NEAR]
             records = make([row for _, row in some])
-            known.update((name, (row, encode(record))) for (name, row), record in zip(some, records, strict=True))
+            known.update((name, _Sent(row, encode(record))) for (name, row), record in zip(some, records, strict=True))
 
 
 def plain(value: Any) -> Any:
