@@ -147,6 +147,13 @@ def test_only_rows_are_nodes_of_a_graph(org: Bench, path: str) -> None:
     assert (answered.status, answered.codes) == (400, ["INVALID_INPUT"])
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_the_list_of_versions_is_only_read(org: Bench, method: str) -> None:
+    answered = org.rest(method, "/services/data/", {})
+    assert (answered.status, answered.codes) == (405, ["METHOD_NOT_ALLOWED"])
+    assert org.send("HEAD", "/services/data").status == 200
+
+
 # --- SOAP ----------------------------------------------------------------------------------------------------------
 
 

@@ -20,7 +20,7 @@ from crmbridge.sandbox.salesforce.bulk import Bulk
 from crmbridge.sandbox.salesforce.bulk_endpoint import BulkEndpoint
 from crmbridge.sandbox.salesforce.bulk_jobs import Jobs
 from crmbridge.sandbox.salesforce.composite import Composite
-from crmbridge.sandbox.salesforce.errors import SfError, not_found
+from crmbridge.sandbox.salesforce.errors import SfError, not_found, refuse
 from crmbridge.sandbox.salesforce.graph import Graphs
 from crmbridge.sandbox.salesforce.headers import check_acceptable, check_headers
 from crmbridge.sandbox.salesforce.ids import Sequence, base62, canonical
@@ -135,6 +135,9 @@ class SalesforceApp:
             elif path == "/services/data":
                 log.note("versions")
                 log.category = "metadata"
+                if request.method not in ("GET", "HEAD"):  # §9.2
+                    message = f"HTTP Method '{request.method}' not allowed. Allowed are GET"
+                    raise refuse("METHOD_NOT_ALLOWED", message)
                 reply = self._json(Answer(body=_versions()))
             elif found := _DATA.fullmatch(path):
                 user, reply = self._data(request, found.group(1), found.group(2) or "", log)

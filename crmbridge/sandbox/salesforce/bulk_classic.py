@@ -50,7 +50,6 @@ _CREATE_KEYS: Final = frozenset(
 )
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
-_NULLS_IN_JSON: Final = ("assignmentRuleId", "externalIdFieldName")
 
 
 class ClassicError(Exception):
