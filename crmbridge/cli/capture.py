@@ -106,8 +106,8 @@ def written(settings: "Settings", found: "Mapping[str, Captured]", now: datetime
     document: dict[str, Any] = {}
     lines = [
         f"# What the connected systems are made of, captured by crmbridge on {now:%Y-%m-%d}, {now:%H:%M} UTC.",
-        "# No records. It names what differs from the shipped shapes, as each connection's user sees it. Read it before",
-        "# you share it: labels, formulas and help texts are your own. `crmbridge sandbox --seed FILE` serves it.",
+        "# No records. It names what differs from the shipped shapes, as each connection's user sees it. Read it",
+        "# before you share it: labels, formulas, help texts are your own. `crmbridge sandbox --seed FILE` serves it.",
     ]
     for name, one in found.items():
         connection = settings.connections[name]

@@ -28,6 +28,20 @@ EXIT_CONFIG, EXIT_OUTSIDE, EXIT_INTERRUPTED = 2, 4, 130
     help="What the CRMs hold: sample records, people only, or a shape file or folder of yours.",
 )
 @click.option(
+    "--load",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Records of yours besides: DIR/salesforce/Lead.csv, DIR/dynamics/lead.csv, or .json.",
+)
+@click.option(
+    "--size",
+    type=click.IntRange(0, 20_000_000),
+    default=0,
+    metavar="N",
+    help="Make up N leads on each side, with accounts, contacts and opportunities.",
+)
+@click.option("--random-seed", type=int, default=20, show_default=True, help="Which made-up ones: the same come again.")
+@click.option(
     "--faults",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
@@ -41,14 +55,22 @@ EXIT_CONFIG, EXIT_OUTSIDE, EXIT_INTERRUPTED = 2, 4, 130
 )
 @click.option("--json", "as_json", is_flag=True, help="Print how to connect as one JSON document.")
 def sandbox_command(
-    port: int, seed: str, faults: Path | None, proxy: bool, state_dir: Path | None, as_json: bool
+    port: int,
+    seed: str,
+    load: Path | None,
+    size: int,
+    random_seed: int,
+    faults: Path | None,
+    proxy: bool,
+    state_dir: Path | None,
+    as_json: bool,
 ) -> None:
     """Run both CRMs on localhost, over http and https, and print how to connect.
 
     Nothing leaves this machine, and nothing is kept: records live until the sandbox stops.
     """
     try:
-        box = _box(seed, faults)
+        box = _box(seed, faults, load=load, size=size, random_seed=random_seed)
         if _serve(box, port=port, proxy=proxy, state_dir=state_dir, as_json=as_json):
             raise SystemExit(EXIT_INTERRUPTED)
     except ModuleNotFoundError as missing:
@@ -59,18 +81,21 @@ def sandbox_command(
         _fail(EXIT_OUTSIDE, f"The sandbox could not start: {problem}")
 
 
-def _box(seed: str, faults: Path | None) -> "Sandbox":
+def _box(seed: str, faults: Path | None, *, load: Path | None, size: int, random_seed: int) -> "Sandbox":
     from crmbridge.sandbox.sandbox import Sandbox
     from crmbridge.sandbox.scenario import ScenarioError, read_scenario
     from crmbridge.sandbox.seed import SeedError
 
     try:
         scenario = read_scenario(faults) if faults is not None else None
-        box = Sandbox(seed)
+        box = Sandbox(seed, load=load, size=size, random_seed=random_seed)
     except ScenarioError as problem:
         _fail(EXIT_CONFIG, f"--faults: {problem}")
     except SeedError as problem:
-        _fail(EXIT_CONFIG, f"--seed: {problem}")
+        _fail(EXIT_CONFIG, f"--load: {problem}" if load is not None else f"--seed: {problem}")
+    for crm, tables in box.made.items():
+        rows = ", ".join(f"{count:,} {table}" for table, count in tables.items())
+        click.echo(f"{crm.capitalize()}: {rows} (--random-seed {random_seed})", err=True)
     if scenario is not None:
         box.arm(scenario)
     return box

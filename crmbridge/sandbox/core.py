@@ -19,6 +19,14 @@ Crm = Literal["salesforce", "dynamics"]
 Row = dict[str, Any]
 
 
+class BadRow(ValueError):
+    """A row of a load that does not fit: which one, counted from 1, and which column."""
+
+    def __init__(self, table: str, number: int, column: str, message: str) -> None:
+        super().__init__(f"{table} row {number}: {column + ': ' if column else ''}{message}")
+        self.table, self.number, self.column, self.message = table, number, column, message
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     method: str
@@ -131,6 +139,11 @@ class Tables:
         table[key] = row
         if self._undo is not None:
             self._undo.append(lambda: table.__setitem__(key, before) if before is not None else table.__delitem__(key))
+
+    def fill(self, name: str, rows: Mapping[str, Row]) -> None:
+        """Many new rows at once; only outside of a transaction, for there is nothing to undo."""
+        assert self._undo is None, "rows are filled in before anybody asks"
+        self.table(name).update(rows)
 
     def drop(self, name: str, key: str) -> None:
         table = self.table(name)

@@ -14,11 +14,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, get_args, runtime_checkable
 
-from crmbridge.sandbox import calls
+from crmbridge.sandbox import calls, synthetic
 from crmbridge.sandbox.connection import connection
-from crmbridge.sandbox.core import App, Call, Clock, Crm, MovableClock, Reply, Request, Row, SkewedClock, World
+from crmbridge.sandbox.core import App, BadRow, Call, Clock, Crm, MovableClock, Reply, Request, Row, SkewedClock, World
 from crmbridge.sandbox.fault_replies import reply_for
 from crmbridge.sandbox.faults import Action, Facts, Faults, Service, named_ids, token_of
+from crmbridge.sandbox.loading import Kind, folders_of, read_folder
 from crmbridge.sandbox.pages import Pages, halved
 from crmbridge.sandbox.scenario import Scenario
 from crmbridge.sandbox.seed import Seed, SeedError, find_seed
@@ -87,6 +88,33 @@ class Revocable(Protocol):
 
 
 @runtime_checkable
+class Fillable(Protocol):
+    """A CRM that takes records of a user's own, and made-up ones by the million."""
+
+    @property
+    def tables(self) -> dict[str, str]: ...
+
+    def column_kind(self, table: str, column: str) -> Kind | None: ...
+
+    def bulk_store(self) -> synthetic.Store: ...
+
+
+def load_folder(sides: Mapping[Crm, CrmApp], directory: Path) -> None:
+    """The folder's records into the CRMs; a mistake is a SeedError that names file, line and column."""
+    try:
+        for crm, folder in folders_of(directory).items():
+            app = sides[crm]
+            if isinstance(app, Fillable):
+                loaded = read_folder(folder, app.tables, app.column_kind)
+                try:
+                    app.load(loaded.rows)
+                except BadRow as problem:
+                    raise loaded.told(problem) from problem
+    except ValueError as problem:
+        raise SeedError(str(problem)) from problem
+
+
+@runtime_checkable
 class Lockable(Protocol):
     """A CRM in which somebody else can hold rows."""
 
@@ -142,6 +170,9 @@ class Sandbox:
         clock: Clock | None = None,
         rng: random.Random | None = None,
         build: Builder = shipped_apps,
+        load: Path | None = None,  # a folder of records, besides the seed's
+        size: int = 0,  # so many made-up leads on each side, and what goes with them
+        random_seed: int = RNG_SEED,  # of the made-up ones
     ) -> None:
         self.lock = threading.RLock()
         self.faults = Faults()
@@ -150,6 +181,8 @@ class Sandbox:
         self._shapes = shapes or {}
         self._snapshots: dict[str, State] = {}
         self._pages = Pages()
+        self._load, self._size, self._random_seed = load, size, random_seed
+        self.made: dict[Crm, dict[str, int]] = {}  # made-up rows by table
         self._start(find_seed(seed), clock or MovableClock(source=lambda: datetime.now(UTC)))
 
     def _start(self, seed: Seed, clock: Clock) -> None:
@@ -164,6 +197,13 @@ class Sandbox:
                 app.load(seed.records(crm, start))
             except ValueError as problem:
                 raise SeedError(f"Seed {seed.name!r} does not fit {crm}: {problem}") from problem
+        if self._load is not None:
+            load_folder(sides, self._load)
+        if self._size:
+            stores: dict[Crm, synthetic.Store] = {
+                crm: app.bulk_store() for crm, app in sides.items() if isinstance(app, Fillable)
+            }
+            self.made = synthetic.fill(stores, self._size, self._random_seed, start)
         self._enter(State(seed=seed, world=world, apps=apps, sides=sides))
 
     def _enter(self, state: State) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from crmbridge.sandbox.core import Call, Reply, Request, Row, World
 from crmbridge.sandbox.dynamics import batch, discovery, loading, messages
+from crmbridge.sandbox.dynamics.bulk_store import BulkStore
 from crmbridge.sandbox.dynamics.certificate import client_certificate
 from crmbridge.sandbox.dynamics.context import Context, Preferences, query_options, read_preferences, refusal
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_method, bad_query, missing_row, missing_segment
@@ -192,6 +193,24 @@ class DynamicsApp:
         token = token or f"eyJ0eXAiOiJKV1Qi.{self.world.guid()}.{self.world.guid()}"
         self._tokens[token] = (user, self.world.clock.real() + lifetime)
         return token
+
+    @property
+    def tables(self) -> dict[str, str]:
+        """The tables of the environment, by their names in lower case."""
+        return {name: name for name in self.shape.tables}
+
+    def column_kind(self, table: str, column: str) -> Literal["text", "integer", "number", "boolean"] | None:
+        """What a text of a file must be to stand in this column; none where there is no such column."""
+        found = self.shape.tables[table].columns.get(column)
+        if found is None:
+            return None
+        if found.kind == "Boolean" or found.is_choice or found.kind in ("Integer", "BigInt"):
+            return "boolean" if found.kind == "Boolean" else "integer"
+        return "number" if found.kind in ("Money", "Decimal", "Double") else "text"
+
+    def bulk_store(self) -> BulkStore:
+        """The way in for many made-up rows."""
+        return BulkStore(self.store, self.world, lambda table, row: self.load({table: [row]}))
 
     def revoke_token(self, token: str, *, all_of_user: bool) -> None:
         """This token is refused from now on, or all of its user's, the static one too; a login gives a new one."""

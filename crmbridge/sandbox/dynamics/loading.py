@@ -7,14 +7,16 @@ lead or opportunity is on; null for no process). An open lead or opportunity wit
 an intersect table names its two rows by their keys.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from crmbridge.sandbox.core import Row
+from crmbridge.sandbox.core import BadRow, Row
 from crmbridge.sandbox.dynamics import associations, processes
 from crmbridge.sandbox.dynamics.computed import complete
 from crmbridge.sandbox.dynamics.context import Context
+from crmbridge.sandbox.dynamics.errors import DataverseError
 from crmbridge.sandbox.dynamics.payload import EXACT, set_lookup
 from crmbridge.sandbox.dynamics.shape import Column, Process, Table
 from crmbridge.sandbox.dynamics.states import OPEN, follow_customer
@@ -28,6 +30,10 @@ _ROLE_LINKS = {"systemuser": "systemuserroles_association", "team": "teamroles_a
 class LoadError(ValueError):
     """A row that does not fit the shape; the message names table, row and column."""
 
+    def __init__(self, message: str, column: str = "") -> None:
+        super().__init__(message)
+        self.column = column
+
 
 def load(ctx: Context, records: Mapping[str, Sequence[Row]], names: dict[str, tuple[str, str]]) -> None:
     """Add the rows; `names` (name -> table, id) is read and extended, so that later files can point to earlier ones."""
@@ -36,16 +42,25 @@ def load(ctx: Context, records: Mapping[str, Sequence[Row]], names: dict[str, tu
         table = ctx.shape.tables.get(table_name)
         if table is None:
             raise LoadError(f"{table_name}: the shape has no such table")
-        for source in rows:
-            key = guid(source.get(table.key)) or ctx.world.guid()
+        for number, source in enumerate(rows, 1):
+            given = source.get(table.key)
+            key = guid(given) or ctx.world.guid()
+            if given is not None and guid(given) is None:
+                raise BadRow(table.name, number, table.key, f"{given!r} is no GUID.")
             if (name := source.get("_ref")) is not None:
                 if name in names:
-                    raise LoadError(f"{table_name}: the name {name!r} is used twice")
+                    raise BadRow(table.name, number, "_ref", f"the name {name!r} is used twice")
                 names[name] = (table.name, key)
             prepared.append((table, key, source))
     known = _Known(ctx, names, {(table.name, key) for table, key, _ in prepared})
+    numbers: Counter[str] = Counter()
     for table, key, source in prepared:
-        _put(ctx, table, key, source, known)
+        numbers[table.name] += 1
+        try:
+            _put(ctx, table, key, source, known)
+        except (LoadError, DataverseError) as problem:
+            column = problem.column if isinstance(problem, LoadError) else ""
+            raise BadRow(table.name, numbers[table.name], column, str(problem)) from problem
     for table, key, source in prepared:
         _start_process(ctx, table, ctx.store.rows(table.name)[key], source)
         if table.name in _ROLE_LINKS:
@@ -143,16 +158,20 @@ def _take(ctx: Context, table: Table, key: str, name: str, value: Any, source: R
     column = table.columns.get(name)
     place = f"{table.name} {source.get('_ref', key)}: {name}"
     if column is None:
-        raise LoadError(f"{place}: the shape has no such column")
+        raise LoadError(f"{place}: the shape has no such column", name)
     if not column.is_lookup:
         number = Decimal(repr(value)) if isinstance(value, float) else value
-        values[column.name] = accept(table, column, number, EXACT)
+        try:
+            values[column.name] = accept(table, column, number, EXACT)
+        except DataverseError as problem:
+            raise LoadError(f"{place}: {problem}", name) from problem
         return
     if value is None:
         return
     found = known.find(column, str(value), source.get(column.type_key))
     if found is None or not any(target.table == found[0] for target in column.targets):
-        raise LoadError(f"{place}: {value!r} names no row of {', '.join(target.table for target in column.targets)}")
+        targets = ", ".join(target.table for target in column.targets)
+        raise LoadError(f"{place}: {value!r} names no row of {targets}", name)
     set_lookup(values, column, *found)
 
 

@@ -129,6 +129,11 @@ class Orders:
             found = orders[signature] = self._make(table, signature)
         return found
 
+    def forget(self, table: str) -> None:
+        """So much has changed that they are better made anew when asked for."""
+        self._orders.pop(table, None)
+        self._fresh.pop(table, None)
+
     def _make(self, table: str, signature: Signature) -> Ordered:
         rows = self._rows(table)
         keys = sorted(rows)

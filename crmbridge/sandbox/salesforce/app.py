@@ -6,7 +6,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from email.utils import format_datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import unquote
 
 import msgspec
@@ -19,6 +19,7 @@ from crmbridge.sandbox.salesforce.batches import Collections
 from crmbridge.sandbox.salesforce.bulk import Bulk
 from crmbridge.sandbox.salesforce.bulk_endpoint import BulkEndpoint
 from crmbridge.sandbox.salesforce.bulk_jobs import Jobs
+from crmbridge.sandbox.salesforce.bulk_store import BulkStore
 from crmbridge.sandbox.salesforce.composite import Composite
 from crmbridge.sandbox.salesforce.errors import SfError, not_found, refuse
 from crmbridge.sandbox.salesforce.graph import Graphs
@@ -29,7 +30,7 @@ from crmbridge.sandbox.salesforce.oauth import PREFIXES, IdentityPages
 from crmbridge.sandbox.salesforce.org import Org
 from crmbridge.sandbox.salesforce.records import Records
 from crmbridge.sandbox.salesforce.rest import Rest
-from crmbridge.sandbox.salesforce.schema import Shape
+from crmbridge.sandbox.salesforce.schema import NUMBER, Shape
 from crmbridge.sandbox.salesforce.soap_calls import SoapCalls
 from crmbridge.sandbox.salesforce.soap_endpoint import SoapEndpoint
 from crmbridge.sandbox.salesforce.store import Store
@@ -91,6 +92,24 @@ class SalesforceApp:
     def load(self, records: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
         """First records, native field names; see `Org.load`."""
         self._org.load(records)
+
+    @property
+    def tables(self) -> dict[str, str]:
+        """The objects of the org, by their names in lower case."""
+        return {name.lower(): name for name in self._shape.objects}
+
+    def column_kind(self, table: str, column: str) -> Literal["text", "integer", "number", "boolean"] | None:
+        """What a text of a file must be to stand in this field; none where there is no such field."""
+        field = self._shape.objects[table].field(column)
+        if field is None:
+            return None
+        if field.type in ("boolean", "int"):
+            return "boolean" if field.type == "boolean" else "integer"
+        return "number" if field.type in NUMBER else "text"
+
+    def bulk_store(self) -> BulkStore:
+        """The way in for many made-up rows."""
+        return BulkStore(self._store, self._org, self._sequence)
 
     def revoke_token(self, token: str, *, all_of_user: bool) -> None:
         """Somebody ends this session, or all of its user's; refresh tokens stay (§1.4)."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from crmbridge.sandbox.core import Row
+from crmbridge.sandbox.core import BadRow, Row
 from crmbridge.sandbox.salesforce.addresses import settle
 from crmbridge.sandbox.salesforce.behaviour import derive
 from crmbridge.sandbox.salesforce.errors import SfError
@@ -97,35 +97,39 @@ class Org:
                 if sobject is None:
                     raise ValueError(f"load: there is no object {name} in the shape.")
                 for number, given in enumerate(rows, 1):
-                    self._load(sobject, given, f"{name} row {number}")
+                    self._load(sobject, given, number)
             self._records.derived.compute_all()
 
-    def _load(self, sobject: SObject, given: Mapping[str, Any], where: str) -> None:
+    def compute(self) -> None:
+        """Formulas and roll-ups, after rows came in another way."""
+        self._records.derived.compute_all()
+
+    def _load(self, sobject: SObject, given: Mapping[str, Any], number: int) -> None:
         values: Row = {}
         for name, value in given.items():
             if name in ("_ref", "attributes"):
                 continue
             field = sobject.field(name)
             if field is None:
-                raise ValueError(f"load: {where}: {sobject.name} has no field {name}.")
+                raise BadRow(sobject.name, number, name, f"{sobject.name} has no field {name}.")
             if isinstance(value, str) and value.startswith("@"):
                 if value[1:] not in self._refs:
-                    raise ValueError(f"load: {where}: {name}: no row before this one has _ref {value[1:]!r}.")
+                    raise BadRow(sobject.name, number, name, f"no row before this one has _ref {value[1:]!r}.")
                 value = self._refs[value[1:]]
             try:
                 values[field.name] = read(field, value)
             except SfError as error:
-                raise ValueError(f"load: {where}: {name}: {error}") from None
+                raise BadRow(sobject.name, number, name, str(error)) from None
         given_values = {name: value for name, value in values.items() if value is not None}
         defaults = self._records.defaults(sobject, given_values.get("RecordTypeId"))
         row = self._stamped(sobject, {**defaults, **given_values})
         if sobject.address_prefixes:
             for problem in settle(self._shape.countries, sobject, row, None, given_values.keys()):
-                raise ValueError(f"load: {where}: {problem.message}")
+                raise BadRow(sobject.name, number, "", problem.message)
         try:
             derive(self._shape, sobject, row, None, given_values.keys(), row["SystemModstamp"], self._store.tables.get)
         except SfError as error:
-            raise ValueError(f"load: {where}: {error}") from None
+            raise BadRow(sobject.name, number, "", str(error)) from None
         row |= given_values  # what is given wins over what would be derived
         self._store.put(sobject, row)
         if sobject.name == "OpportunityContactRole" and row["IsPrimary"]:

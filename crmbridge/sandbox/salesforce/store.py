@@ -102,6 +102,23 @@ class Store:
         self._move(sobject, before, row)
         self.tables.on_undo(lambda: self._move(sobject, row, before))
 
+    def fill(self, sobject: SObject, rows: Sequence[Row]) -> None:
+        """Many new rows before anybody asks: what `put` does for each, done for all at once."""
+        sobject = self.whole.objects[sobject.name]
+        listing = self.listing(sobject)
+        self.tables.fill(sobject.name, {row["Id"]: row for row in rows})
+        for row in rows:
+            listing.add(row["Id"])
+        for field in sobject.indexed:
+            index = self._equal.setdefault((sobject.name, field.name), {})
+            for row in rows:
+                value = fold(row.get(field.name))
+                if value is not None:
+                    index.setdefault(value, {})[row["Id"]] = None
+        stamps = self.stamps(sobject)
+        for entry in sorted((row["SystemModstamp"], row["Id"]) for row in rows):
+            stamps.add(entry)
+
     def drop(self, sobject: SObject, key: str) -> None:
         before = self.rows(sobject)[key]
         self.tables.drop(sobject.name, key)

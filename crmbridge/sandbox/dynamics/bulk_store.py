@@ -1,0 +1,33 @@
+"""The way into an environment for rows by the million: one as a model, the others as complete as that one."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from crmbridge.sandbox.core import Row, World
+from crmbridge.sandbox.dynamics.store import Store
+
+
+class BulkStore:
+    def __init__(self, store: Store, world: World, load: Callable[[str, Row], None]) -> None:
+        self._store, self._world, self._load = store, world, load
+
+    def offered(self, table: str, column: str) -> Sequence[Any] | None:
+        """The values of a choice; none where there is no such column."""
+        found = self._store.shape.tables.get(table)
+        held = found.columns.get(column) if found else None
+        return None if held is None else [each.value for each in held.options]
+
+    def model(self, table: str, values: Row) -> Row:
+        self._load(table, values)
+        rows = self._store.rows(table)
+        return rows[next(reversed(rows))]  # pyright: ignore[reportCallIssue, reportArgumentType, reportUnknownVariableType]
+
+    def new_id(self, table: str) -> str:
+        return self._world.guid()
+
+    def fill(self, table: str, rows: list[Row]) -> None:
+        key = self._store.shape.tables[table].key
+        self._store.fill(table, {row[key]: row for row in rows})
+
+    def finish(self) -> None:
+        """Nothing in here is computed from other rows."""
