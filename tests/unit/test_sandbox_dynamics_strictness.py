@@ -128,6 +128,17 @@ def test_bodies_hold_what_is_documented(env: Environment, method: str, url: str,
     assert refused(env, method, url, text) == (400, "0x80048d19")
 
 
+@pytest.mark.parametrize("text", [b'{"subject":"a","subject":"b"}', b'{"subject" : "a", "subject" :"b"}'])
+def test_a_name_stands_once_in_a_body(env: Environment, text: bytes) -> None:
+    assert refused(env, "POST", "leads", text) == (400, "0x80048d19")
+
+
+def test_a_text_may_look_like_a_name() -> None:
+    env = Environment()
+    subject = '"subject": "subject": twice'
+    assert env.row(f"leads({env.lead(subject=subject)})?$select=subject")["subject"] == subject
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/xml", "application/x-www-form-urlencoded"])
 def test_bodies_are_json(env: Environment, kind: str) -> None:
     assert refused(env, "POST", "leads", b'{"subject":"a"}', content_type=kind) == (415, "0x8006088a")

@@ -1,5 +1,6 @@
 """One operation as the service sees it: who asks, what was preferred, where rows live, and what it will answer with."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -140,10 +141,39 @@ class Context:
         if not isinstance(found, dict):
             node = "StartArray" if isinstance(found, list) else "PrimitiveValue"
             raise bad_payload("", f"A node of type '{node}' was read from the JSON reader when an object was expected.")
+        if len(_MEMBER.findall(self.body)) > _members(found) and (name := _named_twice(self.body)) is not None:
+            raise bad_payload(  # text (unverified)
+                "",
+                f"Multiple properties with the name '{name}' were detected in a resource. Duplicates are not allowed.",
+            )
         return found
 
     def url(self, table: Table, key: str) -> str:
         return f"{self.base}/{table.set_name}({key})"
+
+
+_MEMBER = re.compile(rb"[\"']\s*:")
+
+
+def _members(value: Any) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(map(_members, value.values()))
+    return sum(map(_members, value)) if isinstance(value, list) else 0
+
+
+def _named_twice(body: bytes) -> str | None:
+    """The first name that an object has twice: looked for when a body seems to hold more names than were read."""
+    twice: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in pairs]
+        twice.extend(name for name in names if names.count(name) > 1)
+
+    try:
+        json.loads(body, object_pairs_hook=look)
+    except (ValueError, RecursionError):
+        return None  # single quotes: what was read is what there is
+    return twice[0] if twice else None
 
 
 _JSON_TEXT = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'', re.DOTALL)

@@ -19,6 +19,6 @@ _REFUSED: dict[Method, frozenset[str]] = {
 def check(shape: Shape, table: Table, method: Method) -> None:
     """Links of many-to-many relationships are made and cut by `$ref` alone (dataverse-api §4.3)."""
     if table.name in _REFUSED[method] or table.name in shape.intersects:
-        raise DataverseError(
+        raise DataverseError(  # (unverified)
             405, "0x80040800", f"The '{method}' method does not support entities of type '{table.name}'."
         )
