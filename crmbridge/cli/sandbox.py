@@ -104,11 +104,15 @@ def _box(seed: str, faults: Path | None, *, load: Path | None, size: int, random
 def _serve(box: "Sandbox", *, port: int, proxy: bool, state_dir: Path | None, as_json: bool) -> bool:
     """Serve until a signal comes; True if it was Ctrl-C."""
     import asyncio
+    import gc
     import signal
     import tempfile
     from contextlib import ExitStack
 
     from crmbridge.sandbox.server import serving
+
+    gc.collect()
+    gc.freeze()  # the rows it begins with are looked at once, not time and again while it answers
 
     async def main(directory: Path) -> bool:
         loop = asyncio.get_running_loop()

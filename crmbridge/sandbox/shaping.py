@@ -127,10 +127,9 @@ class Kept:
         """A copy of the world has rows of its own."""
         return Kept()
 
-    def page(self, layout: Layout, key: str, rows: Sequence[Row]) -> msgspec.Raw:
-        """A JSON list of the rows; `key` is the column that tells them apart. Nothing in the layout may be made."""
+    def page(self, layout: Layout, names: Sequence[str], rows: Sequence[Row]) -> msgspec.Raw:
+        """A JSON list of the rows, each with the key that it is known by. Nothing in the layout may be made."""
         known = self._known(layout)
-        names = [row[key] for row in rows]
         parts = [each.body for each, row in zip(map(known.get, names), rows) if each is not None and each.row is row]  # noqa: B905 (as long as each other)
         if len(parts) < len(rows):
             if len(known) > KEPT_ROWS_MAX:

@@ -237,7 +237,8 @@ class Projection:
         """Many rows, for an encoder alone."""
         if self._layout is None:
             return list(map(self, rows))
-        return self.ctx.store.kept.page(self._layout, self.table.key, rows)
+        key = self.table.key
+        return self.ctx.store.kept.page(self._layout, [row[key] for row in rows], rows)
 
     # $expand: dataverse-api §2.7
 

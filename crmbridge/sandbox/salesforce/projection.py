@@ -178,11 +178,12 @@ class Shown:
             answer[key] = row.get(what) if isinstance(what, str) else what(row)
         return answer
 
-    def page(self, rows: Sequence[Row], kept: Kept) -> Any:
+    def page(self, ids: Sequence[str], rows: Sequence[Row], kept: Kept) -> Any:
+        """`ids` are those of the rows: who has them need not look into each row."""
         columns = ((key, what if isinstance(what, str) else MADE) for key, what in self.parts.items())
         layout = (("attributes", Typed(self.name, Around(self.url, "Id"))), *columns)
         made = [map(what, rows) for what in self.parts.values() if not isinstance(what, str)]
-        return shaper(layout)(rows, *made) if made else kept.page(layout, "Id", rows)
+        return shaper(layout)(rows, *made) if made else kept.page(layout, ids, rows)
 
 
 def _projector(scope: Scope, shown: dict[str, str | Getter]) -> Shown:
