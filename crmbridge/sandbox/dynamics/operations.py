@@ -1,12 +1,8 @@
 """One operation, alone or in a batch: from its path and method to what is done (dataverse-api §2, §4)."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from crmbridge.sandbox.core import Reply, Row
 from crmbridge.sandbox.dynamics import (
     actions,
-    associations,
     bulk,
     csdl,
     definitions,
@@ -19,6 +15,7 @@ from crmbridge.sandbox.dynamics import (
     processes,
     reading,
     rights,
+    row_parts,
     tracking,
     writing,
 )
@@ -37,7 +34,6 @@ from crmbridge.sandbox.dynamics.context import (
 from crmbridge.sandbox.dynamics.errors import (
     DataverseError,
     bad_method,
-    bad_payload,
     bad_query,
     missing_row,
     missing_segment,
@@ -45,7 +41,6 @@ from crmbridge.sandbox.dynamics.errors import (
 )
 from crmbridge.sandbox.dynamics.headers import detection_asked
 from crmbridge.sandbox.dynamics.metadata_changes import retrieve_metadata_changes
-from crmbridge.sandbox.dynamics.payload import reference, set_lookup
 from crmbridge.sandbox.dynamics.shape import Table
 from crmbridge.sandbox.dynamics.values import guid
 
@@ -344,88 +339,7 @@ def _below_row(ctx: Context, method: str, table: Table, key: RowKey, rest: list[
     if method != "POST":  # conditions are for what changes the row itself: dataverse-api §4.2
         _check_version(ctx, table, row)
     if names[1:] == ["$ref"]:
-        return _reference(ctx, method, table, row, rest[0])
+        return row_parts.change_reference(ctx, method, table, row, rest[0])
     if len(names) == 1 and method in {"PUT", "DELETE"}:
-        return _property(ctx, method, table, row, names[0])
+        return row_parts.change_property(ctx, method, table, row, names[0])
     raise not_served(f"{method} on the path {'/'.join(names)} below a row")
-
-
-def _property(ctx: Context, method: str, table: Table, row: Row, name: str) -> Reply:
-    """`PUT leads(id)/subject {"value": …}`, `DELETE leads(id)/subject`: dataverse-api §4.2"""
-    column = table.columns.get(name)
-    if column is None or column.is_lookup:
-        raise missing_segment(name)
-    value: Any = None
-    if method == "PUT":
-        body = ctx.json()
-        if [member for member in body if "@" not in member] != ["value"]:  # text (unverified)
-            raise bad_payload(table.set_name, f"The body of a PUT to '{name}' has the member 'value' and no other.")
-        value = body["value"]
-    writing.update_from(ctx, table, row[table.key], {name: value})
-    return no_content()
-
-
-def _reference(ctx: Context, method: str, table: Table, row: Row, segment: Segment) -> Reply:
-    """Associate and disassociate: dataverse-api §4.3"""
-    single = table.navigations.get(segment.name)
-    if single is not None:
-        column, targets = single
-        values: Row = {}
-        if method == "PUT":
-            other, key = reference(ctx, _target_url(ctx.json()))
-            if not any(target.table == other.name for target in targets):
-                raise bad_payload(table.set_name, f"'{segment.name}' cannot point to {other.name}.")
-            set_lookup(values, column, other.name, key)
-        elif method == "DELETE":
-            set_lookup(values, column, None, None)
-        else:
-            raise bad_method(method)
-        writing.change(ctx, table, row[table.key], values)
-        return no_content()
-    association = ctx.shape.association(table.name, segment.name)
-    if association is not None:
-        related = ctx.shape.tables[association.sides(table.name)[1][0]]
-        key = _other_end(ctx, method, table, related, segment)
-        if method == "POST":
-            associations.link(ctx, association, table.name, row[table.key], key)
-        else:
-            associations.unlink(ctx, association, table, row[table.key], key)
-        return no_content()
-    referrer = ctx.shape.collection(table.name, segment.name)
-    if referrer is None:
-        raise missing_segment(segment.name)
-    related = ctx.shape.tables[referrer.table]
-    key = _other_end(ctx, method, table, related, segment)
-    link: Row = {}
-    if method == "POST":
-        set_lookup(link, referrer.column, table.name, row[table.key])
-    elif ctx.store.rows(related.name)[key].get(referrer.column.name) == row[table.key]:
-        set_lookup(link, referrer.column, None, None)
-    else:
-        raise missing_row(related.name, key)
-    writing.change(ctx, related, key, link)
-    return no_content()
-
-
-def _other_end(ctx: Context, method: str, table: Table, related: Table, segment: Segment) -> str:
-    """The row to link, named in the body, or the one to unlink, named in the URL (dataverse-api §4.3)."""
-    options, _ = query_options(ctx.query)
-    if method == "POST":
-        named = _target_url(ctx.json())
-    elif method == "DELETE" and segment.key is not None:
-        named = f"{related.set_name}({segment.key})"
-    elif method == "DELETE" and "$id" in options:
-        named = options["$id"]
-    else:
-        raise bad_method(method)
-    other, key = reference(ctx, named)
-    if other is not related:
-        raise bad_payload(table.set_name, f"'{segment.name}' holds rows of {related.name}, not of {other.name}.")
-    return key
-
-
-def _target_url(body: Mapping[str, Any]) -> str:
-    url = body.get("@odata.id")
-    if not isinstance(url, str) or any("@" not in name for name in body):  # text (unverified)
-        raise bad_payload("", "The body of a reference has the member '@odata.id' and no other.")
-    return url
