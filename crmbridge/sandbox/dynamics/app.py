@@ -9,7 +9,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from crmbridge.sandbox.core import Call, Reply, Request, Row, World
-from crmbridge.sandbox.dynamics import batch, discovery, loading, messages
+from crmbridge.sandbox.dynamics import batch, discovery, first_rows, loading, messages
 from crmbridge.sandbox.dynamics.bulk_store import BulkStore
 from crmbridge.sandbox.dynamics.certificate import client_certificate
 from crmbridge.sandbox.dynamics.context import Context, Preferences, query_options, read_preferences, refusal
@@ -29,7 +29,6 @@ _BATCHED_URL_MAX = 65_536
 METADATA_TABLES = frozenset({
     "", "systemuser", "team", "businessunit", "transactioncurrency", "organization", "workflow", "processstage",
 })  # fmt: skip
-APPLICATION = "crmbridge-application"  # the name of the application user's row
 
 Category = Literal["data", "login", "metadata"]
 
@@ -66,66 +65,13 @@ class DynamicsApp:
         self._names: dict[str, tuple[str, str]] = {}
         self._tokens: dict[str, tuple[str, datetime | None]] = {self._static_token: (self.application_user, None)}
         self.protection = Protection(Limits.of(self.shape.organization))
-        facts = self.shape.organization
-        records: dict[str, list[Row]] = {
-            "businessunit": [{"businessunitid": self._ids["businessunit"], "name": facts.name}],
-            "systemuser": [
-                {
-                    "systemuserid": self.application_user,
-                    "_ref": APPLICATION,
-                    "_roles": list(self.shape.default_roles["application"]),
-                    "firstname": "#",
-                    "lastname": "crmbridge",
-                    "domainname": f"{self.client_id}@{facts.unique_name}.example",
-                    "internalemailaddress": f"{self.client_id}@{facts.unique_name}.example",
-                    "applicationid": self.client_id,
-                    "accessmode": 4,
-                    "businessunitid": self._ids["businessunit"],
-                }
-            ],
-            **{name: list(rows) for name, rows in self.shape.records.items() if name == "transactioncurrency"},
-        }
+        unit = self._ids["businessunit"]
         with self.store.transaction():
-            loading.load_roles(self._context(), self._ids["businessunit"])
-            loading.load(self._context(), records, self._names)
-            base = self.store.find("transactioncurrency", "isocurrencycode", facts.base_currency)
-            rest: dict[str, Sequence[Row]] = {
-                "organization": [
-                    {
-                        "organizationid": self._ids["organization"],
-                        "name": facts.name,
-                        "basecurrencyid": base[0] if base else None,
-                        "languagecode": facts.language,
-                        "pricingdecimalprecision": facts.pricingdecimalprecision,
-                        "expirechangetrackingindays": facts.expirechangetrackingindays,
-                        "fullnameconventioncode": facts.fullnameconvention,
-                    }
-                ],
-                "workflow": [
-                    {
-                        "workflowid": process.id,
-                        "name": process.name,
-                        "uniquename": process.table,
-                        "category": 4,
-                        "primaryentity": process.stages[0].table,
-                        "processorder": process.order,
-                        "statecode": 1,
-                        "statuscode": 2,
-                    }
-                    for process in self.shape.processes.values()
-                ],
-                "processstage": [
-                    {
-                        "processstageid": stage.id,
-                        "stagename": stage.name,
-                        "stagecategory": stage.category,
-                        "processid": process.id,
-                        "primaryentitytypecode": stage.table,
-                    }
-                    for process in self.shape.processes.values()
-                    for stage in process.stages
-                ],
-            }
+            loading.load_roles(self._context(), unit)
+            first = first_rows.who_and_what_with(self.shape, unit, self.application_user, self.client_id)
+            loading.load(self._context(), first, self._names)
+            base = self.store.find("transactioncurrency", "isocurrencycode", self.shape.organization.base_currency)
+            rest = first_rows.definitions(self.shape, self._ids["organization"], base[0] if base else None)
             loading.load(self._context(), {**rest, **messages.rows(self.shape)}, self._names)
             loading.load_duplicate_rules(self._context())
         others = {name: rows for name, rows in self.shape.records.items() if name != "transactioncurrency"}
