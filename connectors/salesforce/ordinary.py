@@ -110,6 +110,7 @@ _owner: Final[Facts] = {
     "nillable": False,
     "defaultedOnCreate": True,
 }
+_no_prefilter: Final = ("OwnerId", "CreatedById", "LastModifiedById", "MasterRecordId", "RecordTypeId")
 _with_currency: Final = ("Lead", "Account", "Contact", "Opportunity", "Campaign")
 
 
@@ -147,18 +148,29 @@ def field(name: str, said: Facts) -> dict[str, Any]:
         "sortable": not long and kind != "address",
         "groupable": not long and kind not in _number and kind not in ("datetime", "address"),
         "aggregatable": kind not in ("boolean", "address") and not long,
-        "permissionable": bool(told.get("nillable", True)) and not told.get("nameField") and name != "Id",
+        "permissionable": _permissionable(name, told, kind),
     }
+    if kind == "textarea" and not told.get("htmlFormatted"):
+        usual["extraTypeInfo"] = "plaintextarea"
     if kind == "boolean":
-        usual |= {"nillable": False, "defaultedOnCreate": True, "permissionable": usual["permissionable"]}
+        usual |= {"nillable": False, "defaultedOnCreate": True}
     if kind == "reference":
         told |= {"length": 18, "byteLength": 18}
         several = len(told.get("referenceTo") or ()) > 1
         relation = f"{name[:-1]}r" if custom else name.removesuffix("Id")
         usual |= {"polymorphicForeignKey": several, "namePointing": several, "relationshipName": relation}
+        usual["searchPrefilterable"] = not several and not custom and name not in _no_prefilter
     if told.get("defaultValue") is not None:
         usual["defaultedOnCreate"] = True
     return {key: told.get(key, usual.get(key, ordinary)) for key, ordinary in PLAIN.items()}
+
+
+def _permissionable(name: str, told: Facts, kind: str) -> bool:
+    """Whether a profile may hide it: not what must be there, nor what the platform keeps itself."""
+    if not told.get("nillable", True) or told.get("nameField") or name == "Id":
+        return False
+    own = not (told.get("createable", True) or told.get("updateable", True)) and kind != "address"
+    return not own or bool(told.get("calculated")) or name.endswith("__c")
 
 
 def _default(told: dict[str, Any], kind: str) -> None:
@@ -204,6 +216,8 @@ def fields(name: str, said: Facts, org: Facts, picklists: Mapping[tuple[str, str
     if said.get("recordTypes"):
         found["RecordTypeId"] = {"type": "reference", "referenceTo": ["RecordType"], "label": "Record Type ID"}
     found |= {key: {**found.get(key, {}), **(value or {})} for key, value in (said.get("fields") or {}).items()}
+    closed = _closed(said)
+    found = {key: {**closed, **value} for key, value in found.items()}
     for (table, key), values in picklists.items():
         if table == name and key in found and not found[key].get("picklistValues"):
             found[key] = _with_values(found[key], values)
@@ -212,6 +226,12 @@ def fields(name: str, said: Facts, org: Facts, picklists: Mapping[tuple[str, str
     if org.get("multi_currency"):
         found = _with_currencies(name, found, org, custom=custom)
     return found
+
+
+def _closed(said: Facts) -> dict[str, bool]:
+    """What no record of the object allows, no field of it does."""
+    whole = {**dict.fromkeys(("createable", "updateable"), not said.get("readOnly")), **said}
+    return {each: False for each in ("createable", "updateable") if whole[each] is False}
 
 
 def _with_values(said: Facts, values: Sequence[Facts]) -> Facts:

@@ -28,7 +28,7 @@ def rows(box: Sandbox, crm: Any, table: str) -> list[dict[str, Any]]:
 def test_files_of_both_crms_become_rows_with_their_relations(tmp_path: Path) -> None:
     write(
         tmp_path,
-        salesforce__Account__csv="_ref,Name,AnnualRevenue,NumberOfEmployees\nacme,Acme,12500.5,7\n",
+        salesforce__Account__csv="_ref,Name,AnnualRevenue,NumberOfEmployees\nacme,Acme,12500,7\n",
         salesforce__Contact__csv="LastName,AccountId,IsEmailBounced\nSmith,@acme,true\n",
         salesforce__Lead__json=json.dumps([{"Id": "00QAA0000000001", "LastName": "Ny", "Company": "Kettle"}]),
         dynamics__account__csv='_ref,name,creditonhold\nacme,"Acme, Inc.",false\n',
@@ -38,7 +38,7 @@ def test_files_of_both_crms_become_rows_with_their_relations(tmp_path: Path) -> 
     )
     box = Sandbox("empty", load=tmp_path)
     account = rows(box, "salesforce", "Account")[0]
-    assert (float(account["AnnualRevenue"]), account["NumberOfEmployees"]) == (12500.5, 7)
+    assert (float(account["AnnualRevenue"]), account["NumberOfEmployees"]) == (12500, 7)
     contact = rows(box, "salesforce", "Contact")[0]
     assert (contact["AccountId"], contact["IsEmailBounced"]) == (account["Id"], True)
     assert rows(box, "salesforce", "Lead")[0]["Id"].startswith("00QAA0000000001")
