@@ -233,12 +233,11 @@ class Projection:
             expand(found, row)
         return found
 
-    def page(self, rows: Sequence[Row]) -> Any:
+    def page(self, keys: Sequence[str], rows: Sequence[Row]) -> Any:
         """Many rows, for an encoder alone."""
         if self._layout is None:
             return list(map(self, rows))
-        key = self.table.key
-        return self.ctx.store.kept.page(self._layout, [row[key] for row in rows], rows)
+        return self.ctx.store.kept.page(self._layout, keys, rows)
 
     # $expand: dataverse-api §2.7
 
