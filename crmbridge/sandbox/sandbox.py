@@ -203,7 +203,10 @@ class Sandbox:
             stores: dict[Crm, synthetic.Store] = {
                 crm: app.bulk_store() for crm, app in sides.items() if isinstance(app, Fillable)
             }
-            self.made = synthetic.fill(stores, self._size, self._random_seed, start)
+            try:
+                self.made = synthetic.fill(stores, self._size, self._random_seed, start)
+            except ValueError as problem:
+                raise SeedError(f"Made-up rows do not fit the shape of seed {seed.name!r}: {problem}") from problem
         self._enter(State(seed=seed, world=world, apps=apps, sides=sides))
 
     def _enter(self, state: State) -> None:

@@ -20,6 +20,7 @@ SHARE_ACROSS: Final = 0.3  # of the people: in both CRMs
 SHARE_WITHIN: Final = 0.02  # twice in one
 SHARE_DIRTY: Final = 0.06
 OLDEST: Final = timedelta(days=60)  # rows came in over so long
+TEXT_MAX: Final = 200
 SAME_MOMENT: Final = 20  # so many at a time
 STAMPS: Final = ("CreatedDate", "LastModifiedDate", "SystemModstamp", "createdon", "modifiedon")
 
@@ -47,6 +48,10 @@ class Store(Protocol):
 
     def offered(self, table: str, column: str) -> Sequence[Any] | None:
         """The choices of a column; empty where it has none, None where there is no such column."""
+        ...
+
+    def room(self, table: str, column: str) -> int:
+        """How many characters a text may have; 0 where the shape does not say."""
         ...
 
     def model(self, table: str, values: Row) -> Row:
@@ -196,7 +201,11 @@ class Maker:
         if not persons or self._store.offered(plan.table, key) is None:
             return 0
         draws = [(column, _skewed(choices)) for column in plan.choices if (choices := self._offered(plan, column))]
-        texts = [(column, part) for column, part in plan.texts.items() if self._offered(plan, column) is not None]
+        texts = [
+            (column, part, self._store.room(plan.table, column) or TEXT_MAX)
+            for column, part in plan.texts.items()
+            if self._offered(plan, column) is not None
+        ]
         rest = persons
         if plan.table not in self._models:
             self._models[plan.table] = self._model(plan, persons[0])
@@ -216,9 +225,9 @@ class Maker:
             if number % SAME_MOMENT == 0:
                 stamps = self._stamps(model)
             row = {**model, **stamps, key: self._store.new_id(plan.table)}
-            for column, part in texts:
+            for column, part, room in texts:
                 if value := getattr(person, part):
-                    row[column] = value
+                    row[column] = value if len(value) <= room else value[:room]
                 else:
                     row.pop(column, None)
             for column in names:
@@ -238,7 +247,11 @@ class Maker:
         return len(persons)
 
     def _model(self, plan: Plan, person: Person) -> Row:
-        values: Row = {column: getattr(person, part) for column, part in plan.texts.items()}
+        values: Row = {
+            column: getattr(person, part)[: self._store.room(plan.table, column) or TEXT_MAX]
+            for column, part in plan.texts.items()
+            if self._offered(plan, column) is not None
+        }
         values |= {column: choices[0] for column in plan.choices if (choices := self._offered(plan, column))}
         values |= plan.fixed or {}
         if plan.account and self.accounts:

@@ -173,3 +173,22 @@ def test_reads_of_made_up_rows_are_those_of_loaded_ones() -> None:
     answer = json.loads(box.commit("dynamics", asked).body)
     assert len(answer["value"]) == 1500
     assert "@odata.deltaLink" in answer
+
+
+def test_made_up_rows_fit_a_shape_of_ones_own(tmp_path: Path) -> None:
+    """Short fields, fields that are not there, and address codes that take no text but their own."""
+    path = tmp_path / "shape.yaml"
+    path.write_text(
+        "salesforce:\n"
+        "  extends: salesforce\n"
+        "  org: {state_country_picklists: true}\n"
+        "  objects: {Lead: {fields: {Company: {length: 12}, Title: absent}}}\n"
+        "dynamics:\n"
+        "  extends: dynamics\n"
+        "  columns: {lead: {jobtitle: absent, companyname: {whole: true, type: String, max: 12}}}\n",
+        encoding="utf-8",
+    )
+    box = Sandbox(path, size=200)
+    assert max(len(row["Company"]) for row in rows(box, "salesforce", "Lead")) == 12
+    assert max(len(row["companyname"]) for row in rows(box, "dynamics", "lead")) == 12
+    assert all("Title" not in row for row in rows(box, "salesforce", "Lead"))

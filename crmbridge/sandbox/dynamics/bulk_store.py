@@ -20,6 +20,9 @@ class BulkStore:
         held = found.columns.get(column) if found else None
         return None if held is None else [each.value for each in held.options]
 
+    def room(self, table: str, column: str) -> int:
+        return self._store.shape.tables[table].columns[column].max_length or 0
+
     def model(self, table: str, values: Row) -> Row:
         self._load(table, values)
         rows = self._store.rows(table)

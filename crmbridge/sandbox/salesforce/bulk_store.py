@@ -17,11 +17,15 @@ class BulkStore:
         """The active values of a picklist; of a lead's status only those that no conversion gives."""
         sobject = self._store.whole.objects.get(table)
         field = sobject.fields.get(column) if sobject else None
-        if field is None:
+        coded = sobject is not None and column.removesuffix("Country") in sobject.address_prefixes
+        if field is None or (coded and column.endswith("Country")):  # where codes are on, a text must be of their list
             return None
         converted = {each.value for each in self._store.whole.lead_statuses if each.converted}
         taken_out = converted if (table, column) == ("Lead", "Status") else set[str]()
         return [each.value for each in field.picklist_values if each.active and each.value not in taken_out]
+
+    def room(self, table: str, column: str) -> int:
+        return self._store.whole.objects[table].fields[column].length
 
     def model(self, table: str, values: Row) -> Row:
         stages = [each for each in self._store.whole.opportunity_stages if each.active and not each.closed]

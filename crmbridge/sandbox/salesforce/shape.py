@@ -83,7 +83,10 @@ def _label(name: str) -> str:
 
 
 def _field(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """One field with Salesforce's defaults for its type filled in."""
+    """One field with Salesforce's defaults for its type filled in.
+
+    `crmbridge capture` leaves out what is said here; tests/journey/test_capture.py tells when the two are not of one mind.
+    """
     item: dict[str, Any] = {**given, "name": name}
     kind = item.get("type", "string")
     item["type"] = kind
