@@ -85,7 +85,7 @@ def _label(name: str) -> str:
 def _field(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """One field with Salesforce's defaults for its type filled in.
 
-    `crmbridge capture` leaves out what is said here; tests/journey/test_capture.py tells when the two are not of one mind.
+    `crmbridge capture` leaves out what is said here; tests/journey/test_capture.py tells when the two differ.
     """
     item: dict[str, Any] = {**given, "name": name}
     kind = item.get("type", "string")
