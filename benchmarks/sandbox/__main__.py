@@ -46,17 +46,17 @@ The best of {rounds} rounds, over HTTP, one connection. By the watch the client'
 
 """
 HOW = """
-The promise is a page within twice the time to select and encode its rows. Where *picked* is the measure, and where *ready*
-is, the table says. What a page costs beyond encoding is memory: a row of a million is a dozen places that are not in the
-processor's cache, while dicts that were made in the order of the pages are read as they lie. In the order of change the
-last page is the rows that have just been edited: each is encoded anew.
+The aim is a page within twice the time to select and encode its rows: a ratio of 2. What a page costs beyond encoding is
+memory: a row of a million is a dozen places that are not in the processor's cache, while dicts that were made in the order
+of the pages are read as they lie. In the order of change the last page is the rows that have just been edited: each is
+encoded anew.
 
 A page was 13 to 16 ms of CPU on Salesforce and 55 to 60 ms on Dynamics (100,000 rows, 2026-11-21) before these:
 
 | what | where |
 | --- | --- |
-| records are made by compiled code, a struct per layout, in place of a dict per row | `sandbox/shaping.py`, `Shaper` |
-| rows that nobody wrote since they were last sent go out as the bytes they were; 4 layouts at most | `Kept`, there |
+| records are made by compiled code, a struct per layout, in place of a dict per row | `shaping.py`, `Shaper` |
+| rows that nobody wrote since they were last sent go out as the bytes they were | `Kept`, there; 4 layouts |
 | column names are one text each, so that a look-up compares addresses | both shapes |
 | made-up rows of Dynamics have ascending GUIDs: a page's rows lie side by side | `dynamics/bulk_store.py` |
 | the rows of the start are spared the garbage collector | `cli/sandbox.py` |
