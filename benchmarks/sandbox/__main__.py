@@ -46,10 +46,10 @@ The best of {rounds} rounds, over HTTP, one connection. By the watch the client'
 
 """
 HOW = """
-The aim is a page within twice the time to select and encode its rows: a ratio of 2. What a page costs beyond encoding is
-memory: a row of a million is a dozen places that are not in the processor's cache, while dicts that were made in the order
-of the pages are read as they lie. In the order of change the last page is the rows that have just been edited: each is
-encoded anew.
+The aim is a page within twice the time to select and encode its rows: a ratio of 2. What a page costs beyond encoding
+is memory: a row of a million is a dozen places that are not in the processor's cache, while dicts that were made in the
+order of the pages are read as they lie. In the order of change the last page is the rows that have just been edited:
+each is encoded anew.
 
 A page was 13 to 16 ms of CPU on Salesforce and 55 to 60 ms on Dynamics (100,000 rows, 2026-11-21) before these:
 
