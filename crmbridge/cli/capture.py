@@ -34,17 +34,22 @@ WIDTH: Final = 120
     help="An object or table that is neither of the shipped shape nor custom; repeatable.",
 )
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document: the file, and notes by connection.")
 @click.pass_obj
-def capture(place: Place, out: Path, also: tuple[str, ...], force: bool) -> int:
+def capture(place: Place, out: Path, also: tuple[str, ...], force: bool, as_json: bool) -> int:
     """Write down what both systems are made of: objects, fields, choices, statuses, processes; no records.
 
     The file names only what differs from the shapes that crmbridge ships. `crmbridge sandbox --seed FILE` serves it.
     """
     from crmbridge import wiring
-    from crmbridge.cli.output import many, say
+    from crmbridge.cli.output import many, print_json, say
 
     settings = place.settings()
     printed = str(out) == "-"
+    if printed and as_json:
+        raise ConfigError(
+            "--json tells of a file; --out - writes none.", fix="Give one of the two.", code="capture"
+        )
     if out.exists() and not printed and not force:
         raise ConfigError(f"{out} exists already.", fix="Choose another --out, or say --force.", code="capture")
     connectors = wiring.open_connectors(settings)
@@ -62,6 +67,9 @@ def capture(place: Place, out: Path, also: tuple[str, ...], force: bool) -> int:
         draft = out.with_name(f".{out.name}.new")  # a file that is there is whole, whatever happens meanwhile
         draft.write_text(text, encoding="utf-8")
         draft.replace(out)
+    if as_json:
+        print_json({"file": str(out), "notes": {name: list(one.notes) for name, one in found.items()}})
+        return 0
     for name, one in found.items():
         for note in one.notes:
             click.echo(f"{name}: {note}", err=True)

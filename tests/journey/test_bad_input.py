@@ -218,7 +218,7 @@ def test_ctrl_c_says_that_the_next_sync_goes_on(running: Project) -> None:
         person.create("Lead", LastName=f"Late {number}", Company="Late", Email=f"late{number}@x.example")
     running.pass_time()
     # In the middle of writing: the leads are made, and the answer is on its way.
-    running.box.control.add_fault(crm="dynamics", body_regex="Late", action={"name": "slow", "seconds": 5})
+    running.box.control.add_fault(crm="dynamics", body_regex="Late", action={"name": "slow", "seconds": 30})
     process = running.start("sync")
     wait_until("the write has come", lambda: any(fault["fired"] for fault in running.box.control.faults()))
     ran = stop(process, signal.SIGINT)
