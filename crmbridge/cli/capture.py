@@ -47,9 +47,7 @@ def capture(place: Place, out: Path, also: tuple[str, ...], force: bool, as_json
     settings = place.settings()
     printed = str(out) == "-"
     if printed and as_json:
-        raise ConfigError(
-            "--json tells of a file; --out - writes none.", fix="Give one of the two.", code="capture"
-        )
+        raise ConfigError("--json tells of a file; --out - writes none.", fix="Give one of the two.", code="capture")
     if out.exists() and not printed and not force:
         raise ConfigError(f"{out} exists already.", fix="Choose another --out, or say --force.", code="capture")
     connectors = wiring.open_connectors(settings)
