@@ -1,10 +1,17 @@
 """What more than one folder of tests needs."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support import postgres
+
+
+def pytest_configure() -> None:
+    """Whoever starts the tests in the background of a shell ignores Ctrl-C for all of them; journeys send it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
