@@ -214,12 +214,18 @@ def picture(dump: Dump, known: frozenset[str]) -> Picture:
             names[id] = name if taken[table, name] == 1 else f"{name}, no. {taken[table, name]}"
     return {
         (table, names.get(id, id)): {
-            column: names.get(value, value) if isinstance(value, str) else value
+            column: _named(names, value) if isinstance(value, str) else value
             for column, value in row.items()
             if column not in STAMPS
         }
         for table, id, row in rows_of(dump)
     }
+
+
+def _named(names: Mapping[str, str], value: str) -> str:
+    """An id, also at the end of an address (the photo's)."""
+    start, slash, last = value.rpartition("/")
+    return f"{start}{slash}{names.get(last, last)}"
 
 
 def compare(wanted: Picture, found: Picture) -> list[str]:
