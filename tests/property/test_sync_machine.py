@@ -137,7 +137,8 @@ class TwoCompanies(RuleBasedStateMachine):
             return
         crm.convert_lead(lead.id, account_id=account_id, contact_id=contact_id, create_opportunity=deal)
         twin = self._named(other(side), lead.columns["last_name"])
-        if twin is not None and twin.columns["state"] == "converted":  # and its lead may be deleted before we look
+        # Its partner was converted by a person, too: it may be deleted, or opened again, before we look.
+        if twin is not None and (twin.columns["state"] == "converted" or twin.columns.get("account_id")):
             self.doubled |= {lead.columns["company"], lead.columns["last_name"]}
 
     @rule(side=sides, pick=picks, which=picks)
