@@ -252,49 +252,36 @@ def _result_reads(lead_id: str) -> list[Request]:
 
 
 def _converted(lead_id: str, replies: Sequence[Reply]) -> Converted | None:
-    lead_reply, *origins = replies
-    if not lead_reply.done:
-        return None
-    lead = decoded(lead_reply.body, _Lead)
-    if lead.statecode != QUALIFIED:
-        return None
-    account, contact, opportunity = _origins(origins)
-    return Converted(
-        lead_id=lead_id,
-        account_id=lead.account or account,
-        contact_id=lead.contact or contact,
-        opportunity_id=lead.opportunity or opportunity,
-        adopted=True,
-    )
+    lead, led_to, _ = _led_to(lead_id, replies)
+    return led_to if lead is not None and lead.statecode == QUALIFIED else None
 
 
 def _left_behind(lead_id: str, replies: Sequence[Reply]) -> Converted | None:
+    lead, led_to, made = _led_to(lead_id, replies)
+    if lead is None or lead.statecode == QUALIFIED:
+        return None
+    # Lookups stay when the lead is opened again (unverified); one parent alone is often filled in before.
+    return led_to if made or lead.opportunity or (lead.account and lead.contact) else None
+
+
+def _led_to(lead_id: str, replies: Sequence[Reply]) -> tuple[_Lead | None, Converted | None, bool]:
+    """The lead; what it points at or, where it is silent, the oldest row that names it; does any row name it?"""
     lead_reply, *origins = replies
     if not lead_reply.done:
-        return None
+        return None, None, False
     lead = decoded(lead_reply.body, _Lead)
-    made = _origins(origins)
-    # Lookups stay when the lead is opened again (unverified); one parent alone is often filled in before.
-    tied = lead.opportunity or (lead.account and lead.contact)
-    if lead.statecode == QUALIFIED or not (tied or any(made)):
-        return None
-    account, contact, opportunity = made
-    return Converted(
+    account, contact, opportunity = (
+        next((getattr(each, f"{entity}id") for each in decoded(reply.body, _MadeRows).value), None)
+        for entity, reply in zip(_results, origins, strict=True)
+    )
+    led_to = Converted(
         lead_id=lead_id,
         account_id=lead.account or account,
         contact_id=lead.contact or contact,
         opportunity_id=lead.opportunity or opportunity,
         adopted=True,
     )
-
-
-def _origins(replies: Sequence[Reply]) -> tuple[str | None, str | None, str | None]:
-    """Account, contact and opportunity that name the lead as their origin, the oldest of each."""
-    account, contact, opportunity = (
-        next((getattr(each, f"{entity}id") for each in decoded(reply.body, _MadeRows).value), None)
-        for entity, reply in zip(_results, replies, strict=True)
-    )
-    return account, contact, opportunity
+    return lead, led_to, any((account, contact, opportunity))
 
 
 def _made(body: bytes) -> Mapping[str, str]:

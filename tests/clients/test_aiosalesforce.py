@@ -1,10 +1,8 @@
 """aiosalesforce at the real hosts' names, through the sandbox's proxy."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.clients.harness import Running, Seen, drive_python, running
+from tests.clients.harness import Running, Seen, drive_python
 from tests.clients.table import Client
 
 CLIENT = Client(
@@ -17,12 +15,6 @@ CLIENT = Client(
         "convert": "it has no SOAP call but the login",
     },
 )
-
-
-@pytest.fixture(scope="module")
-def box() -> Iterator[Running]:
-    with running() as box:
-        yield box
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,8 @@
 """dataverse-api over https: rows one by one, in batches and by bulk messages, and what it asks of metadata first."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.clients.harness import Running, Seen, drive_python, running
+from tests.clients.harness import Running, Seen, drive_python
 from tests.clients.table import Client
 
 CLIENT = Client(
@@ -17,12 +15,6 @@ CLIENT = Client(
         "convert": "it has no call for actions",
     },
 )
-
-
-@pytest.fixture(scope="module")
-def box() -> Iterator[Running]:
-    with running() as box:
-        yield box
 
 
 @pytest.fixture(scope="module")

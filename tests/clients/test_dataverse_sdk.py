@@ -1,10 +1,8 @@
 """Microsoft's PowerPlatform-Dataverse-Client over TLS, with tokens by msal."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.clients.harness import Running, Seen, drive_python, running
+from tests.clients.harness import Running, Seen, drive_python
 from tests.clients.table import Client
 
 CLIENT = Client(
@@ -18,12 +16,6 @@ CLIENT = Client(
         "convert": "it has no call for actions and functions",
     },
 )
-
-
-@pytest.fixture(scope="module")
-def box() -> Iterator[Running]:
-    with running() as box:
-        yield box
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,8 @@
 """dynamics-web-api (npm) over plain http, through everything it offers."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.clients.harness import Running, Seen, drive_node, running
+from tests.clients.harness import Running, Seen, drive_node
 from tests.clients.table import Client
 
 CLIENT = Client(
@@ -14,12 +12,6 @@ CLIENT = Client(
     settings="`serverUrl` is the sandbox's http address; `onTokenRefresh` asks the identity service for a token.",
     cannot={},
 )
-
-
-@pytest.fixture(scope="module")
-def box() -> Iterator[Running]:
-    with running() as box:
-        yield box
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,8 @@
 """salesforce-bulk over https: Bulk API 1.0 and nothing else."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.clients.harness import Running, Seen, drive_python, running
+from tests.clients.harness import Running, Seen, drive_python
 from tests.clients.table import Client
 
 CLIENT = Client(
@@ -17,12 +15,6 @@ CLIENT = Client(
         "convert": "Bulk jobs cannot convert",
     },
 )
-
-
-@pytest.fixture(scope="module")
-def box() -> Iterator[Running]:
-    with running() as box:
-        yield box
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,8 @@
 """The Salesforce CLI over plain http, with Node 22 of its own."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.clients.harness import Running, Seen, drive_cli, running
+from tests.clients.harness import Running, Seen, drive_cli
 from tests.clients.table import Client
 
 CLIENT = Client(
@@ -18,12 +16,6 @@ CLIENT = Client(
     },
 )
 pytestmark = pytest.mark.timeout(600)  # each of its commands takes seconds to start
-
-
-@pytest.fixture(scope="module")
-def box() -> Iterator[Running]:
-    with running() as box:
-        yield box
 
 
 @pytest.fixture(scope="module")

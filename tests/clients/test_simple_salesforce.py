@@ -1,10 +1,8 @@
 """simple-salesforce over https, its fixed login hosts through the sandbox's proxy."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.clients.harness import Running, Seen, drive_python, running
+from tests.clients.harness import Running, Seen, drive_python
 from tests.clients.table import Client
 
 CLIENT = Client(
@@ -14,12 +12,6 @@ CLIENT = Client(
     settings="`instance_url` is the sandbox's https address; logins go to the real hosts, through `HTTPS_PROXY`.",
     cannot={"convert": "it has no call for `convertLead`"},
 )
-
-
-@pytest.fixture(scope="module")
-def box() -> Iterator[Running]:
-    with running() as box:
-        yield box
 
 
 @pytest.fixture(scope="module")

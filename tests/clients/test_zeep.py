@@ -1,10 +1,8 @@
 """zeep on a partner WSDL: the SOAP port in somebody else's eyes. The WSDL lies beside some checkouts only."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.clients.harness import Running, Seen, drive_python, running
+from tests.clients.harness import Running, Seen, drive_python
 from tests.clients.table import Client
 from tests.support.material import folder
 
@@ -15,12 +13,6 @@ CLIENT = Client(
     settings="The service's address is the sandbox's https address.",
     cannot={"bulk": "SOAP has no jobs; 200 rows in a call are its most"},
 )
-
-
-@pytest.fixture(scope="module")
-def box() -> Iterator[Running]:
-    with running() as box:
-        yield box
 
 
 @pytest.fixture(scope="module")
