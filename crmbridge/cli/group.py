@@ -1,7 +1,8 @@
 """The group of all commands. It knows their names and one line about each; the modules are imported when needed."""
 
+from collections.abc import Mapping
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import rich_click as click
 from rich_click import RichCommand, RichContext, RichGroup
@@ -9,11 +10,13 @@ from rich_click import RichCommand, RichContext, RichGroup
 from crmbridge.cli.context import Place
 
 # name -> (where the command is, what it does); in the order in which people need them
-COMMANDS: Final[dict[str, tuple[str, str]]] = {
+Table = dict[str, tuple[str, str]]
+COMMANDS: Final[Table] = {
     "demo": ("crmbridge.demo.command:demo", "See it all at work, on a sandbox of both CRMs on this machine."),
     "sandbox": ("crmbridge.cli.sandbox:sandbox_command", "Run both CRMs on localhost, to try things on."),
     "init": ("crmbridge.cli.start:init", "Make a working folder: crmbridge.yaml, mappings, .env.example."),
     "check": ("crmbridge.cli.check:check", "Find all that is wrong with settings and mappings."),
+    "mapping": ("crmbridge.cli.mapping.group:mapping_group", "Try, compare, explain and tidy the mapping files."),
     "capture": (
         "crmbridge.cli.capture:capture",
         "Write down what both systems are made of, for a sandbox; no records.",
@@ -32,44 +35,53 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 }
 PANELS: Final = [
     {"name": "Try it", "commands": ["demo", "sandbox"]},
-    {"name": "Set it up", "commands": ["init", "check", "capture"]},
+    {"name": "Set it up", "commands": ["init", "check", "mapping", "capture"]},
     {"name": "Run it", "commands": ["plan", "sync", "up", "verify"]},
     {"name": "Look into it", "commands": ["status", "runs", "show", "why", "issues", "retry", "resolve"]},
 ]
 
 
 class LateGroup(RichGroup):
-    """Imports a command's module when the command is called; help needs the table above only."""
+    """Imports a command's module when the command is called; help needs the table only."""
+
+    def __init__(self, *args: Any, table: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(self._table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self._table:
             return None
-        if not ctx.meta.get(_RESOLVING):  # a line of the group's help
-            return RichCommand(name=cmd_name, help=COMMANDS[cmd_name][1])
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        if not ctx.meta.get(self._resolving):  # a line of the group's help
+            return RichCommand(name=cmd_name, help=self._table[cmd_name][1])
+        return self.real(cmd_name)
+
+    def real(self, name: str) -> click.Command:
+        module, _, attribute = self._table[name][0].partition(":")
         return getattr(import_module(module), attribute)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+        if args and not args[0].startswith("-") and args[0] not in self._table:
             from difflib import get_close_matches
 
-            near = get_close_matches(args[0], COMMANDS, n=1)
+            near = get_close_matches(args[0], self._table, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx)
-        ctx.meta[_RESOLVING] = True
+        ctx.meta[self._resolving] = True
         return super().resolve_command(ctx, args)
 
-
-_RESOLVING: Final = "crmbridge.resolving"
+    @property
+    def _resolving(self) -> str:
+        return f"crmbridge.resolving.{self.name}"  # of this group: a context shares its notes with those inside it
 
 
 @click.group(
     cls=LateGroup,
+    table=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
     epilog="Exit codes: 0 done, 1 records held or stopped by the guard, 2 configuration, 3 our bug, "
     "4 something outside did not serve, 130 interrupted.",

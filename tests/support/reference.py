@@ -12,24 +12,26 @@ from typing import Any
 import click
 from pydantic import BaseModel
 
-from crmbridge.cli.group import COMMANDS, cli
+from crmbridge.cli.group import COMMANDS, LateGroup, cli
 from crmbridge.settings.connections import DYNAMICS_FLOWS, SALESFORCE_FLOWS, DynamicsConnection, SalesforceConnection
 from crmbridge.settings.document import Settings
+from mapping.codes import CODES
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCS = CHECKOUT / "docs"
 COMMANDS_PAGE = DOCS / "reference" / "commands.md"
-_BLOCK = re.compile(r"<!-- options: (\w+) -->\n(.*?)<!-- end -->", re.DOTALL)
+_BLOCK = re.compile(r"<!-- options: ([\w ]+) -->\n(.*?)<!-- end -->", re.DOTALL)
 
 
 # --- commands -----------------------------------------------------------------------------------------------------
 
 
 def command(name: str) -> click.Command:
-    context = click.Context(cli)
-    context.meta["crmbridge.resolving"] = True
-    found = cli.get_command(context, name)
-    assert found is not None
+    """`show`, or one of a group's: `mapping test`."""
+    found: click.Command = cli
+    for part in name.split():
+        assert isinstance(found, LateGroup)
+        found = found.real(part)
     return found
 
 
@@ -109,7 +111,7 @@ def causes() -> dict[str, str]:
             told = [keyword.value for keyword in node.keywords if keyword.arg in _NAMED]
             told += node.args[_TELLERS[name] : _TELLERS[name] + 1] if name in _TELLERS else []
             for one in told:
-                for word in _words(one):
+                for word in set(_words(one)) - set(CODES):  # a mapping's problems have a page of their own
                     found.setdefault(word, f"{file.relative_to(CHECKOUT)}:{node.lineno}")
     return found
 

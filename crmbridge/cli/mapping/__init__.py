@@ -1,0 +1,1 @@
+"""`crmbridge mapping ...`: what helps a person who edits mapping files."""

@@ -1,0 +1,17 @@
+"""The commands below `crmbridge mapping`; each one's module is imported when it is called."""
+
+from typing import Final
+
+import rich_click as click
+
+from crmbridge.cli.group import LateGroup, Table
+
+# name -> (where the command is, what it does); in the order in which people need them
+COMMANDS: Final[Table] = {
+    "explain": ("crmbridge.cli.mapping.explain:explain", "Show the life cycle and its rows, as a table or a diagram."),
+}
+
+
+@click.group("mapping", cls=LateGroup, table=COMMANDS)
+def mapping_group() -> None:
+    """Try, compare, explain and tidy the mapping files. Every command below takes --json."""
