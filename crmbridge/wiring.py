@@ -14,6 +14,7 @@ from crmbridge.errors import ConfigError
 from crmbridge.guard import Cap, Caps
 from crmbridge.lifecycle import DYNAMICS, SALESFORCE, Powers
 from crmbridge.model import ENTITIES, SIDES, Entity, Side
+from crmbridge.policy import DEFAULT, Policies, laid_over
 from crmbridge.settings import AnyConnection, Guard, SalesforceConnection, Secret, Settings
 from crmbridge.state.store import Store
 from crmbridge.sync import Engine, Only, Options, Progress
@@ -142,6 +143,7 @@ def _options(settings: Settings, store: Store, only: Only | None, entities: tupl
         caps=_caps(settings.guard),
         choices=json.loads(store.meta("choices") or "{}"),
         mirror_since=mirror_since(settings, store),
+        policies=_policies(settings),
         entities=entities or ENTITIES,
         only=only or _only(settings),
         settle_seconds={side: _settle_seconds(settings, side) for side in SIDES},
@@ -159,6 +161,11 @@ def mirror_since(settings: Settings, store: Store) -> datetime:
         installed = store.now().date().isoformat()
         store.set_meta(INSTALLED_META, installed)
     return datetime.combine(date.fromisoformat(installed), time(), UTC) - timedelta(days=1)
+
+
+def _policies(settings: Settings) -> Policies:
+    chosen = settings.options
+    return Policies(base=laid_over(DEFAULT, chosen.overlay), by_entity=chosen.by_entity)
 
 
 def _caps(guard: Guard) -> Caps:

@@ -1,6 +1,6 @@
 """The settings as a whole, typed: what stands in `crmbridge.yaml`, and what holds where nothing stands."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -10,6 +10,7 @@ from crmbridge.errors import ConfigError
 from crmbridge.model import SIDES, Side
 from crmbridge.settings.connections import AnyConnection, DynamicsConnection, SalesforceConnection, system_tag
 from crmbridge.settings.kinds import Instant, Section, Text, UrlWithSecret, Words
+from crmbridge.settings.options import Options, SegmentSection
 from crmbridge.settings.secret import Address, Secret, Surroundings
 
 FILE_NAME: Final = "crmbridge.yaml"
@@ -42,35 +43,10 @@ class Schedules(Section):
     every_seconds: Annotated[float, Field(ge=1, le=86400)] = 60  # from the end of one cycle to the next
 
 
-# lifecycle §5: the first of each is what is done. The others are named so that an admin reads "not yet", not "unknown".
-LIFECYCLE: Final[Mapping[str, Mapping[str, Any]]] = {
-    "convert": {
-        "mirror": "always",
-        "opportunity": "as source",
-        "create_by": {"account": "crm", "contact": "crm", "opportunity": "crm"},
-        "contact_only": "account if company",
-        "person_accounts": "off",
-        "bare_qualified": "hold",
-        "reactivated": "hold",
-        "contradiction": "report",
-        "both": "link",
-        "late_edit": "redirect",
-    },
-    "close": {
-        "won_amount": "actual",
-        "after_close": "patch",
-        "reopen": "mirror",
-        "cancel_close_activity": "yes",
-        "over_disqualified": "convert",
-    },
-    "remove": {"delete": "keep", "delete_converted": "keep", "merge": "hold", "undelete": "resume"},
-    "scope": {"account": "touched", "contact": "touched"},
-    "owner": {"lead": "both", "opportunity": "both", "account": "create only", "contact": "create only"},
-}
-
-
 class Lifecycle(Section):
-    """Conversions dated before `mirror_since` are linked or held, never carried out (default: the installation)."""
+    """Conversions dated before `mirror_since` are linked or held, never carried out (default: the installation).
+
+    Its other keys are read as `Settings.options`."""
 
     mirror_since: Instant = None
 
@@ -101,11 +77,22 @@ class Settings(Section):
     only: Only = Only()
 
     _path: Path = PrivateAttr(default=Path(FILE_NAME))
+    _options: Options = PrivateAttr(default=Options())
+    _segments: tuple[SegmentSection, ...] = PrivateAttr(default=())
 
     @property
     def path(self) -> Path:
         """The file that was read."""
         return self._path
+
+    @property
+    def options(self) -> Options:
+        """What was chosen under `lifecycle:`."""
+        return self._options
+
+    @property
+    def segments(self) -> tuple[SegmentSection, ...]:
+        return self._segments
 
     @property
     def folder(self) -> Path:

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 
 from crmbridge.errors import ConfigError
 from crmbridge.settings.connections import DYNAMICS_FLOWS, SALESFORCE_FLOWS, SYSTEMS, DynamicsConnection, flow_of
-from crmbridge.settings.document import FILE_NAME, LIFECYCLE, Lifecycle, Settings
+from crmbridge.settings.document import FILE_NAME, Lifecycle, Settings
 from crmbridge.settings.kinds import FromEnvironment
+from crmbridge.settings.options import Options, SegmentSection, read_options, read_segments, sides_of
 from crmbridge.settings.secret import Surroundings
 from mapping.problem import Path as Way
 from mapping.problem import closest
@@ -112,7 +113,7 @@ class _Reading:
 
     def check(self, data: dict[str, Any], around: Surroundings) -> Settings | None:
         data = {name: value for name, value in data.items() if value is not None}  # `only:` with nothing under it
-        self._lifecycle(data)
+        options, segments = self._choices(data)
         settings = None
         try:
             settings = Settings.model_validate(data, context=around)
@@ -120,6 +121,8 @@ class _Reading:
             for one in error.errors(include_input=False, include_url=False):
                 self._explain(data, one["loc"], one["type"], one.get("ctx", {}))
         self._connections(data)
+        if settings is not None:
+            settings._options, settings._segments = options, segments  # pyright: ignore[reportPrivateUsage]
         return settings
 
     def _connections(self, data: Mapping[str, Any]) -> None:
@@ -140,24 +143,17 @@ class _Reading:
             if auth.get("flow") == "certificate" and ("certificate" in auth) == ("thumbprint" in auth):
                 self.say(way, "one of certificate and thumbprint is needed")
 
-    def _lifecycle(self, data: dict[str, Any]) -> None:
-        """Everything but `mirror_since` may be written, and says "not yet" where it is not the default."""
+    def _choices(self, data: dict[str, Any]) -> tuple[Options, tuple[SegmentSection, ...]]:
+        """What is chosen for the life cycle; it is taken out of the data, but for `mirror_since`."""
+        connections = data.get("connections")
+        sides = sides_of(connections if isinstance(connections, dict) else ())
+        segments = read_segments(data.pop("segments", None), sides, self.say)
         given = data.get("lifecycle")
         if not isinstance(given, dict):
-            return
-        data["lifecycle"] = {name: value for name, value in given.items() if name not in LIFECYCLE}
-        for group, options in LIFECYCLE.items():
-            inner = given.get(group)
-            way: Way = ("lifecycle", group)
-            if inner is not None and not isinstance(inner, dict):
-                self.say(way, f"must be a section with keys such as {next(iter(options))}")
-            for name, value in inner.items() if isinstance(inner, dict) else ():
-                if group == "owner" and name == "fallback":
-                    self.say((*way, name), "not supported here; write connections.NAME.default_owner", key=True)
-                elif name not in options:
-                    self.say((*way, name), "unknown key", suggestion=closest(name, options), key=True)
-                elif not _is_default(value, options[name]):
-                    self.say((*way, name), f"not supported yet; only the default, {_shown(options[name])}")
+            return Options(), segments
+        data["lifecycle"] = {name: value for name, value in given.items() if name in Lifecycle.model_fields}
+        rest = {name: value for name, value in given.items() if name not in Lifecycle.model_fields}
+        return read_options(rest, ("lifecycle",), sides, self.say), segments
 
     def _explain(self, data: Any, loc: tuple[int | str, ...], kind: str, context: Mapping[str, Any]) -> None:
         """pydantic's error, in the user's words and at the user's place."""
@@ -203,8 +199,6 @@ def _known(data: Any, way: Way) -> list[str]:
         if way[2:] == ("auth",) and model:
             flows = DYNAMICS_FLOWS if model is DynamicsConnection else SALESFORCE_FLOWS
             model = next((one for one in flows if flow_of(one) == connection["auth"].get("flow")), None)
-    elif way == ("lifecycle",):
-        return [*Lifecycle.model_fields, *LIFECYCLE]
     elif way:
         model = Settings.model_fields[str(way[0])].annotation
     return list(model.model_fields) if model else []
@@ -235,13 +229,3 @@ def _message(kind: str, context: Mapping[str, Any]) -> str:
     if kind.startswith(("datetime", "date")):
         return "must be a day or an instant, such as 2026-11-30 or 2026-11-30T08:00:00Z"
     return _MESSAGES.get(kind, f"does not fit ({kind})")
-
-
-def _is_default(value: Any, default: Any) -> bool:
-    if isinstance(default, dict):
-        return isinstance(value, dict) and all(name in default and value[name] == default[name] for name in value)
-    return value == default or (default == "yes" and value in (True, "true"))
-
-
-def _shown(default: Any) -> str:
-    return ", ".join(f"{name}: {value}" for name, value in default.items()) if isinstance(default, dict) else default

@@ -15,7 +15,8 @@ import mapping
 from connectors.base import Connector, Identity
 from crmbridge.guard import Caps
 from crmbridge.lifecycle import Powers
-from crmbridge.model import SIDES, Directory, Entity, Link, NativeRef, Ref, Side
+from crmbridge.model import SIDES, Directory, Entity, Link, NativeRef, Ref, Seen, Side
+from crmbridge.policy import Policies, Policy
 from crmbridge.state.store import Store
 from crmbridge.state.words import Batch, Intent, Issue, Lease, RunRow
 
@@ -69,6 +70,7 @@ class Options:
     caps: Caps = field(default_factory=Caps)
     choices: Mapping[str, Side] = field(default_factory=dict)  # "lead.industry" -> side that was chosen
     mirror_since: datetime | None = None
+    policies: Policies = field(default_factory=Policies)  # what was chosen for the life cycle
     entities: tuple[Entity, ...] = ("account", "contact", "lead", "opportunity")
     only: Only = Only()
     settle_seconds: Mapping[Side, float] = field(default_factory=dict)  # request limit + margin (reliability §3)
@@ -104,6 +106,10 @@ class Hands:
     @property
     def our_users(self) -> Mapping[Side, str | None]:
         return {side: self.identities[side].user_id for side in SIDES}
+
+    def policy(self, seen: Seen) -> Policy:
+        """What was chosen for this record; of a pair it is the left side's record that is asked."""
+        return self.options.policies.of(seen.row.ref.entity, seen.shared, now=self.store.now())
 
     def record(self, batch: Batch) -> None:
         """One transaction under our lease; a dry run records nothing."""

@@ -155,9 +155,9 @@ only: {limit: 0}
         "crmbridge.yaml:18:1: stor: unknown key; did you mean 'store'?",
         "crmbridge.yaml:20:17: lifecycle.mirror_since: must be a day or an instant, such as 2026-11-30 or "
         "2026-11-30T08:00:00Z",
-        "crmbridge.yaml:21:21: lifecycle.convert.mirror: not supported yet; only the default, always",
+        "crmbridge.yaml:21:21: lifecycle.convert.mirror: not supported yet: never",
         "crmbridge.yaml:21:52: lifecycle.convert.bare_qualifed: unknown key; did you mean 'bare_qualified'?",
-        "crmbridge.yaml:23:11: lifecycle.owner.fallback: not supported here; write connections.NAME.default_owner",
+        "crmbridge.yaml:23:11: lifecycle.owner.fallback: unknown key",
         "crmbridge.yaml:24:15: only.limit: must be at least 1",
     }
     assert not any("hunter2" in problem for problem in found)

@@ -1,0 +1,195 @@
+"""What may be chosen about a life cycle: the options of `lifecycle:`, and which of them hold for one record.
+
+The first word of each option is the default (docs/reference/lifecycle.md tells what each does). Options are laid over
+each other: the defaults, `lifecycle:`, its part for one kind of record, then the first segment that the record is in.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from datetime import datetime
+from typing import Any, Final, Literal, TypeVar
+
+from crmbridge.model import Entity, Shared, Side
+
+Fits = Callable[[Entity, Shared], bool]  # an expression of the settings, compiled; it may not raise for data
+Way = Literal["both", "off", "left", "right"]  # a side: only from there to the other
+YesNo = Literal["yes", "no"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class When:
+    """`{when: EXPRESSION}`: for the records that it is true for."""
+
+    when: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """`{bucket: ID}`: one account on the other side for all that have none of their own."""
+
+    bucket: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadAs:
+    """`{as: ROW}`: read as this row of the status table."""
+
+    row: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateBy:
+    """Who makes what a conversion makes: the CRM's own conversion, or we beforehand."""
+
+    account: Literal["crm", "us"] = "crm"
+    contact: Literal["crm", "us"] = "crm"
+    opportunity: Literal["crm", "us"] = "crm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Convert:
+    mirror: Literal["always", "never"] | When = "always"
+    opportunity: Literal["as source", "always", "never"] = "as source"
+    create_by: CreateBy = CreateBy()
+    contact_only: Literal["account if company", "person_account", "hold"] | Bucket = "account if company"
+    person_accounts: Literal["off", "on"] = "off"
+    bare_qualified: Literal["hold", "convert", "ignore"] = "hold"
+    reactivated: Literal["hold", "leave", "new_lead"] = "hold"
+    contradiction: Literal["report", "convert_here"] | ReadAs = "report"
+    both: Literal["link", "hold"] = "link"
+    late_edit: Literal["redirect", "hold", "ignore"] = "redirect"
+    recreate_lead: YesNo = "no"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Close:
+    won_amount: Literal["actual", "estimate"] = "actual"
+    after_close: Literal["patch", "hold"] = "patch"
+    reopen: Literal["mirror", "hold"] = "mirror"
+    cancel_close_activity: YesNo = "yes"
+    over_disqualified: Literal["convert", "hold"] = "convert"
+    contact_customer: Literal["hold", "no_account"] | Bucket = "no_account"
+    no_customer: Literal["try", "hold"] | Bucket = "try"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """Status and stage while open, disqualification and its undoing, new records."""
+
+    new: Literal["create", "match only", "ignore"] = "create"
+    status: Way = "both"
+    stage: Way = "both"
+    disqualify: Literal["mirror", "hold"] = "mirror"
+    reopen: Literal["mirror", "hold"] = "mirror"
+    contact_roles: Literal["primary", "off"] = "primary"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remove:
+    delete: Literal["keep", "ask", "delete", "disqualify", "lose", "deactivate"] = "keep"
+    delete_converted: Literal["keep", "delete"] = "keep"
+    merge: Literal["hold", "mirror"] = "hold"
+    undelete: Literal["resume", "hold"] = "resume"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    account: Literal["touched", "all"] | When = "touched"
+    contact: Literal["touched", "all"] | When = "touched"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    lead: Literal["both", "create only", "off"] = "both"
+    opportunity: Literal["both", "create only", "off"] = "both"
+    account: Literal["both", "create only", "off"] = "create only"
+    contact: Literal["both", "create only", "off"] = "create only"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Everything that was chosen for one record."""
+
+    convert: Convert = Convert()
+    close: Close = Close()
+    move: Move = Move()
+    remove: Remove = Remove()
+    scope: Scope = Scope()
+    owner: Owner = Owner()
+    consent: Literal["restrictive", "source"] = "restrictive"
+    master: Side | None = None  # the side that alone decides, before or after the day of the cut-over
+    segment: str | None = None  # by its name, for people
+
+
+DEFAULT: Final = Policy()
+
+# Options laid over others: {"convert": {"mirror": "never"}}, values as in `Policy`, already checked.
+Overlay = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Master:
+    """Who is master: `first`, and from the day of the cut-over on `then`."""
+
+    first: Side
+    cut_over: datetime | None = None
+    then: Side | None = None
+
+    def at(self, now: datetime) -> Side:
+        return self.then if self.then and self.cut_over and now >= self.cut_over else self.first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """A part of the records, with options of its own; without `fits` all records of these kinds."""
+
+    name: str
+    entities: frozenset[Entity] | None = None  # None: all
+    fits: Fits | None = None
+    overlay: Overlay = field(default_factory=dict)
+    by_entity: Mapping[Entity, Overlay] = field(default_factory=dict)
+    master: Master | None = None
+
+    def holds(self, entity: Entity, shared: Shared) -> bool:
+        return (self.entities is None or entity in self.entities) and (self.fits is None or self.fits(entity, shared))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policies:
+    """What was chosen for all records; `of` tells what holds for one."""
+
+    base: Policy = DEFAULT
+    by_entity: Mapping[Entity, Overlay] = field(default_factory=dict)
+    segments: Sequence[Segment] = ()
+    # `{when: EXPRESSION}` of any option, compiled: text -> does it fit
+    expressions: Mapping[str, Fits] = field(default_factory=dict)
+
+    def of(self, entity: Entity, shared: Shared | None = None, *, now: datetime | None = None) -> Policy:
+        """Without a record: what holds where no segment is looked at."""
+        policy = laid_over(self.base, self.by_entity.get(entity, {}))
+        segment = next((one for one in self.segments if one.holds(entity, shared)), None) if shared else None
+        if segment is None:
+            return policy
+        policy = laid_over(laid_over(policy, segment.overlay), segment.by_entity.get(entity, {}))
+        master = segment.master.at(now) if segment.master and now else None
+        return replace(policy, master=master, segment=segment.name)
+
+    def true_for(self, choice: object, entity: Entity, shared: Shared) -> bool:
+        """Is this choice, if it is a `{when: …}`, true for the record? Any other choice is not."""
+        return isinstance(choice, When) and self.expressions[choice.when](entity, shared)
+
+
+_T = TypeVar("_T")
+
+
+def laid_over(one: _T, overlay: Overlay) -> _T:
+    """A copy of a policy, or a group of it, with these options instead."""
+    if not overlay:
+        return one
+    changes: dict[str, Any] = {}
+    for each in fields(one):  # pyright: ignore[reportArgumentType] -- a dataclass, always
+        if each.name in overlay:
+            value, before = overlay[each.name], getattr(one, each.name)
+            nested = isinstance(value, Mapping) and is_dataclass(before)
+            changes[each.name] = laid_over(before, value) if nested else value
+    return replace(one, **changes)  # pyright: ignore[reportArgumentType, reportUnknownVariableType, reportCallIssue]
