@@ -33,6 +33,8 @@ OWNED_COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 _AXIS: Final[Mapping[Entity, str]] = {"lead": "status", "opportunity": "stage"}
 _TEXTUAL: Final = frozenset({"text", "email", "phone", "url", "country"})
+NAME_ONE: Final = "write one of its names"
+NO_COLUMN: Final = "the field has no column there; give it one, or take this out"
 _SLOT: Final = re.compile(r"\{([^{}]*)\}")
 
 
@@ -75,9 +77,19 @@ class _About:
                 yield from self._values(name)
 
     def _say(
-        self, path: Path, message: str, *, meant: str | None = None, key: bool = False, warning: bool = False
+        self,
+        code: str,
+        path: Path,
+        message: str,
+        *,
+        meant: str | None = None,
+        otherwise: str = "",
+        key: bool = False,
+        warning: bool = False,
     ) -> Finding:
-        return self._document.source.finding(path, message, suggestion=meant, key=key, warning=warning)
+        return self._document.source.finding(
+            path, message, code=code, suggestion=meant, otherwise=otherwise, key=key, warning=warning
+        )
 
     # --- status -----------------------------------------------------------------------------------------------------
 
@@ -87,16 +99,18 @@ class _About:
         for axis in ("status", "stage"):
             if axis in data and axis != wanted:
                 instead = f"its rows stand under `{wanted}:`" if wanted else f"an {document.entity} has none"
-                yield self._say((axis,), f"not for the entity {document.entity}: {instead}", key=True)
+                yield self._say("axis-misplaced", (axis,), f"not for the entity {document.entity}: {instead}", key=True)
         if wanted is None:
             return
         if wanted not in data:
-            yield self._say((), f"{wanted!r} is missing: it says how the place in its life is read")
+            yield self._say(
+                "axis-missing", (), f"{wanted!r} is missing: add it; it says how the place in its life is read"
+            )
             return
         if self.spoiled((wanted,)):
             return
         if not any(row.state == "open" for row in document.status):
-            yield self._say((wanted,), "no row has state: open", key=True)
+            yield self._say("no-open-row", (wanted,), "no row has `state: open`; a new record needs one", key=True)
         for row in document.status:
             if row.state == "converted":
                 continue  # never written: the CRM's own conversion sets it
@@ -104,6 +118,7 @@ class _About:
                 if side not in row.natives:
                     name = document.names[side]
                     yield self._say(
+                        "status-one-sided",
                         (wanted, row.name),
                         f"has no value for {name}, so nothing can be written there; give it one "
                         f"(it may share another row's, then add `{lossy_hint(row.lossy, name, document.names)}`)",
@@ -116,17 +131,22 @@ class _About:
         path: Path = ("fields", doc.name)
         document = self._document
         if doc.name in RESERVED_NAMES:
-            yield self._say(path, "this name is taken; give the field another one", key=True)
+            yield self._say("name-taken", path, "this name is taken; give the field another one", key=True)
         if not doc.columns:
-            yield self._say(path, f"names no field; give it {' or '.join(document.names.values())}", key=True)
+            yield self._say(
+                "field-without-column",
+                path,
+                f"names no field; give it {' or '.join(document.names.values())}",
+                key=True,
+            )
         for side, choice in doc.columns.items():
             here: Path = (*path, document.names[side])
             for column in choice.all():
                 why = OWNED_COLUMNS.get(document.systems[side], {}).get(column)
                 if why:
-                    yield self._say(here, f"{column} cannot be mapped as a field: {why}")
+                    yield self._say("column-owned", here, f"{column} cannot be mapped as a field: {why}; take it out")
             if choice.by_state and document.entity != "opportunity":
-                yield self._say(here, "`won` and `lost` are for opportunities")
+                yield self._say("variant-misplaced", here, "`won` and `lost` are for opportunities; name one column")
         yield from self._kind(doc, path)
         yield from self._extras(doc, path)
 
@@ -135,53 +155,85 @@ class _About:
         if doc.values is not None:
             if doc.values not in document.values and not self.spoiled(("values", doc.values)):
                 yield self._say(
+                    "table-unknown",
                     (*path, "values"),
                     f"there is no table {doc.values!r} under `values:`",
                     meant=closest(doc.values, document.values),
+                    otherwise="add it, or name another",
                 )
             if doc.convert != "choice":
-                yield self._say((*path, "convert"), f"a field with `values` cannot be {doc.convert!r}; leave it out")
+                yield self._say(
+                    "values-and-convert",
+                    (*path, "convert"),
+                    f"a field with `values` cannot be {doc.convert!r}; leave it out",
+                )
         elif doc.convert == "choice":
             yield self._say(
+                "choice-without-values",
                 (*path, "convert"),
                 "a choice needs `values:`, the name of a table",
                 meant=closest(doc.name, document.values),
             )
         if doc.link is not None:
             if "convert" in self._body(doc) or doc.values is not None:
-                yield self._say((*path, "link"), "a link is read by itself; leave `convert` and `values` out")
+                yield self._say(
+                    "link-and-convert", (*path, "link"), "a link is read by itself; leave `convert` and `values` out"
+                )
             if self._others is not None and all(d.entity != doc.link for d in self._others):
-                yield self._say((*path, "link"), f"there is no mapping for {doc.link}, so it can never be linked")
+                yield self._say(
+                    "link-without-mapping",
+                    (*path, "link"),
+                    f"there is no mapping for {doc.link}, so it can never be linked; add {doc.link}.yaml",
+                )
 
     def _extras(self, doc: FieldDoc, path: Path) -> Iterator[Finding]:
         document = self._document
         if doc.restrictive and doc.convert != "boolean":
-            yield self._say((*path, "restrictive"), "is for yes/no fields; add `convert: boolean`")
+            yield self._say(
+                "restrictive-not-boolean", (*path, "restrictive"), "is for yes/no fields; add `convert: boolean`"
+            )
         if doc.zone is not None:
             if doc.convert != "date":
-                yield self._say((*path, "zone"), "is for `convert: date`")
+                yield self._say(
+                    "zone-not-date", (*path, "zone"), "is for `convert: date`; take it out, or convert to a date"
+                )
             elif not _is_zone(doc.zone):
                 meant = closest(doc.zone, zoneinfo.available_timezones())
-                yield self._say((*path, "zone"), f"{doc.zone!r} is no time zone", meant=meant)
+                yield self._say(
+                    "zone-unknown",
+                    (*path, "zone"),
+                    f"{doc.zone!r} is no time zone",
+                    meant=meant,
+                    otherwise="write one such as Europe/Berlin",
+                )
         for side, filler in doc.fillers.items():
             here: Path = (*path, "filler", document.names[side])
             if side not in doc.columns:
-                yield self._say(here, "the field has no column there")
+                yield self._say("filler-without-column", here, NO_COLUMN)
             elif filler.text is None and doc.convert != "date":
-                yield self._say(here, "a filler counted from the creation needs `convert: date`")
+                yield self._say(
+                    "filler-not-date", here, "a filler counted from the creation needs `convert: date`; or write a text"
+                )
             elif filler.text is not None and doc.convert not in _TEXTUAL:
-                yield self._say(here, f"a text cannot fill a field that is {doc.convert!r}")
+                yield self._say(
+                    "filler-not-text", here, f"a text cannot fill a field that is {doc.convert!r}; take the filler out"
+                )
         for side, template in doc.create.items():
             by_side = isinstance(self._body(doc).get("create"), Mapping)
             here = (*path, "create", document.names[side]) if by_side else (*path, "create")
             if side not in doc.columns:
-                yield self._say(here, "the field has no column there")
+                yield self._say("create-without-column", here, NO_COLUMN)
             if doc.convert not in _TEXTUAL:
-                yield self._say(here, f"a text cannot be created for a field that is {doc.convert!r}")
+                yield self._say(
+                    "create-not-text",
+                    here,
+                    f"a text cannot be created for a field that is {doc.convert!r}; take it out",
+                )
             for slot in _SLOT.findall(template):
                 if slot not in self._known():
                     meant = closest(slot, self._known())
-                    yield self._say(here, f"{{{slot}}} is not a field of this mapping", meant=meant)
+                    message = f"{{{slot}}} is not a field of this mapping"
+                    yield self._say("slot-unknown", here, message, meant=meant, otherwise=NAME_ONE)
 
     def _body(self, doc: FieldDoc) -> Mapping[str, object]:
         return self._document.source.data["fields"][doc.name]
@@ -203,6 +255,7 @@ class _About:
                     if owner != doc.name:
                         line = self._document.source.place(("fields", owner), key=True).line
                         yield self._say(
+                            "column-twice",
                             ("fields", doc.name, name),
                             f"{column} belongs to {owner!r} already (line {line}); two fields cannot write one column",
                         )
@@ -216,11 +269,15 @@ class _About:
                 path: Path = ("match", n, m)
                 if name not in self._known():
                     meant = closest(name, self._known())
-                    yield self._say(path, f"{name!r} is not a field of this mapping", meant=meant)
+                    message = f"{name!r} is not a field of this mapping"
+                    yield self._say("match-unknown-field", path, message, meant=meant, otherwise=NAME_ONE)
                 elif name in document.fields and not self.spoiled(("fields", name)):
                     missing = [document.names[s] for s in SIDES if s not in document.fields[name].columns]
                     if missing:
-                        yield self._say(path, f"{name!r} has no column in {missing[0]}, so twins cannot share it")
+                        message = (
+                            f"{name!r} has no column in {missing[0]}, so twins cannot share it; take it out of the key"
+                        )
+                        yield self._say("match-one-sided", path, message)
 
     # --- tables of values -------------------------------------------------------------------------------------------
 
@@ -228,13 +285,20 @@ class _About:
         document, path = self._document, ("values", name)
         table = document.values[name]
         if all(doc.values != name for doc in document.fields.values()):
-            yield self._say(path, "no field uses this table", key=True, warning=True)
+            yield self._say(
+                "table-unused",
+                path,
+                "no field uses this table; name it in a field, or take it out",
+                key=True,
+                warning=True,
+            )
         if not table.rows:
-            yield self._say(path, "has no rows", key=True)
+            yield self._say("table-empty", path, "has no rows; give it one", key=True)
         for row in table.rows:
             missing = [document.names[s] for s in SIDES if s not in row.natives]
             if missing and table.unmapped != "ignore":
                 yield self._say(
+                    "value-one-sided",
                     (*path, row.name),
                     f"has no value for {' and '.join(missing)}, so it cannot cross; give it one, "
                     "or let the table say `unmapped: ignore`",

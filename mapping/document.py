@@ -15,6 +15,7 @@ from mapping.source import Source, read_file, read_text
 NativeWord = str | int | bool
 Unmapped = Literal["hold", "ignore", "pass"]
 
+NO_MAPPING: Final = "there is no mapping here; `crmbridge init` puts the shipped ones there"
 _DATED_FILLER: Final = re.compile(r"created \+ (\d{1,4}) days?")
 
 
@@ -128,10 +129,14 @@ def load(
             if document is not None:
                 twin = documents.setdefault(document.entity, document)
                 if twin is not document:
-                    source.complain(("entity",), f"{document.entity} is mapped in {twin.source.file} already")
+                    source.complain(
+                        ("entity",),
+                        f"{document.entity} is mapped in {twin.source.file} already; put both into one file",
+                        code="entity-twice",
+                    )
         findings += source.findings
     if not sources:
-        findings.append(Finding(place=Source(file=str(where)).place(()), path="", message="there is no mapping here"))
+        findings.append(Source(file=str(where)).finding((), NO_MAPPING, code="no-mapping"))
     loaded = Documents(connections=connections, items=tuple(documents.values()), findings=tuple(findings))
     return loaded, loaded.findings
 

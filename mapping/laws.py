@@ -65,17 +65,21 @@ def _loss(
 ) -> Finding:
     name = document.names[side]
     if isinstance(row, StatusRow) and isinstance(earlier, StatusRow) and row.state != earlier.state:
+        code = "states-share-value"
         message = (
-            f"{word!r} is read as {earlier.name!r} ({earlier.state}) already; {name} has no flag to tell them apart"
+            f"{word!r} is read as {earlier.name!r} ({earlier.state}) already; {name} has no flag to tell them apart; "
+            "give one of the two another value"
         )
     elif position == 0:
+        code = "loss-undeclared"
         message = (
             f"{name} cannot tell {row.name!r} from {earlier.name!r}: both are written as {word!r}; "
             f"if that loss is meant, add `{lossy_hint(row.lossy, name, document.names)}` to this line"
         )
     else:
+        code = "value-twice"
         message = f"{word!r} is read as {earlier.name!r} already, so it never reads as {row.name!r}; name it once"
-    return document.source.finding(path, message)
+    return document.source.finding(path, message, code=code)
 
 
 def lossy_hint(declared: Collection[Side], name: str, names: Mapping[Side, str]) -> str:

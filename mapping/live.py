@@ -67,17 +67,27 @@ def _columns(document: Document, doc: FieldDoc, side: Side, description: Descrip
         meta = description.columns.get(column)
         if meta is None:
             yield document.source.finding(
-                here, f"{name}'s {table} has no field {column!r}", suggestion=closest(column, description.columns)
+                here,
+                f"{name}'s {table} has no field {column!r}",
+                code="column-unknown",
+                suggestion=closest(column, description.columns),
+                otherwise="write the API name of one that it has, or give our user the right to see it",
             )
             continue
         yield from _kind(document, doc, here, name, meta)
         if _is_written(doc, side) and not meta.createable and not meta.updateable:
             yield document.source.finding(
-                here, f"{column} is read only in {name}; add `rule: {name}`, so that it is only read from there"
+                here,
+                f"{column} is read only in {name}; add `rule: {name}`, so that it is only read from there",
+                code="column-read-only",
             )
         filler = doc.fillers.get(side)
         if filler and filler.text and meta.length is not None and len(filler.text) > meta.length:
-            yield document.source.finding((*path[:2], "filler", name), f"is longer than {column} ({meta.length})")
+            yield document.source.finding(
+                (*path[:2], "filler", name),
+                f"is longer than {column} ({meta.length}); shorten it",
+                code="filler-too-long",
+            )
 
 
 def _parts(doc: FieldDoc, side: Side) -> Iterator[tuple[str, str]]:
@@ -94,7 +104,9 @@ def _kind(document: Document, doc: FieldDoc, path: Path, name: str, meta: Column
     fits = _FITS.get(doc.convert) or CONVERTERS[doc.convert].fits
     if meta.type == "multichoice":
         yield document.source.finding(
-            path, f"{meta.name} holds several choices at once in {name}; those are not synced"
+            path,
+            f"{meta.name} holds several choices at once in {name}; those are not synced; take the field out",
+            code="column-several-choices",
         )
         return
     if meta.type not in _NATURAL:
@@ -103,11 +115,17 @@ def _kind(document: Document, doc: FieldDoc, path: Path, name: str, meta: Column
     numbered = meta.type == "choice" and any(isinstance(o.value, int) for o in meta.options)
     if suits and not (doc.convert in CONVERTERS and numbered):
         if doc.link and meta.targets and doc.link not in {t.casefold() for t in meta.targets}:
-            yield document.source.finding(path, f"{meta.name} points at {', '.join(meta.targets)}, not at {doc.link}")
+            yield document.source.finding(
+                path,
+                f"{meta.name} points at {', '.join(meta.targets)}, not at {doc.link}; name the column that does",
+                code="link-target",
+            )
         return
     kind = "choice of numbers" if numbered else f"{meta.type} field"
     yield document.source.finding(
-        path, f"{meta.name} is a {kind} in {name}; {doc.convert!r} cannot hold it; use `{_NATURAL[meta.type]}`"
+        path,
+        f"{meta.name} is a {kind} in {name}; {doc.convert!r} cannot hold it; use `{_NATURAL[meta.type]}`",
+        code="type-misfit",
     )
 
 
@@ -128,6 +146,7 @@ def _losses(document: Document, doc: FieldDoc, described: Mapping[Side, Descript
                 ("fields", doc.name),
                 f"{target.name} in {name} {words}; "
                 f"if that loss is meant, add `{lossy_hint(doc.lossy, name, document.names)}` to this line",
+                code="time-undeclared" if doc.convert == "date" else "decimals-undeclared",
                 key=True,
             )
 
@@ -141,6 +160,7 @@ def _unfed(document: Document, side: Side, description: DescriptionLike) -> Iter
                 ("fields",),
                 f"{name} needs {column.name} for a new {document.entity}, and no field feeds it: creating one there "
                 "will be refused; map it, or give it a `create:` text",
+                code="column-unfed",
                 key=True,
                 warning=True,
             )
@@ -181,7 +201,9 @@ def _tables(document: Document, described: Mapping[Side, DescriptionLike], spoil
             if table.unmapped == "hold":
                 for option in known:
                     if option.active and option.value not in read:
-                        yield _unmapped(document, side, path, option, f"a row of {path_text(path)}")
+                        yield _unmapped(
+                            document, side, path, option, f"a row of {path_text(path)}", code="value-unmapped"
+                        )
 
 
 def _judge_word(
@@ -198,22 +220,36 @@ def _judge_word(
     if len({o.value for o in hits}) > 1:
         several = ", ".join(str(o.value) for o in hits)
         yield document.source.finding(
-            path, f"{word!r} means several values of {name} ({several}); give the value itself"
+            path,
+            f"{word!r} means several values of {name} ({several}); give the value itself",
+            code="value-ambiguous",
         )
     elif not hits and written:  # one that is only read may be a spelling from older data
         labels = [o.label for o in known if o.active]
-        yield document.source.finding(path, f"{name} has no value {word!r}", suggestion=closest(word, labels))
+        yield document.source.finding(
+            path,
+            f"{name} has no value {word!r}",
+            code="value-unknown",
+            suggestion=closest(word, labels),
+            otherwise="write a label or value that it has",
+        )
     elif hits and written and not hits[0].active:
-        yield document.source.finding(path, f"{word!r} is switched off in {name}", warning=True)
+        yield document.source.finding(
+            path,
+            f"{word!r} is switched off in {name}; put another value first, or have it switched on",
+            code="value-inactive",
+            warning=True,
+        )
 
 
-def _unmapped(document: Document, side: Side, path: Path, option: OptionLike, where: str) -> Finding:
+def _unmapped(document: Document, side: Side, path: Path, option: OptionLike, where: str, *, code: str) -> Finding:
     name = document.names[side]
     value = "" if str(option.value) == option.label else f" ({option.value})"
     process = f" of process {option.process}" if option.process else ""
     return document.source.finding(
         path,
         f"{name}'s {option.label!r}{value}{process} is not mapped: records that have it are held; add it to {where}",
+        code=code,
         key=True,
         warning=True,
     )
@@ -245,7 +281,8 @@ def _statuses(document: Document, described: Mapping[Side, DescriptionLike], spo
     for side, left_out in unread.items():
         for option in left_out:
             paste = row_to_paste(document, side, option, unread.get(other(side), ()))
-            yield _unmapped(document, side, path, option, f"a row of `{document.axis}:`, or paste `{paste}` at its end")
+            where = f"a row of `{document.axis}:`, or paste `{paste}` at its end"
+            yield _unmapped(document, side, path, option, where, code="status-unmapped")
 
 
 def _stage_hits(row: StatusRow, word: NativeWord, known: Sequence[OptionLike]) -> list[OptionLike]:
@@ -276,14 +313,30 @@ def _judge_status(
         yield document.source.finding(
             here,
             f"the row says {row.state}, but {name}'s own flag makes {word!r} {flag}; move it to a row of that state",
+            code="status-against-flag",
         )
     elif not hits and written:
         labels = [o.label for o in known if o.active and fits_state(o, row.state)]
-        yield document.source.finding(here, f"{name} has no status {word!r}", suggestion=closest(word, labels))
+        yield document.source.finding(
+            here,
+            f"{name} has no status {word!r}",
+            code="status-unknown",
+            suggestion=closest(word, labels),
+            otherwise="write a label or value that it has",
+        )
     elif fitting and written and not any(o.active for o in fitting):
-        yield document.source.finding(here, f"{word!r} is switched off in {name}", warning=True)
+        yield document.source.finding(
+            here,
+            f"{word!r} is switched off in {name}; put another status first, or have it switched on",
+            code="status-inactive",
+            warning=True,
+        )
     for process in dict.fromkeys(o.process for o in fitting):
         values = {o.value for o in fitting if o.process == process}
         if len(values) > 1 and fold(word):
             several = ", ".join(str(v) for v in values)
-            yield document.source.finding(here, f"{word!r} means several values of {name} ({several}); give the value")
+            yield document.source.finding(
+                here,
+                f"{word!r} means several values of {name} ({several}); give the value itself",
+                code="status-ambiguous",
+            )

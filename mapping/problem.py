@@ -1,4 +1,4 @@
-"""What is wrong with a mapping, and where it stands: `file:line:column: path: message; did you mean ...?`."""
+"""What is wrong with a mapping, and where it stands: `file:line:column: path: message; did you mean ...? [code]`."""
 
 import difflib
 from collections.abc import Iterable
@@ -23,6 +23,7 @@ class Place:
 class Finding:
     """One complaint about a mapping. Warnings are told; errors stop the mapping from being used."""
 
+    code: str  # stable, for scripts and for the page that explains it; all are in `mapping.codes`
     place: Place
     path: str
     message: str
@@ -32,7 +33,7 @@ class Finding:
     def __str__(self) -> str:
         where = f"{self.place}: {self.path}: " if self.path else f"{self.place}: "
         meant = f"; did you mean {self.suggestion!r}?" if self.suggestion else ""
-        return f"{where}{self.message}{meant}"
+        return f"{where}{self.message}{meant} [{self.code}]"
 
 
 def path_text(path: Path) -> str:

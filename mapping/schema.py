@@ -192,16 +192,18 @@ def prune(source: Source, rules: _Schema) -> Any:
             return True, walk_object(value, rule, path)
         if rule["type"] == "array":
             if len(value) < rule.get("minItems", 0):
-                source.complain(path, "is empty")
+                source.complain(path, "is empty; give it an entry, or take the key away", code="list-empty")
                 return False, None
             kept = [walk(item, rule["items"], (*path, n)) for n, item in enumerate(value)]
             return all(ok for ok, _ in kept), [item for ok, item in kept if ok]
         if rule.get("minLength") and not value:
-            source.complain(path, "is empty")
+            source.complain(path, "is empty; write a value, or take the key away", code="text-empty")
             return False, None
         if "enum" in rule and value not in rule["enum"]:
             known = ", ".join(str(v) for v in rule["enum"])
-            source.complain(path, f"{value!r} is not one of {known}", suggestion=closest(value, rule["enum"]))
+            source.complain(
+                path, f"{value!r} is not one of {known}", code="unknown-word", suggestion=closest(value, rule["enum"])
+            )
             return False, None
         return True, value
 
@@ -215,10 +217,23 @@ def prune(source: Source, rules: _Schema) -> Any:
             if key in properties:
                 ok, inner = walk(item, properties[key], here)
             elif not further:
-                source.complain(here, "unknown key", suggestion=closest(key, properties), key=True)
+                known = ", ".join(properties)
+                source.complain(
+                    here,
+                    "unknown key",
+                    code="unknown-key",
+                    suggestion=closest(key, properties),
+                    otherwise=f"here may stand {known}",
+                    key=True,
+                )
                 continue
             elif pattern and not re.fullmatch(pattern, key):
-                source.complain(here, "a name is lower case letters, digits and _, starting with a letter", key=True)
+                source.complain(
+                    here,
+                    "a name is lower case letters, digits and _, starting with a letter",
+                    code="name-malformed",
+                    key=True,
+                )
                 continue
             else:
                 ok, inner = walk(item, further, here)
@@ -226,11 +241,12 @@ def prune(source: Source, rules: _Schema) -> Any:
                 kept[key] = inner
         for key in rule.get("required", ()):
             if key not in value:
-                source.complain(path, f"{key!r} is missing", key=True)
+                source.complain(path, f"{key!r} is missing; add it", code="key-missing", key=True)
         return kept
 
     def wrong(path: Path, value: Any, expected: str) -> tuple[bool, Any]:
-        source.complain(path, f"expected {expected}, found {_kind(value)}")
+        code = "value-missing" if value is None else "wrong-kind"
+        source.complain(path, f"expected {expected}, found {_kind(value)}", code=code)
         return False, None
 
     return walk(source.data, rules, ())[1]

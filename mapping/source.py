@@ -59,13 +59,36 @@ class Source:
             path, key = path[:-1], True
         return Place(file=self.file)
 
-    def complain(self, path: Path, message: str, *, suggestion: str | None = None, key: bool = False) -> None:
-        self.findings.append(self.finding(path, message, suggestion=suggestion, key=key))
+    def complain(
+        self,
+        path: Path,
+        message: str,
+        *,
+        code: str,
+        suggestion: str | None = None,
+        otherwise: str = "",
+        key: bool = False,
+    ) -> None:
+        self.findings.append(
+            self.finding(path, message, code=code, suggestion=suggestion, otherwise=otherwise, key=key)
+        )
 
     def finding(
-        self, path: Path, message: str, *, suggestion: str | None = None, key: bool = False, warning: bool = False
+        self,
+        path: Path,
+        message: str,
+        *,
+        code: str,
+        suggestion: str | None = None,
+        otherwise: str = "",
+        key: bool = False,
+        warning: bool = False,
     ) -> Finding:
+        """`code` is one of `mapping.codes`; `otherwise`: what to do where no suggestion says it."""
+        if otherwise and suggestion is None:
+            message = f"{message}; {otherwise}"
         return Finding(
+            code=code,
             place=self.place(path, key=key),
             path=path_text(path),
             message=message,
@@ -83,7 +106,9 @@ def read_file(path: FilePath) -> Source:
         raw = path.read_bytes()
     except OSError as error:
         source = Source(file=str(path))
-        source.complain((), f"cannot be read ({error.strerror or error})")
+        source.complain(
+            (), f"cannot be read ({error.strerror or error}); correct its rights or its name", code="file-unreadable"
+        )
         return source
     return read_text(raw, file=str(path))
 
@@ -91,21 +116,25 @@ def read_file(path: FilePath) -> Source:
 def read_text(raw: bytes | str, *, file: str) -> Source:
     source = Source(file=file)
     if len(raw) > SIZE_MAX_BYTES:
-        source.complain((), f"is larger than {SIZE_MAX_BYTES // 1024} kB; a mapping is a few kB")
+        source.complain(
+            (),
+            f"is larger than {SIZE_MAX_BYTES // 1024} kB; a mapping is a few kB, so look what else is in it",
+            code="file-too-large",
+        )
         return source
     try:
         text = raw if isinstance(raw, str) else raw.decode("utf-8-sig")
         events: Iterator[Any] = iter(YAML(typ="safe", pure=True).parse(text))
         _Walk(source, events).document()
     except UnicodeDecodeError as error:
-        source.complain((), f"is not UTF-8 text (byte {error.start}); save it as UTF-8")
+        source.complain((), f"is not UTF-8 text (byte {error.start}); save it as UTF-8", code="file-not-utf8")
     except MarkedYAMLError as error:
         mark: Any = error.problem_mark or error.context_mark
         place = Place(file=file, line=mark.line + 1, column=mark.column + 1) if mark else Place(file=file)
         what = " ".join(str(error.problem or error.context or "cannot be parsed").split())
-        source.findings.append(Finding(place=place, path="", message=f"not YAML: {what}"))
+        source.findings.append(Finding(code="not-yaml", place=place, path="", message=f"not YAML: {what}"))
     except YAMLError as error:
-        source.complain((), f"not YAML: {' '.join(str(error).split())[:200]}")
+        source.complain((), f"not YAML: {' '.join(str(error).split())[:200]}", code="not-yaml")
     except _GaveUp:
         pass
     return source
@@ -121,28 +150,38 @@ class _Walk:
         while isinstance(event, (StreamStartEvent, DocumentStartEvent)):
             event = next(self._events)
         if isinstance(event, StreamEndEvent):
-            self._source.complain((), "is empty")
+            self._source.complain(
+                (), "is empty; write the mapping of one entity, or remove the file", code="file-empty"
+            )
             return
         data = self._node(event, ())
         event = next(self._events)
         if isinstance(event, DocumentEndEvent):
             event = next(self._events)
         if not isinstance(event, StreamEndEvent):
-            self._complain_at(event, (), "a second document; one entity is one file")
+            self._complain_at(event, (), "a second document; one entity is one file", code="second-document")
         self._source.data = data
 
     def _node(self, event: Any, path: Path) -> Any:
         self._source.values[path] = self._place(event)
         if len(path) > DEPTH_MAX:
-            self._complain_at(event, path, f"is nested deeper than {DEPTH_MAX} levels")
+            self._complain_at(
+                event, path, f"is nested deeper than {DEPTH_MAX} levels; no part of a mapping is", code="too-deep"
+            )
             raise _GaveUp
         if isinstance(event, AliasEvent):
-            self._complain_at(event, path, f"an alias (*{event.anchor}) is not allowed here; write the value out")
+            self._complain_at(
+                event, path, f"an alias (*{event.anchor}) is not allowed here; write the value out", code="alias-used"
+            )
             return None
         if event.anchor:
-            self._complain_at(event, path, f"an anchor (&{event.anchor}) is not allowed here; write the value out")
+            self._complain_at(
+                event, path, f"an anchor (&{event.anchor}) is not allowed here; write the value out", code="anchor-used"
+            )
         if event.tag is not None:
-            self._complain_at(event, path, f"a tag ({event.tag}) is not allowed here; write the plain value")
+            self._complain_at(
+                event, path, f"a tag ({event.tag}) is not allowed here; write the plain value", code="tag-used"
+            )
         if isinstance(event, ScalarEvent):
             return _scalar(event)
         if isinstance(event, SequenceStartEvent):
@@ -160,19 +199,24 @@ class _Walk:
         entries: dict[str, Any] = {}
         while not isinstance(event := next(self._events), MappingEndEvent):
             if not isinstance(event, ScalarEvent):
-                self._complain_at(event, path, "a key must be plain text")
+                self._complain_at(event, path, "a key must be plain text", code="key-not-text")
                 raise _GaveUp
             key = str(event.value)
             here = (*path, key)
             if event.anchor or event.tag is not None:
-                self._complain_at(event, here, "a key must be plain text, without anchor or tag")
+                self._complain_at(
+                    event, here, "a key must be plain text; take its anchor or tag away", code="key-decorated"
+                )
             if key in entries:
                 first = self._source.keys[here].line
-                self._complain_at(event, here, f"duplicate key; the first one is on line {first}")
-                kept = (dict(self._source.keys), dict(self._source.values), len(self._source.findings))
-                self._node(next(self._events), here)  # read over it: the first one stays
-                self._source.keys, self._source.values = kept[0], kept[1]
-                del self._source.findings[kept[2] :]
+                self._complain_at(
+                    event,
+                    here,
+                    f"duplicate key; the first one is on line {first}; keep one of them",
+                    code="duplicate-key",
+                )
+                # Read over it: the first one stays, with its places.
+                _Walk(Source(file=self._source.file), self._events)._node(next(self._events), here)
                 continue
             self._source.keys[here] = self._place(event)
             entries[key] = self._node(next(self._events), here)
@@ -182,8 +226,10 @@ class _Walk:
         mark = event.start_mark
         return Place(file=self._source.file, line=mark.line + 1, column=mark.column + 1)
 
-    def _complain_at(self, event: Any, path: Path, message: str) -> None:
-        self._source.findings.append(Finding(place=self._place(event), path=path_text(path), message=message))
+    def _complain_at(self, event: Any, path: Path, message: str, *, code: str) -> None:
+        self._source.findings.append(
+            Finding(code=code, place=self._place(event), path=path_text(path), message=message)
+        )
 
 
 def _scalar(event: ScalarEvent) -> Any:

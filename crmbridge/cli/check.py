@@ -11,7 +11,7 @@ from crmbridge.errors import CrmBridgeError
 if TYPE_CHECKING:
     from connectors.base import Description
     from crmbridge.settings import Settings
-    from mapping import Documents
+    from mapping import Documents, Finding
 
 Level = Literal["error", "warning", "note"]
 
@@ -21,6 +21,14 @@ class Line:
     level: Level
     where: str  # file:line:column, or the name of a connection
     text: str
+    # Where it is a place in a file, its parts; `code` is explained in docs/reference/mapping-problems.md.
+    code: str | None = None
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    path: str | None = None
+    message: str | None = None
+    suggestion: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,8 +36,26 @@ class Findings:
     lines: list[Line] = field(default_factory=list[Line])
     outside: CrmBridgeError | None = None  # a CRM that did not answer: the rest could not be checked
 
-    def say(self, level: Level, where: str, text: str) -> None:
-        self.lines.append(Line(level=level, where=where, text=text))
+    def say(self, level: Level, where: str, text: str, *, code: str | None = None) -> None:
+        coded = f"{text} [{code}]" if code else text
+        self.lines.append(Line(level=level, where=where, text=coded, code=code, message=text))
+
+    def tell(self, finding: "Finding") -> None:
+        """A finding of a mapping, with all that it knows."""
+        self.lines.append(
+            Line(
+                level=finding.severity,
+                where=str(finding.place),
+                text=str(finding).removeprefix(f"{finding.place}: "),
+                code=finding.code,
+                file=finding.place.file,
+                line=finding.place.line,
+                column=finding.place.column,
+                path=finding.path,
+                message=finding.message,
+                suggestion=finding.suggestion,
+            )
+        )
 
     def count(self, level: Level) -> int:
         return sum(line.level == level for line in self.lines)
@@ -84,8 +110,7 @@ def _mapping_findings(found: Findings, documents: "Documents", descriptions: Any
     import mapping
 
     for finding in mapping.check(documents, descriptions or None):
-        text = str(finding).removeprefix(f"{finding.place}: ")
-        found.say(finding.severity, str(finding.place), text)
+        found.tell(finding)
 
 
 def _print(found: Findings, *, live: bool, as_json: bool) -> None:
@@ -97,7 +122,7 @@ def _print(found: Findings, *, live: bool, as_json: bool) -> None:
                 "ok": found.exit_code == 0,
                 "exit_code": found.exit_code,
                 "live": live,
-                "findings": [asdict(line) for line in found.lines],
+                "findings": [{**asdict(line), "severity": line.level} for line in found.lines],
                 "outside": str(found.outside) if found.outside else None,
             }
         )

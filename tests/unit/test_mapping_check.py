@@ -164,7 +164,9 @@ def test_a_field_cut_by_the_shape_is_not_complained_about_twice() -> None:
 
 def test_two_files_of_one_entity_and_an_empty_folder(tmp_path: object) -> None:
     _, found = mapping.load({"a.yaml": LEAD, "b.yaml": LEAD})
-    assert [str(f) for f in found] == ["b.yaml:1:9: entity: lead is mapped in a.yaml already"]
+    assert [str(f) for f in found] == [
+        "b.yaml:1:9: entity: lead is mapped in a.yaml already; put both into one file [entity-twice]"
+    ]
     _, found = mapping.load(str(tmp_path))
     assert "there is no mapping here" in str(found[0])
 

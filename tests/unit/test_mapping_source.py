@@ -22,12 +22,12 @@ def test_yaml_1_2_words_and_places() -> None:
 def test_everything_refused_is_told_at_once() -> None:
     source = read("a: 1\nb: &x {k: 1, k: 2}\na: 3\nc: *x\nd: !!str 5\na: 4\n")
     assert [str(f) for f in source.findings] == [
-        "lead.yaml:2:4: b: an anchor (&x) is not allowed here; write the value out",
-        "lead.yaml:2:14: b.k: duplicate key; the first one is on line 2",
-        "lead.yaml:3:1: a: duplicate key; the first one is on line 1",
-        "lead.yaml:4:4: c: an alias (*x) is not allowed here; write the value out",
-        "lead.yaml:5:4: d: a tag (tag:yaml.org,2002:str) is not allowed here; write the plain value",
-        "lead.yaml:6:1: a: duplicate key; the first one is on line 1",
+        "lead.yaml:2:4: b: an anchor (&x) is not allowed here; write the value out [anchor-used]",
+        "lead.yaml:2:14: b.k: duplicate key; the first one is on line 2; keep one of them [duplicate-key]",
+        "lead.yaml:3:1: a: duplicate key; the first one is on line 1; keep one of them [duplicate-key]",
+        "lead.yaml:4:4: c: an alias (*x) is not allowed here; write the value out [alias-used]",
+        "lead.yaml:5:4: d: a tag (tag:yaml.org,2002:str) is not allowed here; write the plain value [tag-used]",
+        "lead.yaml:6:1: a: duplicate key; the first one is on line 1; keep one of them [duplicate-key]",
     ]
     assert source.data["a"] == 1
 

@@ -1,0 +1,128 @@
+# ruff: noqa: E501 - a table reads best unbroken
+"""The problems that the check can tell, by code: the cause, an example, what to do. One row is one cause.
+
+docs/reference/mapping-problems.md is written from this table (`python -m tests.support.mapping_problems`), and each
+code has a file under tests/mapping/broken/ that shows it with its place.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """All three are Markdown, one line each."""
+
+    cause: str
+    example: str
+    fix: str
+
+
+def _code(cause: str, example: str, fix: str) -> Code:
+    return Code(cause=cause, example=example, fix=fix)
+
+
+# --- the file and its YAML ----------------------------------------------------------------------------------------
+
+_FILE: Final[Mapping[str, Code]] = {
+    "no-mapping": _code("the folder holds no mapping", "an empty `mappings/`", "`crmbridge init` puts the shipped ones there"),
+    "file-unreadable": _code("the file cannot be opened", "a file of another user", "correct its name or its rights"),
+    "file-too-large": _code("more than 512 kB", "a data export saved as `lead.yaml`", "put the mapping back; it is a few kB"),
+    "file-not-utf8": _code("the bytes are no UTF-8", "a file saved as Latin-1", "save it as UTF-8"),
+    "file-empty": _code("nothing but blanks and comments", "all lines commented out", "write one entity's mapping, or remove the file"),
+    "not-yaml": _code("YAML cannot be read from here on", "`{salesforce: Email` without `}`", "mend the line named, often the one above it"),
+    "second-document": _code("`---` begins a second document", "two entities in one file", "one file for one entity"),
+    "too-deep": _code("more levels than any mapping has", "`[[[[[[[[[[[[[[1]]]]]]]]]]]]]]`", "take the nesting out"),
+    "alias-used": _code("`*name` stands for another part", "`email: *phone`", "write the value out"),
+    "anchor-used": _code("`&name` names a part", "`email: &mail {…}`", "take `&name` away"),
+    "tag-used": _code("`!name` gives a type", "`required: !!bool yes`", "write the plain value"),
+    "key-not-text": _code("a list or map stands where a key must", "`? [a, b] : c`", "use a plain name as key"),
+    "key-decorated": _code("a key has an anchor or a tag", "`&x email: …`", "take it away"),
+    "duplicate-key": _code("the same key twice in one map", "two lines `email:`", "keep one of the two"),
+}  # fmt: skip
+
+# --- the shape ----------------------------------------------------------------------------------------------------
+
+_SHAPE: Final[Mapping[str, Code]] = {
+    "unknown-key": _code("no such key here", "`dynamic: lastname`", "correct the spelling, or take the key out"),
+    "key-missing": _code("a key that must be there is not", "no `entity:`", "add it"),
+    "name-malformed": _code("a name of yours has other letters", "`E-Mail: …`", "lower-case letters, digits and `_`"),
+    "wrong-kind": _code("text where a map belongs, and the like", "`dynamics: lead`", "write the kind of value that is named"),
+    "value-missing": _code("nothing stands after the colon", "`convert:`", "write a value, or take the key out"),
+    "unknown-word": _code("not one of the words that may stand here", "`convert: mony`", "take one of those named"),
+    "list-empty": _code("a list without an entry", "`match: [[]]`", "give it an entry, or take the key out"),
+    "text-empty": _code("an empty text", '`salesforce: ""`', "write a value, or take the key out"),
+    "entity-twice": _code("two files are about one entity", "`lead.yaml` and `leads2.yaml`", "put both into one file"),
+}  # fmt: skip
+
+# --- the meaning --------------------------------------------------------------------------------------------------
+
+_FIELDS: Final[Mapping[str, Code]] = {
+    "name-taken": _code("the name means something else already", "a field named `status`", "give the field another name"),
+    "field-without-column": _code("a field that is nowhere", "`email: {convert: email}`", "name its column on a side"),
+    "column-owned": _code("a column that crmbridge reads itself", "`{salesforce: IsConverted}`", "take the field out; the message says where the column belongs"),
+    "column-twice": _code("two fields write one column", "`Email` in two lines", "keep one of the two"),
+    "variant-misplaced": _code("`won` or `lost` outside an opportunity", "`{column: revenue, won: x}` on a lead", "name one column"),
+    "table-unknown": _code("no such table under `values:`", "`values: ratings`", "correct the name, or add the table"),
+    "values-and-convert": _code("a choice that is converted as well", "`values: rating, convert: text`", "leave `convert` out"),
+    "choice-without-values": _code("a choice without a table", "`convert: choice`", "name a table by `values:`"),
+    "link-and-convert": _code("a link that is converted as well", "`link: account, convert: text`", "leave `convert` and `values` out"),
+    "link-without-mapping": _code("the kind of record that it points at is not mapped", "`link: account` without `account.yaml`", "add that file"),
+    "restrictive-not-boolean": _code("`restrictive` on what is not yes or no", "`convert: email, restrictive: true`", "add `convert: boolean`, or take it out"),
+    "zone-not-date": _code("`zone` on what is no date", "`convert: text, zone: Europe/Paris`", "take it out, or convert to a date"),
+    "zone-unknown": _code("no such time zone", "`zone: Mars`", "a name such as `Europe/Berlin`"),
+    "filler-without-column": _code("a filler for a side that the field does not have", "`filler: {dynamics: x}` without `dynamics`", "name the column there, or take it out"),
+    "filler-not-date": _code("days after the creation in a field that is no date", "`filler: {salesforce: created + 3 days}`", "add `convert: date`, or write a text"),
+    "filler-not-text": _code("a text that fills a number or a choice", "`convert: money, filler: {dynamics: none}`", "take the filler out"),
+    "create-without-column": _code("a creation text for a side that the field does not have", "`create: {dynamics: x}` without `dynamics`", "name the column there, or take it out"),
+    "create-not-text": _code("a creation text for a number or a choice", '`convert: money, create: "{name}"`', "take it out"),
+    "slot-unknown": _code("`{field}` is no field of this mapping", '`create: "{lastname}"`', "write one of its names"),
+}  # fmt: skip
+
+_TABLES: Final[Mapping[str, Code]] = {
+    "match-unknown-field": _code("`match` names what is no field", "`match: [[emial]]`", "write one of the fields' names"),
+    "match-one-sided": _code("a key of `match` has a column on one side only", "`match: [[topic]]`", "take it out of the key, or give the field its other column"),
+    "table-unused": _code("no field uses this table (a warning)", "`values: {old: …}`", "name it in a field, or take it out"),
+    "table-empty": _code("a table without rows", "`rating: {unmapped: hold}`", "give it a row"),
+    "value-one-sided": _code("a row with a value on one side only", "`hot: {salesforce: Hot}`", "give it the other value, or let the table say `unmapped: ignore`"),
+    "value-twice": _code("a value that an earlier row reads already", "`dynamics: [2, 1]` after a row with `1`", "name it once"),
+    "loss-undeclared": _code("two rows are written as one value, so that side cannot tell them apart", "`warm` and `hot` both `dynamics: 1`", "another value, or declare the loss: `lossy: dynamics`"),
+    "axis-misplaced": _code("`status:` or `stage:` in the wrong entity", "`stage:` in `lead.yaml`", "leads have `status:`, opportunities `stage:`"),
+    "axis-missing": _code("no `status:` in a lead, no `stage:` in an opportunity", "`lead.yaml` without `status:`", "add it"),
+    "no-open-row": _code("no row of state open", "only closed rows", "add a row with `state: open`; a new record needs one"),
+    "status-one-sided": _code("a row without a value on one side: nothing can be written there", "`new: {state: open, salesforce: New}`", "give it one"),
+    "states-share-value": _code("one value stands for two states, and that CRM has no flag to tell them apart", "`Closed` as `open` and as `disqualified` on a Salesforce lead", "give one of the two another value"),
+}  # fmt: skip
+
+# --- what the CRMs really have ------------------------------------------------------------------------------------
+
+_LIVE: Final[Mapping[str, Code]] = {
+    "column-unknown": _code("the CRM has no such field, or our user may not see it", "`salesforce: EMail`", "its API name; else give our user the right to see it"),
+    "column-read-only": _code("our user may not write it, or nobody may (a formula)", "`{salesforce: Score__c, dynamics: new_score}` with a formula", "`rule:` with that connection's name, so that it is only read"),
+    "column-several-choices": _code("a field that holds several choices", "a multi-select picklist", "take the field out"),
+    "column-unfed": _code("needed for a new record, and no field feeds it (a warning)", "`Region__c` required", "map it, or give it a `create:` text"),
+    "filler-too-long": _code("the filler does not fit into the field", 'a filler of 90 letters for 80', "shorten it"),
+    "link-target": _code("the lookup points at other records", "`{dynamics: parentcontactid, link: account}`", "name the lookup that points there"),
+    "type-misfit": _code("the field holds another kind of value", "`revenue` as text", "the `convert:` that the message names"),
+    "decimals-undeclared": _code("one side keeps fewer decimals", "`AnnualRevenue` keeps none", "declare the loss: `lossy:` with that connection's name"),
+    "time-undeclared": _code("a day on one side, an instant on the other", "a date and a date-time", "declare the loss: `lossy:` with that connection's name"),
+    "value-unknown": _code("the field has no such choice", "`salesforce: Hott`", "a label or value that it has"),
+    "value-ambiguous": _code("one label, several choices", "two options called `Other`", "give the value (the number) itself"),
+    "value-inactive": _code("the choice is switched off there (a warning)", "a retired picklist value first in its row", "put another first, or have it switched on"),
+    "value-unmapped": _code("a choice that is in no row: records that have it are held (a warning)", "`Cold` in no row", "add it to a row"),
+    "status-unknown": _code("the CRM has no such status or stage", "`dynamics: Contactd`", "a label or value that it has"),
+    "status-against-flag": _code("the row's state is not what the CRM's own flag says", "`Closed Won` in a row of state open", "move it to a row of that state"),
+    "status-ambiguous": _code("one label, several statuses", "two stages called `Close` in one process", "give the value itself"),
+    "status-inactive": _code("the status is switched off there (a warning)", "a retired stage first in its row", "put another first, or have it switched on"),
+    "status-unmapped": _code("a status or stage that is in no row: records that have it are held (a warning)", "`Canceled` in no row", "add it to a row; the message has one to paste"),
+}  # fmt: skip
+
+SECTIONS: Final[Mapping[str, Mapping[str, Code]]] = {
+    "The file": _FILE,
+    "Its shape": _SHAPE,
+    "Fields": _FIELDS,
+    "Tables, status and stage": _TABLES,
+    "What the CRMs really have": _LIVE,
+}  # fmt: skip
+CODES: Final[Mapping[str, Code]] = {code: row for section in SECTIONS.values() for code, row in section.items()}

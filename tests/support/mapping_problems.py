@@ -1,0 +1,69 @@
+"""docs/reference/mapping-problems.md, from the table of codes: `python -m tests.support.mapping_problems` writes it."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from mapping.codes import SECTIONS
+
+CHECKOUT: Final = Path(__file__).resolve().parents[2]
+PAGE: Final = CHECKOUT / "docs" / "reference" / "mapping-problems.md"
+HEAD: Final = """# Problems in a mapping
+
+`crmbridge check` tells all of them at once. The word in brackets at the end of a line is the problem's code; it stays
+the same when the sentence is bettered, and `crmbridge check --json` has it as `code`.
+
+```text
+mappings/lead.yaml:23:11: error: fields.email.salesfroce: unknown key; did you mean 'salesforce'? [unknown-key]
+```
+"""
+# What makes a finding of a code, for the search through the sources.
+_MAKERS: Final = frozenset({"Finding", "finding", "complain", "_complain_at", "_say", "say", "problem"})
+
+
+def page() -> str:
+    parts = [HEAD]
+    for title, codes in SECTIONS.items():
+        lines = [f"## {title}", "", "| code | what is wrong | for example | what to do |", "|---|---|---|---|"]
+        lines += [f"| `{c}` | {row.cause} | {_cell(row.example)} | {row.fix} |" for c, row in codes.items()]
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def told() -> dict[str, str]:
+    """Every code that the program gives to a finding of a mapping -> where."""
+    found: dict[str, str] = {}
+    for file in sorted((CHECKOUT / "mapping").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            for word in _codes(node):
+                found.setdefault(word, f"{file.relative_to(CHECKOUT)}:{getattr(node, 'lineno', 0)}")
+    return found
+
+
+def _codes(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Call):
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        given = [keyword.value for keyword in node.keywords if keyword.arg == "code"]
+        given += node.args[:1] if name == "_say" else []
+        for one in given:
+            if name in _MAKERS or name.startswith("_"):
+                yield from _texts(one)
+    elif isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "code" for t in node.targets):
+        yield from _texts(node.value)
+
+
+def _texts(node: ast.expr) -> Iterator[str]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.IfExp):
+        yield from _texts(node.body)
+        yield from _texts(node.orelse)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
