@@ -28,7 +28,7 @@ from crmbridge.sync.hands import Event, Hands, fingerprint, new_id, new_intent
 from crmbridge.sync.observe import fetch_missing
 from crmbridge.sync.view import View, link_ids
 from crmbridge.sync.ways import RESULTS, Way, case_of, decide_ways, order_for
-from crmbridge.sync.work import Work, refused_issue
+from crmbridge.sync.work import Order, Work, refused_issue
 
 
 def mirror(hands: Hands, view: View, work: Work, step: Step) -> bool:
@@ -48,6 +48,7 @@ def mirror(hands: Hands, view: View, work: Work, step: Step) -> bool:
     hands.count(target, "lead", "convert")
     if hands.dry:
         _plan_results(hands, view, work, ways, source)
+        work.orders.append(Order(side=target, kind="convert", columns={}, reason=_reason(case, ways)))
         hands.tell(_event(work.link, target, "convert", _reason(case, ways), case))
         return True
     ledger = hands.store.conversion(work.link.id, work.link.epoch)

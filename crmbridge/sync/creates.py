@@ -33,6 +33,7 @@ from crmbridge.sync.echo import changed_since
 from crmbridge.sync.hands import Hands, fingerprint, new_intent
 from crmbridge.sync.view import View
 from crmbridge.sync.work import (
+    Order,
     Work,
     chunks,
     journal,
@@ -216,7 +217,10 @@ def _planned(hands: Hands, view: View, one: "_Ready", side: Side) -> Work:
         kind = "update"  # it is made at the first stage and moved on
     if kind:
         hands.count(side, link.entity, kind)
-    return Work(link=made, rows={other(side): record.source.row}, seen={other(side): record.source})
+    work = Work(link=made, rows={other(side): record.source.row}, seen={other(side): record.source})
+    columns = journal(one.write.columns)
+    work.orders.append(Order(side=side, kind="create", columns=columns, reason=record.create.reason))
+    return work
 
 
 def _with_id(link: Link, side: Side, id: str) -> Link:

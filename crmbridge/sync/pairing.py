@@ -37,7 +37,7 @@ def pair_up(hands: Hands, view: View, entity: Entity, singles: Sequence[Stored])
             if view.crosswalk.planned(seen.row.ref) is None and str(seen.row.ref) not in hands.untouchable:
                 pool[side][seen.row.ref.id] = seen
     works, rest = _join_twins(hands, view, entity, due, pool)
-    return works + _make_partners(hands, view, entity, rest, touched)
+    return works + make_partners(hands, view, entity, rest, touched)
 
 
 def _join_twins(
@@ -132,7 +132,7 @@ def _hold_clusters(hands: Hands, entity: Entity, clusters: Iterable[Cluster], du
     return held
 
 
-def _make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen], touched: set[Ref]) -> list[Work]:
+def make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen], touched: set[Ref]) -> list[Work]:
     clean: list[tuple[Ref, str | None]] = []
     tombstones: list[Link] = []
     candidates: list[Seen] = []

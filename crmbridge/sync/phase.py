@@ -27,7 +27,7 @@ def run_phase(hands: Hands, view: View, entity: Entity) -> None:
     for _ in range(ROUNDS_MAX):
         works, singles = _gather(hands, view, entity)
         works += pair_up(hands, view, entity, singles)
-        _sync_pairs(hands, view, entity, works)
+        sync_pairs(hands, view, entity, works)
         if hands.dry or not any(work.moved for work in works):
             return
 
@@ -94,7 +94,7 @@ def _selected(hands: Hands, view: View, pair: Pair) -> bool:
 # --- linked pairs -------------------------------------------------------------------------------------------------
 
 
-def _sync_pairs(hands: Hands, view: View, entity: Entity, works: Sequence[Work]) -> None:
+def sync_pairs(hands: Hands, view: View, entity: Entity, works: Sequence[Work]) -> None:
     lives: dict[str, LifePlan] = {}
     due: list[tuple[Work, Update]] = []
     for work in works:

@@ -32,6 +32,7 @@ from crmbridge.state.words import Batch, Intent
 from crmbridge.sync.hands import Hands, fingerprint, jsonable, new_intent
 from crmbridge.sync.view import View
 from crmbridge.sync.work import (
+    Order,
     Refusals,
     Work,
     chunks,
@@ -75,6 +76,8 @@ def _push_chunk(hands: Hands, view: View, side: Side, some: Sequence[tuple[Work,
     due = [one for work, step in some if (one := _due(hands, view, work, step, refused)) is not None]
     if hands.dry:
         for one in due:
+            step, columns = one.step, journal(one.payload)
+            one.work.orders.append(Order(side=side, kind=step.kind, columns=columns, reason=step.reason))
             hands.tell(work_event(one.work.link, side, one.step.kind, one.step.reason, (), case=one.step.case))
         return [one.work for one in due]
     if not due:

@@ -25,6 +25,7 @@ from crmbridge.state.words import Batch, Intent, Issue
 from crmbridge.sync.hands import Hands, fingerprint, new_intent
 from crmbridge.sync.view import View
 from crmbridge.sync.work import (
+    Order,
     Refusals,
     Work,
     chunks,
@@ -65,7 +66,9 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
         if blanks:
             hands.count(side, work.entity, "blank", blanks)
     if hands.dry:
-        for work, update, _ in ready:
+        for work, update, write in ready:
+            columns = journal(_sent(hands, side, write))
+            work.orders.append(Order(side=side, kind="update", columns=columns, reason=update.reason, why=update.why))
             hands.tell(work_event(work.link, side, "update", update.reason, tuple(update.fields)))
         return
     if not ready:

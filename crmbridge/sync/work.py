@@ -34,6 +34,17 @@ Place = tuple[State | None, str | None]  # state, row of the status or stage tab
 Refusals = frozenset[tuple[str, str]]  # (shared or native id, fingerprint)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a dry run would have sent."""
+
+    side: Side
+    kind: str  # create, update, convert, or a step's kind
+    columns: Mapping[str, Any]  # as the journal would keep them
+    reason: str
+    why: Mapping[str, str] = field(default_factory=dict)  # field -> rule that decided
+
+
 @dataclass(kw_only=True)
 class Work:
     """One linked pair on its way through a phase."""
@@ -55,6 +66,7 @@ class Work:
     sent: dict[Side, dict[str, Any]] = field(default_factory=lambda: {"left": {}, "right": {}})  # as these columns
     now: dict[Side, Seen] = field(default_factory=dict)  # what both sides show once all is pushed
     stepped: dict[Side, Place] = field(default_factory=dict)  # where our steps moved a side
+    orders: list[Order] = field(default_factory=list[Order])  # of a dry run
 
     @property
     def entity(self) -> Entity:
