@@ -411,6 +411,23 @@ def late_places(name: str, has: Callable[[Entity, str], bool]) -> tuple[tuple[En
     return tuple(one for one in found if one[0] != "opportunity") if name in _ADDRESS else found[:1]
 
 
+# --- who is master ------------------------------------------------------------------------------------------------
+
+
+def under_master(plan: LifePlan, master: Side, name: str) -> LifePlan:
+    """A move on the side that is not the master is not carried out on the master: it is held, and undone by nobody."""
+    if not any(step.side == master for step in plan.steps):
+        return plan
+    told = ", ".join(dict.fromkeys(step.case for step in plan.steps if step.side == master))
+    held = Hold(
+        cause="not_master",
+        field="status",
+        message=f"It was moved where {name} is not ({told}), but {name} is master of it, so nothing was done there.",
+        fix=f"Make the move on {name}, or undo it; the master's next move is followed.",
+    )
+    return replace(plan, steps=(), carried={}, holds=(*plan.holds, held), axes_settled=False)
+
+
 # --- small helpers ------------------------------------------------------------------------------------------------
 
 

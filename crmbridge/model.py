@@ -104,6 +104,7 @@ class Life:
     state: State | None = None  # None where the CRM has no flag for it (an unconverted Salesforce lead)
     status: str | int | None = None  # native status or stage, the value that the YAML table is read by
     process: str | None = None  # name of the process that `status` is a stage of, None: the plain column
+    record_type: str | None = None  # Salesforce: developer name, where the mapping asks for it
     process_born_from_lead: bool = False  # there Develop reads as {qualify, develop} (lifecycle §2, the Develop trap)
     on_hold: bool = False
     account_id: str | None = None  # lead: what its conversion made or named
@@ -226,7 +227,18 @@ class FieldRule:
     link: Entity | None = None  # the value is another record
     kind: str = "text"  # converter's name
     restrictive: bool = False  # consent: the more restrictive (True) wins (A3)
+    owner: bool = False  # the record's owner, among the fields that name a person
     same: Callable[[Value, Value], bool] = lambda a, b: a == b  # equality up to declared losses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """A company's checkpoint: a record enters this row, or a later open one, only with these fields filled."""
+
+    row: str | None  # of the status or stage table; None: a lead's conversion
+    needs: tuple[str, ...]
+    message: str = ""  # the company's own words
+    fits: Callable[[Shared], bool] = lambda shared: True  # whether it is for this record; raises ValueError
 
 
 # --- actions ------------------------------------------------------------------------------------------------------

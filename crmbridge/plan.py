@@ -31,6 +31,7 @@ from crmbridge.model import (
     Wait,
     other,
 )
+from crmbridge.policy import DEFAULT, Policy
 
 # Two edits closer than this are the same moment: clocks of two vendors are not compared to the second.
 SAME_MOMENT = timedelta(seconds=2)
@@ -66,6 +67,27 @@ class PairPlan:
     unsettled: frozenset[str] = frozenset()
     reports: tuple[Report, ...] = ()
     conflicts: tuple[str, ...] = ()  # fields where both sides had changed, or (first run) differed
+
+
+def under(rules: Iterable[FieldRule], policy: Policy, entity: Entity) -> tuple[FieldRule, ...]:
+    """The mapping's rules as they hold for a record of this policy.
+
+    Who is master decides every field but consent; the owner goes as `owner:` says; consent as `consent:` says (A3)."""
+    return tuple(_under(rule, policy, entity) for rule in rules) if policy != DEFAULT else tuple(rules)
+
+
+def _under(rule: FieldRule, policy: Policy, entity: Entity) -> FieldRule:
+    if rule.restrictive:
+        return rule if policy.consent == "restrictive" else replace(rule, restrictive=False)
+    if rule.owner:
+        choice = getattr(policy.owner, entity)
+        if choice == "off":
+            return replace(rule, sides=frozenset())
+        if choice is not None:
+            rule = replace(rule, rule=choice)
+    if policy.master is not None and rule.rule != "create only":
+        return replace(rule, rule=policy.master)
+    return rule
 
 
 def is_blank(value: Value) -> bool:

@@ -100,10 +100,12 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    lead: Literal["both", "create only", "off"] = "both"
-    opportunity: Literal["both", "create only", "off"] = "both"
-    account: Literal["both", "create only", "off"] = "create only"
-    contact: Literal["both", "create only", "off"] = "create only"
+    """None: as the mapping's rule says (shipped: leads and opportunities both, accounts and contacts create only)."""
+
+    lead: Literal["both", "create only", "off"] | None = None
+    opportunity: Literal["both", "create only", "off"] | None = None
+    account: Literal["both", "create only", "off"] | None = None
+    contact: Literal["both", "create only", "off"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +175,17 @@ class Policies:
         policy = laid_over(laid_over(policy, segment.overlay), segment.by_entity.get(entity, {}))
         master = segment.master.at(now) if segment.master and now else None
         return replace(policy, master=master, segment=segment.name)
+
+    def every(self, entity: Entity) -> list[Policy]:
+        """What may hold for a record of this kind: without a segment, and in each segment."""
+        base = self.of(entity)
+        mine = [one for one in self.segments if one.entities is None or entity in one.entities]
+        return [base, *(laid_over(laid_over(base, one.overlay), one.by_entity.get(entity, {})) for one in mine)]
+
+    def due(self, name: str, side: Side, now: datetime) -> bool:
+        """Is that side the master of the segment by now? A segment that is gone keeps nobody waiting."""
+        segment = next((one for one in self.segments if one.name == name), None)
+        return segment is None or segment.master is None or segment.master.at(now) == side
 
     def true_for(self, choice: object, entity: Entity, shared: Shared) -> bool:
         """Is this choice, if it is a `{when: …}`, true for the record? Any other choice is not."""

@@ -14,7 +14,7 @@ from crmbridge.errors import ConfigError
 from crmbridge.guard import Cap, Caps
 from crmbridge.lifecycle import DYNAMICS, SALESFORCE, Powers
 from crmbridge.model import ENTITIES, SIDES, Entity, Side
-from crmbridge.policy import DEFAULT, Policies, laid_over
+from crmbridge.segments import policies
 from crmbridge.settings import AnyConnection, Guard, SalesforceConnection, Secret, Settings
 from crmbridge.state.store import Store
 from crmbridge.sync import Engine, Only, Options, Progress
@@ -53,7 +53,7 @@ def open_engine(
             names=names,
             compiled=compiled,
             powers={side: POWERS[connectors[side].system] for side in SIDES},
-            options=_options(settings, store, only, entities),
+            options=_options(settings, store, compiled, only, entities),
             progress=progress or Quiet(),
         )
     finally:
@@ -138,12 +138,18 @@ def configure(connectors: Mapping[Side, Connector], compiled: "mapping.Compiled"
     return row_types
 
 
-def _options(settings: Settings, store: Store, only: Only | None, entities: tuple[Entity, ...] | None) -> Options:
+def _options(
+    settings: Settings,
+    store: Store,
+    compiled: "mapping.Compiled",
+    only: Only | None,
+    entities: tuple[Entity, ...] | None,
+) -> Options:
     return Options(
         caps=_caps(settings.guard),
         choices=json.loads(store.meta("choices") or "{}"),
         mirror_since=mirror_since(settings, store),
-        policies=_policies(settings),
+        policies=policies(settings, compiled),
         entities=entities or ENTITIES,
         only=only or _only(settings),
         settle_seconds={side: _settle_seconds(settings, side) for side in SIDES},
@@ -161,11 +167,6 @@ def mirror_since(settings: Settings, store: Store) -> datetime:
         installed = store.now().date().isoformat()
         store.set_meta(INSTALLED_META, installed)
     return datetime.combine(date.fromisoformat(installed), time(), UTC) - timedelta(days=1)
-
-
-def _policies(settings: Settings) -> Policies:
-    chosen = settings.options
-    return Policies(base=laid_over(DEFAULT, chosen.overlay), by_entity=chosen.by_entity)
 
 
 def _caps(guard: Guard) -> Caps:

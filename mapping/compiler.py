@@ -12,7 +12,7 @@ from mapping.choices import choice_words
 from mapping.described import ColumnLike, DescriptionLike, Descriptions
 from mapping.document import Document, Documents, FieldDoc
 from mapping.end import End, Setting
-from mapping.ends import make_end
+from mapping.ends import OWNERS, make_end
 from mapping.money import currency_wire
 from mapping.status import status_table
 from mapping.transforms import CONVERTERS, Same, coarser, rounded
@@ -141,6 +141,8 @@ def _rule(document: Document, doc: FieldDoc, described: Mapping[Side, Descriptio
         link=doc.link,
         kind=doc.convert,
         restrictive=doc.restrictive,
+        owner=doc.convert == "user"
+        and (doc.name == "owner" or any(OWNERS & set(choice.all()) for choice in doc.columns.values())),
         same=_same(document, doc, metas),
     )
 

@@ -13,7 +13,7 @@ from mapping.references import make_link, make_user
 from mapping.transforms import CONVERTERS, Converter, Refusal, wire_type
 from mapping.vocabulary import fold
 
-_OWNERS: Final = frozenset({"ownerid", "OwnerId"})
+OWNERS: Final = frozenset({"ownerid", "OwnerId"})
 _MAKERS: Final[dict[str, Callable[[Setting], Made]]] = {
     "link": make_link,
     "user": make_user,
@@ -48,7 +48,7 @@ def make_end(setting: Setting) -> End:
         filler=filler,
         template=doc.create.get(side),
         length=meta.length if meta else None,
-        owner=kind == "user" and setting.column in _OWNERS,
+        owner=kind == "user" and setting.column in OWNERS,
         choice=kind == "choice",
     )
 

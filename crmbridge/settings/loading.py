@@ -83,6 +83,9 @@ class _Reading:
         meant = f"; did you mean {suggestion!r}?" if suggestion else ""
         self.problems.append(f"{where}: {path}: {message}{meant}" if path else f"{where}: {message}{meant}")
 
+    def place(self, way: Way) -> str:
+        return str(self.source.place(way))
+
     # --- overrides ---
 
     def override(self, data: dict[str, Any], given: Mapping[str, str], origin: str) -> None:
@@ -147,7 +150,7 @@ class _Reading:
         """What is chosen for the life cycle; it is taken out of the data, but for `mirror_since`."""
         connections = data.get("connections")
         sides = sides_of(connections if isinstance(connections, dict) else ())
-        segments = read_segments(data.pop("segments", None), sides, self.say)
+        segments = read_segments(data.pop("segments", None), sides, self.say, self.place)
         given = data.get("lifecycle")
         if not isinstance(given, dict):
             return Options(), segments

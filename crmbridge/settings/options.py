@@ -50,13 +50,6 @@ NOT_YET: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("remove", "delete_converted"): frozenset({"delete"}),
     ("remove", "merge"): frozenset({"mirror"}),
     ("remove", "undelete"): frozenset({"hold"}),
-    ("scope", "account"): frozenset({"all", "when"}),
-    ("scope", "contact"): frozenset({"all", "when"}),
-    ("owner", "lead"): frozenset({"create only", "off"}),
-    ("owner", "opportunity"): frozenset({"create only", "off"}),
-    ("owner", "account"): frozenset({"both", "off"}),
-    ("owner", "contact"): frozenset({"both", "off"}),
-    ("lifecycle", "consent"): frozenset({"source"}),
 }
 
 Say = Callable[..., None]  # (way, message, suggestion=, key=)
@@ -75,6 +68,7 @@ class SegmentSection:
     """One entry of `segments:`; `when` is still text."""
 
     name: str
+    place: str  # file:line:column, for what is found out later
     entities: frozenset[Entity] | None
     when: str | None
     options: Options
@@ -99,14 +93,19 @@ def read_options(given: Mapping[str, Any], way: Path, sides: Mapping[str, Side],
     return Options(overlay=overlay, by_entity=by_entity)
 
 
-def read_segments(given: Any, sides: Mapping[str, Side], say: Say) -> tuple[SegmentSection, ...]:
+def read_segments(
+    given: Any, sides: Mapping[str, Side], say: Say, place: Callable[[Path], str]
+) -> tuple[SegmentSection, ...]:
     if given is None:
         return ()
     if not isinstance(given, Mapping):
         say(("segments",), "must be a section with one key for each segment")
         return ()
-    say(("segments",), "not supported yet", key=True)
-    return tuple(_segment(str(name), body, sides, say) for name, body in given.items() if _is_section(name, body, say))
+    return tuple(
+        _segment(str(name), body, sides, say, place(("segments", str(name), "when")))
+        for name, body in given.items()
+        if _is_section(name, body, say)
+    )
 
 
 def _is_section(name: object, body: object, say: Say) -> bool:
@@ -116,7 +115,7 @@ def _is_section(name: object, body: object, say: Say) -> bool:
     return False
 
 
-def _segment(name: str, body: Mapping[str, Any], sides: Mapping[str, Side], say: Say) -> SegmentSection:
+def _segment(name: str, body: Mapping[str, Any], sides: Mapping[str, Side], say: Say, place: str) -> SegmentSection:
     way: Path = ("segments", name)
     known = ("entities", "when", "master", "lifecycle")
     for key in body:
@@ -132,6 +131,7 @@ def _segment(name: str, body: Mapping[str, Any], sides: Mapping[str, Side], say:
         options = None
     return SegmentSection(
         name=name,
+        place=place,
         entities=_entities(body.get("entities"), (*way, "entities"), say),
         when=when,
         options=read_options(options or {}, (*way, "lifecycle"), sides, say),

@@ -15,7 +15,8 @@ import mapping
 from connectors.base import Connector, Identity
 from crmbridge.guard import Caps
 from crmbridge.lifecycle import Powers
-from crmbridge.model import SIDES, Directory, Entity, Link, NativeRef, Ref, Seen, Side
+from crmbridge.model import SIDES, Directory, Entity, FieldRule, Link, NativeRef, Ref, Seen, Side
+from crmbridge.plan import under
 from crmbridge.policy import Policies, Policy
 from crmbridge.state.store import Store
 from crmbridge.state.words import Batch, Intent, Issue, Lease, RunRow
@@ -109,7 +110,12 @@ class Hands:
 
     def policy(self, seen: Seen) -> Policy:
         """What was chosen for this record; of a pair it is the left side's record that is asked."""
-        return self.options.policies.of(seen.row.ref.entity, seen.shared, now=self.store.now())
+        return self.options.policies.of(seen.row.ref.entity, seen.shared, now=self.run.started_at)
+
+    def rules(self, seen: Seen) -> tuple[FieldRule, ...]:
+        """The mapping's rules as they hold for this record."""
+        entity = seen.row.ref.entity
+        return under(self.compiled.entities[entity].rules, self.policy(seen), entity)
 
     def record(self, batch: Batch) -> None:
         """One transaction under our lease; a dry run records nothing."""

@@ -10,7 +10,7 @@ from crmbridge.plan import plan_create
 from crmbridge.state.words import Batch, Issue, IssuePlace, Stored
 from crmbridge.sync.creates import NewRecord, push_creates
 from crmbridge.sync.hands import Event, Hands, new_id
-from crmbridge.sync.scope import claimed_by, in_scope, will_link
+from crmbridge.sync.scope import NOT_MASTER, claimed_by, in_scope, will_link
 from crmbridge.sync.view import View, link_ids
 from crmbridge.sync.work import Work, make_work
 
@@ -168,6 +168,11 @@ def make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen]
             issues.append(_claimed(hands, entity, ref, claims[ref.id]))
             clean.append((ref, seen.row.version))
             continue
+        policy = hands.policy(seen)
+        if policy.master is not None and policy.master != ref.side:
+            issues.append(_not_master(hands, ref, policy.segment or "", hands.names[policy.master]))
+            clean.append((ref, seen.row.version))
+            continue
         hold = _customer_hold(hands, seen)
         if hold is not None:
             issues.append(
@@ -176,9 +181,7 @@ def make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen]
             clean.append((ref, seen.row.version))
             continue
         reason = f"new {entity} on the other side ({create_case(seen)})"
-        plan = plan_create(
-            hands.compiled.entities[entity].rules, seen, reason=reason, will_link=lambda r: will_link(hands, r)
-        )
+        plan = plan_create(hands.rules(seen), seen, reason=reason, will_link=lambda r: will_link(hands, r))
         if plan.create is None:
             waiting[ref] = plan.waits
         elif limit is None or len(records) < limit:
@@ -230,6 +233,17 @@ def _claimed(hands: Hands, entity: Entity, ref: Ref, lead_id: str) -> Issue:
         ref=ref,
         field=lead_id,
         message=f"Belongs to the conversion of lead {lead_id} and waits for its mirror.",
+    )
+
+
+def _not_master(hands: Hands, ref: Ref, segment: str, master: str) -> Issue:
+    return hands.issue(
+        "waiting",
+        cause=NOT_MASTER,
+        entity=ref.entity,
+        ref=ref,
+        field=segment,
+        message=f"Segment {segment}: {master} is master, so a new record of {hands.names[ref.side]} does not cross.",
     )
 
 

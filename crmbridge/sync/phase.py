@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from crmbridge.lifecycle import LifePlan, edit_case, plan_lead, plan_opportunity
+from crmbridge.lifecycle import LifePlan, edit_case, plan_lead, plan_opportunity, under_master
 from crmbridge.model import SIDES, Entity, Hold, Money, Ref, Side, Step, Update
 from crmbridge.plan import newest, plan_fields
 from crmbridge.state.words import Issue, Pair, Stored
@@ -162,7 +162,14 @@ def _convert(hands: Hands, view: View, work: Work, step: Step) -> bool:
 
 def _plan_life(hands: Hands, work: Work) -> LifePlan:
     left, right = work.seen["left"], work.seen["right"]
-    last_edit = newest(left.row, right.row, hands.our_users)
+    policy = hands.policy(left)
+    last_edit = policy.master or newest(left.row, right.row, hands.our_users)
+    life = _life_of(hands, work, last_edit)
+    return life if policy.master is None else under_master(life, policy.master, hands.names[policy.master])
+
+
+def _life_of(hands: Hands, work: Work, last_edit: Side | None) -> LifePlan:
+    left, right = work.seen["left"], work.seen["right"]
     if work.entity == "lead":
         return plan_lead(
             work.link,
@@ -178,9 +185,10 @@ def _plan_life(hands: Hands, work: Work) -> LifePlan:
 
 
 def _field_updates(hands: Hands, work: Work, life: LifePlan) -> list[tuple[Work, Update]]:
+    rules = hands.rules(work.seen["left"])
     plan = plan_fields(
         work.entity,
-        hands.compiled.entities[work.entity].rules,
+        rules,
         work.link,
         work.seen["left"],
         work.seen["right"],
@@ -190,7 +198,7 @@ def _field_updates(hands: Hands, work: Work, life: LifePlan) -> list[tuple[Work,
         ended=lambda ref: has_ended(hands, ref),
     )
     work.unsettled |= plan.unsettled
-    work.issues.extend(left_out(hands, work.link, work.seen, hands.compiled.entities[work.entity].rules))
+    work.issues.extend(left_out(hands, work.link, work.seen, rules))
     for report in plan.reports:
         work.issues.append(
             hands.issue("report", cause=report.cause, entity=work.entity, link=work.link, message=report.message)

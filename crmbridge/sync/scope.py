@@ -16,6 +16,7 @@ from crmbridge.sync.view import View
 from crmbridge.sync.ways import made_by
 
 LEFT_OUT: Final = "left_out"
+NOT_MASTER: Final = "not_master"
 
 
 def touch(hands: Hands, view: View) -> None:
@@ -33,6 +34,7 @@ def touch(hands: Hands, view: View) -> None:
                     reached |= _links_of(seen)
                 else:
                     reached |= _results_to_sync(hands, view, seen, orphan=is_ended(pair))
+    reached |= _chosen(hands, view)
     contacts = [ref for ref in reached if ref.entity == "contact"]
     for side in SIDES:
         ids = [ref.id for ref in contacts if ref.side == side]
@@ -43,13 +45,37 @@ def touch(hands: Hands, view: View) -> None:
         for stored in (pair.left, pair.right):
             if stored is None or stored.row.values is None or stored.row.deleted:
                 continue
-            if stored.touched or pair.link is not None:
+            if stored.touched or pair.link is not None or stored.row.ref in reached:
                 reached |= {ref for ref in _links_of(view.see(stored.row)) if ref.entity == "account"}
     hands.touched |= reached
     if reached:
         known = _not_yet_touched(hands, reached)
         if known:
             hands.record(Batch(touched=known, dirty=known))
+
+
+def _chosen(hands: Hands, view: View) -> set[Ref]:
+    """Accounts and contacts that `lifecycle.scope` takes in by themselves: all, or those that an expression fits."""
+    chosen: set[Ref] = set()
+    for entity in ("account", "contact"):
+        choices = [getattr(policy.scope, entity) for policy in hands.options.policies.every(entity)]
+        if all(choice == "touched" for choice in choices):
+            continue
+        pending = {stored.row.ref: stored for pair in hands.store.pending(entity) for stored in (pair.left, pair.right)
+                   if stored is not None and pair.link is None}  # fmt: skip
+        mark = f"scope:{entity}"
+        if hands.store.meta(mark) != repr(choices):  # what was looked at before was looked at under another choice
+            pending |= {stored.row.ref: stored for side in SIDES for stored in hands.store.unlinked(side, entity)}
+            if not hands.dry:
+                hands.store.set_meta(mark, repr(choices))
+        for ref, stored in pending.items():
+            if stored.row.values is None or stored.row.deleted:
+                continue
+            seen = view.see(stored.row)
+            choice = getattr(hands.policy(seen).scope, entity)
+            if choice == "all" or hands.options.policies.true_for(choice, entity, seen.shared):
+                chosen.add(ref)
+    return chosen
 
 
 def _links_of(seen: Seen) -> set[Ref]:
@@ -185,6 +211,12 @@ def release_claims(hands: Hands) -> None:
         if link is not None and link.alive:
             released.append(Ref(side=issue.side, entity=issue.entity, id=issue.native_id))
             over.append((issue.entity, issue.link_id, issue.side, issue.native_id, LEFT_OUT))
+    for issue in hands.store.open_issues(cause=NOT_MASTER):  # the day of the cut-over may have come
+        if issue.kind != "waiting" or issue.side is None or issue.native_id is None or issue.field is None:
+            continue
+        if hands.options.policies.due(issue.field, issue.side, hands.run.started_at):
+            released.append(Ref(side=issue.side, entity=issue.entity, id=issue.native_id))
+            over.append((issue.entity, issue.link_id, issue.side, issue.native_id, NOT_MASTER))
     if released:
         hands.record(Batch(dirty=released, close_issues=over))
 

@@ -1,0 +1,129 @@
+"""The choices of `crmbridge.yaml` with their expressions compiled over the mapping's fields: settings -> Policies."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import mapping
+from crmbridge.errors import ConfigError
+from crmbridge.model import Entity, Shared
+from crmbridge.policy import DEFAULT, Fits, Overlay, Policies, Segment, When, laid_over
+from crmbridge.settings import Settings
+from crmbridge.settings.options import Options
+from mapping.cel import EvaluationError, ExpressionError, blank_troubles, compile_expression, predicate
+
+# What an expression may ask besides the fields of the mapping.
+STANDING: Final[Mapping[str, str]] = {"state": "text", "status": "text"}
+
+# What an option of this name is about, whatever segment it stands in.
+_ABOUT: Final[Mapping[tuple[str, str], frozenset[Entity]]] = {
+    ("convert", "mirror"): frozenset({"lead"}),
+    ("scope", "account"): frozenset({"account"}),
+    ("scope", "contact"): frozenset({"contact"}),
+}
+
+_Holds = Callable[[Mapping[str, Any]], bool]
+
+
+def policies(settings: Settings, compiled: "mapping.Compiled") -> Policies:
+    """Raises ConfigError for expressions that no mapping can answer."""
+    problems: list[str] = []
+    names: dict[Entity, Mapping[str, str]] = {entity: _names(one) for entity, one in compiled.entities.items()}
+    chosen = settings.options
+    expressions: dict[str, Fits] = {}
+    for where, entities, text in _whens(settings):
+        fits = _compiled(text, entities, names, where, problems)
+        if fits is not None:
+            expressions[text] = fits
+    segments: list[Segment] = []
+    for one in settings.segments:
+        where = f"{one.place}: segments.{one.name}.when"
+        fits = None if one.when is None else _compiled(one.when, one.entities, names, where, problems)
+        segments.append(
+            Segment(
+                name=one.name,
+                entities=one.entities,
+                fits=fits,
+                overlay=one.options.overlay,
+                by_entity=one.options.by_entity,
+                master=one.master,
+            )
+        )
+    if problems:
+        count = len(problems)
+        raise ConfigError(
+            f"{settings.path.name} has {'a problem' if count == 1 else f'{count} problems'}.",
+            problems=tuple(problems),
+            fix="Correct what is named; nothing was started.",
+        )
+    base = laid_over(DEFAULT, chosen.overlay)
+    return Policies(base=base, by_entity=chosen.by_entity, segments=tuple(segments), expressions=expressions)
+
+
+def _names(one: "mapping.CompiledEntity") -> Mapping[str, str]:
+    return {**{rule.name: rule.kind for rule in one.rules}, **STANDING}
+
+
+def _whens(settings: Settings) -> Iterator[tuple[str, frozenset[Entity] | None, str]]:
+    """Every `{when: …}`: where it stands, for which kinds of records, its text."""
+    yield from _options_whens(settings.options, f"{settings.path.name}: lifecycle", None)
+    for one in settings.segments:
+        yield from _options_whens(one.options, f"{one.place}: segments.{one.name}.lifecycle", one.entities)
+
+
+def _options_whens(
+    options: Options, where: str, entities: frozenset[Entity] | None
+) -> Iterator[tuple[str, frozenset[Entity] | None, str]]:
+    yield from _overlay_whens(options.overlay, where, entities)
+    for entity, overlay in options.by_entity.items():
+        yield from _overlay_whens(overlay, f"{where}.{entity}", frozenset({entity}))
+
+
+def _overlay_whens(
+    overlay: Overlay, where: str, entities: frozenset[Entity] | None
+) -> Iterator[tuple[str, frozenset[Entity] | None, str]]:
+    for group, options in overlay.items():
+        for name, choice in options.items() if isinstance(options, Mapping) else ():
+            if isinstance(choice, When):
+                yield f"{where}.{group}.{name}", _ABOUT.get((group, name), entities), choice.when
+
+
+def _compiled(
+    text: str,
+    entities: frozenset[Entity] | None,
+    names: Mapping[Entity, Mapping[str, str]],
+    where: str,
+    problems: list[str],
+) -> Fits | None:
+    """For the kinds of records that are named; if none is, for those whose mapping has the fields that are asked."""
+    holds: dict[Entity, _Holds] = {}
+    troubles: list[str] = []
+    for entity, known in names.items():
+        if entities is not None and entity not in entities:
+            continue
+        try:
+            holds[entity] = predicate(text, known)
+        except ExpressionError as error:
+            meant = f"; did you mean {error.suggestion!r}?" if error.suggestion else ""
+            troubles.append(f"{where}: for {entity} records it {error.message}{meant}")
+            continue
+        blank = blank_troubles(compile_expression(text, known), known)
+        if blank:
+            first = blank[0]
+            problems.append(f"{where}: fails where {first} is blank; write `{first} != null && …` before it")
+    if troubles and (entities is not None or not holds):
+        problems.extend(troubles if entities is not None else troubles[:1])
+        return None
+
+    def fits(entity: Entity, shared: Shared) -> bool:
+        asked = holds.get(entity)
+        if asked is None:
+            return False
+        try:
+            return asked({**shared.fields, "state": shared.state, "status": shared.status})
+        except EvaluationError as error:
+            raise ConfigError(
+                f"{where}: the expression failed on one of the {entity} records: it {error}.",
+                fix="Write it so that it holds for every value of the fields it asks; nothing more was sent.",
+            ) from error
+
+    return fits
