@@ -103,7 +103,8 @@ class Option:
     state: str | None = None  # shared state the CRM's own flag gives it: open, converted, disqualified, won, lost
     active: bool = True
     default: bool = False
-    process: str | None = None  # stages of a process: the process's name
+    process: str | None = None  # stages of a process: the process's own name (Dynamics: its table)
+    process_name: str | None = None  # ... and what people call it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +123,18 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordType:
+    """Salesforce: a kind of record with a page and choices of its own."""
+
+    id: str
+    name: str  # developer name: stable, unlike the label, and the same in every copy of the org, unlike the id
+    label: str = ""
+    active: bool = True
+    available: bool = True  # to our user
+    offers: Mapping[str, tuple[str, ...]] | None = None  # column -> choices; None: it was not told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
     """What one CRM really has for one entity, for the checker and for compiling labels to stable values."""
 
@@ -129,6 +142,7 @@ class Description:
     table: str
     columns: Mapping[str, Column]
     statuses: tuple[Option, ...] = ()  # lead statuses, opportunity stages (closed ones with their state)
+    record_types: tuple[RecordType, ...] = ()
     key_field: bool = False  # our key field exists, is external id and unique
     notes: tuple[str, ...] = ()  # what to know: "change tracking is off, polling by modifiedon"
 

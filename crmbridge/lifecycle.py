@@ -221,8 +221,9 @@ def plan_opportunity(
     *,
     powers: Mapping[Side, Powers],
     last_edit: Side | None,
+    holds: bool = False,
 ) -> LifePlan:
-    """Steps for a linked pair of opportunities."""
+    """Steps for a linked pair of opportunities. `holds`: both sides can say that one is on hold."""
     seen: Mapping[Side, Seen] = {"left": left, "right": right}
     reports = tuple(
         Report(cause="O21", message=f"{text} The flag decides (O21).")
@@ -233,14 +234,14 @@ def plan_opportunity(
         return _states_at_first_sight(seen, reports, frozenset())
     if link.mode in {"fresh", "converted"} and link.origin is not None:
         # The partner was just made: the origin's state is the wanted one.
-        return _opportunity_toward(other(link.origin), seen, powers, reports)
+        return _opportunity_toward(other(link.origin), seen, powers, reports, holds=holds)
     changed: dict[Side, bool] = {side: not _same_axes(seen[side].shared, link.base.axes(side)) for side in SIDES}
-    # On hold has no counterpart on Salesforce; alone it moves nothing (O4).
+    # Where one side cannot say that it is on hold, that alone moves nothing (O4).
     for side in SIDES:
         base = link.base.axes(side)
-        if changed[side] and seen[side].shared.state == base.state and seen[side].shared.status == base.status:
+        if not holds and changed[side] and seen[side].shared.state == base.state and seen[side].shared.status == base.status:
             changed[side] = False
-    if _agree(seen):
+    if _agree(seen, holds=holds):
         return LifePlan(reports=reports)
     if changed["left"] and changed["right"]:
         closed: list[Side] = [side for side in SIDES if seen[side].shared.state in {"won", "lost"}]
@@ -252,23 +253,30 @@ def plan_opportunity(
                 reports,
             )
         if len(closed) == 1:  # state beats stage (O20)
-            return _opportunity_toward(other(closed[0]), seen, powers, reports)
+            return _opportunity_toward(other(closed[0]), seen, powers, reports, holds=holds)
     source = _source(changed, last_edit)
     if source is None:
         return _known_difference(seen, reports)
-    return _opportunity_toward(other(source), seen, powers, reports)
+    return _opportunity_toward(other(source), seen, powers, reports, holds=holds)
 
 
 def _opportunity_toward(
-    target: Side, seen: Mapping[Side, Seen], powers: Mapping[Side, Powers], reports: tuple[Report, ...]
+    target: Side,
+    seen: Mapping[Side, Seen],
+    powers: Mapping[Side, Powers],
+    reports: tuple[Report, ...],
+    *,
+    holds: bool,
 ) -> LifePlan:
     wanted, there = seen[other(target)].shared, seen[target].shared
-    if _agree(seen):
+    if _agree(seen, holds=holds):
         return LifePlan(reports=reports)
     # An unmapped stage (O3): the translation's own issue names the value. Opening again needs none (O9).
     if wanted.status is None and not (wanted.state == "open" and there.state in {"won", "lost"}):
         return LifePlan(reports=reports, axes_settled=False)
     steps, carries = _opportunity_steps(target, wanted, there, powers[target])
+    if holds and wanted.state == "open" and wanted.on_hold != (there.on_hold and there.state == "open"):
+        steps = (*steps, _hold_step(target, wanted))
     carried: dict[Side, frozenset[str]] = {target: frozenset(CLOSE_FIELDS)} if carries else {}
     return LifePlan(steps=steps, reports=reports, carried=carried)
 
@@ -276,6 +284,8 @@ def _opportunity_toward(
 def _opportunity_steps(target: Side, wanted: Shared, there: Shared, powers: Powers) -> tuple[tuple[Step, ...], bool]:
     """The legal way from `there` to `wanted`, and whether amount and date go along with it."""
     if wanted.state == "open":
+        if there.state == "open" and wanted.status == there.status:
+            return (), False  # only whether it is on hold differs
         if there.state == "open":
             step = Step(case="O2", kind="stage", side=target, status=wanted.status, reason="stage changed there (O2)")
             return (step,), False
@@ -306,6 +316,17 @@ def _opportunity_steps(target: Side, wanted: Shared, there: Shared, powers: Powe
         through = Step(case="O8", kind="reopen", side=target, reason="won and lost meet only through open (O8)")
         return (through, close), won
     return (close,), won
+
+
+def _hold_step(target: Side, wanted: Shared) -> Step:
+    return Step(
+        case="O4",
+        kind="hold",
+        side=target,
+        status=wanted.status,
+        on_hold=wanted.on_hold,
+        reason="put on hold there (O4)" if wanted.on_hold else "taken off hold there (O4)",
+    )
 
 
 # --- creates and edits: which row of the tables it is -------------------------------------------------------------
@@ -479,9 +500,9 @@ def _same_axes(shared: Shared, axes: Axes) -> bool:
     return (shared.state, shared.status, shared.on_hold) == (axes.state, axes.status, axes.on_hold)
 
 
-def _agree(seen: Mapping[Side, Seen]) -> bool:
+def _agree(seen: Mapping[Side, Seen], *, holds: bool = False) -> bool:
     left, right = seen["left"].shared, seen["right"].shared
-    return (left.state, left.status) == (right.state, right.status)
+    return (left.state, left.status) == (right.state, right.status) and (not holds or left.on_hold == right.on_hold)
 
 
 def _source(changed: Mapping[Side, bool], last_edit: Side | None) -> Side | None:

@@ -267,7 +267,7 @@ class Join:
     reason: str  # which key matched
 
 
-StepKind = Literal["convert", "adopt", "status", "disqualify", "reactivate", "win", "lose", "reopen", "stage"]
+StepKind = Literal["convert", "adopt", "status", "disqualify", "reactivate", "win", "lose", "reopen", "stage", "hold"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,6 +282,7 @@ class Step:
     fields: tuple[str, ...] = ()  # fields whose values of the other side go along with the step (amount, close_date)
 
 
+    on_hold: bool | None = None  # hold: put on hold, or taken off it
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """Needs a person (or an edit that removes the cause). The pair's other fields keep syncing unless `whole`."""

@@ -4,6 +4,7 @@ from mapping.check import check
 from mapping.compiler import Compiled, compile_documents
 from mapping.document import Document, Documents, load
 from mapping.end import Facts
+from mapping.holding import HoldWrite
 from mapping.problem import Finding, Place
 from mapping.rows import row_struct
 from mapping.schema import schema
@@ -19,6 +20,7 @@ __all__ = [
     "Documents",
     "Facts",
     "Finding",
+    "HoldWrite",
     "Place",
     "Put",
     "check",

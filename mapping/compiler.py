@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from crmbridge.errors import ConfigError
 from crmbridge.model import SIDES, Entity, FieldRule, Money, Side, State, Value
+from mapping.axis_compiler import axis_wires, compile_axis, compile_gates
 from mapping.check import check
 from mapping.choices import choice_words
 from mapping.described import ColumnLike, DescriptionLike, Descriptions
@@ -14,7 +15,7 @@ from mapping.document import Document, Documents, FieldDoc
 from mapping.end import End, Setting
 from mapping.ends import OWNERS, make_end
 from mapping.money import currency_wire
-from mapping.status import status_table
+from mapping.record_types import record_types
 from mapping.transforms import CONVERTERS, Same, coarser, rounded
 from mapping.translate import CompiledEntity, SidePlan, SideTable
 from mapping.vocabulary import vocabulary
@@ -62,12 +63,11 @@ def _entity(document: Document, descriptions: Descriptions) -> CompiledEntity:
         rules=tuple(rules.values()),
         match=document.match,
         sides={side: _side(document, side, described.get(side), rules) for side in SIDES},
-        status=status_table(document.status, {side: d.statuses for side, d in described.items()})
-        if document.status
-        else None,
+        status=compile_axis(document, described),
         status_place=f"`{document.axis}:` in {document.source.file}",
     )
 
+        gates=compile_gates(document),
 
 def _side(
     document: Document, side: Side, description: DescriptionLike | None, rules: Mapping[str, FieldRule]
@@ -106,6 +106,7 @@ def _side(
     has_money = any(doc.convert == "money" for doc in docs)
     return SideTable(
         name=document.names[side],
+    columns.update(axis_wires(document, side, description))
         system=document.systems[side],
         table=document.tables[side],
         columns=columns,
@@ -116,6 +117,7 @@ def _side(
         status_column=_STATUS_COLUMNS.get((document.systems[side], document.entity)) if document.status else None,
     )
 
+        record_types=record_types(document, side, description),
 
 def _plan(ends: Iterable[End]) -> SidePlan:
     made = list(ends)

@@ -7,6 +7,7 @@ from pathlib import Path as FilePath
 from typing import Any, Final, Literal, cast
 
 from crmbridge.model import SIDES, Entity, RuleName, Side, State
+from mapping.axis import Axis, Word, axis, native_words, row_reasons
 from mapping.problem import Finding
 from mapping.schema import SHIPPED_CONNECTIONS, prune, schema, table_key
 from mapping.source import Source, read_file, read_text
@@ -58,6 +59,16 @@ class FieldDoc:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+    join: str | None = None  # what stands between the columns of a list
+    constant: Mapping[Side, Given] = field(default_factory=dict)
+    compute: Mapping[Side, str] = field(default_factory=dict)  # expressions
+    default: Mapping[Side, str] = field(default_factory=dict)  # who stands in for a person who is not there: e-mail
+    inactive: Literal["leave", "default"] | None = None
+
+    @property
+    def is_derived(self) -> bool:
+        """Made by the mapping: written where it differs, never read across."""
+        return bool(self.constant or self.compute)
 class ValueRow:
     """One shared value and the native ones that mean it: the first is written, all are read."""
 
@@ -78,7 +89,14 @@ class StatusRow(ValueRow):
     state: State
 
 
+    """`natives` are for every kind of record; `by_kind` for a record type or process of that name, instead of them."""
+
 @dataclass(frozen=True, slots=True, kw_only=True)
+    by_kind: Mapping[Side, Mapping[str, tuple[Word, ...]]] = field(default_factory=dict)
+    reasons: Mapping[Side, tuple[Word, ...]] = field(default_factory=dict)  # values of the reason's column
+
+    def words(self, side: Side, kind: str | None) -> tuple[Word, ...]:
+        return self.by_kind.get(side, {}).get(kind or "", self.natives.get(side, ()))
 class Document:
     entity: Entity
     source: Source
@@ -93,6 +111,7 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+    beside: Axis = Axis()  # what stands beside these rows
 class Documents:
     """All mappings of one configuration, with what is wrong in their shape."""
 
@@ -165,7 +184,7 @@ def _document(source: Source, data: dict[str, Any], connections: Mapping[str, st
             tables[side] = table
     if "entity" not in data or len(tables) < 2:
         return None  # the shape's complaints say why
-    axis = next((a for a in ("status", "stage") if a in data), None)
+    where = next((a for a in ("status", "stage") if a in data), None)
     return Document(
         entity=data["entity"],
         source=source,
@@ -183,12 +202,12 @@ def _document(source: Source, data: dict[str, Any], connections: Mapping[str, st
             for name, table in data.get("values", {}).items()
         },
         status=tuple(
-            StatusRow(name=r.name, natives=r.natives, lossy=r.lossy, state=body["state"])
-            for row, body in (data.get(axis, {}) if axis else {}).items()
+            _status_row(row, body, sides)
+            for row, body in (data.get(where, {}) if where else {}).items()
             if "state" in body
-            for r in [_row(row, body, sides)]
         ),
-        axis=axis,
+        axis=where,
+        beside=axis(data, sides),
     )
 
 
@@ -248,3 +267,15 @@ def _row(name: str, body: dict[str, Any], sides: Mapping[str, Side]) -> ValueRow
             native = body[n]
             natives[side] = tuple(cast("list[NativeWord]", native)) if isinstance(native, list) else (native,)
     return ValueRow(name=name, natives=natives, lossy=_lossy(body, sides))
+
+
+def _status_row(name: str, body: dict[str, Any], sides: Mapping[str, Side]) -> StatusRow:
+    words = {side: native_words(body[n]) for n, side in sides.items() if n in body}
+    return StatusRow(
+        name=name,
+        natives={side: plain for side, (plain, _) in words.items() if plain is not None},
+        lossy=_lossy(body, sides),
+        state=body["state"],
+        by_kind={side: by_kind for side, (_, by_kind) in words.items() if by_kind},
+        reasons=row_reasons(body, sides),
+    )

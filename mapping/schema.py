@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from mapping.axis_schema import axis_keys, native_by_kind, row_keys
 from mapping.problem import Path, closest
 from mapping.source import Source
 from mapping.transforms import CONVERTERS
@@ -23,6 +24,15 @@ NAME: Final = "^[a-z][a-z0-9_]*$"
 
 _Schema = dict[str, Any]
 
+_NATIVE: Final[_Schema] = {
+    "description": "a label or value; the first of a list is written, all are read",
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        {"type": "integer"},
+        {"type": "boolean"},
+        {"type": "array", "minItems": 1, "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]}},
+    ],
+}
 
 def schema(connections: Mapping[str, str] | None = None) -> _Schema:
     """The JSON Schema of a mapping between these connections (name -> system)."""
@@ -70,18 +80,12 @@ def schema(connections: Mapping[str, str] | None = None) -> _Schema:
                     for axis in STATES
                 },
             },
+                **axis_keys(names),
             required=("entity", *names, "fields"),
         ),
         "$defs": {
-            "native": {
-                "description": "a label or value; the first of a list is written, all are read",
-                "anyOf": [
-                    {"type": "string", "minLength": 1},
-                    {"type": "integer"},
-                    {"type": "boolean"},
-                    {"type": "array", "minItems": 1, "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]}},
-                ],
-            },
+            "native": _NATIVE,
+            "native_by_kind": native_by_kind(_NATIVE),
             "column": {
                 "description": "the field's name in this system (a Dynamics lookup: its navigation property)",
                 "anyOf": [
@@ -145,7 +149,7 @@ def schema(connections: Mapping[str, str] | None = None) -> _Schema:
                 axis: _object(
                     {
                         "state": {"type": "string", "enum": list(states)},
-                        **natives,
+                        **row_keys(natives, names),
                         "lossy": {**lossy, "description": "which side cannot tell this row from an earlier one"},
                     },
                     required=("state",),

@@ -14,6 +14,7 @@ from crmbridge.model import (
     Entity,
     FieldRule,
     Fields,
+    Gate,
     Life,
     Native,
     NativeRef,
@@ -23,12 +24,15 @@ from crmbridge.model import (
     Side,
     State,
     Value,
+    attribute_name,
     other,
 )
 from mapping.end import End, Facts, Ignored
 from mapping.ends import filler_text
 from mapping.money import currency_columns
-from mapping.status import StatusTable
+from mapping.holding import Hold
+from mapping.record_types import EvaluationError, RecordTypes
+from mapping.status import Standing, StatusTable, unmapped
 from mapping.transforms import Get, Refusal
 
 # Problems worth telling that stop nothing: the field is left as it is, the record is in step without it.
@@ -68,6 +72,7 @@ class SideTable:
     has_money: bool = False
     status_column: str | None = None  # where a new record's status is written with its fields
 
+    record_types: RecordTypes | None = None  # the rule for a new record's
     def at(self, state: State | None) -> SidePlan:
         return self.by_state.get(state, self.plan) if state is not None else self.plan
 
@@ -81,6 +86,7 @@ class CompiledEntity:
     status: StatusTable | None = None
     status_place: str = ""  # where a row would be added, for messages
 
+    gates: tuple[Gate, ...] = ()
     def table(self, side: Side) -> str:
         return self.sides[side].table
 
@@ -92,7 +98,8 @@ class CompiledEntity:
 
     def get(self, side: Side, row: Row, life: Life, facts: Facts, hint: str | None = None) -> Shared:
         problems: list[Problem] = []
-        state, status, contradiction = self._standing(side, life, hint, problems)
+        standing = self._standing(side, life, hint, row.values, problems)
+        state = standing.state
         fields: dict[str, Value] = {}
         values = row.values
         if values is not None:
@@ -118,30 +125,22 @@ class CompiledEntity:
         return Shared(
             fields=fields,
             state=state,
-            status=status,
-            on_hold=life.on_hold,
-            contradiction=contradiction,
+            status=standing.status,
+            on_hold=standing.on_hold,
+            contradiction=standing.contradiction,
             problems=tuple(problems),
             created_at=row.created_at,
         )
 
     def _standing(
-        self, side: Side, life: Life, hint: str | None, problems: list[Problem]
-    ) -> tuple[State | None, str | None, str | None]:
+        self, side: Side, life: Life, hint: str | None, values: Any, problems: list[Problem]
+    ) -> Standing:
         if self.status is None:
-            return life.state, None, None
-        standing = self.status.read(side, life, hint)
+            return Standing(state=life.state, on_hold=life.on_hold)
+        standing = self.status.read(side, life, hint, values)
         if standing.unmapped:
-            name = self.sides[side].name
-            problems.append(
-                Problem(
-                    cause="unmapped_status",
-                    field="status",
-                    message=f"{name} has status {life.status!r}, which no row of the mapping names",
-                    fix=f"add {life.status!r} to a row of {self.status_place}",
-                )
-            )
-        return standing.state, standing.status, standing.contradiction
+            problems.append(unmapped(standing, life, self.sides[side].name, self.status_place))
+        return standing
 
     # --- writing --------------------------------------------------------------------------------------------------
 
@@ -165,6 +164,8 @@ class CompiledEntity:
             writing.status(table.status_column, self._first_status(side, whole))
         else:
             writing.update(plan, fields, current.values)
+            if table.record_types is not None and whole is not None:
+                writing.record_type(table.record_types, whole)
         return writing.done()
 
     def _first_status(self, side: Side, whole: Shared | None) -> str | int | None:
@@ -206,9 +207,34 @@ class CompiledEntity:
         """Native status or stage to write so that the record reads as this row; None where there is none to write."""
         return self.status.native(side, status, life=life, last_open=last_open) if self.status else None
 
-    def converted_status(self, side: Side) -> str | int | None:
-        """Native status to pass to the CRM's own conversion."""
-        return self.status.converted(side) if self.status else None
+    def converted_status(self, side: Side, life: Life | None = None) -> str | int | None:
+        """Native status to pass to the CRM's own conversion; it may depend on the record's type."""
+        return self.status.converted(side, life) if self.status else None
+
+    def reason_columns(self, side: Side, status: str, current: Row | None) -> dict[str, Any]:
+        """What goes into the reason's column together with the status."""
+        values = current.values if current is not None else None
+        return self.status.reason_columns(side, status, values) if self.status else {}
+
+    def sticky(self, side: Side, shared: Shared, life: Life) -> str | None:
+        """The open native status or stage to come back to; being on hold is none."""
+        hold = self.hold(side)
+        if shared.state != "open" or life.status is None or (hold is not None and hold.is_stage(life.status)):
+            return None
+        return str(life.status)
+
+    def hold(self, side: Side) -> Hold | None:
+        """How this side says that a record is on hold; None where it cannot."""
+        return self.status.holds.get(side) if self.status else None
+
+    def record_type_of(self, side: Side, source: Shared, current: Row) -> dict[str, Any]:
+        """The record type that a record of this source gets, if it has another one now. Raises EvaluationError."""
+        rule = self.sides[side].record_types
+        wanted = rule.native(source) if rule is not None else None
+        if rule is None or wanted is None:
+            return {}
+        now = getattr(current.values, attribute_name(rule.column), None)
+        return {} if now == wanted else {rule.column: wanted}
 
 
 class _Writing:
@@ -273,6 +299,16 @@ class _Writing:
         try:
             self._columns.update(end.write(value, self._facts, self._current))
         except Refusal as refusal:
+    def record_type(self, rule: RecordTypes, whole: Shared) -> None:
+        try:
+            native = rule.native(whole)
+        except EvaluationError as error:
+            self._refuse("record_type", "expression", f"its rule {error}", "correct the rule or the record")
+            self._blocked = True
+            return
+        if native is not None:
+            self._columns[rule.column] = native
+
             self._problems.append(refusal.problem(end.name))
             return False
         except Ignored:

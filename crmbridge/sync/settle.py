@@ -56,8 +56,9 @@ def _settled_link(hands: Hands, view: View, work: Work) -> Link:
     now: dict[Side, Seen] = {"left": seen_left, "right": seen_right}
     work.now = now
     for side, seen in now.items():
-        if seen.shared.state == "open" and seen.life.status is not None:
-            last_open[side] = str(seen.life.status)
+        sticky = hands.compiled.entities[work.entity].sticky(side, seen.shared, seen.life)
+        if sticky is not None:
+            last_open[side] = sticky
     mode = work.link.mode if work.open and work.link.mode != "steady" else "steady"
     return replace(work.link, base=base, mode=mode, last_open=last_open)
 

@@ -7,8 +7,9 @@ settled in one transaction (reliability §3).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+import mapping
 from connectors.base import Move
 from crmbridge.model import (
     SIDES,
@@ -48,7 +49,17 @@ from crmbridge.sync.work import (
 )
 
 # What the guard counts a step as; all others are updates.
+_KINDS: Final[Mapping[str, Literal["win", "lose", "reopen", "stage"]]] = {
+    "win": "win",
+    "lose": "lose",
+    "reopen": "reopen",
+    "stage": "stage",
+    "hold": "stage",  # back to the stage it stood at
+}
 _COUNTED: Final[Mapping[str, str]] = {"win": "close", "lose": "close", "reopen": "reopen", "disqualify": "disqualify"}
+
+
+_There = Literal["there"]  # nothing to do: what stands there means this already
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,26 +84,33 @@ def push_steps(hands: Hands, view: View, due: Sequence[tuple[Work, Step]]) -> li
 
 def _push_chunk(hands: Hands, view: View, side: Side, some: Sequence[tuple[Work, Step]]) -> list[Work]:
     refused = refusals(hands, links=[work.link for work, _ in some])
-    due = [one for work, step in some if (one := _due(hands, view, work, step, refused)) is not None]
+    due: list[_Due] = []
+    there: list[Work] = []
+    for work, step in some:
+        one = _due(hands, view, work, step, refused)
+        if one == "there":
+            there.append(work)
+        elif one is not None:
+            due.append(one)
     if hands.dry:
         for one in due:
             step, columns = one.step, journal(one.payload)
             one.work.orders.append(Order(side=side, kind=step.kind, columns=columns, reason=step.reason))
             hands.tell(work_event(one.work.link, side, one.step.kind, one.step.reason, (), case=one.step.case))
-        return [one.work for one in due]
+        return [*there, *(one.work for one in due)]
     if not due:
-        return []
+        return there
     intents = [_intent(hands, one) for one in due]
     hands.record(Batch(open_intents=intents))
     outcomes = hands.connectors[side].moves([one.move for one in due])
-    return _settle_moves(hands, view, side, due, intents, outcomes)
+    return [*there, *_settle_moves(hands, view, side, due, intents, outcomes)]
 
 
-def _due(hands: Hands, view: View, work: Work, step: Step, refused: Refusals) -> _Due | None:
+def _due(hands: Hands, view: View, work: Work, step: Step, refused: Refusals) -> _Due | _There | None:
     side, seen = step.side, work.seen[step.side]
     move = _move(hands, view, work, step)
-    if move is None:
-        return None
+    if move is None or move == "there":
+        return move
     payload = {"status": move.status, **move.columns}
     if move.actual_value is not None:
         payload["actual_value"] = move.actual_value
@@ -101,9 +119,10 @@ def _due(hands: Hands, view: View, work: Work, step: Step, refused: Refusals) ->
         return None
     hands.count(side, work.entity, _COUNTED.get(step.kind, "update"))
     work.source = other(side)
-    if seen.shared.state == "open" and seen.life.status is not None:
-        # Sticky, even where it was reached only after the pair was last settled (O20).
-        work.link = replace(work.link, last_open={**work.link.last_open, side: str(seen.life.status)})
+    sticky = hands.compiled.entities[work.entity].sticky(side, seen.shared, seen.life)
+    if sticky is not None:
+        # Even where it was reached only after the pair was last settled (O20).
+        work.link = replace(work.link, last_open={**work.link.last_open, side: sticky})
     return _Due(work=work, step=step, move=move, payload=payload)
 
 
@@ -193,14 +212,20 @@ def _leave_blanks_open(work: Work, step: Step) -> None:
     work.open = True
 
 
-def _move(hands: Hands, view: View, work: Work, step: Step) -> Move | None:
+def _move(hands: Hands, view: View, work: Work, step: Step) -> Move | _There | None:
     side, row, seen = step.side, work.rows[step.side], work.seen[step.side]
     compiled = hands.compiled.entities[work.entity]
     there = work.seen[other(side)].shared
     status = _target_row(hands, work, step)
     if status is None:
         return None  # a mapping without an open row moves nothing
-    last_open = work.link.last_open.get(side) if step.kind in {"reopen", "reactivate"} else None
+    hold = compiled.hold(side)
+    if step.on_hold is not None and hold is not None and not (hold.off.stage and not step.on_hold):
+        return _hold_move(work, step, hold.on if step.on_hold else hold.off)
+    if seen.shared.on_hold and there.on_hold and hold is not None and hold.is_stage(seen.life.status):
+        work.source = other(side)  # its stage says that it is on hold, and nothing else: read as this from now on
+        return "there"
+    last_open = work.link.last_open.get(side) if step.kind in {"reopen", "reactivate", "hold"} else None
     native = compiled.status_for(side, status, life=seen.life, last_open=last_open)
     if native is None:
         work.axes_settled = False
@@ -217,9 +242,10 @@ def _move(hands: Hands, view: View, work: Work, step: Step) -> Move | None:
             )
         )
         return None
-    if native == seen.life.status and _target_state(hands, work, step) == seen.shared.state:
+    reason = compiled.reason_columns(side, status, seen.row)
+    if native == seen.life.status and not reason and _target_state(hands, work, step) == seen.shared.state:
         work.source = other(side)  # the value there already means this, so it is read as this from now on
-        return None
+        return "there"
     wanted: Fields = {
         name: there.fields[name]
         for name in step.fields
@@ -232,17 +258,31 @@ def _move(hands: Hands, view: View, work: Work, step: Step) -> Move | None:
     work.issues.extend(problem_issues(hands, work.entity, put.problems, link=work.link, ref=row.ref))
     amount, day = there.fields.get("amount"), there.fields.get("close_date")
     return Move(
-        kind="status" if step.kind in {"disqualify", "reactivate"} else step.kind,  # type: ignore[arg-type]
+        kind=_KINDS.get(step.kind, "status"),
         entity=work.entity,
         id=row.ref.id,
         version=row.version,
         status=native,
-        columns=put.columns,
+        columns={**put.columns, **reason},
         actual_value=amount.amount if step.kind == "win" and isinstance(amount, Money) else None,
         # A date travels as noon UTC, so that no time zone makes another day of it (O6).
         actual_date=datetime.combine(day, time(12), UTC)
         if step.kind in {"win", "lose"} and isinstance(day, date)
         else None,
+        subject=step.reason,
+        extras=row.extras,
+    )
+
+
+def _hold_move(work: Work, step: Step, write: mapping.HoldWrite) -> Move:
+    row = work.rows[step.side]
+    return Move(
+        kind="status",
+        entity=work.entity,
+        id=row.ref.id,
+        version=row.version,
+        status=write.status,
+        columns=write.columns,
         subject=step.reason,
         extras=row.extras,
     )
