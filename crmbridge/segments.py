@@ -104,7 +104,7 @@ def _compiled(
             holds[entity] = predicate(text, known)
         except ExpressionError as error:
             meant = f"; did you mean {error.suggestion!r}?" if error.suggestion else ""
-            troubles.append(f"{where}: for {entity} records it {error.message}{meant}")
+            troubles.append(f"{where}: for {entity} records: {error.message}{meant}")
             continue
         blank = blank_troubles(compile_expression(text, known), known)
         if blank:

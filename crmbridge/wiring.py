@@ -15,7 +15,7 @@ from crmbridge.guard import Cap, Caps
 from crmbridge.lifecycle import DYNAMICS, SALESFORCE, Powers
 from crmbridge.model import ENTITIES, SIDES, Entity, Side
 from crmbridge.segments import policies
-from crmbridge.settings import AnyConnection, Guard, SalesforceConnection, Secret, Settings
+from crmbridge.settings import Guard, SalesforceConnection, Secret, Settings
 from crmbridge.state.store import Store
 from crmbridge.sync import Engine, Only, Options, Progress
 from crmbridge.sync.hands import Quiet
@@ -68,22 +68,20 @@ def open_store(settings: Settings) -> Store:
 
 
 def open_connectors(settings: Settings) -> dict[Side, Connector]:
-    return {
-        side: connect(settings.side(side).system, _config(settings.name(side), settings.side(side)), side)
-        for side in SIDES
-    }
+    return {side: connect(settings.side(side).system, _config(settings, side), side) for side in SIDES}
 
 
-def _config(name: str, connection: AnyConnection) -> Any:
+def _config(settings: Settings, side: Side) -> Any:
     """A connection's settings with its secrets resolved, as its connector takes them. Keys of a login flow are called
     the same in both."""
+    name, connection = settings.name(side), settings.side(side)
     auth = {key: _plain(value) for key, value in connection.auth if value is not None}
     common: dict[str, Any] = {
         "name": name,
         "url": connection.url,
         "ca_file": connection.ca_file,
         "proxy": connection.proxy,
-        "default_owner": connection.default_owner,
+        "default_owner": settings.options.fallback.get(side) or connection.default_owner,
         "request_limit_seconds": connection.request_limit_seconds,
         **auth,
     }

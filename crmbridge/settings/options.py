@@ -61,6 +61,7 @@ class Options:
 
     overlay: Overlay = field(default_factory=dict)
     by_entity: Mapping[Entity, Overlay] = field(default_factory=dict)
+    fallback: Mapping[Side, str] = field(default_factory=dict)  # who gets a record whose owner has no user there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,11 @@ def read_options(given: Mapping[str, Any], way: Path, sides: Mapping[str, Side],
     words = [*_groups(), *ENTITIES]
     overlay: dict[str, Any] = {}
     by_entity: dict[Entity, Overlay] = {}
+    fallback: dict[Side, str] = {}
     for name, value in given.items():
+        if name == "owner" and isinstance(value, Mapping) and "fallback" in value:
+            fallback = dict(_fallback(value["fallback"], (*way, name, "fallback"), sides, say))
+            value = {key: one for key, one in value.items() if key != "fallback"}
         if name in ENTITIES:
             if isinstance(value, Mapping):
                 by_entity[name] = dict(_group(value, (*way, name), Policy, sides, say))
@@ -90,7 +95,23 @@ def read_options(given: Mapping[str, Any], way: Path, sides: Mapping[str, Side],
             say((*way, name), "unknown key", suggestion=closest(name, words), key=True)
         else:
             overlay |= dict(_group({name: value}, way, Policy, sides, say))
-    return Options(overlay=overlay, by_entity=by_entity)
+    return Options(overlay=overlay, by_entity=by_entity, fallback=fallback)
+
+
+def _fallback(given: Any, way: Path, sides: Mapping[str, Side], say: Say) -> Iterator[tuple[Side, str]]:
+    if way[0] != "lifecycle":
+        say(way, "is for all records; write it under `lifecycle:` itself", key=True)
+        return
+    if not isinstance(given, Mapping):
+        say(way, f"must be a section with keys such as {next(iter(sides), 'a connection')}")
+        return
+    for name, email in given.items():
+        if name not in sides:
+            say((*way, name), "unknown key", suggestion=closest(name, sides), key=True)
+        elif not isinstance(email, str) or "@" not in email:
+            say((*way, name), "must be the e-mail address of a user there")
+        else:
+            yield sides[name], email
 
 
 def read_segments(

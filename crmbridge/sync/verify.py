@@ -146,7 +146,7 @@ def _compare(
         for seen in (seen_left, seen_right):
             _add(result, entity, seen, rules, linked=True)
         result.pairs += 1
-        found = list(_differences(link, rules, seen_left, seen_right))
+        found = list(_differences(link, view.hands.rules(seen_left), seen_left, seen_right))
         over = _is_over(seen_left, seen_right)
         agreed = [
             one

@@ -157,7 +157,7 @@ only: {limit: 0}
         "2026-11-30T08:00:00Z",
         "crmbridge.yaml:21:21: lifecycle.convert.mirror: not supported yet: never",
         "crmbridge.yaml:21:52: lifecycle.convert.bare_qualifed: unknown key; did you mean 'bare_qualified'?",
-        "crmbridge.yaml:23:11: lifecycle.owner.fallback: unknown key",
+        "crmbridge.yaml:23:26: lifecycle.owner.fallback.sf: must be the e-mail address of a user there",
         "crmbridge.yaml:24:15: only.limit: must be at least 1",
     }
     assert not any("hunter2" in problem for problem in found)

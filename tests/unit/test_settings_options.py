@@ -1,0 +1,129 @@
+"""Choices of the life cycle and segments in `crmbridge.yaml`: read, explained where they are wrong, and compiled."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from crmbridge import settings
+from crmbridge.errors import ConfigError
+from crmbridge.model import Shared
+from crmbridge.policy import Owner, Policy, When
+from crmbridge.segments import policies
+from tests.support.mapping_bench import SHIPPED
+
+CONNECTIONS = """\
+connections:
+  sf: {system: salesforce, url: https://a.my.salesforce.com, auth: {flow: access_token, access_token: "${env:T}"}}
+  crm: {system: dynamics, url: https://a.crm.dynamics.com, auth: {flow: client_secret, tenant_id: t, client_id: c,
+    client_secret: "${env:T}"}}
+"""
+
+
+def read(folder: Path, text: str) -> settings.Settings:
+    (folder / "crmbridge.yaml").write_text(CONNECTIONS + text)
+    return settings.load(folder / "crmbridge.yaml", {"T": "x"})
+
+
+def wrong(folder: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        read(folder, text)
+    return [problem.removeprefix(f"{folder}/") for problem in caught.value.problems]
+
+
+def lead(**fields: str | None) -> Shared:
+    return Shared(fields=fields, state="open", status="new", created_at=None)
+
+
+def test_without_any_choice_the_defaults_hold(tmp_path: Path) -> None:
+    assert policies(read(tmp_path, ""), SHIPPED).of("lead", lead(), now=datetime(2026, 3, 1, tzinfo=UTC)) == Policy()
+
+
+def test_choices_are_laid_over_each_other(tmp_path: Path) -> None:
+    found = policies(
+        read(
+            tmp_path,
+            """\
+lifecycle:
+  owner: {lead: off, fallback: {crm: sales@acme.example}}
+  scope: {account: {when: 'phone == "123"'}}
+  contact: {consent: source}
+segments:
+  north:
+    entities: [lead, account]
+    when: phone == "123"
+    master: {first: sf, cut_over: 2026-12-01, then: crm}
+    lifecycle: {owner: {lead: create only}}
+""",
+        ),
+        SHIPPED,
+    )
+    before, after = datetime(2026, 11, 30, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
+    assert found.of("lead", lead(phone="456"), now=before).owner == Owner(lead="off")
+    assert found.of("contact").consent == "source"
+    here = found.of("lead", lead(phone="123"), now=before)
+    assert (here.owner.lead, here.master, here.segment) == ("create only", "left", "north")
+    assert found.of("lead", lead(phone="123"), now=after).master == "right"
+    assert found.of("opportunity", lead(phone="123"), now=after).segment is None
+    scope = found.of("account").scope.account
+    assert scope == When(when='phone == "123"')
+    assert found.true_for(scope, "account", lead(phone="123"))
+    assert not found.true_for(scope, "account", lead(phone=None))
+
+
+def test_the_fallback_owner_goes_before_the_connections(tmp_path: Path) -> None:
+    found = read(tmp_path, "lifecycle: {owner: {fallback: {crm: sales@acme.example}}}\n")
+    assert found.options.fallback == {"right": "sales@acme.example"}
+
+
+def test_what_is_wrong_is_told_at_its_place(tmp_path: Path) -> None:
+    assert wrong(
+        tmp_path,
+        """\
+lifecycle:
+  convert: {mirror: sometimes}
+  owners: {lead: off}
+  scope: {account: {if: x}}
+  move: {status: salesforce}
+  lead: never
+segments:
+  north: {entitys: [lead], entities: [leads], master: sales, when: ""}
+  south: {master: {first: sf, cut_over: soon}}
+  west: x
+""",
+    ) == [
+        "crmbridge.yaml:12:11: segments.north.entitys: unknown key; did you mean 'entities'?",
+        "crmbridge.yaml:12:68: segments.north.when: must be an expression, such as 'country == \"DE\"'",
+        "crmbridge.yaml:12:38: segments.north.entities: must be a list of account, contact, lead, opportunity; "
+        "did you mean 'lead'?",
+        "crmbridge.yaml:12:55: segments.north.master: must be one of sf, crm",
+        "crmbridge.yaml:13:19: segments.south.master: needs first, cut_over and then together, or one name alone "
+        "(sf, crm)",
+        "crmbridge.yaml:13:41: segments.south.master.cut_over: must be a day or an instant, such as 2026-11-30 or "
+        "2026-11-30T08:00:00Z",
+        "crmbridge.yaml:14:9: segments.west: must be a section with keys such as when, master, lifecycle",
+        "crmbridge.yaml:6:21: lifecycle.convert.mirror: must be one of always, never, {when: …}",
+        "crmbridge.yaml:7:3: lifecycle.owners: unknown key; did you mean 'owner'?",
+        "crmbridge.yaml:8:20: lifecycle.scope.account: must be one of touched, all, {when: …}",
+        "crmbridge.yaml:9:18: lifecycle.move.status: must be one of both, off, sf, crm",
+        "crmbridge.yaml:10:9: lifecycle.lead: must be a section with keys such as convert",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("when", "told"),
+    [
+        ("town == 'Kiel'", "for lead records: character 1: there is no field 'town'"),
+        ("city + 1", "for lead records: "),
+        ("city.size() > 3", "fails where city is blank; write `city != null && …` before it"),
+    ],
+)
+def test_an_expression_that_cannot_work_is_refused_before_anything_is_read(
+    tmp_path: Path, when: str, told: str
+) -> None:
+    found = read(tmp_path, f'segments:\n  x:\n    entities: [lead]\n    when: "{when}"\n')
+    with pytest.raises(ConfigError) as caught:
+        policies(found, SHIPPED)
+    assert len(caught.value.problems) == 1
+    assert caught.value.problems[0].removeprefix(f"{tmp_path}/").startswith("crmbridge.yaml:8:11: segments.x.when: ")
+    assert told in caught.value.problems[0]
