@@ -111,6 +111,7 @@ class Option:
 class Column:
     name: str  # as the mapping writes it (a Dynamics lookup: its navigation property)
     type: str  # text, number, integer, money, date, datetime, boolean, choice, multichoice, lookup, id
+    label: str = ""  # what people read, in the language of our user
     length: int | None = None
     scale: int | None = None
     required: bool = False  # on create, enforced by the API

@@ -84,6 +84,7 @@ class _Valued(msgspec.Struct):
 
 class _Attribute(msgspec.Struct):
     LogicalName: str
+    DisplayName: _Labels = _Labels()
     AttributeType: str | None = None
     AttributeOf: str | None = None
     IsValidForCreate: bool | None = None
@@ -156,7 +157,8 @@ def table_requests(table: str) -> list[Request]:
         ask("ManyToOneRelationships", "ReferencingAttribute,ReferencedEntity,ReferencingEntityNavigationPropertyName"),
         ask(
             "Attributes",
-            "LogicalName,AttributeType,AttributeOf,IsValidForCreate,IsValidForUpdate,IsValidForRead,RequiredLevel",
+            "LogicalName,DisplayName,AttributeType,AttributeOf,IsValidForCreate,IsValidForUpdate,IsValidForRead,"
+            "RequiredLevel",
         ),
         *(ask(f"Attributes/{_cast(kind)}", f"LogicalName,{member}") for kind, member in _casts.items()),
         *(
@@ -250,6 +252,7 @@ def _lookups(relations: Sequence[_Relation]) -> Lookups:
 def _columns(attribute: _Attribute, by_cast: Mapping[str, Mapping[str, _Attribute]], lookups: Lookups) -> list[Column]:
     name, kind = attribute.LogicalName, attribute.AttributeType or ""
     common: dict[str, Any] = {
+        "label": attribute.DisplayName.text,
         # The row's own id is "required" too, and given by us or by the server.
         "required": bool(attribute.RequiredLevel and attribute.RequiredLevel.Value == "SystemRequired")
         and kind != "Uniqueidentifier",

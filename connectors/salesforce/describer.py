@@ -44,6 +44,7 @@ class _Value(msgspec.Struct):
 class _Field(msgspec.Struct, kw_only=True):
     name: str
     type: str
+    label: str | None = None
     length: int = 0
     scale: int = 0
     nillable: bool = True
@@ -278,6 +279,7 @@ def _column(field: _Field) -> Column:
     return Column(
         name=field.name,
         type=kind,
+        label=field.label or "",
         length=field.length or None if kind == "text" else None,
         scale=field.scale if kind in ("number", "money") else None,
         # §5.1; a boolean is never null and defaults to false.
