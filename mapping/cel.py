@@ -22,8 +22,15 @@ LENGTH_MAX: Final = 2000
 # Kinds that are no text. Numbers are not typed beforehand: `amount > 3` would be refused, since 3 is no decimal.
 _NUMBERS: Final = frozenset({"number", "integer", "money"})
 _SAMPLES: Final[Mapping[str, Any]] = {
-    "number": 1.5, "money": 1.5, "integer": 2, "boolean": True, "date": "2026-01-31", "datetime": "2026-01-31T08:00:00Z",
-}  # fmt: skip
+    "number": 1.5,
+    "money": 1.5,
+    "integer": 2,
+    "boolean": True,
+    "date": "2026-01-31",
+    "datetime": "2026-01-31T08:00:00Z",
+}
+# Words of the language itself: a field of that name cannot be asked, and may not stop others from being asked.
+_TAKEN: Final = frozenset({"type", "bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type"})
 _LITERAL: Final = re.compile(r'"(?:\\.|[^"\\])*"' + r"|'(?:\\.|[^'\\])*'")
 _IDENTIFIER: Final = re.compile(r"(?<![.\w])[a-z_]\w*")
 _TOLD: Final = re.compile(r"ERROR: <input>:(\d+):(\d+): ([^\n]*)")
@@ -66,6 +73,14 @@ class Expression:
         """None, bool, int, float, str, datetime or a list; raises EvaluationError."""
         return _run(self._program, {name: _plain(record, name) for name in self.used})
 
+    def gives(self) -> str:
+        """The kind of its result, in words."""
+        return _type_words(self.returns)
+
+    def check_condition(self) -> None:
+        if self.returns not in ("BOOL", "DYN", "google.protobuf.BoolValue"):
+            raise ExpressionError(f"gives {self.gives()}, not yes or no; compare it with something")
+
     def holds(self, record: Mapping[str, Any]) -> bool:
         result = self.value(record)
         if not isinstance(result, bool):
@@ -77,13 +92,13 @@ def predicate(text: str, names: Mapping[str, str] | Iterable[str]) -> Callable[[
     """`names`: field names, with their kinds (`convert`) where these are known. The callable takes shared values and
     raises EvaluationError where the expression fails on them. Raises ExpressionError for what cannot be used."""
     expression = compile_expression(text, names)
-    if expression.returns not in ("BOOL", "DYN", "google.protobuf.BoolValue"):
-        raise ExpressionError(f"gives {_type_words(expression.returns)}, not yes or no; compare it with something")
+    expression.check_condition()
     return expression.holds
 
 
 def compile_expression(text: str, names: Mapping[str, str] | Iterable[str]) -> Expression:
     kinds = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names, "any")
+    kinds = {name: kind for name, kind in kinds.items() if name not in _TAKEN}
     known = {**kinds, **{f"{name}{CURRENCY_SUFFIX}": "text" for name, kind in kinds.items() if kind == "money"}}
     if len(text) > LENGTH_MAX:
         raise ExpressionError(f"is longer than {LENGTH_MAX} characters; what needs that much logic is a converter")
@@ -96,9 +111,7 @@ def compile_expression(text: str, names: Mapping[str, str] | Iterable[str]) -> E
     bare = _LITERAL.sub('""', text)
     used = tuple(name for name in dict.fromkeys(_IDENTIFIER.findall(bare)) if name in known)
     fields = frozenset(n if n in kinds else n.removesuffix(CURRENCY_SUFFIX) for n in used)
-    made = Expression(
-        text=text, used=used, fields=fields, returns=checked.return_type().name(), _program=program
-    )
+    made = Expression(text=text, used=used, fields=fields, returns=checked.return_type().name(), _program=program)
     _try_out(made, known)
     return made
 
