@@ -1,16 +1,16 @@
 """What a sync would make of one record or pair: both sides translated, and each write with its reason. Nothing is sent.
 
 The same functions decide as in a sync. They run as in its dry pass, without a lease, and what they would have sent is
-collected from the work. A record without a partner is shown as it would be made; that a sync first looks for its twin
-among all the others is the caller's to tell.
+collected from the work.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from crmbridge.model import SIDES, Entity, Link, Problem, Row, Seen, Side
+from crmbridge.state.words import Stored
 from crmbridge.sync.hands import Event
-from crmbridge.sync.pairing import make_partners
+from crmbridge.sync.pairing import pair_up
 from crmbridge.sync.phase import sync_pairs
 from crmbridge.sync.view import View
 from crmbridge.sync.work import Order, make_work
@@ -44,14 +44,21 @@ def preview_pair(view: View, link: Link, rows: Mapping[Side, Row]) -> Previewed:
 
 
 def preview_single(view: View, row: Row) -> Previewed:
-    """As the record that would be made for it on the other side; without an order where nothing takes it into scope."""
-    before, entity = len(view.hands.events), row.ref.entity
-    seen = view.see(row)
-    works = make_partners(view.hands, view, entity, [seen], view.hands.touched)
+    """With the twin that the store knows, else as the record that would be made; else nothing takes it into scope.
+
+    The twin is looked for among the records that the store has met, so only after a first plan."""
+    hands, entity = view.hands, row.ref.entity
+    before = len(hands.events)
+    seen: Mapping[Side, Seen] = {row.ref.side: view.see(row)}
+    stored = hands.store.record(row.ref)
+    touched = row.ref in hands.touched or (stored is not None and stored.touched)
+    works = pair_up(hands, view, entity, [Stored(row=row, dirty=True, touched=touched)])
+    twins = [work for work in works if len(work.rows) == len(SIDES)]
+    sync_pairs(hands, view, entity, twins)
     return Previewed(
         entity=entity,
-        link=None,
-        seen={row.ref.side: seen},
+        link=twins[0].link if twins else None,
+        seen=twins[0].seen if twins else seen,
         orders=tuple(order for work in works for order in work.orders),
         events=_events(view, before),
     )

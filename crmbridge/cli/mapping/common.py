@@ -1,6 +1,7 @@
 """What the commands below `crmbridge mapping` share: options, and the documents they work on."""
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
 
 import rich_click as click
 
@@ -10,6 +11,7 @@ from crmbridge.model import ENTITIES, Entity
 
 if TYPE_CHECKING:
     from mapping import Document, Documents
+    from mapping import Place as MappingPlace
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 ENTITY: Final = click.Choice(ENTITIES)
@@ -47,6 +49,8 @@ def one_of(documents: "Documents", entity: str) -> "Document":
     return document
 
 
-def plain_place(place: Any) -> str:
-    """`mappings/lead.yaml:23`, as an editor takes it."""
-    return f"{place.file}:{place.line}"
+def plain_place(place: "MappingPlace") -> str:
+    """`mappings/lead.yaml:23`, as an editor takes it: seen from the working directory where it is below that."""
+    file = Path(place.file)
+    here = Path.cwd()
+    return f"{file.relative_to(here) if file.is_absolute() and file.is_relative_to(here) else file}:{place.line}"

@@ -8,6 +8,11 @@ from crmbridge.cli.group import LateGroup, Table
 
 # name -> (where the command is, what it does); in the order in which people need them
 COMMANDS: Final[Table] = {
+    "init": ("crmbridge.cli.mapping.init:init", "Draft all mapping files from what both systems say of themselves."),
+    "preview": (
+        "crmbridge.cli.mapping.preview:preview",
+        "Show records as the mapping reads them, and what it would write.",
+    ),
     "explain": ("crmbridge.cli.mapping.explain:explain", "Show the life cycle and its rows, as a table or a diagram."),
 }
 
