@@ -228,6 +228,8 @@ class FieldRule:
     kind: str = "text"  # converter's name
     restrictive: bool = False  # consent: the more restrictive (True) wins (A3)
     owner: bool = False  # the record's owner, among the fields that name a person
+    # Made by the mapping from the pair's other fields (a constant, an expression): written where it differs.
+    derived: Mapping[Side, Callable[[Fields], "Value | Problem"]] = field(default_factory=dict)
     same: Callable[[Value, Value], bool] = lambda a, b: a == b  # equality up to declared losses
 
 
@@ -280,9 +282,9 @@ class Step:
     reason: str
     status: str | None = None  # row of the status or stage table to reach, where there is one
     fields: tuple[str, ...] = ()  # fields whose values of the other side go along with the step (amount, close_date)
-
-
     on_hold: bool | None = None  # hold: put on hold, or taken off it
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """Needs a person (or an edit that removes the cause). The pair's other fields keep syncing unless `whole`."""

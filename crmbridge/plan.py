@@ -4,7 +4,7 @@ Each side is compared with its own view of the base. That tells an edit here fro
 die by itself: what was read back after a write *is* the base (vdirsyncer's idea, by field instead of by item).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -19,6 +19,7 @@ from crmbridge.model import (
     Hold,
     Link,
     LinkMode,
+    Problem,
     Ref,
     Report,
     Row,
@@ -235,7 +236,7 @@ def _write(side: Side, value: Value, why: str) -> Verdict:
 
 def plan_fields(
     entity: Entity,
-    rules: Iterable[FieldRule],
+    rules: Sequence[FieldRule],
     link: Link,
     left: Seen,
     right: Seen,
@@ -299,6 +300,14 @@ def plan_fields(
             waits.append(verdict.wait)
         if verdict.why.startswith(("both changed", "differs")):
             conflicts.append(rule.name)
+    for rule in rules:
+        for side in rule.derived:
+            made = _made(rule, side, seen, writes[side])
+            if isinstance(made, Hold):
+                holds.append(made)
+            elif made is not None:
+                writes[side][rule.name] = made.value
+                whys[side][rule.name] = made.why
     updates = tuple(
         Update(side=side, fields=writes[side], why=whys[side], reason=_summary(whys[side]))
         for side in SIDES
@@ -312,6 +321,17 @@ def plan_fields(
         reports=tuple(reports),
         conflicts=tuple(conflicts),
     )
+
+
+def _made(rule: FieldRule, side: Side, seen: Mapping[Side, Seen], written: Fields) -> Verdict | Hold | None:
+    """A field that the mapping makes, from the values that the record there will have; None: it is right as it is."""
+    there = seen[side].shared
+    if there.state == "converted" or rule.name not in there.fields:
+        return None  # not written to any more; or unreadable, which is an issue of its own
+    value = rule.derived[side]({**seen[other(side)].shared.fields, **there.fields, **written})
+    if isinstance(value, Problem):
+        return Hold(cause=value.cause, field=rule.name, message=value.message, fix=value.fix)
+    return None if rule.same(there.fields[rule.name], value) else Verdict(write=side, value=value, why="made here")
 
 
 def _points_at_ended(rule: FieldRule, left: Seen, right: Seen, ended: Callable[[Ref], bool]) -> bool:
@@ -340,7 +360,7 @@ class CreatePlan:
 
 
 def plan_create(
-    rules: Iterable[FieldRule],
+    rules: Sequence[FieldRule],
     source: Seen,
     *,
     reason: str,
@@ -363,6 +383,11 @@ def plan_create(
             values[rule.name] = value
     if waits:
         return CreatePlan(waits=tuple(waits), left_out=frozenset(left_out))
+    for rule in rules:
+        if other(side) in rule.derived:
+            made = rule.derived[other(side)](source.shared.fields)
+            if not isinstance(made, Problem) and not is_blank(made):  # a problem is told once the pair is there
+                values[rule.name] = made
     create = Create(side=other(side), source=source.row.ref, fields=values, reason=reason)
     return CreatePlan(create=create, left_out=frozenset(left_out))
 

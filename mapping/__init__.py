@@ -2,10 +2,11 @@
 
 from mapping.check import check
 from mapping.compiler import Compiled, compile_documents
-from mapping.document import Document, Documents, load
+from mapping.document import Document, Documents
 from mapping.end import Facts
 from mapping.holding import HoldWrite
 from mapping.problem import Finding, Place
+from mapping.reading import load
 from mapping.rows import row_struct
 from mapping.schema import schema
 from mapping.translate import NOTES, CompiledEntity, Put

@@ -12,7 +12,9 @@ from typing import Final
 from crmbridge.model import SIDES, Entity
 from mapping.described import Descriptions
 from mapping.document import Document, Documents, FieldDoc
+from mapping.field_check import document_findings, field_findings
 from mapping.laws import lossy_hint
+from mapping.literals import is_textual
 from mapping.live import live
 from mapping.problem import Finding, Path, closest, path_text
 
@@ -57,8 +59,8 @@ class _About:
     def __init__(self, document: Document, shape: Iterable[Finding], others: list[Document] | None) -> None:
         self._document = document
         self._others = others
-        file = document.source.file
-        self._cut = [f.path for f in shape if f.place.file == file and f.severity == "error"]
+        files = document.source.files
+        self._cut = [f.path for f in shape if f.place.file in files and f.severity == "error"]
 
     def spoiled(self, path: Path) -> bool:
         """Whether the shape layer has complained about this part already."""
@@ -75,6 +77,7 @@ class _About:
         for name in self._document.values:
             if not self.spoiled(("values", name)):
                 yield from self._values(name)
+        yield from document_findings(self._document)
 
     def _say(
         self,
@@ -149,6 +152,7 @@ class _About:
                 yield self._say("variant-misplaced", here, "`won` and `lost` are for opportunities; name one column")
         yield from self._kind(doc, path)
         yield from self._extras(doc, path)
+        yield from field_findings(document, doc)
 
     def _kind(self, doc: FieldDoc, path: Path) -> Iterator[Finding]:
         document = self._document
@@ -161,7 +165,7 @@ class _About:
                     meant=closest(doc.values, document.values),
                     otherwise="add it, or name another",
                 )
-            if doc.convert != "choice":
+            if doc.convert not in ("choice", "user"):
                 yield self._say(
                     "values-and-convert",
                     (*path, "convert"),
@@ -223,13 +227,7 @@ class _About:
             here = (*path, "create", document.names[side]) if by_side else (*path, "create")
             if side not in doc.columns:
                 yield self._say("create-without-column", here, NO_COLUMN)
-            if doc.convert not in _TEXTUAL:
-                yield self._say(
-                    "create-not-text",
-                    here,
-                    f"a text cannot be created for a field that is {doc.convert!r}; take it out",
-                )
-            for slot in _SLOT.findall(template):
+            for slot in _SLOT.findall(str(template)) if is_textual(doc.convert) else ():
                 if slot not in self._known():
                     meant = closest(slot, self._known())
                     message = f"{{{slot}}} is not a field of this mapping"

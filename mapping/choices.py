@@ -36,7 +36,7 @@ def make_choice(setting: Setting) -> Made:
     words, column = _vocabulary(setting), setting.column
     raw, unmapped = attribute(column), table.unmapped
     here, there = setting.document.names[setting.side], setting.document.names[other(setting.side)]
-    where = f"values.{table.name} in {setting.document.source.file}"
+    where = f"values.{table.name} in {setting.document.source.place(('values', table.name), key=True).file}"
 
     def get(native: Any) -> Value:
         rows = words.rows.get(native) or words.read(native)

@@ -76,7 +76,6 @@ _FIELDS: Final[Mapping[str, Code]] = {
     "filler-not-date": _code("days after the creation in a field that is no date", "`filler: {salesforce: created + 3 days}`", "add `convert: date`, or write a text"),
     "filler-not-text": _code("a text that fills a number or a choice", "`convert: money, filler: {dynamics: none}`", "take the filler out"),
     "create-without-column": _code("a creation text for a side that the field does not have", "`create: {dynamics: x}` without `dynamics`", "name the column there, or take it out"),
-    "create-not-text": _code("a creation text for a number or a choice", '`convert: money, create: "{name}"`', "take it out"),
     "slot-unknown": _code("`{field}` is no field of this mapping", '`create: "{lastname}"`', "write one of its names"),
 }  # fmt: skip
 
@@ -118,10 +117,44 @@ _LIVE: Final[Mapping[str, Code]] = {
     "status-unmapped": _code("a status or stage that is in no row: records that have it are held (a warning)", "`Canceled` in no row", "add it to a row; the message has one to paste"),
 }  # fmt: skip
 
+# --- lists of columns, values of the mapping's own, people, expressions, overlays --------------------------------
+
+_MADE: Final[Mapping[str, Code]] = {
+    "list-length": _code("a list with too few or too many entries", "`salesforce: [Street]`", "as many as the message says; one column is written without brackets"),
+    "list-without-join": _code("several columns, and nothing says how they are put together", "`dynamics: [line1, line2]` alone", "add `convert: lines`, `convert: person_name` or `join:`"),
+    "join-without-list": _code("`join` where every side has one column", '`{salesforce: Street, join: ", "}`', "take it out, or list several columns"),
+    "join-and-convert": _code("`join` beside another conversion", '`join: ", ", convert: lines`', "take one of the two out"),
+    "filler-and-list": _code("a filler for several columns", "`dynamics: [a, b], filler: {dynamics: x}`", "take the filler out"),
+    "list-column-twice": _code("one column twice in a list", "`[line1, line1]`", "name it once"),
+    "name-parts": _code("a name in more than three columns", "`[a, b, c, d], convert: person_name`", "two or three columns"),
+    "name-loss-undeclared": _code("one side has a name in one column, so its last name is guessed", "`{salesforce: [FirstName, LastName], dynamics: new_name, convert: person_name}`", "declare it: `lossy:` with that connection's name"),
+    "create-misfit": _code("a value for new records that does not fit its field", "`convert: boolean, create: maybe`", "a value of that kind; for a choice the name of a row"),
+    "constant-misfit": _code("a constant that does not fit its field", "`convert: money, constant: 100`", "a value of that kind; an amount with its currency"),
+    "made-twice": _code("a field that is constant and computed", "`constant: a, compute: b`", "take one of the two out"),
+    "made-and-ruled": _code("a key that means nothing for a field that the mapping makes", "`constant: a, rule: both`", "take it out"),
+    "made-without-column": _code("a constant or an expression for a side that the field does not have", "`constant: {dynamics: x}` without `dynamics`", "name the column there, or take it out"),
+    "made-one-sided": _code("a field that the mapping makes, with a column that nothing is said for", "`{salesforce: A, dynamics: b, constant: {dynamics: x}}`", "a line of its own for that column"),
+    "match-derived": _code("a made field recognises nobody", "`match: [[managed]]`", "take it out of the key"),
+    "compute-misfit": _code("the result is of another kind than the field", '`convert: number, compute: "name"`', "change one of the two; `string(…)` makes a text"),
+    "expression-wrong": _code("an expression that cannot be used", '`filter: surce == "web"`', "correct it at the character that is named"),
+    "expression-library": _code("the library for expressions is not installed", "any `filter:` without the extra `expr`", "`pip install 'crmbridge[expr]'`"),
+    "filter-blank": _code("a filter that fails where a field is blank (a warning)", "`filter: amount > 1000`", "`amount != null && amount > 1000`"),
+    "person-key-misplaced": _code("`default` or `inactive` where no person is", "`{salesforce: Phone, inactive: leave}`", "add `convert: user`, or take it out"),
+    "default-without-column": _code("a person for a side that the field does not have", "`default: {dynamics: a@x.example}` without `dynamics`", "name the column there, or take it out"),
+    "person-not-email": _code("a user who is not named by e-mail address", "`owners: {ann: {salesforce: Ann}}`", "the address that the user has in that CRM"),
+    "person-is-group": _code("a queue or a team as owner", "`queue:Inbound`", "a user's e-mail address"),
+    "converter-broken": _code("a package's converter that cannot be loaded", "`convert: acme_vat` with an error in that package", "mend or remove the package"),
+    "table-shadows-shared": _code("a table of this name stands in values.yaml as well (a warning)", "`owners:` in both files", "another name, or take one out"),
+    "shared-table-unused": _code("no mapping uses this shared table (a warning)", "`owners:` that no field names", "name it in a field, or take it out"),
+    "overlay-not-map": _code("a file of a profile that is no map", "`lead.test.yaml` with a list", "keys and values, like the file it is laid over"),
+    "overlay-nothing": _code("null in a file of a profile, for a key that is not there", "`fields: {emial: null}`", "correct the name, or take the line out"),
+}  # fmt: skip
+
 SECTIONS: Final[Mapping[str, Mapping[str, Code]]] = {
     "The file": _FILE,
     "Its shape": _SHAPE,
     "Fields": _FIELDS,
+    "Lists of columns, values of your own, people, expressions": _MADE,
     "Tables, status and stage": _TABLES,
     "What the CRMs really have": _LIVE,
 }  # fmt: skip

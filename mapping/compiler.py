@@ -10,10 +10,12 @@ from crmbridge.model import SIDES, Entity, FieldRule, Money, Side, State, Value
 from mapping.axis_compiler import axis_wires, compile_axis, compile_gates
 from mapping.check import check
 from mapping.choices import choice_words
+from mapping.derived import derive
 from mapping.described import ColumnLike, DescriptionLike, Descriptions
 from mapping.document import Document, Documents, FieldDoc
 from mapping.end import End, Setting
 from mapping.ends import OWNERS, make_end
+from mapping.filters import filter_of
 from mapping.money import currency_wire
 from mapping.record_types import record_types
 from mapping.transforms import CONVERTERS, Same, coarser, rounded
@@ -65,9 +67,10 @@ def _entity(document: Document, descriptions: Descriptions) -> CompiledEntity:
         sides={side: _side(document, side, described.get(side), rules) for side in SIDES},
         status=compile_axis(document, described),
         status_place=f"`{document.axis}:` in {document.source.file}",
+        gates=compile_gates(document),
+        filter=filter_of(document),
     )
 
-        gates=compile_gates(document),
 
 def _side(
     document: Document, side: Side, description: DescriptionLike | None, rules: Mapping[str, FieldRule]
@@ -103,10 +106,10 @@ def _side(
     columns: dict[str, Any] = {}
     for end in ends:
         columns.update(end.wires)
+    columns.update(axis_wires(document, side, description))
     has_money = any(doc.convert == "money" for doc in docs)
     return SideTable(
         name=document.names[side],
-    columns.update(axis_wires(document, side, description))
         system=document.systems[side],
         table=document.tables[side],
         columns=columns,
@@ -114,10 +117,10 @@ def _side(
         by_state=by_state,
         currency=currency_wire(document.systems[side], description) if has_money else None,
         has_money=has_money,
+        record_types=record_types(document, side, description),
         status_column=_STATUS_COLUMNS.get((document.systems[side], document.entity)) if document.status else None,
     )
 
-        record_types=record_types(document, side, description),
 
 def _plan(ends: Iterable[End]) -> SidePlan:
     made = list(ends)
@@ -139,7 +142,8 @@ def _rule(document: Document, doc: FieldDoc, described: Mapping[Side, Descriptio
     return FieldRule(
         name=doc.name,
         rule=doc.rule,
-        sides=frozenset(doc.columns),
+        sides=frozenset() if doc.is_derived else frozenset(doc.columns),
+        derived=derive(document, doc) if doc.is_derived else {},
         link=doc.link,
         kind=doc.convert,
         restrictive=doc.restrictive,

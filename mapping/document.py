@@ -1,22 +1,22 @@
 """A mapping document: what an admin wrote about one entity, typed, each part still knowing its place in the file."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path as FilePath
 from typing import Any, Final, Literal, cast
 
 from crmbridge.model import SIDES, Entity, RuleName, Side, State
 from mapping.axis import Axis, Word, axis, native_words, row_reasons
 from mapping.problem import Finding
-from mapping.schema import SHIPPED_CONNECTIONS, prune, schema, table_key
-from mapping.source import Source, read_file, read_text
+from mapping.schema import table_key
+from mapping.source import Source
 
 # What an admin writes for a CRM's value: a label, an API name, a number.
 NativeWord = str | int | bool
+# A value that stands in the mapping itself.
+Given = str | int | float | bool
 Unmapped = Literal["hold", "ignore", "pass"]
 
-NO_MAPPING: Final = "there is no mapping here; `crmbridge init` puts the shipped ones there"
 _DATED_FILLER: Final = re.compile(r"created \+ (\d{1,4}) days?")
 
 
@@ -26,9 +26,10 @@ class ColumnChoice:
 
     column: str
     by_state: Mapping[State, str] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()  # several columns that hold it together; `column` is the first
 
     def all(self) -> tuple[str, ...]:
-        return (self.column, *self.by_state.values())
+        return self.parts or (self.column, *self.by_state.values())
 
     def at(self, state: State | None) -> str:
         return self.by_state.get(state, self.column) if state else self.column
@@ -54,11 +55,8 @@ class FieldDoc:
     restrictive: bool = False
     lossy: frozenset[Side] = frozenset()
     fillers: Mapping[Side, Filler] = field(default_factory=dict)
-    create: Mapping[Side, str] = field(default_factory=dict)
+    create: Mapping[Side, Given] = field(default_factory=dict)
     zone: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
     join: str | None = None  # what stands between the columns of a list
     constant: Mapping[Side, Given] = field(default_factory=dict)
     compute: Mapping[Side, str] = field(default_factory=dict)  # expressions
@@ -69,6 +67,9 @@ class FieldDoc:
     def is_derived(self) -> bool:
         """Made by the mapping: written where it differs, never read across."""
         return bool(self.constant or self.compute)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ValueRow:
     """One shared value and the native ones that mean it: the first is written, all are read."""
 
@@ -86,17 +87,17 @@ class ValueTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusRow(ValueRow):
-    state: State
-
-
     """`natives` are for every kind of record; `by_kind` for a record type or process of that name, instead of them."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+    state: State
     by_kind: Mapping[Side, Mapping[str, tuple[Word, ...]]] = field(default_factory=dict)
     reasons: Mapping[Side, tuple[Word, ...]] = field(default_factory=dict)  # values of the reason's column
 
     def words(self, side: Side, kind: str | None) -> tuple[Word, ...]:
         return self.by_kind.get(side, {}).get(kind or "", self.natives.get(side, ()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
     entity: Entity
     source: Source
@@ -108,10 +109,12 @@ class Document:
     values: Mapping[str, ValueTable] = field(default_factory=dict)
     status: tuple[StatusRow, ...] = ()
     axis: str | None = None  # under which key the status rows stood: status or stage
+    beside: Axis = Axis()  # what stands beside these rows
+    version: str | None = None
+    filter: str | None = None  # an expression: records that do not fit are neither matched nor created across
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-    beside: Axis = Axis()  # what stands beside these rows
 class Documents:
     """All mappings of one configuration, with what is wrong in their shape."""
 
@@ -129,53 +132,16 @@ class Documents:
         return next((d for d in self.items if d.entity == entity), None)
 
 
-def load(
-    where: FilePath | str | Sequence[FilePath | str] | Mapping[str, str],
-    connections: Mapping[str, str] | None = None,
-) -> tuple[Documents, tuple[Finding, ...]]:
-    """Reads a folder of mappings, some files, or texts by file name; `connections` is name -> system, left first."""
-    connections = dict(connections or SHIPPED_CONNECTIONS)
-    if len(connections) != 2:
-        raise ValueError("a mapping is between exactly two connections")
-    sources = list(_sources(where))
-    documents: dict[Entity, Document] = {}
-    findings: list[Finding] = []
-    rules = schema(connections)
-    for source in sources:
-        if not source.findings or source.data is not None:
-            data = prune(source, rules) if source.data is not None else None
-            document = _document(source, data, connections) if isinstance(data, dict) else None
-            if document is not None:
-                twin = documents.setdefault(document.entity, document)
-                if twin is not document:
-                    source.complain(
-                        ("entity",),
-                        f"{document.entity} is mapped in {twin.source.file} already; put both into one file",
-                        code="entity-twice",
-                    )
-        findings += source.findings
-    if not sources:
-        findings.append(Source(file=str(where)).finding((), NO_MAPPING, code="no-mapping"))
-    loaded = Documents(connections=connections, items=tuple(documents.values()), findings=tuple(findings))
-    return loaded, loaded.findings
-
-
-def _sources(where: FilePath | str | Sequence[FilePath | str] | Mapping[str, str]) -> Iterable[Source]:
-    if isinstance(where, Mapping):
-        return [read_text(text, file=file) for file, text in where.items()]
-    if isinstance(where, (str, FilePath)):
-        path = FilePath(where)
-        files = sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if path.is_dir() else [path]
-        return [read_file(file) for file in files]
-    return [read_file(FilePath(file)) for file in where]
-
-
 # --- from plain data to the typed document ------------------------------------------------------------------------
 
 
-def _document(source: Source, data: dict[str, Any], connections: Mapping[str, str]) -> Document | None:
-    names: dict[Side, str] = dict(zip(SIDES, connections, strict=True))
-    sides: dict[str, Side] = {name: side for side, name in names.items()}
+def sides_by_name(connections: Iterable[str]) -> dict[str, Side]:
+    return dict(zip(connections, SIDES, strict=True))
+
+
+def make_document(source: Source, data: dict[str, Any], connections: Mapping[str, str]) -> Document | None:
+    sides = sides_by_name(connections)
+    names: dict[Side, str] = {side: name for name, side in sides.items()}
     systems: dict[Side, str] = {sides[name]: system for name, system in connections.items()}
     tables: dict[Side, str] = {}
     for name, side in sides.items():
@@ -194,12 +160,7 @@ def _document(source: Source, data: dict[str, Any], connections: Mapping[str, st
         match=tuple(tuple(key) for key in data.get("match", ())),
         fields={name: _field(name, body, sides) for name, body in data.get("fields", {}).items()},
         values={
-            name: ValueTable(
-                name=name,
-                rows=tuple(_row(row, body, sides) for row, body in table.items() if row != "unmapped"),
-                unmapped=table.get("unmapped", "hold"),
-            )
-            for name, table in data.get("values", {}).items()
+            name: value_table(name, table, sides) for name, table in data.get("values", {}).items()
         },
         status=tuple(
             _status_row(row, body, sides)
@@ -208,6 +169,16 @@ def _document(source: Source, data: dict[str, Any], connections: Mapping[str, st
         ),
         axis=where,
         beside=axis(data, sides),
+        version=data.get("version"),
+        filter=data.get("filter"),
+    )
+
+
+def value_table(name: str, body: dict[str, Any], sides: Mapping[str, Side]) -> ValueTable:
+    return ValueTable(
+        name=name,
+        rows=tuple(_row(row, cells, sides) for row, cells in body.items() if row != "unmapped"),
+        unmapped=body.get("unmapped", "hold"),
     )
 
 
@@ -224,14 +195,21 @@ def _field(name: str, body: dict[str, Any], sides: Mapping[str, Side]) -> FieldD
         restrictive=body.get("restrictive", False),
         lossy=_lossy(body, sides),
         fillers={sides[n]: _filler(text) for n, text in body.get("filler", {}).items()},
-        create=_create(body, sides),
+        create=_by_side(body, "create", sides),
         zone=body.get("zone"),
+        join=body.get("join"),
+        constant=_by_side(body, "constant", sides),
+        compute=_by_side(body, "compute", sides),
+        default={sides[n]: email for n, email in body.get("default", {}).items()},
+        inactive=body.get("inactive"),
     )
 
 
-def _column(body: str | dict[str, str]) -> ColumnChoice:
+def _column(body: str | list[str] | dict[str, str]) -> ColumnChoice:
     if isinstance(body, str):
         return ColumnChoice(column=body)
+    if isinstance(body, list):
+        return ColumnChoice(column=body[0], parts=tuple(body)) if body else ColumnChoice(column="")
     states: tuple[State, ...] = ("won", "lost")
     return ColumnChoice(column=body.get("column", ""), by_state={s: body[s] for s in states if s in body})
 
@@ -248,11 +226,12 @@ def _lossy(body: dict[str, Any], sides: Mapping[str, Side]) -> frozenset[Side]:
     return frozenset(sides[n] for n in ([declared] if isinstance(declared, str) else declared))
 
 
-def _create(body: dict[str, Any], sides: Mapping[str, Side]) -> dict[Side, str]:
-    create: str | dict[str, str] = body.get("create", {})
-    if isinstance(create, str):
-        return {side: create for name, side in sides.items() if name in body}
-    return {sides[n]: text for n, text in create.items()}
+def _by_side(body: dict[str, Any], key: str, sides: Mapping[str, Side]) -> dict[Side, Any]:
+    """A value for each side; one alone is good for every side that the field has a column on."""
+    given = body.get(key, {})
+    if not isinstance(given, dict):
+        return {side: given for name, side in sides.items() if name in body}
+    return {sides[n]: value for n, value in given.items()}
 
 
 def _filler(text: str) -> Filler:

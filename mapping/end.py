@@ -7,6 +7,7 @@ The others (links, users, money, choices) read from their surroundings, which co
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from crmbridge.model import Directory, Entity, Side, Value, attribute_name
@@ -54,7 +55,9 @@ class End:
     updateable: bool = True
     filler: Filler | None = None
     template: str | None = None
+    initial: Callable[[Facts, date | None], Value] | None = None  # what a new record has where there is no value
     length: int | None = None
+    parts: tuple[str, ...] = ()  # several columns hold it together
     owner: bool = False
     choice: bool = False
 

@@ -6,11 +6,15 @@ from typing import Any, Final
 
 from crmbridge.model import Value
 from mapping.choices import choice_keeps, make_choice
+from mapping.described import ColumnLike
 from mapping.document import Filler
-from mapping.end import End, Facts, Made, Plain, Read, Setting, attribute, value_keeps
+from mapping.end import End, Facts, Keeps, Made, Plain, Read, Setting, attribute, value_keeps
+from mapping.literals import initial, is_textual
 from mapping.money import make_money
-from mapping.references import make_link, make_user
-from mapping.transforms import CONVERTERS, Converter, Refusal, wire_type
+from mapping.parts import joined_converter, make_parts
+from mapping.people import make_user, user_keeps
+from mapping.references import make_link
+from mapping.transforms import Converter, Refusal, wire_type
 from mapping.vocabulary import fold
 
 OWNERS: Final = frozenset({"ownerid", "OwnerId"})
@@ -23,17 +27,18 @@ _MAKERS: Final[dict[str, Callable[[Setting], Made]]] = {
 
 
 def make_end(setting: Setting) -> End:
-    doc, meta, side = setting.field, setting.meta, setting.side
-    kind = doc.convert
-    maker = _MAKERS.get(kind)
-    wires, plain, read, write = maker(setting) if maker else _simple(setting, CONVERTERS[kind])
+    doc, side = setting.field, setting.side
+    kind, parts = doc.convert, doc.columns[side].parts
+    metas = _metas(setting)
+    wires, plain, read, write = _made(setting)
     filler = doc.fillers.get(side)
     for each in doc.fillers.values():
         if each.text is not None:  # wherever it stands: typed there, or carried there by somebody's hand
             plain, read = _reading_constant(fold(each.text), plain, read)
     if filler is not None and filler.days_after_creation is not None:
         plain, read = None, _reading_ours(setting, read)
-    keeps = choice_keeps(setting, read) if kind == "choice" else value_keeps(read, setting.same)
+    given = doc.create.get(side)
+    text = given is not None and is_textual(kind)
     return End(
         name=doc.name,
         column=setting.column,
@@ -41,16 +46,44 @@ def make_end(setting: Setting) -> End:
         plain=plain,
         read=read,
         write=write,
-        keeps=keeps,
-        required=doc.required or (meta is not None and meta.required),
-        createable=meta is None or meta.createable,
-        updateable=meta is None or meta.updateable,
+        keeps=_keeps(setting, read),
+        required=doc.required or any(meta.required for meta in metas),
+        createable=all(meta.createable for meta in metas),
+        updateable=all(meta.updateable for meta in metas),
         filler=filler,
-        template=doc.create.get(side),
-        length=meta.length if meta else None,
+        template=str(given) if text else None,
+        initial=initial(setting.document, doc, side, given) if given is not None and not text else None,
+        length=setting.meta.length if setting.meta and not parts else None,
+        parts=parts,
         owner=kind == "user" and setting.column in OWNERS,
         choice=kind == "choice",
     )
+
+
+def _made(setting: Setting) -> Made:
+    doc = setting.field
+    if doc.columns[setting.side].parts:
+        return make_parts(setting)
+    maker = _MAKERS.get(doc.convert)
+    return maker(setting) if maker else _simple(setting, joined_converter(doc))
+
+
+def _metas(setting: Setting) -> list[ColumnLike]:
+    parts = setting.field.columns[setting.side].parts
+    if not parts:
+        return [setting.meta] if setting.meta is not None else []
+    known = setting.description.columns if setting.description else {}
+    return [known[column] for column in parts if column in known]
+
+
+def _keeps(setting: Setting, read: Read) -> Keeps:
+    match setting.field.convert:
+        case "choice":
+            return choice_keeps(setting, read)
+        case "user":
+            return user_keeps(setting, read)
+        case _:
+            return value_keeps(read, setting.same)
 
 
 def _simple(setting: Setting, converter: Converter) -> Made:

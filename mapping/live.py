@@ -13,7 +13,7 @@ from mapping.status import fits_state
 from mapping.transforms import CONVERTERS, scale_loss
 from mapping.vocabulary import fold, resolve
 
-_FITS: Final[Mapping[str, frozenset[str]]] = {
+FITS: Final[Mapping[str, frozenset[str]]] = {
     "link": frozenset({"lookup"}),
     "user": frozenset({"lookup"}),
     "money": frozenset({"money", "number", "integer"}),
@@ -101,7 +101,7 @@ def _is_written(doc: FieldDoc, side: Side) -> bool:
 
 
 def _kind(document: Document, doc: FieldDoc, path: Path, name: str, meta: ColumnLike) -> Iterator[Finding]:
-    fits = _FITS.get(doc.convert) or CONVERTERS[doc.convert].fits
+    fits = FITS.get(doc.convert) or CONVERTERS[doc.convert].fits
     if meta.type == "multichoice":
         yield document.source.finding(
             path,

@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from crmbridge.model import Shared, Side
+from crmbridge.model import Problem, Shared, Side, attribute_name
 from mapping.axis import RecordTypeDoc
 from mapping.cel import EvaluationError, predicate
+from mapping.derived import names_for_expressions
 from mapping.described import DescriptionLike
 from mapping.document import Document
+from mapping.filters import expression_values
 from mapping.vocabulary import fold
 
 # The column, by the system that has record types; a system without an entry here calls it so.
@@ -25,9 +27,19 @@ class RecordTypes:
     choices: tuple[tuple[Fits, str], ...] = ()
     otherwise: str | None = None
 
-    def native(self, shared: Shared) -> str | None:
-        """Raises EvaluationError where an expression fails on this record."""
-        return next((id for fits, id in self.choices if fits(shared)), self.otherwise)
+    def columns(self, source: Shared, values: Any) -> dict[str, Any] | Problem:
+        """The column with the record type for a record of this source; nothing where it has it already."""
+        try:
+            wanted = next((id for fits, id in self.choices if fits(source)), self.otherwise)
+        except EvaluationError as error:
+            return Problem(
+                cause="record_type",
+                field="record_type",
+                message=f"Which record type it gets cannot be told: an expression of its rule {error}.",
+                fix="Say in the rule what a blank means, or correct the record.",
+            )
+        now = getattr(values, attribute_name(self.column), None)
+        return {} if wanted is None or now == wanted else {self.column: wanted}
 
 
 def column_of(system: str) -> str:
@@ -50,23 +62,9 @@ def record_types(document: Document, side: Side, description: DescriptionLike | 
     )
 
 
-def names_in_expressions(document: Document) -> dict[str, str]:
-    """What an expression over a shared record of this kind may name, with the kinds of the values."""
-    axes = {"state": "text", "status": "text"} if document.status else {}
-    return {**{doc.name: doc.convert for doc in document.fields.values()}, **axes}
-
-
 def fits(document: Document, text: str | None) -> Fits:
-    """Raises ExpressionError for what cannot be used."""
+    """Raises ExpressionError for what cannot be used; what it returns raises EvaluationError."""
     if text is None:
         return lambda shared: True
-    holds = predicate(text, names_in_expressions(document))
-
-    def check(shared: Shared) -> bool:
-        record: Mapping[str, Any] = {**shared.fields, "state": shared.state, "status": shared.status}
-        return holds(record)
-
-    return check
-
-
-__all__ = ["EvaluationError", "Fits", "RecordTypes", "column_of", "fits", "names_in_expressions", "record_types"]
+    holds = predicate(text, names_for_expressions(document, axes=True))
+    return lambda shared: holds(expression_values(shared))

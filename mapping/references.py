@@ -1,8 +1,8 @@
-"""Lookups: links to other records (shared ids between the sides), and users (their e-mail addresses)."""
+"""Lookups: links to other records, as shared ids between the sides. Users are in `mapping.people`."""
 
 from typing import Any, Final
 
-from crmbridge.model import Entity, NativeRef, Unlinked, Value, other
+from crmbridge.model import Entity, NativeRef, Unlinked, Value
 from mapping.described import ColumnLike
 from mapping.end import Facts, Made, Setting, attribute
 from mapping.transforms import Refusal
@@ -53,38 +53,3 @@ def make_link(setting: Setting) -> Made:
 
     wires: dict[str, Any] = {wire: str, **({target_wire: str} if target_wire else {})}
     return wires, None, read, write
-
-
-def make_user(setting: Setting) -> Made:
-    side, column = setting.side, setting.column
-    wire, _ = lookup_wire(setting.system, column, None, setting.meta)
-    raw = attribute(wire)
-    here = setting.document.names[side]
-    there = setting.document.names[other(side)]
-
-    def read(values: Any, facts: Facts) -> Value:
-        native = raw(values)
-        if native is None:
-            return None
-        email = facts.directory[side].users.get(native)
-        if email is None:
-            raise Refusal(
-                "owner_not_user",
-                f"{here} {native} is no user with an e-mail address (a queue or a team?), so it is not carried over",
-                f"give the record to a person, or leave it: {there} keeps the owner it has",
-            )
-        return email
-
-    def write(value: Value, facts: Facts, current: Any) -> dict[str, Any]:
-        if value is None:
-            return {}  # an owner cannot be cleared; there is nobody to write
-        native = facts.directory[side].user_ids.get(str(value))
-        if native is None:
-            raise Refusal(
-                "no_such_user",
-                f"the user of {there} has no single active user with the same e-mail address in {here}",
-                f"add or activate that user in {here}, or set connections.{here}.default_owner",
-            )
-        return {column: NativeRef("user", native)}
-
-    return {wire: str}, None, read, write

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mapping.axis_schema import axis_keys, native_by_kind, row_keys
+from mapping.field_schema import column_list, field_keys, given_by_name, top_keys
 from mapping.problem import Path, closest
 from mapping.source import Source
 from mapping.transforms import CONVERTERS
@@ -23,7 +24,6 @@ CONTEXT_KINDS: Final = ("choice", "link", "money", "user")
 NAME: Final = "^[a-z][a-z0-9_]*$"
 
 _Schema = dict[str, Any]
-
 _NATIVE: Final[_Schema] = {
     "description": "a label or value; the first of a list is written, all are read",
     "anyOf": [
@@ -33,6 +33,7 @@ _NATIVE: Final[_Schema] = {
         {"type": "array", "minItems": 1, "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]}},
     ],
 }
+
 
 def schema(connections: Mapping[str, str] | None = None) -> _Schema:
     """The JSON Schema of a mapping between these connections (name -> system)."""
@@ -79,8 +80,9 @@ def schema(connections: Mapping[str, str] | None = None) -> _Schema:
                     }
                     for axis in STATES
                 },
-            },
                 **axis_keys(names),
+                **top_keys(),
+            },
             required=("entity", *names, "fields"),
         ),
         "$defs": {
@@ -98,6 +100,7 @@ def schema(connections: Mapping[str, str] | None = None) -> _Schema:
                         },
                         required=("column",),
                     ),
+                    column_list(),
                 ],
             },
             "field": _object(
@@ -127,9 +130,11 @@ def schema(connections: Mapping[str, str] | None = None) -> _Schema:
                         "Text, or `created + 90 days`",
                     },
                     "create": {
-                        "anyOf": [{"type": "string", "minLength": 1}, text_by_name],
-                        "description": "written at creation only where there is no value: text with {field} in it",
+                        **given_by_name(names),
+                        "description": "written at creation only, where there is no value: a text with {field} in it, "
+                        "a row of the table of values, a number, true or false, a date",
                     },
+                    **field_keys(names),
                     "zone": {"type": "string", "description": "time zone of a date kept as an instant"},
                 }
             ),
@@ -195,7 +200,12 @@ def prune(source: Source, rules: _Schema) -> Any:
         if rule["type"] == "object":
             return True, walk_object(value, rule, path)
         if rule["type"] == "array":
-            if len(value) < rule.get("minItems", 0):
+            least, most = rule.get("minItems", 0), rule.get("maxItems", len(value))
+            if value and not least <= len(value) <= most:
+                wanted = f"{least} to {most}" if "maxItems" in rule else f"at least {least}"
+                source.complain(path, f"has {len(value)} entries; write {wanted}", code="list-length")
+                return False, None
+            if len(value) < least:
                 source.complain(path, "is empty; give it an entry, or take the key away", code="list-empty")
                 return False, None
             kept = [walk(item, rule["items"], (*path, n)) for n, item in enumerate(value)]
@@ -261,6 +271,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "array": "a list",
     "string": "text",
     "integer": "a whole number",
+    "number": "a number",
     "boolean": "true or false",
 }
 
@@ -275,6 +286,8 @@ def _is(value: Any, kind: str) -> bool:
             return isinstance(value, str)
         case "integer":
             return isinstance(value, int) and not isinstance(value, bool)
+        case "number":
+            return isinstance(value, int | float) and not isinstance(value, bool)
         case _:
             return isinstance(value, bool)
 

@@ -59,6 +59,11 @@ class Source:
             path, key = path[:-1], True
         return Place(file=self.file)
 
+    @property
+    def files(self) -> frozenset[str]:
+        """This file, and those that were laid over it or lent it a part."""
+        return frozenset({self.file, *(place.file for place in self.values.values())})
+
     def complain(
         self,
         path: Path,

@@ -18,6 +18,8 @@ import phonenumbers
 from crmbridge.model import Problem, Value
 from mapping.countries import country_code, country_name
 from mapping.described import ColumnLike
+from mapping.joints import JOINTS, Joint
+from mapping.plugins import WithPlugins
 
 Get = Callable[[Any], Value]
 Put = Callable[[Any], Any]
@@ -248,9 +250,21 @@ def _both(put: Put) -> Callable[[ColumnLike | None, str | None], Put]:
 
 _TEXT: Final = frozenset({"text", "choice", "id"})
 
-CONVERTERS: Final[Mapping[str, Converter]] = {
+
+def joined(name: str, how: Joint) -> Converter:
+    """A text in one column that stands in several on the other side."""
+
+    def get(raw: str) -> str | None:
+        text = _get_text(raw)
+        return (how.normal(text) or None) if text else None
+
+    return Converter(name=name, fits=_TEXT, wire=str, get=_plain(get), put=_put_text)
+
+
+_BUILT_IN: Final[Mapping[str, Converter]] = {
     c.name: c
     for c in (
+        *(joined(name, how) for name, how in JOINTS.items()),
         Converter(name="text", fits=_TEXT, wire=str, get=_plain(_get_text), put=_put_text),
         Converter(
             name="email",
@@ -313,6 +327,9 @@ CONVERTERS: Final[Mapping[str, Converter]] = {
         ),
     )
 }
+
+# With those of installed packages (entry points `crmbridge.converters`).
+CONVERTERS: Final[WithPlugins[Converter]] = WithPlugins(_BUILT_IN, Converter)
 
 
 def wire_type(converter: Converter, column: ColumnLike | None) -> type[Any]:

@@ -24,14 +24,14 @@ from crmbridge.model import (
     Side,
     State,
     Value,
-    attribute_name,
     other,
 )
 from mapping.end import End, Facts, Ignored
 from mapping.ends import filler_text
+from mapping.filters import Fits
 from mapping.money import currency_columns
 from mapping.holding import Hold
-from mapping.record_types import EvaluationError, RecordTypes
+from mapping.record_types import RecordTypes
 from mapping.status import Standing, StatusTable, unmapped
 from mapping.transforms import Get, Refusal
 
@@ -71,8 +71,8 @@ class SideTable:
     currency: str | None = None  # wire column of the record's currency, where money is mapped
     has_money: bool = False
     status_column: str | None = None  # where a new record's status is written with its fields
-
     record_types: RecordTypes | None = None  # the rule for a new record's
+
     def at(self, state: State | None) -> SidePlan:
         return self.by_state.get(state, self.plan) if state is not None else self.plan
 
@@ -85,8 +85,9 @@ class CompiledEntity:
     sides: Mapping[Side, SideTable]
     status: StatusTable | None = None
     status_place: str = ""  # where a row would be added, for messages
-
     gates: tuple[Gate, ...] = ()
+    filter: Fits | None = None
+
     def table(self, side: Side) -> str:
         return self.sides[side].table
 
@@ -162,10 +163,10 @@ class CompiledEntity:
         if current is None:
             writing.create(plan, fields)
             writing.status(table.status_column, self._first_status(side, whole))
-        else:
-            writing.update(plan, fields, current.values)
             if table.record_types is not None and whole is not None:
                 writing.record_type(table.record_types, whole)
+        else:
+            writing.update(plan, fields, current.values)
         return writing.done()
 
     def _first_status(self, side: Side, whole: Shared | None) -> str | int | None:
@@ -227,14 +228,10 @@ class CompiledEntity:
         """How this side says that a record is on hold; None where it cannot."""
         return self.status.holds.get(side) if self.status else None
 
-    def record_type_of(self, side: Side, source: Shared, current: Row) -> dict[str, Any]:
-        """The record type that a record of this source gets, if it has another one now. Raises EvaluationError."""
+    def record_type_of(self, side: Side, source: Shared, current: Row) -> dict[str, Any] | Problem:
+        """The column with the record type that a record of this source gets, if it has another one now."""
         rule = self.sides[side].record_types
-        wanted = rule.native(source) if rule is not None else None
-        if rule is None or wanted is None:
-            return {}
-        now = getattr(current.values, attribute_name(rule.column), None)
-        return {} if now == wanted else {rule.column: wanted}
+        return rule.columns(source, current.values) if rule is not None else {}
 
 
 class _Writing:
@@ -276,6 +273,8 @@ class _Writing:
             value = fields.get(name)
             if value is None and end.template is not None:
                 value = self._from_template(end, fields)
+            elif value is None and end.initial is not None:
+                value = end.initial(self._facts, self._day())
             if value is not None:
                 refused = not self._write(end, value)
                 self._blocked = self._blocked or (refused and end.required and not end.owner)
@@ -295,20 +294,18 @@ class _Writing:
         if column is not None and native is not None:
             self._columns[column] = native
 
+    def record_type(self, rule: RecordTypes, whole: Shared) -> None:
+        found = rule.columns(whole, None)
+        if isinstance(found, Problem):
+            self._problems.append(found)
+            self._blocked = True
+        else:
+            self._columns.update(found)
+
     def _write(self, end: End, value: Value) -> bool:
         try:
             self._columns.update(end.write(value, self._facts, self._current))
         except Refusal as refusal:
-    def record_type(self, rule: RecordTypes, whole: Shared) -> None:
-        try:
-            native = rule.native(whole)
-        except EvaluationError as error:
-            self._refuse("record_type", "expression", f"its rule {error}", "correct the rule or the record")
-            self._blocked = True
-            return
-        if native is not None:
-            self._columns[rule.column] = native
-
             self._problems.append(refusal.problem(end.name))
             return False
         except Ignored:

@@ -33,7 +33,8 @@ def changed_since(hands: Hands, seen: Seen, written: Fields, sent: Mapping[str, 
         ours, now = written[rule.name], seen.shared.fields[rule.name]
         if rule.same(ours, now) if row.ref.side == "right" else rule.same(now, ours):
             continue
-        as_sent = holds(row, end.column, sent[end.column]) if end.column in sent else not is_blank(ours)
+        ways = [column for column in end.parts or (end.column,) if column in sent]
+        as_sent = all(holds(row, column, sent[column]) for column in ways) if ways else not is_blank(ours)
         if not as_sent:
             found[rule.name] = ours
     return found
