@@ -24,11 +24,11 @@ def row_to_paste(document: Document, side: Side, option: OptionLike, others: Seq
     state, there = option.state or "open", other(side)
     partner = next((one for one in others if fold(one.label) == fold(option.label) and _state(one) == state), None)
     known = next((row.natives[there][0] for row in document.status if row.state == state and row.natives.get(there)), 0)
-    words = {side: _word(_native(option)), there: _word(_native(partner) if partner is not None else known)}
+    words = {side: yaml_word(_native(option)), there: yaml_word(_native(partner) if partner is not None else known)}
     cells = [f"state: {state}", *(f"{document.names[each]}: {words[each]}" for each in SIDES)]
     if partner is None:
         cells.append(f"lossy: {document.names[there]}")
-    return f"{_name(option.label, (row.name for row in document.status))}: {{{', '.join(cells)}}}"
+    return f"{free_name(option.label, (row.name for row in document.status))}: {{{', '.join(cells)}}}"
 
 
 def _state(option: OptionLike) -> str:
@@ -39,14 +39,15 @@ def _native(option: OptionLike) -> NativeWord:
     return option.value if isinstance(option.value, int) else option.label
 
 
-def _name(label: str, taken: Iterable[str]) -> str:
+def free_name(label: str, taken: Iterable[str], spare: str = "status") -> str:
+    """A name of our own for a label; `spare` begins it where the label has no Latin letter to begin with."""
     plain = re.sub(r"\W+", "_", label.casefold(), flags=re.ASCII).strip("_")
-    name = plain if plain[:1].isalpha() else f"status_{plain}".rstrip("_")
+    name = plain if plain[:1].isalpha() else f"{spare}_{plain}".rstrip("_")
     known = set(taken)
     return next(each for each in chain((name,), (f"{name}_{number}" for number in count(2))) if each not in known)
 
 
-def _word(word: NativeWord) -> str:
+def yaml_word(word: NativeWord) -> str:
     """As YAML writes it."""
     if not isinstance(word, str):
         return str(word)
