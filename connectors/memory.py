@@ -210,10 +210,16 @@ class MemoryConnector:
         if row.ref.entity in ("account", "contact"):
             return Life(origin_lead_id=values.lead_id)
         if row.ref.entity == "opportunity":
-            return Life(state=values.state, status=values.status, origin_lead_id=values.lead_id)
+            return Life(
+                state=values.state,
+                status=values.status,
+                record_type=getattr(values, "record_type", None),  # where the mapping asks for it
+                origin_lead_id=values.lead_id,
+            )
         return Life(
             state=values.state,
             status=values.status,
+            record_type=getattr(values, "record_type", None),
             account_id=values.account_id,
             contact_id=values.contact_id,
             opportunity_id=values.opportunity_id,

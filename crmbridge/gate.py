@@ -5,21 +5,23 @@ everything else about the record goes on, and once the fields are filled the mov
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from crmbridge.lifecycle import LifePlan
-from crmbridge.model import Gate, Hold, Seen, Shared, Side, State, Step, Value, other
+from crmbridge.model import Fields, Gate, Hold, Link, Seen, Shared, Side, State, Step, Value, other
 
 CAUSE = "gate"
 
 
 def guarded(
-    plan: LifePlan, gates: Sequence[Gate], rows: Mapping[str, State], seen: Mapping[Side, Seen]
+    plan: LifePlan, gates: Sequence[Gate], rows: Mapping[str, State], link: Link, seen: Mapping[Side, Seen]
 ) -> LifePlan:
     """The plan without the steps that a gate holds, and what follows them."""
     for number, step in enumerate(plan.steps):
-        source, target = seen[other(step.side)].shared, seen[step.side].shared
-        hold = _held(step, gates, rows, source, target)
+        pair = _Pair(
+            source=seen[other(step.side)].shared, target=seen[step.side].shared, before=link.base.view(other(step.side))
+        )
+        hold = _held(step, gates, rows, pair)
         if hold is not None:
             kept = plan.steps[:number]
             left = frozenset(one.side for one in kept)
@@ -31,23 +33,34 @@ def guarded(
 def first_row(gates: Sequence[Gate], rows: Mapping[str, State], source: Shared) -> str | None:
     """The row that a new partner may be made at: the source's own if no gate is in the way, else none."""
     row = source.status
-    if row is None or _shut(gates, rows, row, source, source) is not None:
+    if row is None or _shut(gates, rows, row, _Pair(source=source, target=source, before={})) is not None:
         return None
     return row
 
 
-def _held(step: Step, gates: Sequence[Gate], rows: Mapping[str, State], source: Shared, target: Shared) -> Hold | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pair:
+    source: Shared  # the side that moved
+    target: Shared
+    before: Fields  # what was agreed on, as the source shows it
+
+
+def _held(step: Step, gates: Sequence[Gate], rows: Mapping[str, State], pair: _Pair) -> Hold | None:
     if step.kind == "convert":
         for gate in gates:
-            hold = _judged(gate, "conversion", source, target) if gate.row is None else None
+            hold = _judged(gate, "conversion", pair) if gate.row is None else None
             if hold is not None:
                 return hold
         return None
     if step.kind == "adopt" or step.status is None or step.on_hold is not None:
         return None
-    if rows.get(step.status) == "open" and target.state == "open" and _goes_back(rows, step.status, target.status):
+    if (
+        rows.get(step.status) == "open"
+        and pair.target.state == "open"
+        and _goes_back(rows, step.status, pair.target.status)
+    ):
         return None
-    return _shut(gates, rows, step.status, source, target)
+    return _shut(gates, rows, step.status, pair)
 
 
 def _goes_back(rows: Mapping[str, State], to: str, now: str | None) -> bool:
@@ -56,21 +69,21 @@ def _goes_back(rows: Mapping[str, State], to: str, now: str | None) -> bool:
     return now in order and order.index(to) < order.index(now)
 
 
-def _shut(gates: Sequence[Gate], rows: Mapping[str, State], row: str, source: Shared, target: Shared) -> Hold | None:
+def _shut(gates: Sequence[Gate], rows: Mapping[str, State], row: str, pair: _Pair) -> Hold | None:
     order = list(rows)
     for gate in gates:
         if gate.row is None or gate.row not in order or row not in order:
             continue
         later = rows[row] == rows[gate.row] == "open" and order.index(gate.row) < order.index(row)
-        hold = _judged(gate, row, source, target) if gate.row == row or later else None
+        hold = _judged(gate, row, pair) if gate.row == row or later else None
         if hold is not None:
             return hold
     return None
 
 
-def _judged(gate: Gate, row: str, source: Shared, target: Shared) -> Hold | None:
+def _judged(gate: Gate, row: str, pair: _Pair) -> Hold | None:
     try:
-        if not gate.fits(source):
+        if not gate.fits(pair.source):
             return None
     except ValueError as error:
         return Hold(
@@ -79,7 +92,7 @@ def _judged(gate: Gate, row: str, source: Shared, target: Shared) -> Hold | None
             message=f"The gate of {_name(gate)!r} could not be judged for this record: {error}.",
             fix="Correct the gate's `when:` in the mapping, or the record.",
         )
-    missing = [name for name in gate.needs if _blank(_value(name, source, target))]
+    missing = [name for name in gate.needs if _blank(_value(name, pair))]
     if not missing:
         return None
     one = len(missing) == 1
@@ -93,9 +106,10 @@ def _judged(gate: Gate, row: str, source: Shared, target: Shared) -> Hold | None
     )
 
 
-def _value(name: str, source: Shared, target: Shared) -> Value:
-    """The side that moved decides; a field it does not have, the other one may."""
-    return source.fields[name] if name in source.fields else target.fields.get(name)
+def _value(name: str, pair: _Pair) -> Value:
+    """As it will be once both sides agree: what one side lacks the other fills in, unless it was just emptied."""
+    here, emptied = pair.source.fields.get(name), not _blank(pair.before.get(name))
+    return pair.target.fields.get(name) if _blank(here) and not emptied else here
 
 
 def _blank(value: Value) -> bool:
@@ -104,5 +118,3 @@ def _blank(value: Value) -> bool:
 
 def _name(gate: Gate) -> str:
     return gate.row or "conversion"
-
-

@@ -68,6 +68,4 @@ def _gate(document: Document, doc: GateDoc) -> Gate:
         except EvaluationError as error:
             raise ValueError(f"its expression {error}") from error
 
-    return Gate(
-        row=None if doc.row == CONVERSION else doc.row, needs=doc.needs, message=doc.message, fits=holds
-    )
+    return Gate(row=None if doc.row == CONVERSION else doc.row, needs=doc.needs, message=doc.message, fits=holds)

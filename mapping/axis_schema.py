@@ -13,7 +13,7 @@ def axis_keys(names: Iterable[str]) -> _Schema:
     names = list(names)
     return {
         "reason": {
-            **_closed({name: TEXT for name in names}),
+            **_closed(dict.fromkeys(names, TEXT)),
             "description": "the column that tells rows with one and the same native status apart; it is read and "
             "written together with the status",
         },
@@ -79,9 +79,7 @@ def axis_keys(names: Iterable[str]) -> _Schema:
 def row_keys(natives: Mapping[str, _Schema], names: Iterable[str]) -> _Schema:
     """Keys of a row: its native words, which may depend on the kind of the record, and its reasons."""
     return {
-        **{
-            name: {**native, "$ref": "#/$defs/native_by_kind"} for name, native in natives.items()
-        },
+        **{name: {**native, "$ref": "#/$defs/native_by_kind"} for name, native in natives.items()},
         "reason": {
             **_closed({name: {"$ref": "#/$defs/native"} for name in names}),
             "description": "values of the reason's column that mean this row; the first is written, all are read",

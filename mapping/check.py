@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from crmbridge.model import SIDES, Entity
+from mapping.axis_check import axis_findings
+from mapping.axis_live import axis_live
 from mapping.described import Descriptions
 from mapping.document import Document, Documents, FieldDoc
 from mapping.field_check import document_findings, field_findings
@@ -49,6 +51,7 @@ def check(documents: Documents | Iterable[Document], descriptions: Descriptions 
         about = _About(document, findings, items if whole else None)
         findings += about.meaning()
         findings += live(document, descriptions or {}, about.spoiled)
+        findings += axis_live(document, descriptions or {})
     unique = {str(f): f for f in findings}
     return sorted(unique.values(), key=lambda f: (f.place.file, f.place.line, f.place.column))
 
@@ -78,6 +81,7 @@ class _About:
             if not self.spoiled(("values", name)):
                 yield from self._values(name)
         yield from document_findings(self._document)
+        yield from axis_findings(self._document)
 
     def _say(
         self,
@@ -118,7 +122,7 @@ class _About:
             if row.state == "converted":
                 continue  # never written: the CRM's own conversion sets it
             for side in SIDES:
-                if side not in row.natives:
+                if side not in row.natives and not row.by_kind.get(side):
                     name = document.names[side]
                     yield self._say(
                         "status-one-sided",

@@ -87,11 +87,42 @@ _TABLES: Final[Mapping[str, Code]] = {
     "value-one-sided": _code("a row with a value on one side only", "`hot: {salesforce: Hot}`", "give it the other value, or let the table say `unmapped: ignore`"),
     "value-twice": _code("a value that an earlier row reads already", "`dynamics: [2, 1]` after a row with `1`", "name it once"),
     "loss-undeclared": _code("two rows are written as one value, so that side cannot tell them apart", "`warm` and `hot` both `dynamics: 1`", "another value, or declare the loss: `lossy: dynamics`"),
-    "axis-misplaced": _code("`status:` or `stage:` in the wrong entity", "`stage:` in `lead.yaml`", "leads have `status:`, opportunities `stage:`"),
+    "axis-misplaced": _code("`status:`, `stage:` or what belongs to them in the wrong entity", "`stage:` in `lead.yaml`, `on_hold:` in `account.yaml`", "leads have `status:`, opportunities `stage:` and `on_hold:`"),
     "axis-missing": _code("no `status:` in a lead, no `stage:` in an opportunity", "`lead.yaml` without `status:`", "add it"),
     "no-open-row": _code("no row of state open", "only closed rows", "add a row with `state: open`; a new record needs one"),
     "status-one-sided": _code("a row without a value on one side: nothing can be written there", "`new: {state: open, salesforce: New}`", "give it one"),
     "states-share-value": _code("one value stands for two states, and that CRM has no flag to tell them apart", "`Closed` as `open` and as `disqualified` on a Salesforce lead", "give one of the two another value"),
+}  # fmt: skip
+
+# --- beside the status and stage tables ---------------------------------------------------------------------------
+
+_AXIS: Final[Mapping[str, Code]] = {
+    "kind-misplaced": _code("words by process where no process decides", "`dynamics: {any: New, Sales Process: Fresh}` in `lead.yaml`", "one value"),
+    "kind-without-any": _code("a row with words for some record types or processes only (a warning)", "`salesforce: {Renewal: Review Due}`", "add `any: …`, if there is one for the others"),
+    "reason-unused": _code("a reason's column that no row makes use of", "`reason: {salesforce: Loss_Reason__c}` alone", "`reason:` in the rows, or take it out"),
+    "reason-without-column": _code("reasons in a row, and no column for them", "`reason: {salesforce: Price}` in a row alone", "`reason: {salesforce: COLUMN}` at the top level"),
+    "on-hold-known": _code("`on_hold:` for a side that has a state of its own for it", "`on_hold: {dynamics: new_onhold}`", "take it out"),
+    "on-hold-stage-in-row": _code("the stage for on hold is a row's value as well", "`on_hold: {salesforce: {stage: On Hold}}` and a row with `On Hold`", "take it out of the row"),
+    "on-hold-one-sided": _code("the other side cannot say on hold (a warning)", "two Salesforce orgs, `on_hold:` for one", "name a column or a stage for the other, too"),
+    "gate-unknown": _code("a gate for a row that is not there", "`gates: {proposal: …}`", "the name of a row, or `conversion`"),
+    "gate-at-start": _code("a gate for the row that records start at", "`gates: {new: …}`", "`required: true` of the fields"),
+    "gate-field-unknown": _code("a gate needs what is no field of this mapping", "`needs: [amout]`", "one of its fields"),
+    "record-type-misplaced": _code("`record_type:` for Dynamics", "`record_type: {dynamics: X}`", "take it out"),
+    "record-type-empty": _code("`record_type:` without a name", "`record_type: {salesforce: {}}`", "add `when:` or `else:`"),
+    "reason-not-writable": _code("our user may not edit the reason's column", "a formula", "a column that our user may edit"),
+    "reason-unknown": _code("the reason's column has no such value", "`reason: {salesforce: Prise}`", "a label or value that it has"),
+    "reason-unmapped": _code("a reason that is in no row (a warning)", "`Weather` in no row", "add it to the reasons of a row"),
+    "on-hold-not-boolean": _code("the column for on hold is no yes/no field", "`on_hold: {salesforce: Hold_Reason__c}`", "a yes/no field, or `{stage: …}`"),
+    "on-hold-stage-unknown": _code("the CRM has no such open stage", "`{stage: Onhold}`", "a stage that it has"),
+    "process-unknown": _code("no such business process", "`dynamics: {any: Qualify, Renewals: Assess}`", "the process's name"),
+    "record-type-unknown": _code("no such record type", "`salesforce: {any: New, Renwal: Review}`", "its developer name, not its label or id"),
+    "record-type-unavailable": _code("the record type is switched off, or not for our user", "a retired record type", "another one, or have that changed"),
+    "record-type-lacks-status": _code("a status would be written that the record type does not offer (a warning)", "`Proposal` for a renewal", "a word for that record type"),
+    "converted-status-none": _code("a record type whose leads cannot be converted (a warning)", "no converted status among its choices", "have one added there"),
+    "converted-status-not-offered": _code("the converted status is not one of the record type's (a warning)", "`converted:` with another type's status", "give the row a word for that record type"),
+    "converted-status-open": _code("several converted statuses, and none is chosen (a warning)", "two flagged statuses", "say in the row which one"),
+    "won-not-flagged": _code("a stage is called won, and its flag says otherwise (a warning)", "`Closed Won EMEA` flagged lost", "have the flag or the name corrected there"),
+    "lost-flagged-won": _code("a stage is called lost, and its flag says won (a warning)", "`Lost` flagged won", "have the flag or the name corrected there"),
 }  # fmt: skip
 
 # --- what the CRMs really have ------------------------------------------------------------------------------------
@@ -156,6 +187,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, Code]]] = {
     "Fields": _FIELDS,
     "Lists of columns, values of your own, people, expressions": _MADE,
     "Tables, status and stage": _TABLES,
+    "Reasons, on hold, gates, record types": _AXIS,
     "What the CRMs really have": _LIVE,
 }  # fmt: skip
 CODES: Final[Mapping[str, Code]] = {code: row for section in SECTIONS.values() for code, row in section.items()}

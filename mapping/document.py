@@ -109,7 +109,7 @@ class Document:
     values: Mapping[str, ValueTable] = field(default_factory=dict)
     status: tuple[StatusRow, ...] = ()
     axis: str | None = None  # under which key the status rows stood: status or stage
-    beside: Axis = Axis()  # what stands beside these rows
+    beside: Axis = field(default_factory=Axis)  # what stands beside these rows
     version: str | None = None
     filter: str | None = None  # an expression: records that do not fit are neither matched nor created across
 

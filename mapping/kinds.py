@@ -38,6 +38,14 @@ def is_process(option: OptionLike, kind: str) -> bool:
     return fold(kind) in (fold(option.process), fold(option.process_name or option.process))
 
 
+def options_of(kind: str | None, named: Sequence[str], options: Sequence[OptionLike]) -> list[OptionLike]:
+    """What a word of this kind may stand for; `named` are all kinds that the table names."""
+    if kind is None:
+        return [o for o in options if not any(is_process(o, each) for each in named)]
+    mine = [o for o in options if is_process(o, kind)]
+    return [*mine, *(o for o in options if o.process is None)]
+
+
 def places(rows: Sequence[StatusRow], side: Side, options: Sequence[OptionLike]) -> list[Place]:
     """One for each process that there is and each kind that the table names, and one for all others."""
     named = kinds_named(rows, side)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from crmbridge.model import SIDES, Side
 from mapping.described import OptionLike
 from mapping.document import Document, NativeWord, StatusRow, ValueRow
+from mapping.kinds import kinds_named, options_of
 from mapping.problem import Finding, Path
 from mapping.status import fits_state
 from mapping.vocabulary import fold, resolve
@@ -25,18 +26,42 @@ def value_losses(
         return
     for side in SIDES:
         known = options(side)
-        first: dict[tuple[str, object], ValueRow] = {}  # what a native means -> the row it reads as
+        named = kinds_named([row for row in rows if isinstance(row, StatusRow)], side)
+        first: dict[_Meaning, ValueRow] = {}  # what a native means -> the row it reads as
         for row in rows:
-            seen: set[tuple[str, object]] = set()
-            for n, word in enumerate(row.natives.get(side, ())):
-                for means in _meanings(document, side, row, word, known):
-                    if means in seen:
-                        continue
-                    seen.add(means)
-                    earlier = first.setdefault(means, row)
-                    if earlier is row or side in row.lossy or _converted(row):
-                        continue
-                    yield _loss(document, (*path, row.name, document.names[side]), row, earlier, side, word, n)
+            seen: set[_Meaning] = set()
+            for kind, n, word in _spoken(row, side, named):
+                here = (*path, row.name, document.names[side])
+                if isinstance(row, StatusRow) and kind in row.by_kind.get(side, {}):
+                    here = (*here, kind or "")
+                for means in _meanings(document, side, row, word, options_of(kind, named, known)):
+                    place = [(kind, reason, *means) for reason in _reasons(document, row, side)]
+                    taken = [each for each in place if each not in seen]
+                    seen.update(taken)
+                    for each in taken:
+                        earlier = first.setdefault(each, row)
+                        if earlier is row or side in row.lossy or _converted(row):
+                            continue
+                        yield _loss(document, here, row, earlier, side, word, n)
+                        break
+
+
+# Kind of record, reason, state and process, value: what a side must tell apart.
+_Meaning = tuple[str | None, str | None, str, object]
+
+
+def _spoken(row: ValueRow, side: Side, named: Sequence[str]) -> Iterator[tuple[str | None, int, NativeWord]]:
+    """A row's words, with the kind of record they are for and their place in their list."""
+    for kind in (None, *named) if isinstance(row, StatusRow) else (None,):
+        words = row.words(side, kind) if isinstance(row, StatusRow) else row.natives.get(side, ())
+        for n, word in enumerate(words):
+            yield kind, n, word
+
+
+def _reasons(document: Document, row: ValueRow, side: Side) -> Sequence[str | None]:
+    """A row's reasons tell it from others of the same status, where their column is read."""
+    words = row.reasons.get(side, ()) if isinstance(row, StatusRow) and side in document.beside.reason else ()
+    return [fold(word) for word in words] or [None]
 
 
 def _meanings(

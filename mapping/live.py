@@ -4,13 +4,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from crmbridge.model import SIDES, Side, other
+from mapping.axis_live import hold_stages
 from mapping.described import ColumnLike, DescriptionLike, Descriptions, OptionLike
 from mapping.document import Document, FieldDoc, NativeWord, StatusRow
+from mapping.kinds import kinds_named, options_of
 from mapping.laws import lossy_hint, value_losses
 from mapping.paste import row_to_paste
 from mapping.problem import Finding, Path, closest, path_text
 from mapping.status import fits_state
-from mapping.transforms import CONVERTERS, scale_loss
+from mapping.transforms import CONVERTERS, loads, scale_loss
 from mapping.vocabulary import fold, resolve
 
 FITS: Final[Mapping[str, frozenset[str]]] = {
@@ -45,7 +47,7 @@ def live(document: Document, descriptions: Descriptions, spoiled: Spoiled) -> It
         side: descriptions[side, document.entity] for side in SIDES if (side, document.entity) in descriptions
     }
     for doc in document.fields.values():
-        if not spoiled(("fields", doc.name)):
+        if not spoiled(("fields", doc.name)) and loads(doc.convert):
             for side in doc.columns:
                 if side in described:
                     yield from _columns(document, doc, side, described[side])
@@ -63,7 +65,7 @@ def _columns(document: Document, doc: FieldDoc, side: Side, description: Descrip
     name, table = document.names[side], document.tables[side]
     path: Path = ("fields", doc.name, name)
     for part, column in _parts(doc, side):
-        here = (*path, part) if part else path
+        here = (*path, *part)
         meta = description.columns.get(column)
         if meta is None:
             yield document.source.finding(
@@ -78,7 +80,8 @@ def _columns(document: Document, doc: FieldDoc, side: Side, description: Descrip
         if _is_written(doc, side) and not meta.createable and not meta.updateable:
             yield document.source.finding(
                 here,
-                f"{column} is read only in {name}; add `rule: {name}`, so that it is only read from there",
+                f"{column} is read only in {name}; "
+                + ("take it out" if doc.is_derived else f"add `rule: {name}`, so that it is only read from there"),
                 code="column-read-only",
             )
         filler = doc.fillers.get(side)
@@ -90,14 +93,17 @@ def _columns(document: Document, doc: FieldDoc, side: Side, description: Descrip
             )
 
 
-def _parts(doc: FieldDoc, side: Side) -> Iterator[tuple[str, str]]:
+def _parts(doc: FieldDoc, side: Side) -> Iterator[tuple[Path, str]]:
     choice = doc.columns[side]
-    yield ("column" if choice.by_state else "", choice.column)
-    yield from choice.by_state.items()
+    if choice.parts:
+        yield from (((n,), column) for n, column in enumerate(choice.parts))
+        return
+    yield (("column",) if choice.by_state else ()), choice.column
+    yield from (((state,), column) for state, column in choice.by_state.items())
 
 
 def _is_written(doc: FieldDoc, side: Side) -> bool:
-    return len(doc.columns) == len(SIDES) and doc.rule != side
+    return doc.is_derived or (len(doc.columns) == len(SIDES) and doc.rule != side)
 
 
 def _kind(document: Document, doc: FieldDoc, path: Path, name: str, meta: ColumnLike) -> Iterator[Finding]:
@@ -271,12 +277,16 @@ def _statuses(document: Document, described: Mapping[Side, DescriptionLike], spo
         known = options(side)
         if not known:
             continue
-        read: set[tuple[str | None, object]] = set()
+        read: set[tuple[str | None, object]] = {(None, stage) for stage in hold_stages(document, side, known)}
+        named = kinds_named(document.status, side)
         for row in document.status:
-            for n, word in enumerate(row.natives.get(side, ())):
-                hits = _stage_hits(row, word, known)
-                read.update((o.process, o.value) for o in hits if fits_state(o, row.state))
-                yield from _judge_status(document, side, row, word, hits, known, written=n == 0)
+            for kind in (None, *named):
+                mine = options_of(kind, named, known)
+                for n, word in enumerate(row.words(side, kind)):
+                    hits = _stage_hits(row, word, mine)
+                    read.update((o.process, o.value) for o in hits if fits_state(o, row.state))
+                    if kind is None or kind in row.by_kind.get(side, {}):
+                        yield from _judge_status(document, side, row, word, hits, mine, written=n == 0, kind=kind)
         unread[side] = [o for o in known if o.active and (o.process, o.value) not in read]
     for side, left_out in unread.items():
         for option in left_out:
@@ -304,9 +314,10 @@ def _judge_status(
     known: Sequence[OptionLike],
     *,
     written: bool,
+    kind: str | None,
 ) -> Iterator[Finding]:
     name = document.names[side]
-    here: Path = (document.axis or "", row.name, name)
+    here: Path = (document.axis or "", row.name, name, *((kind,) if kind is not None else ()))
     fitting = [o for o in hits if fits_state(o, row.state)]
     if hits and not fitting:
         flag = hits[0].state or "not converted"

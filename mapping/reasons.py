@@ -56,6 +56,4 @@ def make_reasons(rows: Sequence[StatusRow], side: Side, column: str, meta: Colum
     kinds = {type(each) for each in samples}
     wire: Any = kinds.pop() if len(kinds) == 1 and options else int | str
     named = {row.name: row.reasons[side] for row in rows if row.reasons.get(side)}
-    return Reasons(
-        column=column, wires={column: wire}, words=vocabulary(named, options), raw=attribute(column)
-    )
+    return Reasons(column=column, wires={column: wire}, words=vocabulary(named, options), raw=attribute(column))

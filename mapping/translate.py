@@ -29,9 +29,9 @@ from crmbridge.model import (
 from mapping.end import End, Facts, Ignored
 from mapping.ends import filler_text
 from mapping.filters import Fits
-from mapping.money import currency_columns
 from mapping.holding import Hold
 from mapping.record_types import RecordTypes
+from mapping.money import currency_columns
 from mapping.status import Standing, StatusTable, unmapped
 from mapping.transforms import Get, Refusal
 

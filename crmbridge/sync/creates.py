@@ -10,6 +10,7 @@ from typing import Any
 
 import mapping
 from connectors.base import Write
+from crmbridge.gate import first_row
 from crmbridge.model import (
     SIDES,
     Base,
@@ -180,15 +181,18 @@ def _settle_creates(
 
 
 def put_new(hands: Hands, view: View, side: Side, source: Seen, fields: Fields | None = None) -> mapping.Put:
-    """The columns of a new partner; by default for all fields of its source."""
-    return hands.compiled.entities[source.row.ref.entity].put(
+    """The columns of a new partner; by default for all fields of its source. A row behind a gate is no place to start
+    at: then it is made at the first one."""
+    compiled = hands.compiled.entities[source.row.ref.entity]
+    row = first_row(compiled.gates, compiled.status_rows(), source.shared)
+    return compiled.put(
         side,
         source.shared.fields if fields is None else fields,
         facts=view.facts(),
         current=None,
         life=None,
         state=None if source.shared.state is None else "open",
-        whole=source.shared,
+        whole=replace(source.shared, status=row),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from crmbridge.gate import guarded
 from crmbridge.lifecycle import LifePlan, edit_case, plan_lead, plan_opportunity, under_master
 from crmbridge.model import SIDES, Entity, Hold, Money, Ref, Side, Step, Update
 from crmbridge.plan import newest, plan_fields
@@ -15,7 +16,7 @@ from crmbridge.sync.pairing import pair_up
 from crmbridge.sync.scope import has_ended, left_out, will_link
 from crmbridge.sync.settle import settle
 from crmbridge.sync.steps import push_steps
-from crmbridge.sync.updates import missing_key, push_updates
+from crmbridge.sync.updates import missing_key, push_updates, record_type
 from crmbridge.sync.view import View
 from crmbridge.sync.work import Work, make_work, problem_issues
 
@@ -164,7 +165,11 @@ def _plan_life(hands: Hands, work: Work) -> LifePlan:
     left, right = work.seen["left"], work.seen["right"]
     policy = hands.policy(left)
     last_edit = policy.master or newest(left.row, right.row, hands.our_users)
-    life = _life_of(hands, work, last_edit)
+    free = _life_of(hands, work, last_edit)
+    compiled = hands.compiled.entities[work.entity]
+    life = guarded(free, compiled.gates, compiled.status_rows(), work.link, work.seen)
+    # A pair that was just made follows its origin until it stands where that does.
+    work.open = work.open or (life is not free and work.link.mode != "steady")
     return life if policy.master is None else under_master(life, policy.master, hands.names[policy.master])
 
 
@@ -180,7 +185,9 @@ def _life_of(hands: Hands, work: Work, last_edit: Side | None) -> LifePlan:
             mirror_since=hands.options.mirror_since,
         )
     if work.entity == "opportunity":
-        return plan_opportunity(work.link, left, right, powers=hands.powers, last_edit=last_edit)
+        compiled = hands.compiled.entities[work.entity]
+        holds = all(compiled.hold(side) is not None for side in SIDES)
+        return plan_opportunity(work.link, left, right, powers=hands.powers, last_edit=last_edit, holds=holds)
     return LifePlan()
 
 
@@ -221,7 +228,8 @@ def _field_updates(hands: Hands, work: Work, life: LifePlan) -> list[tuple[Work,
         work.issues.append(_hold(hands, work, hold))
     updates = [(work, _with_case(work, update)) for update in plan.updates if update not in work.late]
     for side in SIDES:
-        if missing_key(hands, work, side) is not None and not any(update.side == side for _, update in updates):
+        own = missing_key(hands, work, side) is not None or record_type(hands, work, side)
+        if own and not any(update.side == side for _, update in updates):
             updates.append((work, Update(side=side, fields={}, reason="key of a record made by a conversion")))
     return updates
 

@@ -109,7 +109,7 @@ def _push_chunk(hands: Hands, view: View, side: Side, some: Sequence[tuple[Work,
 def _due(hands: Hands, view: View, work: Work, step: Step, refused: Refusals) -> _Due | _There | None:
     side, seen = step.side, work.seen[step.side]
     move = _move(hands, view, work, step)
-    if move is None or move == "there":
+    if not isinstance(move, Move):
         return move
     payload = {"status": move.status, **move.columns}
     if move.actual_value is not None:

@@ -10,6 +10,7 @@ from crmbridge.model import (
     ENTITIES,
     SIDES,
     Link,
+    Problem,
     Ref,
     Refused,
     Row,
@@ -147,24 +148,41 @@ def _update_write(
     work.issues.extend(problem_issues(hands, work.entity, put.problems, link=link, ref=row.ref))
     work.unsettled |= held
     key = missing_key(hands, work, side)
-    if not put.columns and key is None:
+    columns = {**put.columns, **record_type(hands, work, side)}
+    if not columns and key is None:
         return None, link
-    if (link.id, fingerprint(put.columns)) in refused:
+    if (link.id, fingerprint(columns)) in refused:
         work.unsettled |= set(update.fields)
         work.open = work.skipped = True
         return None, link
     if put.fillers:
         fillers = {**link.fillers, side: {**link.fillers.get(side, {}), **put.fillers}}
         link = replace(link, fillers=fillers)
-    write = Write(kind="update", entity=work.entity, id=row.ref.id, key=key, version=row.version, columns=put.columns)
+    write = Write(kind="update", entity=work.entity, id=row.ref.id, key=key, version=row.version, columns=columns)
     return write, link
 
 
 def missing_key(hands: Hands, work: Work, side: Side) -> str | None:
     """A record made by a conversion gets our key with its first write, so that it can always be found again."""
-    link, key = work.link, work.link.id_on(other(side))
-    keyed = link.mode == "converted" and link.origin != side and hands.connectors[side].key_field is not None
+    key = work.link.id_on(other(side))
+    keyed = _made_by_conversion(work, side) and hands.connectors[side].key_field is not None
     return key if keyed and work.rows[side].key != key else None
+
+
+def record_type(hands: Hands, work: Work, side: Side) -> Mapping[str, Any]:
+    """A conversion gives what it makes the usual record type; the mapping's own comes with the first write."""
+    if not _made_by_conversion(work, side):
+        return {}
+    compiled, source = hands.compiled.entities[work.entity], work.seen[other(side)].shared
+    found = compiled.record_type_of(side, source, work.rows[side])
+    if not isinstance(found, Problem):
+        return found
+    work.issues.extend(problem_issues(hands, work.entity, [found], link=work.link, ref=work.rows[side].ref))
+    return {}
+
+
+def _made_by_conversion(work: Work, side: Side) -> bool:
+    return work.link.mode == "converted" and work.link.origin != side
 
 
 def _sent(hands: Hands, side: Side, write: Write) -> dict[str, Any]:
