@@ -1,8 +1,13 @@
-"""What pages are measured against: a list of dicts, cut, encoded by msgspec and sent, by the sandbox's own HTTP server.
+"""What pages are measured against: rows in memory, their columns picked, encoded by msgspec and sent.
 
-The rows are those that the sandbox answers, read from it page by page, and stand in the form in which they are sent:
-nothing is left to do but to pick and to encode them; `select=1` picks their columns too, by a dict comprehension, as
-who keeps whole rows has to. `/edit?count=` replaces so many of them by changed copies.
+The rows are the sandbox's own, read from it page by page, as its store keeps them: a dict each, with every column that
+has a value, whether it is asked for or not; a text that many rows share is one object. Values stand in the form in
+which they are sent, rows in the order of the pages, and what is no column (a row's address, its ETag) is there
+ready-made. So a page is a cut of the list, a dict comprehension, an encoding and a sending, by the same uvicorn and h11
+as the sandbox's.
+
+`ready=1` leaves out the picking: the same rows with the columns asked for and no others, nulls among them, in a second
+list. `/edit?count=` replaces so many of the rows by changed copies.
 """
 
 import asyncio
@@ -11,6 +16,8 @@ import json
 import random
 import sys
 import threading
+from collections import Counter
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs
@@ -28,8 +35,12 @@ _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
 
 class Baseline:
-    def __init__(self, rows: list[dict[str, Any]], envelope: dict[str, Any], key: str, edited: str) -> None:
+    def __init__(
+        self, rows: list[dict[str, Any]], columns: Sequence[str], envelope: dict[str, Any], key: str, edited: str
+    ) -> None:
         self._rows = rows
+        self._columns = columns
+        self._ready = [self._picked(row) for row in rows]
         self._envelope = envelope
         self._key = key
         self._edited = edited
@@ -42,10 +53,11 @@ class Baseline:
             self._edit(asked["count"])
             body = b""
         else:
-            rows = self._rows[asked["start"] : asked["stop"]]
-            if "select" in asked:
-                columns = list(self._rows[0])
-                rows = [{name: row.get(name) for name in columns} for row in rows]
+            if "ready" in asked:
+                rows = self._ready[asked["start"] : asked["stop"]]
+            else:
+                columns = self._columns
+                rows = [{name: row.get(name) for name in columns} for row in self._rows[asked["start"] : asked["stop"]]]
             body = _ENCODER.encode({**self._envelope, self._key: rows})
         headers = [(b"Content-Type", b"application/json;charset=UTF-8"), (b"Content-Length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -54,23 +66,44 @@ class Baseline:
     def _edit(self, count: int) -> None:
         for place in self._rng.sample(range(len(self._rows)), count):
             self._rows[place] = {**self._rows[place], self._edited: f"City {place}"}
+            self._ready[place] = self._picked(self._rows[place])
+
+    def _picked(self, row: dict[str, Any]) -> dict[str, Any]:
+        return {name: row.get(name) for name in self._columns}
 
 
 def read_all(
     url: str, headers: dict[str, str], key: str, following: str
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Every row of a paged query, and what stands beside the rows of its first page."""
+    """Every row of a paged query without its nulls, and what stands beside the rows of its first page."""
     client = Client(url, headers)
     rows: list[dict[str, Any]] = []
+    shared: dict[str, str] = {}
     envelope: dict[str, Any] = {}
     path: str | None = url
     while path is not None:
         page = _DECODER.decode(client.get(path))
-        rows += page.pop(key)
+        found = page.pop(key)
+        if not rows:
+            shared = _repeated(found)
+        rows += [
+            {
+                name: shared.get(value, value) if isinstance(value, str) else value
+                for name, value in row.items()
+                if value is not None
+            }
+            for row in found
+        ]
         path = page.get(following)
         envelope = envelope or page
     client.close()
     return rows, envelope
+
+
+def _repeated(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Texts that more than one of the rows has, each by itself."""
+    counted = Counter(value for row in rows for value in row.values() if isinstance(value, str))
+    return {value: value for value, count in counted.items() if count > 1}
 
 
 async def serve(app: Baseline, stop: threading.Event) -> None:
@@ -93,11 +126,13 @@ async def serve(app: Baseline, stop: threading.Event) -> None:
 
 def main() -> None:
     given = json.loads(sys.argv[1])
-    rows, envelope = read_all(given["url"], given["headers"], given["key"], given["following"])
+    rows, envelope = read_all(given["all"], given["headers"], given["key"], given["following"])
+    page = _DECODER.decode(Client(given["url"], given["headers"]).get(given["url"]))
+    columns = tuple(page[given["key"]][0])
     gc.disable()  # it makes no cycles
     stop = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
-    asyncio.run(serve(Baseline(rows, envelope, given["key"], given["edited"]), stop))
+    asyncio.run(serve(Baseline(rows, columns, envelope, given["key"], given["edited"]), stop))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from crmbridge.sandbox.dynamics.errors import bad_query, missing_property
 from crmbridge.sandbox.dynamics.selection import Selection, split_top
 from crmbridge.sandbox.dynamics.shape import Column, Table, Target
 from crmbridge.sandbox.dynamics.values import display, has_annotation
-from crmbridge.sandbox.shaping import NOTHING, Around, Layout
+from crmbridge.sandbox.shaping import NOTHING, Around, Layout, shaper
 
 EXPANDS_MAX = 15
 FORMATTED = "OData.Community.Display.V1.FormattedValue"
@@ -233,11 +233,11 @@ class Projection:
             expand(found, row)
         return found
 
-    def page(self, keys: Sequence[str], rows: Sequence[Row]) -> Any:
+    def page(self, rows: Sequence[Row]) -> Any:
         """Many rows, for an encoder alone."""
         if self._layout is None:
             return list(map(self, rows))
-        return self.ctx.store.kept.page(self._layout, keys, rows)
+        return shaper(self._layout).page(rows)
 
     # $expand: dataverse-api §2.7
 

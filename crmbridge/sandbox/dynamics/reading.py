@@ -48,15 +48,15 @@ def read_collection(ctx: Context, table: Table, url: str, among: Sequence[Row] |
     limit = size
     if "$top" in options and (top := read_top(options["$top"])) and ctx.prefer.page_size is None:
         limit = top  # ignored when maxpagesize is sent: dataverse-api §2.3
-    keys, rows = selection.page(after, limit + 1, among)
+    rows = selection.page(after, limit + 1, among)
     more = len(rows) > limit and not ("$top" in options and ctx.prefer.page_size is None)
-    keys, rows = keys[:limit], rows[:limit]
+    rows = rows[:limit]
     body: dict[str, Any] = {"@odata.context": f"{ctx.base}/$metadata#{table.set_name}{projection.context}"}
     total = selection.count(PAGE_ROWS_MAX, among) if counted else None
     body |= counts(ctx, total)
     if total is not None:
         body["@odata.count"] = min(total, PAGE_ROWS_MAX)  # at most 5000: dataverse-api §2.3
-    body["value"] = projection.page(keys, rows)
+    body["value"] = projection.page(rows)
     if more:
         token = selection.token(1 if after is None else after.page + 1, rows[0], rows[-1])
         body["@odata.nextLink"] = link(url, {**options, **aliases, "$skiptoken": token})

@@ -127,14 +127,8 @@ class Selection:
         rows = map(stored.__getitem__, keys)
         return rows if self.accepts is None else filter(self.accepts, rows)
 
-    def page(self, after: Place | None, limit: int, among: Iterable[Row] | None = None) -> tuple[list[str], list[Row]]:
-        """The next rows and their keys; along an order the keys are known without a look into each row."""
-        if among is None and self.direct and self.accepts is None and self._few() is None:
-            keys = list(islice(self._along(after), limit))
-            stored = self.ctx.store.rows(self.table.name)
-            return keys, [stored[key] for key in keys]
-        rows = list(islice(self.walk(after, among), limit))
-        return [row[self.table.key] for row in rows], rows
+    def page(self, after: Place | None, limit: int, among: Iterable[Row] | None = None) -> list[Row]:
+        return list(islice(self.walk(after, among), limit))
 
     def count(self, limit: int, among: Sequence[Row] | None = None) -> int:
         """How many rows match; more than `limit` are not counted on."""

@@ -12,7 +12,6 @@ from typing import Any
 from crmbridge.sandbox.core import Row, Tables
 from crmbridge.sandbox.dynamics.ordering import Orders, fold
 from crmbridge.sandbox.dynamics.shape import Key, Shape
-from crmbridge.sandbox.shaping import Kept
 
 _FIRST_VERSION = 1_000_000
 
@@ -31,7 +30,6 @@ class Store:
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
         self.tables = Tables()
-        self.kept = Kept()
         self.version = _FIRST_VERSION
         self.keys: dict[str, tuple[Key, ...]] = {name: table.keys for name, table in shape.tables.items()}
         self.metadata_version = _FIRST_VERSION

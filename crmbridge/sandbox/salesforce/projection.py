@@ -10,7 +10,7 @@ from crmbridge.sandbox.salesforce.functions import DATE_FUNCTIONS, SHOWING, abou
 from crmbridge.sandbox.salesforce.schema import Field, SObject
 from crmbridge.sandbox.salesforce.soql import at_spot, malformed
 from crmbridge.sandbox.salesforce.soql_tree import Expression, FieldPath, Function, Query, Selected, Typeof
-from crmbridge.sandbox.shaping import MADE, Around, Kept, Typed, shaper
+from crmbridge.sandbox.shaping import MADE, Around, Typed, shaper
 
 FIELDS_LIMIT_MAX: Final = 200  # FIELDS(ALL) and FIELDS(CUSTOM)
 
@@ -166,7 +166,7 @@ class Projection:
 
 @dataclass(frozen=True)
 class Shown:
-    """How an object's rows are shown: one as a dict, a page as records that only an encoder reads."""
+    """How an object's rows are shown: one as a dict, a page as JSON."""
 
     name: str  # the object's
     url: str
@@ -178,12 +178,11 @@ class Shown:
             answer[key] = row.get(what) if isinstance(what, str) else what(row)
         return answer
 
-    def page(self, ids: Sequence[str], rows: Sequence[Row], kept: Kept) -> Any:
-        """`ids` are those of the rows: who has them need not look into each row."""
+    def page(self, rows: Sequence[Row]) -> Any:
         columns = ((key, what if isinstance(what, str) else MADE) for key, what in self.parts.items())
         layout = (("attributes", Typed(self.name, Around(self.url, "Id"))), *columns)
         made = [map(what, rows) for what in self.parts.values() if not isinstance(what, str)]
-        return shaper(layout)(rows, *made) if made else kept.page(layout, ids, rows)
+        return shaper(layout).page(rows, *made)
 
 
 def _projector(scope: Scope, shown: dict[str, str | Getter]) -> Shown:

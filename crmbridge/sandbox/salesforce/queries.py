@@ -87,15 +87,12 @@ class Queries:
         project = found.project
         assert project is not None, "only queries that show rows have pages"
         view = Engine(self._store, self._now(), deleted=cursor.deleted or found.deleted)
-        ids = found.listed.page(offset, end)
-        rows = view.shown(found.sobject, ids)
-        if len(rows) < len(ids):
-            ids = [row["Id"] for row in rows]
+        rows = view.shown(found.sobject, found.listed.page(offset, end))
         done = end >= found.total
         body: dict[str, Any] = {"totalSize": found.total, "done": done}
         if not done:
             body["nextRecordsUrl"] = f"/services/data/v{cursor.version}/query/{locator}-{end}"
-        answer = Answer(body={**body, "records": project.page(ids, rows, self._store.kept)})
+        answer = Answer(body={**body, "records": project.page(rows)})
         if found.viewed:
             self._viewed(found, rows)
         return answer

@@ -8,7 +8,6 @@ from crmbridge.sandbox.core import Row, Tables
 from crmbridge.sandbox.salesforce.listing import Listing, Stamps
 from crmbridge.sandbox.salesforce.schema import Field, Profile, Shape, SObject
 from crmbridge.sandbox.salesforce.visibility import Access, seen_by
-from crmbridge.sandbox.shaping import Kept
 
 _EVERYTHING = Profile()
 
@@ -26,7 +25,6 @@ class Store:
         self.access: Access | None = None  # of the user whose request runs; none: the platform itself
         self._views: dict[str, Shape] = {}
         self.tables = Tables()
-        self.kept = Kept()
         self._equal: dict[tuple[str, str], dict[object, dict[str, None]]] = {}
         self._stamps: dict[tuple[str, bool], Stamps] = {}
         self._listings: dict[str, Listing] = {}
