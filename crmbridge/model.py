@@ -8,6 +8,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final, Literal
 
+import msgspec
+
 Side = Literal["left", "right"]
 Entity = Literal["account", "contact", "lead", "opportunity"]
 State = Literal["open", "converted", "disqualified", "won", "lost"]
@@ -24,8 +26,9 @@ def other(side: Side) -> Side:
 # --- neutral values -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Money:
+# Shared and Money are structs: made for every record that is looked at, a struct costs a tenth of a dataclass, and
+# without cycles in them the garbage collector need not look.
+class Money(msgspec.Struct, frozen=True, gc=False):
     amount: Decimal
     currency: str  # ISO 4217
 
@@ -130,8 +133,7 @@ class Problem:
     fix: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
+class Shared(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A record in neutral terms: mapped fields and the state axes."""
 
     fields: Fields
@@ -269,7 +271,10 @@ class Join:
     reason: str  # which key matched
 
 
-StepKind = Literal["convert", "adopt", "status", "disqualify", "reactivate", "win", "lose", "reopen", "stage", "hold"]
+StepKind = Literal[
+    "convert", "adopt", "convert_here", "new_lead", "status", "disqualify", "reactivate",
+    "win", "lose", "reopen", "stage", "hold",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,10 @@
 """Choices: a native option is a row of a values table; the finer option stays while it belongs to the wanted row."""
 
-from typing import Any
+from typing import Any, Final
 
 from crmbridge.model import Side, Value, other
 from mapping.document import ValueTable
-from mapping.end import Facts, Ignored, Keeps, Made, Read, Setting, attribute, value_keeps
+from mapping.end import Facts, Ignored, Keeps, Made, Read, Setting, Shortcut, attribute, value_keeps
 from mapping.transforms import Refusal
 from mapping.vocabulary import Vocabulary, vocabulary
 
@@ -38,14 +38,16 @@ def make_choice(setting: Setting) -> Made:
     here, there = setting.document.names[setting.side], setting.document.names[other(setting.side)]
     where = f"values.{table.name} in {setting.document.source.place(('values', table.name), key=True).file}"
 
+    known: dict[Any, Value] = {native: rows[0] for native, rows in words.rows.items() if rows}
+
     def get(native: Any) -> Value:
         rows = words.rows.get(native) or words.read(native)
         if rows:
-            return rows[0]
+            return _learn(known, native, rows[0])
         if isinstance(native, str) and not native.strip():
-            return None
+            return _learn(known, native, None)
         if unmapped == "pass":
-            return str(native)
+            return _learn(known, native, str(native))
         if unmapped == "ignore":
             raise Ignored
         raise Refusal(
@@ -53,6 +55,8 @@ def make_choice(setting: Setting) -> Made:
             f"{here} has {native!r} in {column}, which the mapping does not know",
             f"add it to {where}, or set `unmapped: ignore` there",
         )
+
+    written = {row: natives[0] for row, natives in words.natives.items() if natives}
 
     def write(value: Value, facts: Facts, current: Any) -> dict[str, Any]:
         if value is None:
@@ -74,7 +78,18 @@ def make_choice(setting: Setting) -> Made:
         native = raw(values)
         return None if native is None else get(native)
 
-    return {column: choice_type(setting)}, (raw, get, None), read, write
+    plain = (raw, Shortcut(get, "choice", known), None)
+    return {column: choice_type(setting)}, plain, read, Shortcut(write, "choice", written)
+
+
+_KNOWN_MAX: Final = 4096  # an unrestricted picklist may hold anything
+
+
+def _learn(known: dict[Any, Value], native: Any, value: Value) -> Value:
+    """An odd spelling is looked at once."""
+    if len(known) < _KNOWN_MAX:
+        known[native] = value
+    return value
 
 
 def choice_keeps(setting: Setting, read: Read) -> Keeps:

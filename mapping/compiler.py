@@ -16,6 +16,7 @@ from mapping.document import Document, Documents, FieldDoc
 from mapping.end import End, Setting
 from mapping.ends import OWNERS, make_end
 from mapping.filters import filter_of
+from mapping.getting import weave_reader
 from mapping.money import currency_wire
 from mapping.record_types import record_types
 from mapping.transforms import CONVERTERS, Same, coarser, rounded
@@ -69,6 +70,7 @@ def _entity(document: Document, descriptions: Descriptions) -> CompiledEntity:
         status_place=f"`{document.axis}:` in {document.source.file}",
         gates=compile_gates(document),
         filter=filter_of(document),
+        document=document,
     )
 
 
@@ -126,8 +128,7 @@ def _plan(ends: Iterable[End]) -> SidePlan:
     made = list(ends)
     return SidePlan(
         ends={end.name: end for end in made},
-        plain=tuple((end.name, *end.plain) for end in made if end.plain is not None),
-        others=tuple(end for end in made if end.plain is None),
+        read=weave_reader(made),
     )
 
 

@@ -34,6 +34,18 @@ class Ignored(Exception):
     """A value that the mapping says to leave alone: neither a value nor a problem."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Shortcut:
+    """A function, and what compiled code may do itself in the usual case (getting.py, putting.py know the kinds)."""
+
+    slow: Callable[..., Any]
+    kind: str
+    detail: Any = None
+
+    def __call__(self, *given: Any) -> Any:
+        return self.slow(*given)
+
+
 Read = Callable[[Any, Facts], Value]
 Write = Callable[[Value, Facts, Any], dict[str, Any]]  # value, facts, current values or None
 Plain = tuple[Callable[[Any], Any], Get, Value]  # attribute getter, get, the value of an empty column

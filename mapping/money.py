@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from crmbridge.model import Directory, Money, NativeRef, Value
 from mapping.described import DescriptionLike
-from mapping.end import Facts, Made, Setting, attribute
+from mapping.end import Facts, Made, Setting, Shortcut, attribute
 from mapping.transforms import Refusal, rounded
 
 CURRENCY_COLUMN: Final[Mapping[str, str]] = {"salesforce": "CurrencyIsoCode", "dynamics": "transactioncurrencyid"}
@@ -59,6 +59,8 @@ def make_money(setting: Setting) -> Made:
         return {column: amount, **currency_columns(system, wire, here, value.currency, facts.directory[side])}
 
     wires: dict[str, Any] = {column: Decimal, **({wire: str} if wire else {})}
+    if raw_currency is None:
+        return wires, None, Shortcut(read, "money", side), write
     return wires, None, read, write
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import phonenumbers
 
+from crmbridge.errors import ConfigError
 from crmbridge.model import Problem, Value
 from mapping.countries import country_code, country_name
 from mapping.described import ColumnLike
@@ -201,14 +202,14 @@ def _get_integer(raw: Any) -> int:
 
 
 def _get_date(column: ColumnLike | None, zone: str | None) -> Get:
-    named = zoneinfo.ZoneInfo(zone) if zone else None
+    if zone is None:
+        return _get_day
+    named = zoneinfo.ZoneInfo(zone)
+    return lambda raw: raw.astimezone(named).date() if isinstance(raw, datetime) else raw
 
-    def get(raw: date | datetime) -> date:
-        if isinstance(raw, datetime):
-            return raw.astimezone(named or UTC).date()
-        return raw
 
-    return get
+def _get_day(raw: date | datetime) -> date:
+    return raw.astimezone(UTC).date() if isinstance(raw, datetime) else raw
 
 
 def _put_date(column: ColumnLike | None, zone: str | None) -> Put:
@@ -330,6 +331,15 @@ _BUILT_IN: Final[Mapping[str, Converter]] = {
 
 # With those of installed packages (entry points `crmbridge.converters`).
 CONVERTERS: Final[WithPlugins[Converter]] = WithPlugins(_BUILT_IN, Converter)
+
+
+def loads(kind: str) -> bool:
+    """Not so for a converter of a package that is broken."""
+    try:
+        CONVERTERS.get(kind)
+    except ConfigError:
+        return False
+    return True
 
 
 def wire_type(converter: Converter, column: ColumnLike | None) -> type[Any]:

@@ -4,9 +4,9 @@ Data never makes these raise: what cannot be translated becomes a `Problem` of t
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final
 
 from crmbridge.model import (
@@ -26,14 +26,16 @@ from crmbridge.model import (
     Value,
     other,
 )
+from mapping.document import Document
 from mapping.end import End, Facts, Ignored
 from mapping.ends import filler_text
 from mapping.filters import Fits
+from mapping.getting import Reader
 from mapping.holding import Hold
-from mapping.record_types import RecordTypes
 from mapping.money import currency_columns
+from mapping.record_types import RecordTypes
 from mapping.status import Standing, StatusTable, unmapped
-from mapping.transforms import Get, Refusal
+from mapping.transforms import Refusal
 
 # Problems worth telling that stop nothing: the field is left as it is, the record is in step without it.
 NOTES: Final = frozenset({"no_such_user", "owner_not_user"})
@@ -51,11 +53,10 @@ class Put:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SidePlan:
-    """One side in one state: which ends count, split by how they are read."""
+    """One side in one state: which ends count, and the function that reads them all."""
 
     ends: Mapping[str, End]
-    plain: tuple[tuple[str, Callable[[Any], Any], Get, Value], ...]
-    others: tuple[End, ...]
+    read: Reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,7 @@ class CompiledEntity:
     status_place: str = ""  # where a row would be added, for messages
     gates: tuple[Gate, ...] = ()
     filter: Fits | None = None
+    document: Document | None = None  # what it was compiled from
 
     def table(self, side: Side) -> str:
         return self.sides[side].table
@@ -98,50 +100,36 @@ class CompiledEntity:
     # --- reading --------------------------------------------------------------------------------------------------
 
     def get(self, side: Side, row: Row, life: Life, facts: Facts, hint: str | None = None) -> Shared:
-        problems: list[Problem] = []
-        standing = self._standing(side, life, hint, row.values, problems)
-        state = standing.state
-        fields: dict[str, Value] = {}
-        values = row.values
-        if values is not None:
-            plan = self.sides[side].at(state)
-            for name, raw, get, blank in plan.plain:
-                native = raw(values)
-                if native is None:
-                    fields[name] = blank
-                    continue
-                try:
-                    fields[name] = get(native)
-                except Refusal as refusal:
-                    problems.append(refusal.problem(name))
-                except Ignored:
-                    pass
-            for end in plan.others:
-                try:
-                    fields[end.name] = end.read(values, facts)
-                except Refusal as refusal:
-                    problems.append(refusal.problem(end.name))
-                except Ignored:
-                    pass
-        return Shared(
-            fields=fields,
-            state=state,
-            status=standing.status,
-            on_hold=standing.on_hold,
-            contradiction=standing.contradiction,
-            problems=tuple(problems),
-            created_at=row.created_at,
-        )
+        return self.read(side, row.values, life, facts, created_at=row.created_at, hint=hint)
 
-    def _standing(
-        self, side: Side, life: Life, hint: str | None, values: Any, problems: list[Problem]
-    ) -> Standing:
+    def read(
+        self,
+        side: Side,
+        values: Any,
+        life: Life,
+        facts: Facts,
+        *,
+        created_at: datetime | None = None,
+        hint: str | None = None,
+    ) -> Shared:
+        """As `get`, from a page's struct itself; None for a record that is no longer there."""
         if self.status is None:
-            return Standing(state=life.state, on_hold=life.on_hold)
-        standing = self.status.read(side, life, hint, values)
-        if standing.unmapped:
-            problems.append(unmapped(standing, life, self.sides[side].name, self.status_place))
-        return standing
+            standing, problems = Standing(state=life.state, on_hold=life.on_hold), ()
+        else:
+            standing, problems = self.status.read(side, life, hint, values), ()
+            if standing.unmapped:
+                problems = (unmapped(standing, life, self.sides[side].name, self.status_place),)
+        if values is None:
+            return Shared(
+                fields={},
+                state=standing.state,
+                status=standing.status,
+                on_hold=standing.on_hold,
+                contradiction=standing.contradiction,
+                problems=problems,
+                created_at=created_at,
+            )
+        return self.sides[side].at(standing.state).read(values, facts, standing, problems, created_at)
 
     # --- writing --------------------------------------------------------------------------------------------------
 

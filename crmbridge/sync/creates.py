@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
+
 import mapping
 from connectors.base import Write
 from crmbridge.gate import first_row
@@ -192,7 +194,7 @@ def put_new(hands: Hands, view: View, side: Side, source: Seen, fields: Fields |
         current=None,
         life=None,
         state=None if source.shared.state is None else "open",
-        whole=replace(source.shared, status=row),
+        whole=msgspec.structs.replace(source.shared, status=row),
     )
 
 
@@ -202,7 +204,7 @@ def first_base(hands: Hands, work: Work, side: Side, sent: Mapping[str, Any], pr
     work.unsettled |= {problem.field for problem in problems if problem.cause not in mapping.NOTES}
     source, made = work.seen[other(side)].shared, work.seen[side]
     others = changed_since(hands, made, source.fields, sent)
-    shared = replace(made.shared, fields={**made.shared.fields, **others})
+    shared = msgspec.structs.replace(made.shared, fields={**made.shared.fields, **others})
     left, right = (shared, source) if side == "left" else (source, shared)
     return settled_base(Base(), left, right, frozenset(work.unsettled), axes_settled=False)
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+import msgspec
+
 from crmbridge.model import (
     Base,
     Link,
@@ -76,13 +78,14 @@ def _agreed(hands: Hands, side: Side, work: Work, now: Seen) -> Shared:
         name: value if name in mine else planned.shared.fields.get(name, value)
         for name, value in now.shared.fields.items()
     } | _overwritten(hands, side, work, now)
-    shared = replace(now.shared, fields=fields)
+    shared = msgspec.structs.replace(now.shared, fields=fields)
     if not _moved_by_others(hands, side, work, now):
         return shared
     if side in work.stepped:
         state, status = work.stepped[side]
-        return replace(shared, state=state, status=status)
-    return replace(shared, state=planned.shared.state, status=planned.shared.status, on_hold=planned.shared.on_hold)
+        return msgspec.structs.replace(shared, state=state, status=status)
+    axes = planned.shared
+    return msgspec.structs.replace(shared, state=axes.state, status=axes.status, on_hold=axes.on_hold)
 
 
 def _moved_on(hands: Hands, work: Work) -> bool:

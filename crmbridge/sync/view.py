@@ -1,7 +1,9 @@
 """Stored rows as the planner sees them: translated, with links resolved through the crosswalk."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+import msgspec
 
 import mapping
 from crmbridge.model import Axes, Entity, Link, Ref, Row, Seen, Shared, Side, Unlinked, Value, other
@@ -87,7 +89,8 @@ class View:
         life = self.hands.connectors[side].life(row)
         shared = self.hands.compiled.entities[entity].get(side, row, life, self.facts(link), hint)
         if life.customer_is_contact and "account" in shared.fields and shared.fields["account"] is None:
-            shared = replace(shared, fields={**shared.fields, "account": self._account_of_customer(side, shared, link)})
+            account = self._account_of_customer(side, shared, link)
+            shared = msgspec.structs.replace(shared, fields={**shared.fields, "account": account})
         return Seen(row=row, life=life, shared=shared)
 
     def _account_of_customer(self, side: Side, shared: Shared, link: Link | None) -> Value:
