@@ -66,6 +66,7 @@ class Conversion:
     create_opportunity: bool = True
     opportunity_name: str | None = None
     status: str | int | None = None  # converted status to give; None: the CRM's default
+    record_type: str | None = None  # Salesforce: the lead's, by developer name, where the mapping asks for it
     owner_id: str | None = None
     currency_id: str | None = None  # Dynamics: currency of the new opportunity
 

@@ -38,7 +38,7 @@ def _stages(facts: Facts, processes: Mapping[str, Process]) -> tuple[Option, ...
     plain = facts.columns.get("salesstage")
     return (
         *(
-            Option(value=stage.id, label=stage.name, state="open", process=process.table)
+            Option(value=stage.id, label=stage.name, state="open", process=process.table, process_name=process.name)
             for process in processes.values()
             for stage in process.stages  # the lead's own stage too: an instance may still stand there
         ),

@@ -25,6 +25,7 @@ class Stage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
     table: str  # instance table's logical name; also the process's name for us
+    name: str = ""  # what people call it
     set: str
     tracked: bool
     ids: frozenset[str] = frozenset()  # definitions that keep their instances here
@@ -40,6 +41,7 @@ class Process:
 class _Workflow(msgspec.Struct):
     workflowid: str
     uniquename: str | None = None
+    name: str | None = None
 
 
 class _Workflows(msgspec.Struct):
@@ -66,7 +68,7 @@ def process_requests() -> list[Request]:
             "workflows",
             table="",
             kind="metadata",
-            select="workflowid,uniquename",
+            select="workflowid,uniquename,name",
             filter=f"category eq 4 and ({names})",
         ),
         read(
@@ -94,6 +96,7 @@ def processes(bodies: Sequence[bytes | None]) -> dict[str, Process]:
         mine.sort(key=lambda each: (each.stagecategory is None, each.stagecategory or 0))
         found[about.LogicalName] = Process(
             table=about.LogicalName,
+            name=next((each.name for each in flows if each.workflowid in ids and each.name), about.LogicalName),
             set=about.EntitySetName,
             tracked=bool(about.ChangeTrackingEnabled),
             ids=ids,

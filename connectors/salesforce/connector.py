@@ -3,13 +3,14 @@
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from requests.adapters import BaseAdapter
 
 from connectors.base import Captured, Conversion, Description, Identity, Move, Page, TablePlan, Write
 from connectors.http import Session, call_deadline_seconds
-from connectors.salesforce import rows
+from connectors.salesforce import record_types, rows
 from connectors.salesforce.auth import SalesforceConfig, Tokens
 from connectors.salesforce.capture import Capture
 from connectors.salesforce.client import Client
@@ -111,7 +112,9 @@ class SalesforceConnector:
         return rows.with_contact(row)
 
     def life(self, row: Row) -> Life:
-        return rows.life(row)
+        life = rows.life(row)
+        id = getattr(row.values, record_types.COLUMN, None)  # read only where the mapping asks for it
+        return replace(life, record_type=self._describer.record_type(row.ref.entity, id)) if id else life
 
     # --- Writer ---------------------------------------------------------------------------------------------------
 

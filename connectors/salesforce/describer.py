@@ -11,6 +11,7 @@ from connectors.salesforce.auth import SalesforceConfig
 from connectors.salesforce.client import Client
 from connectors.salesforce.protocol import Meaning
 from connectors.salesforce.reader import Reader
+from connectors.salesforce.record_types import RecordTypeInfo, RecordTypes
 from connectors.salesforce.rows import CONTACT, OBJECTS, ROLES
 from crmbridge.errors import AccessError, ConfigError, RefusedError
 from crmbridge.model import Directory, Entity
@@ -61,6 +62,7 @@ class _Field(msgspec.Struct, kw_only=True):
 class _Describe(msgspec.Struct):
     name: str
     fields: list[_Field]
+    recordTypeInfos: list[RecordTypeInfo] = []  # noqa: N815
 
 
 class _Organization(msgspec.Struct):
@@ -104,7 +106,8 @@ class _UserInfo(msgspec.Struct):
 class Describer:
     def __init__(self, client: Client, reader: Reader, config: SalesforceConfig) -> None:
         self._client, self._reader, self._config = client, reader, config
-        self._default_status = ""
+        self._default_status: dict[str | None, str] = {}  # by record type
+        self._record_types = RecordTypes(client)
 
     # --- the org --------------------------------------------------------------------------------------------------
 
@@ -186,6 +189,7 @@ class Describer:
         answer = self._client.read(protocol.describe(table))
         found = msgspec.json.decode(answer.body, type=_Describe)
         columns = {each.name: _column(each) for each in found.fields}
+        record_types = self._record_types.told(entity, found.recordTypeInfos)
         if entity == "opportunity":  # ours: the primary contact role's contact (rows.py)
             columns[CONTACT] = Column(name=CONTACT, type="lookup", targets=("Contact",))
         key, notes = self._key(found)
@@ -196,6 +200,7 @@ class Describer:
             table=found.name,
             columns=columns,
             statuses=self._statuses(entity),
+            record_types=record_types,
             key_field=key,
             notes=tuple(notes),
         )
@@ -246,18 +251,28 @@ class Describer:
             case _:
                 return ()
 
-    def converted_status(self) -> str:
-        """The status that a conversion gives where the order names none: asked for once."""
-        if not self._default_status:
+    def record_type(self, entity: Entity, id: str) -> str | None:
+        """The developer name of a record's type; the map is what the last describe told, asked for once more where an
+        id is new to it."""
+        return self._record_types.name_of(entity, id)
+
+    def converted_status(self, record_type: str | None = None) -> str:
+        """The status that a conversion gives where the order names none: the first that the lead's record type offers;
+        asked for once."""
+        if record_type not in self._default_status:
             converted = [each for each in self._all(_Status, "LeadStatus", order="SortOrder") if each.IsConverted]
-            if not converted:
+            offered = self._record_types.offers("lead", record_type, "Status")
+            able = [each for each in converted if offered is None or each.ApiName in offered]
+            if not able:
+                of = f" of those that the record type {record_type} offers" if converted else ""
                 raise ConfigError(
-                    f"{self._config.name}: no lead status is flagged as converted.",
-                    fix="Flag one in Setup, Lead Status.",
+                    f"{self._config.name}: no lead status{of} is flagged as converted.",
+                    fix="Flag one in Setup, Lead Status, and offer it for the record type.",
                     code="converted_status",
                 )
-            self._default_status = next((each for each in converted if each.IsDefault), converted[0]).ApiName
-        return self._default_status
+            usual = next((each for each in able if each.IsDefault), able[0])
+            self._default_status[record_type] = usual.ApiName
+        return self._default_status[record_type]
 
     def _all(self, kind: type[T], table: str, where: str = "", *, order: str = "") -> list[T]:
         """All rows of a setup object, as structs whose attributes are its columns."""
