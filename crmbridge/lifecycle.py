@@ -21,7 +21,10 @@ from crmbridge.model import (
     Step,
     other,
 )
+from crmbridge.policy import DEFAULT, Bucket, Policy
 
+# The cause of what is told of conversions that `convert.mirror` leaves alone.
+NOT_MIRRORED = "not_mirrored"
 # The fields that close and reopen carry along, so that amount and date of a won deal arrive with it (O6, O9).
 CLOSE_FIELDS = ("amount", "close_date")
 
@@ -63,6 +66,7 @@ class LifePlan:
     reports: tuple[Report, ...] = ()
     axes_settled: bool = True  # False: the base keeps its axes, so that the matter is seen again
     carried: Mapping[Side, frozenset[str]] = field(default_factory=dict)  # side -> fields its steps write
+    heirs: bool = False  # edits meant for a converted lead go to what it became, though the other is not converted
 
 
 # --- leads --------------------------------------------------------------------------------------------------------
@@ -76,19 +80,41 @@ def plan_lead(
     powers: Mapping[Side, Powers],
     last_edit: Side | None,
     mirror_since: datetime | None = None,
+    policy: Policy = DEFAULT,
+    true_for: Callable[[object, Seen], bool] = lambda choice, lead: False,
 ) -> LifePlan:
-    """Steps for a linked pair of leads."""
+    """Steps for a linked pair of leads. `true_for`: is this choice a `{when: …}` that is true for the lead?"""
     seen: Mapping[Side, Seen] = {"left": left, "right": right}
     converted = {side: seen[side].shared.state == "converted" for side in SIDES}
     if converted["left"] and converted["right"]:
-        return _both_converted(link, seen)
+        return _both_converted(link, seen, policy)
     for side in SIDES:
         if converted[side]:
-            return _one_converted(link, seen, side, powers, mirror_since)
-    return _open_leads(link, seen, last_edit)
+            if not link.epoch and not mirrors(policy, seen[side], true_for):
+                return _not_mirrored(policy)
+            return _one_converted(link, seen, side, powers, mirror_since, policy)
+    return _open_leads(link, seen, last_edit, policy)
 
 
-def _both_converted(link: Link, seen: Mapping[Side, Seen]) -> LifePlan:
+def mirrors(policy: Policy, lead: Seen, true_for: Callable[[object, Seen], bool]) -> bool:
+    """Is this lead's conversion carried out on the other side?"""
+    choice = policy.convert.mirror
+    return choice == "always" or true_for(choice, lead)
+
+
+def not_mirrored(policy: Policy) -> Report:
+    return Report(
+        cause=NOT_MIRRORED,
+        message="The lead was converted; no lead is converted on the other side for it, and what it made is synced as "
+        f"ordinary records ({policy.says('convert.mirror')}).",
+    )
+
+
+def _not_mirrored(policy: Policy) -> LifePlan:
+    return LifePlan(reports=(not_mirrored(policy),), heirs=True)
+
+
+def _both_converted(link: Link, seen: Mapping[Side, Seen], policy: Policy) -> LifePlan:
     known = [side for side in SIDES if link.base.axes(side).state == "converted"]
     if len(known) == len(SIDES):
         return LifePlan()
@@ -102,6 +128,12 @@ def _both_converted(link: Link, seen: Mapping[Side, Seen]) -> LifePlan:
             "whose lead is not converted twice (C12)",
         )
         return LifePlan(steps=(again,))
+    if policy.convert.both == "hold":
+        return _held(
+            "C9",
+            f"The lead was converted on both sides, and nothing was linked ({policy.says('convert.both')}).",
+            "Compare what the two became. To link it pairwise choose both: link, then: crmbridge retry ISSUE.",
+        )
     step = Step(
         case="C9",
         kind="adopt",
@@ -118,11 +150,15 @@ def _one_converted(
     side: Side,
     powers: Mapping[Side, Powers],
     mirror_since: datetime | None,
+    policy: Policy,
 ) -> LifePlan:
     target, life, there = other(side), seen[side].life, seen[other(side)].shared
     if link.epoch:
-        return _reactivated(there)
-    if powers[side].converts_bare and not (life.account_id or life.contact_id or life.opportunity_id):
+        return _reactivated(there, policy, target)
+    bare = is_bare(seen[side], powers[side])
+    if bare and policy.convert.bare_qualified == "ignore":
+        return LifePlan(heirs=True)  # its status says so, and that is all there is to it
+    if bare and policy.convert.bare_qualified == "hold":
         return _held(
             "C6",
             "The lead is qualified, but nothing was made of it: no account, no contact, no opportunity.",
@@ -134,25 +170,69 @@ def _one_converted(
             "The lead was converted before mirroring began, so the conversion is not carried out on the other side.",
             "Convert it there by hand, or set an earlier lifecycle.mirror_since.",
         )
-    if powers[target].needs_account and not life.account_id and seen[side].shared.fields.get("company") in {None, ""}:
+    if powers[target].needs_account and not life.account_id:
+        held = _without_account(seen[side], policy)
+        if held is not None:
+            return held
+    case = conversion_case(seen[side], policy)
+    if bare:
+        case = "C6"
+    reason = f"converted there, so converted here ({case}{_because(case, policy)})"
+    if there.state == "disqualified":
+        if policy.close.over_disqualified == "hold":
+            return _held(
+                "C7",
+                "The lead was converted, but its partner is disqualified, so it is not converted "
+                f"({policy.says('close.over_disqualified')}).",
+                "Open the partner again, then it is converted; or convert it by hand.",
+            )
+        case, reason = "C7", "converted there; disqualified here, so opened again and converted (C7)"
+    return LifePlan(steps=(Step(case=case, kind="convert", side=target, reason=reason),))
+
+
+def is_bare(lead: Seen, powers: Powers) -> bool:
+    """Qualified by its status alone: nothing was made of it, nothing is named (C6)."""
+    life = lead.life
+    return powers.converts_bare and not (life.account_id or life.contact_id or life.opportunity_id)
+
+
+def _without_account(lead: Seen, policy: Policy) -> LifePlan | None:
+    """The other CRM cannot convert without an account: is there a way, or is it held (C5)?"""
+    choice = policy.convert.contact_only
+    if choice == "hold":
+        return _held(
+            "C5",
+            "The lead was qualified into a contact only, and the other CRM needs an account "
+            f"({policy.says('convert.contact_only')}).",
+            "Give the contact an account, or convert the lead by hand, then retry.",
+        )
+    if not isinstance(choice, Bucket) and lead.shared.fields.get("company") in {None, ""}:
         return _held(
             "C5",
             "The lead was qualified into a contact only and has no company; the other CRM needs an account.",
             "Fill in the company on the lead, or give the contact an account, then retry.",
         )
-    case = conversion_case(seen[side])
-    reason = f"converted there, so converted here ({case})"
-    if there.state == "disqualified":
-        case, reason = "C7", "converted there; disqualified here, so opened again and converted (C7)"
-    return LifePlan(steps=(Step(case=case, kind="convert", side=target, reason=reason),))
+    return None
 
 
-def conversion_case(source: Seen) -> str:
+def _because(case: str, policy: Policy) -> str:
+    """The option that decided, where it is not the usual one."""
+    if case == "C6":
+        return f"; {policy.says('convert.bare_qualified')}"
+    return "" if policy.convert.opportunity == "as source" else f"; {policy.says('convert.opportunity')}"
+
+
+def conversion_case(source: Seen, policy: Policy = DEFAULT) -> str:
     """C1 or C2 by what the conversion made; C3 to C5 are told apart by the executor, which knows the links."""
-    return "C1" if source.life.opportunity_id else "C2"
+    return "C1" if with_opportunity(source, policy) else "C2"
 
 
-def _reactivated(there: Shared) -> LifePlan:
+def with_opportunity(source: Seen, policy: Policy) -> bool:
+    choice = policy.convert.opportunity
+    return choice == "always" or (choice == "as source" and source.life.opportunity_id is not None)
+
+
+def _reactivated(there: Shared, policy: Policy, opened: Side) -> LifePlan:
     """Both were converted, and one was opened again: a Salesforce lead can never follow (C11, C13)."""
     if there.state == "disqualified":
         report = Report(
@@ -161,6 +241,22 @@ def _reactivated(there: Shared) -> LifePlan:
             "converted, its opportunity is not closed (C13).",
         )
         return LifePlan(reports=(report,))
+    if policy.convert.reactivated == "leave":
+        left = Report(
+            cause="C11",
+            message="The lead was opened again after its conversion; the other side stays converted, and edits go to "
+            f"what it became (C11; {policy.says('convert.reactivated')}).",
+        )
+        return LifePlan(reports=(left,), heirs=True)
+    if policy.convert.reactivated == "new_lead":
+        again = Step(
+            case="C11",
+            kind="new_lead",
+            side=other(opened),
+            reason="opened again after its conversion, so it gets a new lead here "
+            f"(C11; {policy.says('convert.reactivated')})",
+        )
+        return LifePlan(steps=(again,), axes_settled=False)
     held = _held(
         "C11",
         "The lead was opened again after its conversion; a converted lead on the other side cannot be opened again.",
@@ -170,7 +266,7 @@ def _reactivated(there: Shared) -> LifePlan:
     return replace(held, axes_settled=True)
 
 
-def _open_leads(link: Link, seen: Mapping[Side, Seen], last_edit: Side | None) -> LifePlan:
+def _open_leads(link: Link, seen: Mapping[Side, Seen], last_edit: Side | None, policy: Policy) -> LifePlan:
     reports = tuple(
         Report(cause="L6", message=f"{text} Nothing of it is written to the other side (L6).")
         for side in SIDES
@@ -179,6 +275,8 @@ def _open_leads(link: Link, seen: Mapping[Side, Seen], last_edit: Side | None) -
     contradicted: set[Side] = {side for side in SIDES if seen[side].shared.contradiction}
     if link.mode == "matched" or (link.mode == "steady" and _never_agreed(link)):
         return _states_at_first_sight(seen, reports, frozenset(contradicted))
+    if contradicted and policy.convert.contradiction == "convert_here":
+        return _converted_here(contradicted, policy)
     changed: dict[Side, bool] = {
         side: not _same_axes(seen[side].shared, link.base.axes(side)) and side not in contradicted for side in SIDES
     }
@@ -209,6 +307,17 @@ def _open_leads(link: Link, seen: Mapping[Side, Seen], last_edit: Side | None) -
     else:
         step = Step(case="L3", kind="status", side=target, status=status, reason="status changed there (L3)")
     return LifePlan(steps=(step,), reports=reports)
+
+
+def _converted_here(contradicted: Collection[Side], policy: Policy) -> LifePlan:
+    """The label was meant: the lead is converted where it stands, and that conversion is then mirrored."""
+    step = Step(
+        case="L6",
+        kind="convert_here",
+        side="left" if "left" in contradicted else "right",
+        reason=f"its status says converted, so it is converted here (L6; {policy.says('convert.contradiction')})",
+    )
+    return LifePlan(steps=(step,), axes_settled=False)
 
 
 # --- opportunities ------------------------------------------------------------------------------------------------
@@ -437,9 +546,11 @@ def late_places(name: str, has: Callable[[Entity, str], bool]) -> tuple[tuple[En
 
 def under_master(plan: LifePlan, master: Side, name: str) -> LifePlan:
     """A move on the side that is not the master is not carried out on the master: it is held, and undone by nobody."""
-    if not any(step.side == master for step in plan.steps):
+    # What is converted where it stands is the master's own lead: nothing crosses yet (L6).
+    on_master = [step for step in plan.steps if step.side == master and step.kind != "convert_here"]
+    if not on_master:
         return plan
-    told = ", ".join(dict.fromkeys(step.case for step in plan.steps if step.side == master))
+    told = ", ".join(dict.fromkeys(step.case for step in on_master))
     held = Hold(
         cause="not_master",
         field="status",

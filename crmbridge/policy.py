@@ -7,6 +7,7 @@ each other: the defaults, `lifecycle:`, its part for one kind of record, then th
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import datetime
+from functools import reduce
 from typing import Any, Final, Literal, TypeVar
 
 from crmbridge.model import Entity, Shared, Side
@@ -22,6 +23,9 @@ class When:
 
     when: str
 
+    def __str__(self) -> str:
+        return f"{{when: {self.when}}}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket:
@@ -29,12 +33,18 @@ class Bucket:
 
     bucket: str
 
+    def __str__(self) -> str:
+        return f"{{bucket: {self.bucket}}}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadAs:
     """`{as: ROW}`: read as this row of the status table."""
 
     row: str
+
+    def __str__(self) -> str:
+        return f"{{as: {self.row}}}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +131,11 @@ class Policy:
     consent: Literal["restrictive", "source"] = "restrictive"
     master: Side | None = None  # the side that alone decides, before or after the day of the cut-over
     segment: str | None = None  # by its name, for people
+
+    def says(self, option: str) -> str:
+        """A choice in words, where it decided something: `lifecycle.convert.mirror: never, segment dach`."""
+        choice = reduce(getattr, option.split("."), self)
+        return f"lifecycle.{option}: {choice}" + (f", segment {self.segment}" if self.segment else "")
 
 
 DEFAULT: Final = Policy()

@@ -31,6 +31,10 @@ from crmbridge.sync.ways import RESULTS, Way, case_of, decide_ways, order_for
 from crmbridge.sync.work import Order, Work, refused_issue
 
 
+# How a result came about, as the ledger keeps it.
+NEW, EXISTING, BEFOREHAND = "new", "existing", "made beforehand"
+
+
 def mirror(hands: Hands, view: View, work: Work, step: Step) -> bool:
     """Carry out one conversion. True when both sides are converted and linked; otherwise the work tells why not."""
     target, source = step.side, other(step.side)
@@ -48,8 +52,8 @@ def mirror(hands: Hands, view: View, work: Work, step: Step) -> bool:
     hands.count(target, "lead", "convert")
     if hands.dry:
         _plan_results(hands, view, work, ways, source)
-        work.orders.append(Order(side=target, kind="convert", columns={}, reason=_reason(case, ways)))
-        hands.tell(_event(work.link, target, "convert", _reason(case, ways), case))
+        work.orders.append(Order(side=target, kind="convert", columns={}, reason=_reason(step, case, ways)))
+        hands.tell(_event(work.link, target, "convert", _reason(step, case, ways), case))
         return True
     ledger = hands.store.conversion(work.link.id, work.link.epoch)
     if ledger is not None and ledger.state == "done":
@@ -63,9 +67,14 @@ def mirror(hands: Hands, view: View, work: Work, step: Step) -> bool:
         native_id=order.lead_id,
         source_id=work.rows[source].ref.id,
         key=order.lead_id,
-        reason=_reason(case, ways),
+        reason=_reason(step, case, ways),
         before={"state": work.seen[target].shared.state},
-        after={"state": "converted", "account": order.account_id, "contact": order.contact_id},
+        after={
+            "state": "converted",
+            "account": order.account_id,
+            "contact": order.contact_id,
+            "opportunity": order.opportunity_id,
+        },
         pre_version=order.lead_version,
     )
     row = ConversionRow(
@@ -74,7 +83,10 @@ def mirror(hands: Hands, view: View, work: Work, step: Step) -> bool:
         case=case,
         from_side=source,
         state="called",
-        detail={"account": _newness(ways["account"]), "contact": _newness(ways["contact"])},
+        detail={
+            **{entity: _newness(way) for entity, way in ways.items() if entity != "opportunity" or way.made},
+            **({"chosen": chosen} if (chosen := _chosen(ways)) else {}),
+        },
     )
     pairs = [way.pair for way in ways.values() if way.pair]
     for pair in pairs:
@@ -100,7 +112,7 @@ def adopt(hands: Hands, view: View, work: Work, step: Step) -> bool:
         opportunity_id=life.opportunity_id,
         adopted=True,
     )
-    detail = {"account": "existing", "contact": "existing", "both": True}
+    detail = {"account": EXISTING, "contact": EXISTING, "both": True}
     row = ConversionRow(
         lead_link=work.link.id, epoch=work.link.epoch, case="C9", from_side=source, state="called", detail=detail
     )
@@ -143,7 +155,7 @@ def _after_call(
 ) -> bool:
     target = other(source)
     if isinstance(outcome, Unknown):  # look; recovery goes on looking where this is too early
-        seen = found_converted(hands, target, work.rows[target].ref.id, work.seen[source].life)
+        seen = found_converted(hands, intent, work.seen[source].life)
         if seen is not None:
             return finish(hands, view, work, seen, row, intent, source)
         hands.leave_alone(work.link.id)
@@ -176,19 +188,24 @@ def _after_call(
 # --- after the call -----------------------------------------------------------------------------------------------
 
 
-def found_converted(hands: Hands, target: Side, lead_id: str, life: Life) -> Converted | None:
+def found_converted(hands: Hands, intent: Intent, life: Life) -> Converted | None:
     """What came of a conversion whose answer was lost; None if nothing is known (yet). `life`: the partner's.
 
     Dynamics ties an opportunity that was there before in a call of its own (C4). If that one is missing the order is
     given again: a converted lead is not converted twice, only tied."""
+    target, lead_id = intent.side, intent.native_id
+    assert lead_id is not None
     found = hands.connectors[target].converted(lead_id)
     if not isinstance(found, Converted):
         return None
     if found.opportunity_id is not None or life.opportunity_id is None:
         return found
-    links = hands.store.links_by_native(other(target), "opportunity", [life.opportunity_id])
-    link = links.get(life.opportunity_id)
-    partner = link.id_on(target) if link is not None and link.alive else None
+    if "opportunity" in intent.after:
+        partner: str | None = intent.after["opportunity"]
+    else:  # written down before the order was kept whole
+        links = hands.store.links_by_native(other(target), "opportunity", [life.opportunity_id])
+        link = links.get(life.opportunity_id)
+        partner = link.id_on(target) if link is not None and link.alive else None
     if partner is None:
         return found
     order = Conversion(
@@ -229,9 +246,7 @@ def finish(
     links: list[Link] = []
     ends: dict[Side, dict[Entity, str | None]] = {source: here, target: there}
     for entity in RESULTS:
-        made, clash = _result_link(
-            hands, entity, here[entity], there[entity], source, both=bool(row.detail.get("both"))
-        )
+        made, clash = _result_link(hands, entity, here[entity], there[entity], source, row)
         if clash:
             return _clash(hands, work, clash, row, intent)
         if made:
@@ -263,7 +278,7 @@ def finish(
         Ref(side=side, entity=entity, id=id)
         for entity in RESULTS
         for side in SIDES
-        if (id := ends[side][entity]) is not None
+        if (id := ends[side][entity]) is not None and not (here[entity] is None and _was_there(row, entity))
     ]
     over: list[IssuePlace] = [(ref.entity, None, ref.side, ref.id, None) for ref in touched]
     over.append(("lead", work.link.id, None, None, None))
@@ -287,11 +302,16 @@ def finish(
     return True
 
 
+def _was_there(row: ConversionRow, entity: Entity) -> bool:
+    """Did the conversion take what was there already? Where people converted on both sides nobody knows (C9)."""
+    return row.case != "C9" and row.detail.get(entity) in {EXISTING, BEFOREHAND}
+
+
 def _result_link(
-    hands: Hands, entity: Entity, here: str | None, there: str | None, source: Side, *, both: bool
+    hands: Hands, entity: Entity, here: str | None, there: str | None, source: Side, row: ConversionRow
 ) -> tuple[Link | None, str | None]:
     """The link of one result, or why there can be none."""
-    target = other(source)
+    target, both = other(source), bool(row.detail.get("both"))
     if there is None:
         return None, None
     linked_there = hands.store.links_by_native(target, entity, [there]).get(there)
@@ -299,6 +319,8 @@ def _result_link(
         # The other CRM made what it cannot do without (an account for a contact-only lead): it stays there alone.
         if linked_there is not None or not hands.powers[target].needs_account or entity != "account":
             return None, None
+        if row.case == "C6" or _was_there(row, entity):
+            return None, None  # nobody decided against it (C6), or it is a customer of its own
         return _link(entity, target, there, None, alive=False, how="made by a conversion, has no counterpart"), None
     linked_here = hands.store.links_by_native(source, entity, [here]).get(here)
     if any(one is not None and not one.alive for one in (linked_here, linked_there)):
@@ -393,12 +415,23 @@ def _tried_before(hands: Hands, work: Work, mark: str) -> bool:
 
 
 def _newness(way: Way) -> str:
-    return "existing" if way.given else "new"
+    return BEFOREHAND if way.made else EXISTING if way.given else NEW
 
 
-def _reason(case: str, ways: Mapping[Entity, Way]) -> str:
-    parts = [f"{entity} {'new' if way.create else 'given' if way.given else 'none'}" for entity, way in ways.items()]
-    return f"converted there, so converted here ({case}): {', '.join(parts)}"
+def _reason(step: Step, case: str, ways: Mapping[Entity, Way]) -> str:
+    parts = [f"{entity} {_how(way)}" for entity, way in ways.items()]
+    told = "".join(f"; {option}" for option in _chosen(ways) if option not in step.reason)
+    reason = step.reason if case == step.case else f"converted there, so converted here ({case})"
+    return f"{reason}: {', '.join(parts)}{told}"
+
+
+def _chosen(ways: Mapping[Entity, Way]) -> list[str]:
+    """Options that decided how something comes about, in words."""
+    return list(dict.fromkeys(way.option for way in ways.values() if way.option))
+
+
+def _how(way: Way) -> str:
+    return BEFOREHAND if way.made else "new" if way.create else "given" if way.given else "none"
 
 
 def _told(row: ConversionRow, source: Side, hands: Hands) -> str:
@@ -407,6 +440,7 @@ def _told(row: ConversionRow, source: Side, hands: Hands) -> str:
     return (
         f"converted on {hands.names[source]}, so converted here ({row.case}): "
         f"account {row.detail.get('account')}, contact {row.detail.get('contact')}"
+        + "".join(f"; {option}" for option in row.detail.get("chosen", ()))
     )
 
 

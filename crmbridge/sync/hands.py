@@ -112,6 +112,10 @@ class Hands:
         """What was chosen for this record; of a pair it is the left side's record that is asked."""
         return self.options.policies.of(seen.row.ref.entity, seen.shared, now=self.run.started_at)
 
+    def true_for(self, choice: object, seen: Seen) -> bool:
+        """Is this choice a `{when: …}` that is true for the record?"""
+        return self.options.policies.true_for(choice, seen.row.ref.entity, seen.shared)
+
     def rules(self, seen: Seen) -> tuple[FieldRule, ...]:
         """The mapping's rules as they hold for this record."""
         entity = seen.row.ref.entity

@@ -16,8 +16,29 @@ from crmbridge.sync.view import View
 from crmbridge.sync.work import Work, make_work
 
 
-def redirect(hands: Hands, view: View, work: Work, updates: Iterable[Update]) -> list[Hold]:
-    """Late edits of a lead that is converted on both sides: passed on, or held with the reason."""
+def pass_on(hands: Hands, view: View, work: Work) -> list[Hold]:
+    """What becomes of a converted lead's late edits, as `late_edit` says."""
+    names = sorted({name for update in work.late for name in update.fields})
+    policy = hands.policy(work.seen["left"])
+    if not names:
+        return []
+    if policy.convert.late_edit == "redirect":
+        return _redirect(hands, view, work, work.late)
+    if policy.convert.late_edit == "ignore":
+        work.unsettled -= set(names)  # as it is now it is agreed on
+        return []
+    return [
+        Hold(
+            cause="L12",
+            message=f"A converted lead was edited ({', '.join(names)}), and nothing of it was passed on "
+            f"(L12; {policy.says('convert.late_edit')}).",
+            fix="Make the edit on the contact, account or opportunity it became, or take it back.",
+        )
+    ]
+
+
+def _redirect(hands: Hands, view: View, work: Work, updates: Iterable[Update]) -> list[Hold]:
+    """Passed on to what the lead became, or held with the reason."""
     holds: list[Hold] = []
     for update in updates:
         heirs = _heirs(hands, view, work, update.side)

@@ -7,11 +7,12 @@ from crmbridge.gate import guarded
 from crmbridge.lifecycle import LifePlan, edit_case, plan_lead, plan_opportunity, under_master
 from crmbridge.model import SIDES, Entity, Hold, Money, Ref, Side, Step, Update
 from crmbridge.plan import newest, plan_fields
+from crmbridge.policy import Policy
 from crmbridge.state.words import Issue, Pair, Stored
 from crmbridge.sync import convert
 from crmbridge.sync.ended import end_pairs, is_ended
 from crmbridge.sync.hands import Hands
-from crmbridge.sync.late import carry_consent, redirect
+from crmbridge.sync.late import carry_consent, pass_on
 from crmbridge.sync.pairing import pair_up
 from crmbridge.sync.scope import has_ended, left_out, will_link
 from crmbridge.sync.settle import settle
@@ -165,7 +166,7 @@ def _plan_life(hands: Hands, work: Work) -> LifePlan:
     left, right = work.seen["left"], work.seen["right"]
     policy = hands.policy(left)
     last_edit = policy.master or newest(left.row, right.row, hands.our_users)
-    free = _life_of(hands, work, last_edit)
+    free = _life_of(hands, work, last_edit, policy)
     compiled = hands.compiled.entities[work.entity]
     life = guarded(free, compiled.gates, compiled.status_rows(), work.link, work.seen)
     # A pair that was just made follows its origin until it stands where that does.
@@ -173,7 +174,7 @@ def _plan_life(hands: Hands, work: Work) -> LifePlan:
     return life if policy.master is None else under_master(life, policy.master, hands.names[policy.master])
 
 
-def _life_of(hands: Hands, work: Work, last_edit: Side | None) -> LifePlan:
+def _life_of(hands: Hands, work: Work, last_edit: Side | None, policy: Policy) -> LifePlan:
     left, right = work.seen["left"], work.seen["right"]
     if work.entity == "lead":
         return plan_lead(
@@ -183,6 +184,8 @@ def _life_of(hands: Hands, work: Work, last_edit: Side | None) -> LifePlan:
             powers=hands.powers,
             last_edit=last_edit,
             mirror_since=hands.options.mirror_since,
+            policy=policy,
+            true_for=hands.true_for,
         )
     if work.entity == "opportunity":
         compiled = hands.compiled.entities[work.entity]
@@ -245,10 +248,11 @@ def _with_case(work: Work, update: Update) -> Update:
 
 
 def _pass_on(hands: Hands, view: View, work: Work, life: LifePlan) -> None:
-    """What a lead that is converted on both sides leaves to what it became."""
-    if work.entity != "lead" or any(work.seen[side].shared.state != "converted" for side in SIDES):
+    """What a lead that is converted on both sides, or is left to one, leaves to what it became."""
+    both = all(work.seen[side].shared.state == "converted" for side in SIDES)
+    if work.entity != "lead" or not (both or life.heirs):
         return  # a dry run's conversion has not happened: its heirs are not there yet
-    for hold in redirect(hands, view, work, work.late):
+    for hold in pass_on(hands, view, work):
         work.issues.append(_hold(hands, work, hold))
     for step in life.steps:
         carry_consent(hands, view, work, step.side)

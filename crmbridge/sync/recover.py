@@ -133,7 +133,7 @@ def _convert(hands: Hands, view: View, intent: Intent) -> bool:
         rows[side] = hands.store.records(side, "lead", [id])[id].row
     seen = view.see_pair(link, rows["left"], rows["right"])
     work = Work(link=link, rows=rows, seen={"left": seen[0], "right": seen[1]})
-    result = found_converted(hands, intent.side, intent.native_id, work.seen[source].life)
+    result = found_converted(hands, intent, work.seen[source].life)
     result = result or _undone_since(hands, intent)
     if result is None:
         return False

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Literal
 
 from connectors.base import Conversion
+from crmbridge.lifecycle import with_opportunity
 from crmbridge.match import Candidate, match
 from crmbridge.model import (
     Entity,
@@ -23,6 +24,7 @@ from crmbridge.model import (
     Wait,
     other,
 )
+from crmbridge.policy import Bucket, Policy
 from crmbridge.sync.hands import Hands, new_id
 from crmbridge.sync.observe import fetch_missing
 from crmbridge.sync.view import View
@@ -37,14 +39,16 @@ class Way:
 
     given: str | None = None  # native id there
     create: bool = False
+    made: bool = False  # made by us beforehand, to be given (`create_by: us`)
     pair: Link | None = None  # a match made now, to be linked
     wait: Wait | None = None
     hold: Hold | None = None
     why: str = "none wanted"
+    option: str = ""  # the choice that decided, in words, where it is not the usual one
 
 
 def decide_ways(hands: Hands, view: View, work: Work, source: Side) -> Mapping[Entity, Way]:
-    life = work.seen[source].life
+    life, policy = work.seen[source].life, hands.policy(work.seen["left"])
     ids: dict[Entity, str | None] = {
         "account": life.account_id,
         "contact": life.contact_id,
@@ -53,12 +57,19 @@ def decide_ways(hands: Hands, view: View, work: Work, source: Side) -> Mapping[E
     ways: dict[Entity, Way] = {}
     for entity in RESULTS:
         native = ids[entity]
+        if entity == "opportunity" and policy.convert.opportunity != "as source":
+            wanted = with_opportunity(work.seen[source], policy)
+            if native is None or not wanted:  # what A has crosses as an ordinary record, and so does what B makes
+                ways[entity] = Way(create=wanted, why="as chosen", option=policy.says("convert.opportunity"))
+                continue
         if native is None:
             ways[entity] = Way()
             continue
         if not hands.dry:
             fetch_missing(hands, source, entity, [native])
         ways[entity] = _way(hands, view, work, source, entity, native, ways)
+    if hands.powers[other(source)].needs_account and life.account_id is None:
+        ways["account"] = _account_needed(hands, view, ways["contact"], other(source), policy)
     if ways["account"].create and ways["contact"].given:
         ways["contact"] = Way(
             hold=Hold(
@@ -68,6 +79,29 @@ def decide_ways(hands: Hands, view: View, work: Work, source: Side) -> Mapping[E
             )
         )
     return ways
+
+
+def _account_needed(hands: Hands, view: View, contact: Way, target: Side, policy: Policy) -> Way:
+    """Converted into a contact only, where the other CRM cannot do without an account (lifecycle §1.5).
+
+    A contact that exists there brings its own; else the bucket, or one that the conversion makes by itself."""
+    if contact.given is not None:
+        stored = hands.store.records(target, "contact", [contact.given]).get(contact.given)
+        if stored is not None and stored.row.values is not None:
+            own = _native(view, target, view.see(stored.row).shared.fields.get("account"))
+            if own is not None:
+                return Way(given=own, why="the contact's own")
+    choice = policy.convert.contact_only
+    if isinstance(choice, Bucket):
+        return Way(given=choice.bucket, why="the bucket", option=policy.says("convert.contact_only"))
+    return Way()
+
+
+def _native(view: View, side: Side, account: object) -> str | None:
+    """A contact's account, by its id on that side."""
+    if isinstance(account, Unlinked):
+        return account.id
+    return view.crosswalk.native_id(side, "account", account) if isinstance(account, str) else None
 
 
 def _way(
@@ -139,14 +173,7 @@ def _matched(hands: Hands, view: View, seen: Seen, target: Side, entity: Entity,
     if entity == "contact":
         account = ways["account"].given
         belongs = next(one for one in there if one.row.ref.id == partner).shared.fields.get("account")
-        native = (
-            belongs.id
-            if isinstance(belongs, Unlinked)
-            else view.crosswalk.native_id(target, "account", belongs)
-            if isinstance(belongs, str)
-            else None
-        )
-        if native != account:
+        if _native(view, target, belongs) != account:
             return Way(
                 hold=Hold(
                     cause="C3",
@@ -207,10 +234,13 @@ def _owner(hands: Hands, target: Side, *emails: object) -> str | None:
 def case_of(case: str, lead: Seen, ways: Mapping[Entity, Way]) -> str:
     if case == "C7":
         return case
-    if ways["opportunity"].given:
+    if case == "C6":
+        return case
+    given = {entity for entity, way in ways.items() if way.given and not way.made}
+    if "opportunity" in given:
         return "C4"
     if lead.life.account_id is None:
         return "C5"
-    if ways["account"].given or ways["contact"].given:
+    if given & {"account", "contact"}:
         return "C3"
     return case
