@@ -4,12 +4,13 @@ from mapping.check import check
 from mapping.compiler import Compiled, compile_documents
 from mapping.document import Document, Documents
 from mapping.end import Facts
+from mapping.files import load
 from mapping.holding import HoldWrite
 from mapping.problem import Finding, Place
-from mapping.reading import load
 from mapping.rows import row_struct
 from mapping.schema import schema
 from mapping.translate import NOTES, CompiledEntity, Put
+from mapping.version import Version, read_texts, version_of
 
 compile = compile_documents
 
@@ -24,9 +25,12 @@ __all__ = [
     "HoldWrite",
     "Place",
     "Put",
+    "Version",
     "check",
     "compile",
     "load",
+    "read_texts",
     "row_struct",
     "schema",
+    "version_of",
 ]

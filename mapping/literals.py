@@ -11,13 +11,12 @@ from mapping.document import Document, FieldDoc, Given
 from mapping.end import Facts
 from mapping.people import fold_email, people
 from mapping.problem import closest
-from mapping.transforms import CONVERTERS, Refusal
+from mapping.transforms import CONVERTERS, Refusal, loads
 
 # What stands there for a new record; `created` is the day its source was created.
 Initial = Callable[[Facts, date | None], Value]
 
 TEXTUAL: Final = frozenset({"text", "email", "phone", "url", "country", "lines", "person_name"})
-_CONTEXT: Final = frozenset({"choice", "link", "money", "user"})
 _DATED: Final = re.compile(r"created \+ (\d{1,4}) days?")
 _MONEY: Final = re.compile(r"(-?\d+(?:\.\d+)?)(?:\s+([A-Z]{3}))?")
 
@@ -33,7 +32,7 @@ class WrongLiteral(Exception):
 
 def is_textual(kind: str) -> bool:
     """Whether a text with `{field}` in it can be made for such a field."""
-    return kind in TEXTUAL or (kind in CONVERTERS and kind not in _CONTEXT and CONVERTERS[kind].wire is str)
+    return kind in TEXTUAL or (kind in CONVERTERS and loads(kind) and CONVERTERS[kind].wire is str)
 
 
 def initial(document: Document, doc: FieldDoc, side: Side, given: Given) -> Initial:

@@ -24,6 +24,7 @@ from crmbridge.sync.hands import LEASE_NAME, LEASE_SECONDS, Event, Hands, Option
 from crmbridge.sync.observe import observe
 from crmbridge.sync.phase import run_phase
 from crmbridge.sync.recover import recover
+from crmbridge.sync.replan import Previous, replan
 from crmbridge.sync.scope import release_claims, touch
 from crmbridge.sync.view import Crosswalk, View
 
@@ -46,6 +47,7 @@ class Outcome:
     issues: tuple[Issue, ...]  # open ones that need a person, after the run
     calls: Mapping[str, Mapping[str, int]]  # connection -> "table kind" -> HTTP requests
     identities: Mapping[Side, Identity] = field(default_factory=dict)
+    replanned: Mapping[Entity, int] = field(default_factory=dict)  # records that a change of the mapping affects
 
     @property
     def words(self) -> str:
@@ -74,9 +76,12 @@ class Engine:
     options: Options = field(default_factory=Options)
     progress: Progress = field(default_factory=Quiet)
     sleep: Callable[[float], None] = time.sleep
+    version: "mapping.Version" = field(default_factory=mapping.Version)
+    previous: Previous = lambda version: None  # an earlier version of the mapping, compiled
     _identities: dict[Side, Identity] = field(default_factory=dict)
     _directories: dict[Side, Directory] = field(default_factory=dict)
     _last: Outcome | None = None  # what the run that is ending came to
+    _replanned: Mapping[Entity, int] = field(default_factory=dict)
     _calls_told: dict[str, Counter[str]] = field(default_factory=dict)  # by earlier runs of this engine
 
     def plan(self) -> Outcome:
@@ -119,7 +124,8 @@ class Engine:
         view = View(hands=hands, crosswalk=Crosswalk(hands=hands))
         hands.untouchable = recover(hands, view, self.sleep)
         observe(hands)
-        release_claims(hands)
+        self._replanned = replan(hands, view, self.version.id, self.previous)
+        release_claims(hands, view)
         return hands
 
     def _dry_pass(self, run: RunRow, read: Hands) -> Hands:
@@ -183,7 +189,9 @@ class Engine:
     @contextmanager
     def _running(self, kind: str) -> Generator[tuple[Lease, RunRow]]:
         lease = self.store.take_lease(LEASE_NAME, LEASE_SECONDS)
-        run = self.store.start_run(kind, lease=lease)
+        if self.version.id:
+            self.store.save_mapping(self.version.id, self.version.label, self.version.texts)
+        run = self.store.start_run(kind, lease=lease, mapping=self.version.id or None)
         outcome = "failed"
         self._last = None
         try:
@@ -247,6 +255,7 @@ class Engine:
             issues=issues,
             calls=self._calls(),
             identities=self._identities,
+            replanned=dict(self._replanned),
         )
         return self._last
 

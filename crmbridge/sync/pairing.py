@@ -9,6 +9,7 @@ from crmbridge.model import SIDES, Entity, Hold, Link, Ref, Seen, Side, Wait, ot
 from crmbridge.plan import plan_create
 from crmbridge.state.words import Batch, Issue, IssuePlace, Stored
 from crmbridge.sync.creates import NewRecord, push_creates
+from crmbridge.sync.fitting import fits, leave_out
 from crmbridge.sync.hands import Event, Hands, new_id
 from crmbridge.sync.scope import NOT_MASTER, claimed_by, in_scope, will_link
 from crmbridge.sync.view import View, link_ids
@@ -30,11 +31,14 @@ def pair_up(hands: Hands, view: View, entity: Entity, singles: Sequence[Stored])
     if not alive:
         return []
     touched = {stored.row.ref for stored in alive if stored.touched}
-    due = {stored.row.ref.id: view.see(stored.row) for stored in alive}
+    due = {seen.row.ref.id: seen for seen in leave_out(hands, [view.see(stored.row) for stored in alive])}
+    if not due:
+        return []
     pool: dict[Side, dict[str, Seen]] = {side: {} for side in SIDES}
     for side in SIDES:
         for seen in view.see_all(hands.store.unlinked(side, entity)):
-            if view.crosswalk.planned(seen.row.ref) is None and str(seen.row.ref) not in hands.untouchable:
+            free = view.crosswalk.planned(seen.row.ref) is None and str(seen.row.ref) not in hands.untouchable
+            if free and fits(hands, seen):
                 pool[side][seen.row.ref.id] = seen
     works, rest = _join_twins(hands, view, entity, due, pool)
     return works + make_partners(hands, view, entity, rest, touched)
@@ -181,7 +185,7 @@ def make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen]
             clean.append((ref, seen.row.version))
             continue
         reason = f"new {entity} on the other side ({create_case(seen)})"
-        plan = plan_create(hands.rules(seen), seen, reason=reason, will_link=lambda r: will_link(hands, r))
+        plan = plan_create(hands.rules(seen), seen, reason=reason, will_link=lambda r: will_link(hands, view, r))
         if plan.create is None:
             waiting[ref] = plan.waits
         elif limit is None or len(records) < limit:

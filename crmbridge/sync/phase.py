@@ -121,7 +121,7 @@ def sync_pairs(hands: Hands, view: View, entity: Entity, works: Sequence[Work]) 
                     ref=work.rows[side].ref,
                 )
             )
-        due.extend(_field_updates(hands, work, life))
+        due.extend(_field_updates(hands, view, work, life))
     push_updates(hands, view, due)
     able: list[tuple[Work, LifePlan]] = []
     for work in works:
@@ -194,7 +194,7 @@ def _life_of(hands: Hands, work: Work, last_edit: Side | None, policy: Policy) -
     return LifePlan()
 
 
-def _field_updates(hands: Hands, work: Work, life: LifePlan) -> list[tuple[Work, Update]]:
+def _field_updates(hands: Hands, view: View, work: Work, life: LifePlan) -> list[tuple[Work, Update]]:
     rules = hands.rules(work.seen["left"])
     plan = plan_fields(
         work.entity,
@@ -208,13 +208,13 @@ def _field_updates(hands: Hands, work: Work, life: LifePlan) -> list[tuple[Work,
         ended=lambda ref: has_ended(hands, ref),
     )
     work.unsettled |= plan.unsettled
-    work.issues.extend(left_out(hands, work.link, work.seen, rules))
+    work.issues.extend(left_out(hands, view, work.link, work.seen, rules))
     for report in plan.reports:
         work.issues.append(
             hands.issue("report", cause=report.cause, entity=work.entity, link=work.link, message=report.message)
         )
     for wait in plan.waits:
-        if wait.ref is not None and will_link(hands, wait.ref):
+        if wait.ref is not None and will_link(hands, view, wait.ref):
             work.open = True
             text = f"Waits for {wait.waits_for} to be linked."
             work.issues.append(

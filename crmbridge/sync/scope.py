@@ -11,6 +11,7 @@ from typing import Final, cast
 from crmbridge.model import SIDES, Entity, FieldRule, Link, Ref, Seen, Side, Unlinked, other
 from crmbridge.state.words import Batch, Issue, IssuePlace
 from crmbridge.sync.ended import is_ended
+from crmbridge.sync.fitting import fits, record_fits
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.view import View
 from crmbridge.sync.ways import made_by
@@ -30,6 +31,8 @@ def touch(hands: Hands, view: View) -> None:
                 if stored is None or stored.row.values is None or stored.row.deleted:
                     continue
                 seen = view.see(stored.row, link=pair.link)
+                if pair.link is None and not fits(hands, seen):
+                    continue  # it takes no part, so nothing follows from what it points at
                 if entity == "opportunity":
                     reached |= _links_of(seen)
                 else:
@@ -124,7 +127,7 @@ def in_scope(hands: Hands, ref: Ref, *, touched: bool) -> bool:
     return ref.entity in {"lead", "opportunity"} or touched or ref in hands.touched
 
 
-def will_link(hands: Hands, ref: Ref) -> bool:
+def will_link(hands: Hands, view: View, ref: Ref) -> bool:
     """Is it worth waiting for this parent: does it exist, is it in scope, was its pair not ended?"""
     stored = hands.store.records(ref.side, ref.entity, [ref.id]).get(ref.id)
     if stored is None or stored.row.values is None or stored.row.deleted:
@@ -132,7 +135,7 @@ def will_link(hands: Hands, ref: Ref) -> bool:
     link = hands.store.links_by_native(ref.side, ref.entity, [ref.id]).get(ref.id)
     if link is not None and not link.alive:
         return False
-    return in_scope(hands, ref, touched=stored.touched)
+    return in_scope(hands, ref, touched=stored.touched) and (link is not None or fits(hands, view.see(stored.row)))
 
 
 def has_ended(hands: Hands, ref: Ref) -> bool:
@@ -156,7 +159,7 @@ def claimed_by(hands: Hands, view: View, side: Side, entity: Entity, rows: Seque
         leads = _named_by_leads(hands, view, side, entity)
         unknown = [seen.row.ref.id for seen in rows if seen.row.ref.id not in leads]
         leads |= hands.born_of(side, entity, unknown)
-    due = {native: lead for native, lead in leads.items() if _mirror_is_due(hands, side, lead)}
+    due = {native: lead for native, lead in leads.items() if _mirror_is_due(hands, view, side, lead)}
     known = hands.store.records(side, "lead", sorted(set(due.values())))
     seen = {id: view.see(stored.row) for id, stored in known.items() if stored.row.values is not None}
     # A lead that was open when it was last read has converted since: what it only took is seen when it is read again.
@@ -183,16 +186,17 @@ def _named_by_leads(hands: Hands, view: View, side: Side, entity: Entity) -> dic
     return named
 
 
-def _mirror_is_due(hands: Hands, side: Side, lead_id: str) -> bool:
+def _mirror_is_due(hands: Hands, view: View, side: Side, lead_id: str) -> bool:
     link = hands.store.links_by_native(side, "lead", [lead_id]).get(lead_id)
     if link is not None:
         return link.alive and link.epoch == 0
     stored = hands.store.records(side, "lead", [lead_id]).get(lead_id)
     # Not read yet: it converted a moment ago and comes with the next page; deleted: nobody will mirror it (C8).
-    return stored is None or not stored.row.deleted
+    # One that takes no part is mirrored by nobody either.
+    return stored is None or (not stored.row.deleted and record_fits(hands, view, stored.row.ref))
 
 
-def release_claims(hands: Hands) -> None:
+def release_claims(hands: Hands, view: View) -> None:
     """Rows whose conversion is over, or will never come, go the ordinary way again; look-ups that were left out follow
     once what they point at has a partner."""
     released: list[Ref] = []
@@ -200,7 +204,7 @@ def release_claims(hands: Hands) -> None:
     for issue in hands.store.open_issues(cause="claimed"):
         if issue.side is None or issue.native_id is None or issue.field is None:
             continue
-        if not _mirror_is_due(hands, issue.side, issue.field):
+        if not _mirror_is_due(hands, view, issue.side, issue.field):
             released.append(Ref(side=issue.side, entity=issue.entity, id=issue.native_id))
             over.append((issue.entity, issue.link_id, issue.side, issue.native_id, "claimed"))
     for issue in hands.store.open_issues(cause=LEFT_OUT):
@@ -221,7 +225,9 @@ def release_claims(hands: Hands) -> None:
         hands.record(Batch(dirty=released, close_issues=over))
 
 
-def left_out(hands: Hands, link: Link, seen: Mapping[Side, Seen], rules: Sequence[FieldRule]) -> list[Issue]:
+def left_out(
+    hands: Hands, view: View, link: Link, seen: Mapping[Side, Seen], rules: Sequence[FieldRule]
+) -> list[Issue]:
     """Look-ups that do not cross, since what they point at has no partner: noted, so that they follow once it has."""
     issues: list[Issue] = []
     for rule in rules:
@@ -230,7 +236,7 @@ def left_out(hands: Hands, link: Link, seen: Mapping[Side, Seen], rules: Sequenc
             if not isinstance(value, Unlinked) or isinstance(there, Unlinked):
                 continue
             stays = "it is left out there" if there is None else "what stands there stays"
-            if will_link(hands, Ref(side=side, entity=value.entity, id=value.id)):
+            if will_link(hands, view, Ref(side=side, entity=value.entity, id=value.id)):
                 continue
             issues.append(
                 hands.issue(
