@@ -3,6 +3,7 @@
 import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ POWERS: Mapping[str, Powers] = {"salesforce": SALESFORCE, "dynamics": DYNAMICS}
 # Added to a request's longest run time before a lost call counts as never executed (reliability §3).
 SETTLE_MARGIN_SECONDS = 60.0
 SETTLE_MARGIN_LOOPBACK_SECONDS = 1.0
+BROKEN_META = "configuration_broken"  # what is wrong with files that are not in force; blank: nothing
 INSTALLED_META = "installed"  # the day on which this store was first worked with
 
 
@@ -34,16 +36,21 @@ def open_engine(
     only: Only | None = None,
     entities: tuple[Entity, ...] | None = None,
     progress: Progress | None = None,
+    texts: Mapping[str, str] | None = None,
 ) -> Generator[Engine]:
-    """Everything a cycle needs, and all of it closed afterwards.
+    """Everything a cycle needs, and all of it closed afterwards. `texts`: mapping files to go by instead of the ones
+    in the folder, by name.
 
     Raises ConfigError for settings or mappings, AccessError or OutsideError for what does not answer."""
-    documents = load_mapping(settings)
+    texts = mapping_texts(settings) if texts is None else dict(texts)
+    documents = load_mapping(settings, texts)
+    version = mapping.version_of(texts, documents)
     connectors = open_connectors(settings)
     store: Store | None = None
     try:
         store = open_store(settings)
-        compiled = mapping.compile(documents, descriptions=describe(connectors))
+        descriptions = describe(connectors)
+        compiled = mapping.compile(documents, descriptions=descriptions)
         row_types = configure(connectors, compiled)
         store.configure(row_types)
         names: dict[Side, str] = dict(zip(SIDES, settings.names, strict=True))
@@ -55,6 +62,8 @@ def open_engine(
             powers={side: POWERS[connectors[side].system] for side in SIDES},
             options=_options(settings, store, compiled, only, entities),
             progress=progress or Quiet(),
+            version=version,
+            previous=_Previous(settings=settings, store=store, descriptions=descriptions),
         )
     finally:
         for connector in connectors.values():
@@ -98,8 +107,20 @@ def _plain(value: Any) -> Any:
     return value.get_secret_value() if isinstance(value, Secret) else value
 
 
-def load_mapping(settings: Settings) -> "mapping.Documents":
-    documents, findings = mapping.load(settings.mappings_folder, connections=connections(settings))
+def mapping_texts(settings: Settings) -> dict[str, str]:
+    """The mapping files as they are now, by name. Raises ConfigError for one that cannot be read."""
+    try:
+        return mapping.read_texts(settings.mappings_folder)
+    except (OSError, UnicodeDecodeError):
+        load_mapping(settings)  # says which, and why
+        raise
+
+
+def load_mapping(settings: Settings, texts: Mapping[str, str] | None = None) -> "mapping.Documents":
+    """From the folder, or from texts by file name, which are told as if they stood there."""
+    folder = settings.mappings_folder
+    where = folder if not texts else {str(folder / name): text for name, text in texts.items()}
+    documents, findings = mapping.load(where, connections=connections(settings), profile=settings.profile)
     errors = tuple(str(finding) for finding in findings if finding.severity == "error")
     if errors:
         count = f"{len(errors)} problem{'s' if len(errors) > 1 else ''}"
@@ -110,6 +131,24 @@ def load_mapping(settings: Settings) -> "mapping.Documents":
             code="mapping",
         )
     return documents
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Previous:
+    """An earlier version of the mapping, compiled for what the two systems are now."""
+
+    settings: Settings
+    store: Store
+    descriptions: Mapping[tuple[Side, Entity], Description]
+
+    def __call__(self, version: str) -> "mapping.Compiled | None":
+        kept = next((one for one in self.store.mappings() if one.id == version), None)
+        if kept is None:
+            return None
+        try:
+            return mapping.compile(load_mapping(self.settings, kept.texts), descriptions=self.descriptions)
+        except ConfigError:
+            return None  # what it named is gone: then nobody can say what it affected, and all is looked at
 
 
 def connections(settings: Settings) -> dict[str, str]:

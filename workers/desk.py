@@ -13,11 +13,15 @@ from typing import Final
 
 from crmbridge import settings as settings_module
 from crmbridge import wiring
+from crmbridge.errors import ConfigError
 from crmbridge.settings import Settings
 from crmbridge.state.store import Store
 from crmbridge.sync import Engine
+from workers.logs import logger
 
 ENGINE_SECONDS_MAX: Final = 900  # fields, users and statuses that were added meanwhile are seen after so long
+
+_log = logger("crmbridge.workers")
 
 _Mark = tuple[object, ...]
 
@@ -64,10 +68,9 @@ class Desk:
         try:
             mark = self._mark_now()
             if self._engine is None or mark != self._mark or time.monotonic() > self._until:
-                self._close_engine()
-                self._settings = None  # the file may have changed
-                self._engine = self._stack.enter_context(wiring.open_engine(self.settings))
+                self._open_engine()
                 self._mark, self._until = mark, time.monotonic() + ENGINE_SECONDS_MAX
+            assert self._engine is not None
             try:
                 yield self._engine
             except BaseException:
@@ -75,6 +78,41 @@ class Desk:
                 raise
         finally:
             self._lock.release()
+
+    def _open_engine(self) -> None:
+        """By the files as they are now. A broken one never replaces a good one: the engine goes on as it is, or is
+        opened by the last version that a run went by; the next change of a file is looked at again."""
+        stack = ExitStack()
+        try:
+            settings = settings_module.load(self._path)  # the file may have changed
+            engine = stack.enter_context(wiring.open_engine(settings))
+        except ConfigError as error:
+            stack.close()
+            self._tell_broken(error)
+            if self._engine is not None:
+                return
+            last = next(iter(self.store.mappings()), None)
+            if error.code != "mapping" or last is None:
+                raise
+            engine = stack.enter_context(wiring.open_engine(self.settings, texts=last.texts))
+        else:
+            self._settings = settings
+            self._tell_broken(None)
+        self._close_engine()
+        self._engine, self._stack = engine, stack
+
+    def _tell_broken(self, error: ConfigError | None) -> None:
+        """`crmbridge status` shows it for as long as it lasts."""
+        told = "" if error is None else "\n".join((str(error), *error.problems))
+        if (self.store.meta(wiring.BROKEN_META) or "") == told:
+            return
+        self.store.set_meta(wiring.BROKEN_META, told)
+        if error is not None:
+            _log.error(
+                "the configuration is broken; the last good one stays in force",
+                action="configuration_broken",
+                problems=error.problems,
+            )
 
     def close(self) -> None:
         self._close_engine()

@@ -16,6 +16,8 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
 def status(place: Place, as_json: bool) -> None:
     """How things stand: who is at work, last runs, what is linked, what is open. Asks the store only."""
     from crmbridge.sync.hands import LEASE_NAME
+    from crmbridge.sync.replan import VERSION_META
+    from crmbridge.wiring import BROKEN_META
 
     connections = names(place.settings())
     with place.store() as store:
@@ -35,6 +37,8 @@ def status(place: Place, as_json: bool) -> None:
             },
             "read_at": {f"{connections[side]} {source}": at for (side, source), at in sorted(store.cursors().items())},
             "open_issues": store.count_issues(),
+            "mapping": store.meta(VERSION_META),
+            "configuration_broken": (store.meta(BROKEN_META) or "").splitlines(),
             "lost_answers": len(store.open_intents()),
         }
     if as_json:
@@ -69,6 +73,12 @@ def _print(document: dict[str, Any], connections: list[str]) -> None:
     )
     table(["read", "last at (UTC)"], list(document["read_at"].items()))
     table(["open issues", "count"], list(document["open_issues"].items()), right=["count"])
+    if document["mapping"]:
+        say(f"mapping  {document['mapping']}; `crmbridge mapping versions` lists those before it")
+    if document["configuration_broken"]:
+        say("The files are broken; the workers go on by the last good ones:")
+        for line in document["configuration_broken"]:
+            say(f"  {line}")
     if document["lost_answers"]:
         say(f"{document['lost_answers']} calls whose answer was lost: the next sync looks what came of them.")
     if sum(count for kind, count in document["open_issues"].items() if kind in {"held", "failed"}):
@@ -118,5 +128,6 @@ def run_document(run: Any) -> dict[str, Any]:
         "ended_at": run.ended_at,
         "seconds": seconds,
         "outcome": run.outcome,
+        "mapping": run.mapping,
         "calls": dict(run.calls),
     }

@@ -166,6 +166,7 @@ class Shown:
             },
             "counts": nested(outcome.counts),
             "matched": dict(outcome.by_key),
+            "replanned": dict(outcome.replanned),
             "examples": [
                 {
                     "on": on,
@@ -230,6 +231,9 @@ class Shown:
         if outcome.by_key:
             rows = [[*key.split(": ", 1), count] for key, count in sorted(outcome.by_key.items())]
             table(["entity", "matched by", "pairs"], rows, title="The same record on both sides", right=["pairs"])
+        if sum(outcome.replanned.values()):
+            told = ", ".join(many(count, f"{entity} record") for entity, count in outcome.replanned.items() if count)
+            say(f"The mapping has changed since the last run; it affects {told}, which were looked at again.")
         self._print_examples()
         self._print_held()
         waiting = sum(event.kind == "waiting" for event in outcome.events)

@@ -15,13 +15,14 @@ from crmbridge.state.words import Lease, PlanRow, RunRow
 _RUN = tuple(column for column in run.c if column.name not in ("lease", "fence"))
 
 
-def start(connection: Connection, kind: str, held: Lease | None, at: datetime) -> RunRow:
+def start(connection: Connection, kind: str, held: Lease | None, at: datetime, mapping: str | None = None) -> RunRow:
     """Runs of the same lease that never ended were interrupted: we hold it now."""
     if held is not None:
         left = (run.c.lease == held.name, run.c.fence < held.fence, run.c.ended_at.is_(None))
         connection.execute(update(run).where(*left).values(ended_at=at, outcome="interrupted"))
-    started = RunRow(id=uuid4().hex[:12], kind=kind, started_at=at)
-    values = {"id": started.id, "kind": kind, "started_at": at, "outcome": "", "counts": "{}", "calls": "{}"}
+    started = RunRow(id=uuid4().hex[:12], kind=kind, started_at=at, mapping=mapping)
+    values: dict[str, Any] = {"id": started.id, "kind": kind, "started_at": at, "outcome": "", "mapping": mapping}
+    values |= {"counts": "{}", "calls": "{}"}
     values |= {"lease": held.name if held else None, "fence": held.fence if held else None}
     connection.execute(insert(run), values)
     return started

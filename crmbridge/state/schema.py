@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TIMESTAMP, TypeEngine
 
-REVISION: Final = "0001"  # the newest migration; the store migrates when the database says another one
+REVISION: Final = "0002"  # the newest migration; the store migrates when the database says another one
 
 metadata = MetaData()
 
@@ -270,6 +270,17 @@ run = Table(
     Column("calls", Json, nullable=False),
     Column("lease", Text),
     Column("fence", Integer),
+    Column("mapping", Text),  # version it went by
+)
+
+# What the mapping files said when a run first went by them: to compare with, and to go back to.
+mapping = Table(
+    "mapping",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("label", Text, nullable=False),
+    Column("texts", Json, nullable=False),  # file name -> text
+    Column("first_used_at", Instant, nullable=False),
 )
 
 plan = Table(

@@ -12,7 +12,7 @@ from uuid import uuid4
 from sqlalchemy import func, select
 
 from crmbridge.model import Entity, Link, Ref, Side
-from crmbridge.state import intents, issues, leases, links, records, runs
+from crmbridge.state import intents, issues, leases, links, mappings, records, runs
 from crmbridge.state.codec import RowCodec, RowTypes
 from crmbridge.state.database import Database, insert, now, put
 from crmbridge.state.records import PageLike
@@ -25,6 +25,7 @@ from crmbridge.state.words import (
     IssueKind,
     JournalRow,
     Lease,
+    MappingRow,
     Pair,
     PlanRow,
     RunRow,
@@ -321,10 +322,10 @@ class Store:
 
     # --- runs and plans -------------------------------------------------------------------------------------------
 
-    def start_run(self, kind: str, *, lease: Lease | None = None) -> RunRow:
+    def start_run(self, kind: str, *, lease: Lease | None = None, mapping: str | None = None) -> RunRow:
         """With a lease, earlier runs under it that never ended are noted as interrupted."""
         with self._database.writing("start run") as connection:
-            return runs.start(connection, kind, lease, now(connection))
+            return runs.start(connection, kind, lease, now(connection), mapping)
 
     def end_run(
         self, id: str, outcome: str, *, counts: Mapping[str, Any] | None = None, calls: Mapping[str, Any] | None = None
@@ -336,6 +337,17 @@ class Store:
         """Newest first."""
         with self._database.reading() as connection:
             return runs.read(connection, limit)
+
+    def save_mapping(self, id: str, label: str, texts: Mapping[str, str]) -> None:
+        """Kept when a run first goes by this version; one that is known stays as it is."""
+        with self._database.writing("mapping") as connection:
+            one = MappingRow(id=id, label=label, texts=texts, first_used_at=now(connection))
+            mappings.save(connection, self._dialect, one)
+
+    def mappings(self) -> list[MappingRow]:
+        """Versions of the mapping that runs went by, the newest first."""
+        with self._database.reading() as connection:
+            return mappings.read(connection)
 
     def save_plan(self, counts: Mapping[str, Any], *, first_run: bool, id: str | None = None) -> PlanRow:
         with self._database.writing("save plan") as connection:

@@ -162,6 +162,17 @@ class RunRow:
     outcome: str = ""  # done, held, stopped by the guard, failed ..., interrupted
     counts: Mapping[str, Any] = field(default_factory=dict)
     calls: Mapping[str, Any] = field(default_factory=dict)
+    mapping: str | None = None  # version it went by
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappingRow:
+    """A version of the mapping."""
+
+    id: str
+    label: str  # what its files call themselves
+    texts: Mapping[str, str]  # file name -> text
+    first_used_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

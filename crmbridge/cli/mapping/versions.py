@@ -1,0 +1,126 @@
+"""`crmbridge mapping versions` and `rollback`: by which mapping the runs went, and the way back to one of them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from crmbridge.cli.context import Place
+from crmbridge.cli.mapping.common import json_option
+from crmbridge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from crmbridge.state.words import MappingRow
+
+
+@click.command("versions")
+@json_option
+@click.pass_obj
+def versions(place: Place, as_json: bool) -> None:
+    """List the mappings by which runs went, the newest first. Asks the store and the files only."""
+    from crmbridge import wiring
+    from mapping import version_of
+
+    settings = place.settings()
+    with place.store() as store:
+        rows, runs = store.mappings(), store.runs()
+    texts = wiring.mapping_texts(settings)
+    now = version_of(texts, wiring.load_mapping(settings, texts)).id
+    documents = [
+        {
+            "version": row.id,
+            "label": row.label,
+            "first_used_at": row.first_used_at,
+            "runs": sum(run.mapping == row.id for run in runs),
+            "in_the_files": row.id == now,
+            "files": sorted(row.texts),
+        }
+        for row in rows
+    ]
+    if as_json:
+        from crmbridge.cli.output import print_json
+
+        print_json({"versions": documents, "files_are": now})
+        return
+    from crmbridge.cli.output import say, table
+
+    table(
+        ["version", "called", "first used (UTC)", "runs", ""],
+        [
+            [
+                *(one[name] for name in ("version", "label", "first_used_at", "runs")),
+                "the files now" if one["in_the_files"] else "",
+            ]
+            for one in documents
+        ],
+        right=["runs"],
+    )
+    if all(row.id != now for row in rows):
+        say(f"The files are {now}; no run went by it yet. `crmbridge mapping diff` says what it would change.")
+
+
+@click.command("rollback")
+@click.argument("version", metavar="VERSION")
+@json_option
+@click.pass_obj
+def rollback(place: Place, version: str, as_json: bool) -> None:
+    """Write the mapping files of an earlier VERSION back into the folder, as `crmbridge mapping versions` lists them.
+
+    What stands there now is kept beside it with the ending .before-rollback; nothing is written to a CRM. The next plan
+    shows what the way back changes.
+    """
+    settings = place.settings()
+    with place.store() as store:
+        wanted = _find(store.mappings(), version)
+    written, kept = _write(settings.mappings_folder, wanted)
+    if as_json:
+        from crmbridge.cli.output import print_json
+
+        print_json({"version": wanted.id, "written": written, "kept": kept})
+        return
+    from crmbridge.cli.output import say
+
+    say(f"The mapping is {wanted.id} again: {', '.join(written) or 'nothing had to be written'}.")
+    for file in kept:
+        say(f"What stood there is kept as {file}")
+    say("`crmbridge plan` says what that changes; workers take it up with their next cycle.")
+
+
+def _find(rows: "list[MappingRow]", version: str) -> "MappingRow":
+    hits = [row for row in rows if row.id.startswith(version)]
+    if len(hits) == 1:
+        return hits[0]
+    which = "several versions begin" if hits else "no version begins"
+    raise ConfigError(f"{which.capitalize()} with {version!r}.", fix="`crmbridge mapping versions` lists them.")
+
+
+def _write(folder: Path, wanted: "MappingRow") -> tuple[list[str], list[str]]:
+    """Files that were not part of that version go as well, since they would be read."""
+    from mapping import read_texts
+
+    now = read_texts(folder)
+    written: list[str] = []
+    kept: list[str] = []
+    for name in sorted({*now, *wanted.texts}):
+        text = wanted.texts.get(name)
+        if text == now.get(name):
+            continue
+        file = folder / name
+        if file.exists():
+            saved = file.with_name(f"{name}.before-rollback")
+            saved.write_bytes(file.read_bytes())
+            kept.append(saved.name)
+        if text is None:
+            file.unlink()
+            written.append(f"{name} taken away")
+        else:
+            _replace(file, text)
+            written.append(name)
+    return written, kept
+
+
+def _replace(file: Path, text: str) -> None:
+    """Whole or not at all: a worker may read it at any moment."""
+    fresh = file.with_name(f".{file.name}.new")
+    fresh.write_text(text, encoding="utf-8", newline="")
+    fresh.replace(file)

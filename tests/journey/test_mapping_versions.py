@@ -1,0 +1,76 @@
+"""Versions of the mapping with the real program: kept with each run, gone back to, and a broken file before a worker."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.project import Project, project
+from workers.desk import Desk
+
+pytestmark = pytest.mark.journey
+
+BEFORE = "web: {salesforce: Web, dynamics: 8}"
+AFTER = "web: {salesforce: [Web, Webinar], dynamics: 8}"
+
+
+def test_a_version_is_kept_with_each_run_and_can_be_gone_back_to(tmp_path: Path) -> None:
+    with project(tmp_path) as company:
+        company.first_run()
+        first = company.run("mapping", "versions", "--json").json
+        assert len(first["versions"]) == 1
+        assert first["versions"][0]["in_the_files"]
+        company.change(BEFORE, AFTER, "mappings/lead.yaml")
+        told = company.run("mapping", "versions")
+        assert "no run went by it yet" in told.out
+        assert company.run("plan", "--json").code == 0
+        company.run("sync", "--json")
+        both = company.run("mapping", "versions", "--json").json
+        assert [one["in_the_files"] for one in both["versions"]] == [True, False]
+        runs = company.run("runs", "--json").json["runs"]
+        assert {one["mapping"] for one in runs} == {one["version"] for one in both["versions"]}
+
+        back = company.run("mapping", "rollback", first["files_are"], "--json")
+        assert back.json == {
+            "version": first["files_are"],
+            "written": ["lead.yaml"],
+            "kept": ["lead.yaml.before-rollback"],
+        }
+        assert BEFORE in (company.folder / "mappings" / "lead.yaml").read_text()
+        assert AFTER in (company.folder / "mappings" / "lead.yaml.before-rollback").read_text()
+        assert company.run("mapping", "versions", "--json").json["files_are"] == first["files_are"]
+        unknown = company.run("mapping", "rollback", "nothing")
+        assert unknown.code == 2
+        assert "crmbridge mapping versions" in unknown.err
+
+
+def test_a_broken_file_never_replaces_a_good_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with project(tmp_path) as company:
+        company.first_run()
+        for name, value in company.env.items():
+            monkeypatch.setenv(name, value)
+        desk = Desk(company.settings)
+        try:
+            good = _version(desk)
+            company.change(BEFORE, "web: {salesforse: Web, dynamics: 8}", "mappings/lead.yaml")
+            assert _version(desk) == good
+            assert _broken(company), "status tells what is wrong with the files"
+            # Not even after a restart: the worker goes on by the last version that a run went by.
+            desk.close()
+            assert _version(desk) == good
+            company.change("web: {salesforse: Web, dynamics: 8}", AFTER, "mappings/lead.yaml")
+            assert _version(desk) != good
+            assert _broken(company) == []
+        finally:
+            desk.close()
+
+
+def _version(desk: Desk) -> str:
+    with desk.engine() as engine:
+        engine.sync(by="test")
+        return engine.version.id
+
+
+def _broken(company: Project) -> list[str]:
+    told: list[str] = company.run("status", "--json").json["configuration_broken"]
+    assert all("lead.yaml" in line or "problem" in line for line in told)
+    return told
