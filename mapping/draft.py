@@ -100,7 +100,8 @@ def _file(
     rows += _tables(values, fields.asked_tables)
     if statuses:
         block = AXES[entity]
-        rows += ["", f"{block}:" if any(line.active for line in statuses) else f"# {block}:", *written(statuses)]
+        rows += ["", f"{block}:" if any(line.active for line in statuses) else f"# {block}:", *_unopened(statuses)]
+        rows += written(statuses)
     return Drafted(
         file=f"{entity}.yaml", text="\n".join(rows) + "\n", fields=fields.lines, values=values, statuses=statuses
     )
@@ -141,6 +142,14 @@ def _alone(ends: Ends, fields: Fields) -> list[str]:
     ]
 
 
+def _unopened(statuses: Sequence[Line]) -> list[str]:
+    """No flag tells an open status from another: where no name is known either, a person has to say."""
+    if any(line.active and "state: open" in line.text for line in statuses):
+        return []
+    why = "# QUESTION: which of these are open? The check refuses a table without an open row: answer one below"
+    return wrapped(why, "  ")
+
+
 def _tables(values: Mapping[str, Sequence[Line]], asked: Mapping[str, Sequence[Line]]) -> list[str]:
     rows: list[str] = []
     if values or asked:
@@ -156,6 +165,5 @@ def _commented(lines: Iterable[Line]) -> list[str]:
     """A table that nothing uses yet: all of it is a comment, to be taken in together with its field."""
     rows: list[str] = []
     for line in lines:
-        rows += wrapped(f"# {line.confidence}: {line.comment}", "    ") if line.confidence == "question" else []
-        rows += [f"    #   {line.text}"] if line.text else []
+        rows += [f"  #   {line.text}"] if line.text else wrapped(f"# QUESTION: {line.comment}", "  ")
     return rows

@@ -232,7 +232,9 @@ def _lonely(lonely: Sequence[tuple[Standard, Side]], ends: Ends, taken: Mapping[
             continue
         taken[there].add(best.name)
         pair: dict[Side, DraftColumn] = {side: mine, there: best}
-        found.lines.append(_asked(standard.name, pair, ends, f"{why}; is {_called(best)} the one to take?", found))
+        found.lines.append(
+            _asked(standard.name, pair, ends, f"{why}; is {_called(best)} the one to take?", found, standard.convert)
+        )
 
 
 def _alike(ends: Ends, taken: Mapping[Side, set[str]], found: Fields) -> None:
@@ -303,8 +305,12 @@ def _kind(left: DraftColumn, right: DraftColumn) -> str:
     return _PLAIN.get(kinds, "")
 
 
-def _asked(name: str, pair: Mapping[Side, DraftColumn], ends: Ends, why: str, found: Fields) -> Line:
+def _asked(
+    name: str, pair: Mapping[Side, DraftColumn], ends: Ends, why: str, found: Fields, usual: str = "text"
+) -> Line:
     kind, _, target = _kind(pair["left"], pair["right"]).partition(" ")
+    if kind == "text" and usual in CONVERTERS and "text" in CONVERTERS[usual].fits:
+        kind = usual
     table = ""
     if kind == "choice":
         table = free_name(name, {*found.tables, *found.asked_tables}, "table")

@@ -12,7 +12,7 @@ from mapping.document import NativeWord
 from mapping.draft_alike import nearest
 from mapping.draft_ends import DraftOption, Ends, Line, each_side, sides_that, told
 from mapping.draft_standard import STATUSES, StatusStandard
-from mapping.draft_values import row_cells
+from mapping.draft_values import no_counterpart, row_cells
 from mapping.paste import free_name
 from mapping.status import fits_state
 from mapping.vocabulary import fold, resolve
@@ -90,13 +90,13 @@ def _key(option: OptionLike) -> _Key:
 
 def draft_statuses(entity: Entity, ends: Ends, *, by_value: bool = False) -> list[Line]:
     table = _Table(entity=entity, ends=ends, by_value=by_value)
+    _contradictions(table, STATUSES.get(entity, ()))
     if {end.system for end in ends.values()} == {"salesforce", "dynamics"}:
         _standard(table, STATUSES.get(entity, ()))
     else:
         _identical(table)
     for state in _FLAGGED.get(entity, ()):
         _by_flag(table, state)
-    _contradictions(table, STATUSES.get(entity, ()))
     _left_over(table)
     return sorted(table.lines, key=lambda line: not line.active)
 
@@ -132,7 +132,9 @@ def _hits(table: _Table, side: Side, row: StatusStandard, rows: Sequence[StatusS
 
 def _only(table: _Table, side: Side, state: State) -> list[DraftOption]:
     """The one option that a flag puts into this state; of several converted ones the CRM's own default."""
-    flagged = [o for o in table.options(side) if o.state == state and state != "open"]
+    flagged = [
+        o for o in table.options(side) if o.state == state and state != "open" and _key(o) not in table.asked[side]
+    ]
     if state == "converted" and flagged:
         flagged = [next((o for o in flagged if o.default), flagged[0])]
     # Salesforce has one word for several of our rows; a number of Dynamics' is one row's.
@@ -221,48 +223,61 @@ def _contradictions(table: _Table, rows: Sequence[StatusStandard]) -> None:
                     Line(
                         name=free_name(option.label, table.names),
                         confidence="question",
-                        comment=f"{end.name}'s {told(option)} is called {min(called)}, but its flag says {flag}: "
-                        "correct the flag or the name there; it is in no row, so what has it is held",
+                        comment=f"{told(option)} of {end.name} is called {min(called)}, but its flag says {flag}: "
+                        "correct the flag or the name there; it is in no row: what has it is held",
                     )
                 )
 
 
 def _left_over(table: _Table) -> None:
     for side in SIDES:
-        unread: dict[tuple[str, str | None], DraftOption] = {}
+        unread: dict[tuple[str, str | None], list[DraftOption]] = {}
         for option in table.options(side):
             if not _spoken_of(table, side, option):
-                unread.setdefault((fold(option.label), option.state), option)
-        for option in unread.values():
-            table.lines.append(_question(table, side, option))
+                unread.setdefault((fold(option.label), option.state), []).append(option)
+        alone: list[DraftOption] = []
+        for options in unread.values():
+            if _spoken_of(table, side, options[0]):
+                continue
+            near = _near(table, side, options[0])
+            if near:
+                table.lines.append(_question(table, side, options, near))
+            else:
+                alone.append(options[0])
+        if alone:
+            table.lines.append(no_counterpart(alone, table.ends, side))
 
 
 def _spoken_of(table: _Table, side: Side, option: DraftOption) -> bool:
     return _key(option) in table.read[side] or _key(option) in table.asked[side]
 
 
-def _question(table: _Table, side: Side, option: DraftOption) -> Line:
-    there, end = other(side), table.ends[side]
-    state: State = _known_state(option) or "open"
-    name = free_name(option.label, table.names)
-    process = f" of process {option.process}" if option.process else ""
-    why = f"{end.name}'s {told(option)}{process} is in no row, so what has it is held; "
+def _near(table: _Table, side: Side, option: DraftOption) -> list[DraftOption]:
+    """What the other side calls alike, in the same state: one stage in all its processes."""
+    there, state = other(side), _known_state(option) or "open"
     fitting = [o for o in table.options(there) if fits_state(o, state) and o.state in (None, state)]
-    near = nearest(option.label, fitting)
-    natives: dict[Side, list[NativeWord]] = {side: table.native(side, [option])}
-    if near is not None:
-        natives[there] = table.native(there, [near[0]])
-        alike = "the same" if near[1] == 1 else "alike"
-        why += f"{table.ends[there].name} has {told(near[0])}, which is called {alike}"
-    else:
-        natives[there] = table.written.get((there, state), [])[:1]
-        why += f"which of {table.ends[there].name}'s means the same?"
-    if option.state is None:
+    best = nearest(option.label, fitting)
+    return [o for o in fitting if best is not None and fold(o.label) == fold(best[0].label)]
+
+
+def _question(table: _Table, side: Side, options: Sequence[DraftOption], near: Sequence[DraftOption]) -> Line:
+    there, end = other(side), table.ends[side]
+    state = _known_state(options[0]) or "open"
+    name = free_name(options[0].label, table.names)
+    natives: dict[Side, list[NativeWord]] = {
+        side: table.native(side, options),
+        there: table.native(there, near),
+    }
+    lossy: list[Side] = [there] if natives[there][0] in table.written.get((there, state), ()) else []
+    table.asked[there].update(_key(o) for o in near)  # the question is asked once
+    alike = "the same" if fold(near[0].label) == fold(options[0].label) else "alike"
+    why = (
+        f"{told(options[0])} of {end.name} is in no row: what has it is held; "
+        f"{table.ends[there].name} has {told(near[0])}, which is called {alike}"
+    )
+    if options[0].state is None:
         why += " (and is it open, or disqualified?)"
-    text = ""
-    if natives[there]:
-        lossy: list[Side] = [there] if natives[there][0] in table.written.get((there, state), ()) else []
-        text = f"{name}: {row_cells(table.ends, natives, lossy, state)}"
+    text = f"{name}: {row_cells(table.ends, natives, lossy, state)}"
     return Line(name=name, confidence="question", comment=why, text=text)
 
 

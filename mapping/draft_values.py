@@ -1,7 +1,7 @@
 """Tables of values for a draft: the standard's pairs where both systems have them, identical ones between two systems
 of one kind; every other value is a question."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from crmbridge.model import SIDES, Side, other
@@ -39,13 +39,15 @@ class _Rows:
             )
         )
 
-    def ask(self, option: OptionLike, side: Side, partner: OptionLike | None, why: str) -> None:
-        name = free_name(option.label, self.names, "value")
-        text, there = "", other(side)
-        if partner is not None:
-            lossy: list[Side] = [there] if partner.value in self.read[there] else []
-            natives: dict[Side, list[str | int]] = {side: [option.value], there: [partner.value]}
-            text = f"{name}: {row_cells(self.ends, natives, lossy)}"
+    def ask(self, option: OptionLike, side: Side, partner: OptionLike, alike: str) -> None:
+        name, there = free_name(option.label, self.names, "value"), other(side)
+        lossy: list[Side] = [there] if partner.value in self.read[there] else []
+        natives: dict[Side, list[str | int]] = {side: [option.value], there: [partner.value]}
+        why = (
+            f"{told(option)} of {self.ends[side].name} is in no row: what has it is held; "
+            f"{self.ends[there].name} has {told(partner)}, which is called {alike}"
+        )
+        text = f"{name}: {row_cells(self.ends, natives, lossy)}"
         self.lines.append(Line(name=name, confidence="question", comment=why, text=text))
 
     @property
@@ -120,17 +122,29 @@ def _words(option: OptionLike, pair: Pair, hit: OptionLike, more: Sequence[Optio
 
 
 def _left_over(rows: _Rows, options: Options) -> None:
+    spoken = each_side(lambda side: set(rows.read[side]))
     for side in SIDES:
-        for option in _unread(rows, side, options[side]):
-            there = rows.ends[other(side)]
-            near = nearest(option.label, (o for o in options[other(side)] if o.active))
-            why = f"{rows.ends[side].name}'s {told(option)} is in no row, so what has it is held; "
-            if near is not None:
-                why += f"{there.name} has {told(near[0])}, which is called {'the same' if near[1] == 1 else 'alike'}"
-            else:
-                why += f"which value of {there.name} means the same?"
-            rows.ask(option, side, near[0] if near else None, why)
+        there, alone = other(side), list[OptionLike]()
+        for option in options[side]:
+            if not option.active or option.value in spoken[side]:
+                continue
+            near = nearest(option.label, (o for o in options[there] if o.active))
+            if near is None:
+                alone.append(option)
+                continue
+            spoken[there].add(near[0].value)  # the question is asked once
+            rows.ask(option, side, near[0], "the same" if near[1] == 1 else "alike")
+        if alone:
+            rows.lines.append(no_counterpart(alone, rows.ends, side))
 
 
-def _unread(rows: _Rows, side: Side, options: Sequence[OptionLike]) -> Iterator[OptionLike]:
-    return (o for o in options if o.active and o.value not in rows.read[side])
+def no_counterpart(options: Sequence[OptionLike], ends: Ends, side: Side) -> Line:
+    """One question for all that nothing on the other side is called like."""
+    one = len(options) == 1
+    return Line(
+        name=f"other_{ends[side].name}",
+        confidence="question",
+        comment=f"{', '.join(map(told, options))} of {ends[side].name} {'is' if one else 'are'} in no row: what has "
+        f"{'it' if one else 'one of them'} is held; what {'does it' if one else 'do they'} mean in "
+        f"{ends[other(side)].name}?",
+    )

@@ -6,6 +6,7 @@ one that another row of the same state writes, which that side then cannot tell 
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import chain, count
 from typing import Final
@@ -41,7 +42,8 @@ def _native(option: OptionLike) -> NativeWord:
 
 def free_name(label: str, taken: Iterable[str], spare: str = "status") -> str:
     """A name of our own for a label; `spare` begins it where the label has no Latin letter to begin with."""
-    plain = re.sub(r"\W+", "_", label.casefold(), flags=re.ASCII).strip("_")
+    bare = "".join(c for c in unicodedata.normalize("NFKD", label.casefold()) if not unicodedata.combining(c))
+    plain = re.sub(r"\W+", "_", bare, flags=re.ASCII).strip("_")
     name = plain if plain[:1].isalpha() else f"{spare}_{plain}".rstrip("_")
     known = set(taken)
     return next(each for each in chain((name,), (f"{name}_{number}" for number in count(2))) if each not in known)

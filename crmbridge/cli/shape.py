@@ -43,19 +43,14 @@ _SETTINGS: Final = {
 
 def read_shape(path: Path) -> dict[str, tuple[str, dict[str, Any]]]:
     """By the keys of the file, the first system first: its kind, and its shape."""
-    from mapping.source import read_file
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
-    if not path.is_file():
-        raise ConfigError(f"There is no {path}.", fix=_FIX, code="shape")
-    source = read_file(path)
-    if source.findings:
-        raise ConfigError(
-            f"{path} cannot be read.",
-            problems=tuple(str(one) for one in source.findings),
-            fix="Correct what is named.",
-            code="shape",
-        )
-    document = source.data if isinstance(source.data, dict) else {}
+    try:
+        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, YAMLError) as problem:
+        raise ConfigError(f"{path} cannot be read: {problem}", fix=_FIX, code="shape") from problem
+    document = document if isinstance(document, dict) else {}
     found: dict[str, tuple[str, dict[str, Any]]] = {}
     for key, shape in document.items():
         system = shape.get("system", key) if isinstance(shape, dict) else None
