@@ -19,7 +19,7 @@ SHIPPED = {
     "crmbridge.yaml",
     ".env.example",
     "mapping.schema.json",
-    *(f"mappings/{name}.yaml" for name in ("account", "contact", "lead", "opportunity")),
+    *(f"mappings/{name}.yaml" for name in ("account", "contact", "lead", "lead.examples", "opportunity")),
 }
 
 

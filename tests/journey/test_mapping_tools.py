@@ -1,7 +1,6 @@
 """The commands below `crmbridge mapping`, as an admin uses them, with both CRMs answering over HTTP."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 

@@ -10,7 +10,11 @@ import pytest
 
 import mapping
 from connectors.base import Column, Option
+from mapping.examples import SUFFIX, beside, examples_of
+from mapping.examples_schema import examples_file_schema
+from mapping.given import Reader
 from mapping.source import read_file
+from mapping.trial import run
 from tests.support.mapping_bench import MAPPINGS
 from tests.support.mapping_boxes import out_of_the_box
 
@@ -33,7 +37,7 @@ def test_no_problem_and_no_warning_out_of_the_box() -> None:
 
 def test_the_commented_lines_are_right_too() -> None:
     """What an admin uncomments must load: each example line in a comment is shape-clean."""
-    for file in MAPPINGS.glob("*.yaml"):
+    for file in _entity_files():
         lines = file.read_text().splitlines()
         text = "\n".join(
             line.replace("  # ", "  ", 1) if line.startswith("  # ") and ": {salesforce: " in line else line
@@ -47,8 +51,30 @@ def test_the_shipped_schema_is_the_generated_one_and_the_mappings_fit_it() -> No
     shipped = json.loads((MAPPINGS.parent / "mapping.schema.json").read_text())
     assert shipped == mapping.schema(), "write mapping.schema() to config/mapping.schema.json"
     validator = jsonschema_rs.validator_for(shipped)
-    for file in MAPPINGS.glob("*.yaml"):
+    for file in _entity_files():
         validator.validate(read_file(file).data)
+
+
+def test_the_shipped_examples_fit_their_shape_and_come_out_as_they_say() -> None:
+    documents, _ = mapping.load(MAPPINGS)
+    validator = jsonschema_rs.validator_for(examples_file_schema(documents.connections))
+    boxes = out_of_the_box()
+    files = sorted(MAPPINGS.glob("*.examples.yaml"))
+    assert files
+    for described in ({}, boxes):
+        compiled = mapping.compile(documents, descriptions=described or None)
+        for file in files:
+            validator.validate(read_file(file).data)
+            document = next(one for one in documents if beside(one.source.file) == file)
+            examples, findings = examples_of(document, read_file(file))
+            assert findings == []
+            mine = {side: one for (side, entity), one in described.items() if entity == document.entity}
+            reader = Reader(document=document, compiled=compiled.entities[document.entity], descriptions=mine)
+            assert [(one.name, run(reader, one).misses) for one in examples] == [(one.name, ()) for one in examples]
+
+
+def _entity_files() -> list[Path]:
+    return [file for file in sorted(MAPPINGS.glob("*.yaml")) if not file.name.endswith(SUFFIX)]
 
 
 def test_every_out_of_the_box_value_has_its_row() -> None:

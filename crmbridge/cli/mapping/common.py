@@ -17,6 +17,14 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 ENTITY: Final = click.Choice(ENTITIES)
 
 
+shape_option = click.option(
+    "--shape",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="What both systems have, from this file of `crmbridge capture`; nothing is asked.",
+)
+
+
 def offline(place: Place) -> "Documents":
     """The mappings, where nothing is connected to: secrets need not be there."""
     import mapping
