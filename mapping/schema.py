@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mapping.axis_schema import axis_keys, native_by_kind, row_keys
+from mapping.examples_schema import KEY as EXAMPLES
+from mapping.examples_schema import examples_schema
 from mapping.field_schema import column_list, field_keys, given_by_name, top_keys
 from mapping.problem import Path, closest
 from mapping.source import Source
@@ -82,6 +84,7 @@ def schema(connections: Mapping[str, str] | None = None) -> _Schema:
                 },
                 **axis_keys(names),
                 **top_keys(),
+                EXAMPLES: examples_schema(names),
             },
             required=("entity", *names, "fields"),
         ),
@@ -249,6 +252,8 @@ def prune(source: Source, rules: _Schema) -> Any:
                     key=True,
                 )
                 continue
+            elif further is True:  # anything: somebody else looks at it
+                ok, inner = True, item
             else:
                 ok, inner = walk(item, further, here)
             if ok:
