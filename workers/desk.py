@@ -127,6 +127,7 @@ class Desk:
     def _mark_now(self) -> _Mark:
         """Changes when a file of the configuration, or a decision about a whole field, changes."""
         folder = self.settings.mappings_folder
-        files = [self._path, self._path.parent / ".env", *sorted(folder.glob("*.y*ml"))]
+        own = sorted(self._path.parent.glob(f"{self._path.stem}*{self._path.suffix}"))  # with those of profiles
+        files = [*own, self._path.parent / ".env", *sorted(folder.glob("*.y*ml"))]
         stamps = tuple((str(file), file.stat().st_mtime_ns) for file in files if file.exists())
         return (*stamps, self.store.meta("choices"))

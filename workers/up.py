@@ -111,6 +111,7 @@ class Tree:
     def _start(self) -> None:
         environment = os.environ | {
             "CRMBRIDGE_CONFIG": str(self._settings.path),
+            "CRMBRIDGE_PROFILE": self._settings.profile or "",
             "CRMBRIDGE_BROKER__URL": self._url,
         }
         command = [sys.executable, "-m", "celery", "--quiet", "-A", "workers.app", "worker", "--beat"]

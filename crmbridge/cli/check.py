@@ -77,6 +77,8 @@ def check(place: Place, live: bool, as_json: bool) -> int:
     """Find all that is wrong with settings and mappings, with file, line and what was probably meant."""
     found = Findings()
     settings = place.settings()
+    if settings.profile and not as_json:
+        click.echo(f"Profile {settings.profile}: {_profile_files(settings)}")
     documents = _documents(settings)
     for problem in settings.unresolved():
         found.say("error", str(settings.path), problem)
@@ -93,8 +95,15 @@ def check(place: Place, live: bool, as_json: bool) -> int:
             for connector in connectors.values():
                 connector.close()
     _mapping_findings(found, documents, descriptions)
-    _print(found, live=live, as_json=as_json)
+    _print(found, live=live, as_json=as_json, profile=settings.profile)
     return found.exit_code
+
+
+def _profile_files(settings: "Settings") -> str:
+    """Which files it lays over others."""
+    ends = f".{settings.profile}"
+    found = [*settings.folder.glob("*.y*ml"), *settings.mappings_folder.glob("*.y*ml")]
+    return ", ".join(sorted({file.name for file in found if file.stem.endswith(ends)}))
 
 
 def _documents(settings: "Settings") -> "Documents":
@@ -102,7 +111,9 @@ def _documents(settings: "Settings") -> "Documents":
     import mapping
     from crmbridge import wiring
 
-    documents, _ = mapping.load(settings.mappings_folder, connections=wiring.connections(settings))
+    documents, _ = mapping.load(
+        settings.mappings_folder, connections=wiring.connections(settings), profile=settings.profile
+    )
     return documents
 
 
@@ -113,7 +124,7 @@ def _mapping_findings(found: Findings, documents: "Documents", descriptions: Any
         found.tell(finding)
 
 
-def _print(found: Findings, *, live: bool, as_json: bool) -> None:
+def _print(found: Findings, *, live: bool, as_json: bool, profile: str | None) -> None:
     from crmbridge.cli.output import many, print_json, say
 
     if as_json:
@@ -122,6 +133,7 @@ def _print(found: Findings, *, live: bool, as_json: bool) -> None:
                 "ok": found.exit_code == 0,
                 "exit_code": found.exit_code,
                 "live": live,
+                "profile": profile,
                 "findings": [{**asdict(line), "severity": line.level} for line in found.lines],
                 "outside": str(found.outside) if found.outside else None,
             }

@@ -18,11 +18,12 @@ class Place:
     """The folder that the command line works in; settings are read when a command asks for them."""
 
     config: str | None = None
+    profile: str | None = None
 
     def settings(self) -> "Settings":
         from crmbridge import settings
 
-        return settings.load(self.config)
+        return settings.load(self.config, profile=self.profile)
 
     @contextmanager
     def engine(

@@ -92,9 +92,15 @@ class LateGroup(RichGroup):
     envvar="CRMBRIDGE_CONFIG",
     help="The settings. Default: $CRMBRIDGE_CONFIG, then crmbridge.yaml in the working directory.",
 )
+@click.option(
+    "--profile",
+    metavar="NAME",
+    envvar="CRMBRIDGE_PROFILE",
+    help="Lay crmbridge.NAME.yaml and mappings/*.NAME.yaml over the files. Default: $CRMBRIDGE_PROFILE.",
+)
 @click.version_option(package_name="crmbridge", prog_name="crmbridge")
 @click.rich_config(help_config={"command_groups": {"crmbridge": PANELS}, "show_arguments": True})
 @click.pass_context
-def cli(ctx: RichContext, config: str | None) -> None:
+def cli(ctx: RichContext, config: str | None, profile: str | None) -> None:
     """Keeps Salesforce and Dynamics 365 Sales in step: leads, opportunities and, above all, conversions."""
-    ctx.obj = Place(config=config)
+    ctx.obj = Place(config=config, profile=profile)

@@ -79,11 +79,17 @@ class Settings(Section):
     _path: Path = PrivateAttr(default=Path(FILE_NAME))
     _options: Options = PrivateAttr(default=Options())
     _segments: tuple[SegmentSection, ...] = PrivateAttr(default=())
+    _profile: str | None = PrivateAttr(default=None)
 
     @property
     def path(self) -> Path:
         """The file that was read."""
         return self._path
+
+    @property
+    def profile(self) -> str | None:
+        """Whose files were laid over these and over the mappings."""
+        return self._profile
 
     @property
     def options(self) -> Options:

@@ -17,16 +17,19 @@ from crmbridge.settings.connections import DYNAMICS_FLOWS, SALESFORCE_FLOWS, SYS
 from crmbridge.settings.document import FILE_NAME, Lifecycle, Settings
 from crmbridge.settings.kinds import FromEnvironment
 from crmbridge.settings.options import Options, SegmentSection, read_options, read_segments, sides_of
+from crmbridge.settings.profile import must_exist, profile_of, read_with_profile
 from crmbridge.settings.secret import Surroundings
 from mapping.problem import Path as Way
 from mapping.problem import closest
-from mapping.source import Source, read_file
+from mapping.source import Source
 
 PREFIX: Final = "CRMBRIDGE_"
 
 
-def load(path: str | os.PathLike[str] | None = None, env: Mapping[str, str] | None = None) -> Settings:
-    """From `path`, else CRMBRIDGE_CONFIG, else the working directory."""
+def load(
+    path: str | os.PathLike[str] | None = None, env: Mapping[str, str] | None = None, *, profile: str | None = None
+) -> Settings:
+    """From `path`, else CRMBRIDGE_CONFIG, else the working directory; with the file of a profile laid over it."""
     env = os.environ if env is None else env
     file = Path(path or env.get("CRMBRIDGE_CONFIG") or FILE_NAME)
     if not file.is_file():
@@ -36,7 +39,8 @@ def load(path: str | os.PathLike[str] | None = None, env: Mapping[str, str] | No
             code="no_settings",
         )
     from_file = _read_dotenv(file.parent / ".env")
-    reading = _Reading(source=read_file(file), file=file)
+    profile = profile_of(profile, env, from_file)
+    reading = _Reading(source=read_with_profile(file, profile), file=file)
     data = reading.source.data if isinstance(reading.source.data, dict) else {}
     if reading.source.data is not None and not isinstance(reading.source.data, dict):
         reading.say((), "must be keys and values, such as `connections:`")
@@ -46,7 +50,9 @@ def load(path: str | os.PathLike[str] | None = None, env: Mapping[str, str] | No
         reading.override(data, env, "environment")
         settings = reading.check(data, Surroundings(environment={**from_file, **env}, folder=file.parent.absolute()))
         if settings is not None and not reading.problems:
-            settings._path = file.absolute()  # pyright: ignore[reportPrivateUsage]
+            settings._path, settings._profile = file.absolute(), profile  # pyright: ignore[reportPrivateUsage]
+            if profile is not None:
+                must_exist(profile, file, settings.mappings_folder)
             return settings
     count = len(reading.problems)
     raise ConfigError(

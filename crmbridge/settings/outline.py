@@ -12,7 +12,7 @@ from typing import Any
 from crmbridge.errors import ConfigError
 from crmbridge.settings.connections import SYSTEMS
 from crmbridge.settings.document import FILE_NAME, Settings
-from mapping.source import read_file
+from crmbridge.settings.profile import must_exist, profile_of, read_with_profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,9 +20,12 @@ class Outline:
     path: Path
     connections: Mapping[str, str]  # name -> system, left first
     mappings_folder: Path
+    profile: str | None = None
 
 
-def outline(path: str | os.PathLike[str] | None = None, env: Mapping[str, str] | None = None) -> Outline:
+def outline(
+    path: str | os.PathLike[str] | None = None, env: Mapping[str, str] | None = None, *, profile: str | None = None
+) -> Outline:
     """Raises ConfigError where even that much cannot be read; what else is wrong is the affair of `load`."""
     env = os.environ if env is None else env
     file = Path(path or env.get("CRMBRIDGE_CONFIG") or FILE_NAME)
@@ -32,7 +35,8 @@ def outline(path: str | os.PathLike[str] | None = None, env: Mapping[str, str] |
             fix="`crmbridge init` makes a working folder; or name the file by --config or CRMBRIDGE_CONFIG.",
             code="no_settings",
         )
-    source = read_file(file)
+    profile = profile_of(profile, env)
+    source = read_with_profile(file, profile)
     problems = [str(finding) for finding in source.findings]
     data: Mapping[str, Any] = source.data if isinstance(source.data, dict) else {}
     found: Any = data.get("connections")
@@ -51,8 +55,12 @@ def outline(path: str | os.PathLike[str] | None = None, env: Mapping[str, str] |
             fix="Correct what is named; nothing was started.",
         )
     folder = env.get("CRMBRIDGE_MAPPINGS") or data.get("mappings") or Settings.model_fields["mappings"].default
+    mappings_folder = file.parent / Path(str(folder)).expanduser()
+    if profile is not None:
+        must_exist(profile, file, mappings_folder)
     return Outline(
         path=file.absolute(),
         connections={name: str(system) for name, system in systems.items()},
-        mappings_folder=file.parent / Path(str(folder)).expanduser(),
+        mappings_folder=mappings_folder,
+        profile=profile,
     )

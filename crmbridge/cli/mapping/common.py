@@ -30,8 +30,8 @@ def offline(place: Place) -> "Documents":
     import mapping
     from crmbridge.settings.outline import outline
 
-    found = outline(place.config)
-    documents, _ = mapping.load(found.mappings_folder, connections=found.connections)
+    found = outline(place.config, profile=place.profile)
+    documents, _ = mapping.load(found.mappings_folder, connections=found.connections, profile=found.profile)
     return sound(documents)
 
 
