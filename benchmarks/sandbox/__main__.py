@@ -40,7 +40,7 @@ value, as the store keeps them; it cuts the page's rows, picks the columns asked
 them by msgspec and sends them from a bare ASGI application, by the same uvicorn and h11 and to the same client. It has
 nothing else to do: no login, no query, no order, no envelope but a ready one. *Ready* is harder than the aim: those
 rows with the columns already picked, so that nothing is left but to encode and to send. Milliseconds, the middle of
-{reads} pages; last to first page: the middle of {ends} pairs.
+{reads} pages; a ratio is the middle of those of reads that followed each other, as is last to first page of {ends}.
 
 """
 WRITES = """

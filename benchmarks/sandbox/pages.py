@@ -40,8 +40,8 @@ class Pages:
     last: Sequence[Cost]
 
     def ratio(self, against: Sequence[Cost], what: Callable[[Cost], float]) -> float:
-        """The middle page against the middle page."""
-        return self.middle(self.sandbox, what) / self.middle(against, what)
+        """The middle of the ratios: both were read in the same moment, as quick or slow as the machine then was."""
+        return median(what(mine) / what(theirs) for mine, theirs in zip(self.sandbox, against, strict=True))
 
     def middle(self, costs: Sequence[Cost], what: Callable[[Cost], float]) -> float:
         return median(map(what, costs))
@@ -175,6 +175,7 @@ def measure(served: Server, crm: Salesforce | Dynamics, count: int) -> Iterator[
         theirs: list[Cost] = []
         ready: list[Cost] = []
         with server("baseline", json.dumps(given)) as base:
+            crm.client.close()  # idle for so long that the server has ended it: a new one comes with the next request
             plain = Client(base.told["url"])
             size = 0
             for place in chosen:

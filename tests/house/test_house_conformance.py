@@ -41,6 +41,18 @@ def test_each_section_stands_in_its_sheet() -> None:
         assert not wrong, wrong
 
 
+def test_each_row_is_of_a_part_that_has_a_name() -> None:
+    nameless = [row.place for row in ROWS if int(row.section.partition(".")[0]) not in conformance.PARTS[row.sheet]]
+    assert not nameless, "add the part to PARTS"
+
+
 def test_the_page_shows_the_table_as_it_is() -> None:
     page = conformance.PAGE.read_text(encoding="utf-8")
     assert page == conformance.with_table(page), "run: python -m tests.support.conformance"
+
+
+def test_the_sandboxs_page_sums_the_table_up() -> None:
+    page = conformance.OVERVIEW.read_text(encoding="utf-8")
+    assert page == conformance.with_summary(page), "run: python -m tests.support.conformance"
+    counted = [int(part) for line in page.splitlines() for part in re.findall(r"§\d+: [^|]*\| (\d+)", line)]
+    assert sum(counted) == sum(row.standing == "served" for row in ROWS)

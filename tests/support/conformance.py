@@ -1,6 +1,7 @@
 """The conformance table of the sandbox: tests/conformance/*.yaml, one row per operation and rule of the two API sheets.
 
-`python -m tests.support.conformance` writes it anew into docs/reference/sandbox-conformance.md.
+`python -m tests.support.conformance` writes it anew into docs/reference/sandbox-conformance.md; and into
+docs/reference/sandbox.md what it comes to, part by part, with the closed lists of what is accepted without effect.
 """
 
 import ast
@@ -14,13 +15,31 @@ from typing import Any, Final
 
 from ruamel.yaml import YAML
 
+from crmbridge.sandbox.accepted import WITHOUT_EFFECT
+
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 ROWS: Final = CHECKOUT / "tests" / "conformance"
 PAGE: Final = CHECKOUT / "docs" / "reference" / "sandbox-conformance.md"
+OVERVIEW: Final = PAGE.with_name("sandbox.md")
 STANDINGS: Final = ("served", "refused", "not served")
 SHEETS: Final = {"salesforce-api": "Salesforce", "dataverse-api": "Dynamics", "lifecycle": "Life cycle"}
+PARTS: Final = {
+    "salesforce-api": {
+        1: "logins and sessions", 2: "queries", 3: "records, collections, composite, headers", 4: "Bulk API",
+        5: "describes, setup objects, fields, rules", 6: "SOAP, lead conversion", 7: "opportunities", 8: "changes",
+        9: "errors, limits", 10: "formats", 12: "what clients send first", 13: "checklists",
+    },
+    "dataverse-api": {
+        1: "logins", 2: "reading", 3: "change tracking", 4: "writing", 5: "metadata", 6: "leads", 7: "opportunities",
+        8: "business process flows", 9: "accounts, contacts, people, money", 10: "errors, limits", 11: "formats",
+        13: "what clients send first", 14: "checklist",
+    },
+    "lifecycle": {1: "conversion", 2: "states", 6: "refusals", 9: "where it overrules the others"},
+}  # fmt: skip
 NOTES: Final = ("client: ", "recording: ", "document: ", "unverified")
-_START, _END = "<!-- table -->", "<!-- end of table -->"
+_TABLE = ("<!-- table -->", "<!-- end of table -->")
+_SUMMARY = ("<!-- summary -->", "<!-- end of summary -->")
+_CRMS: Final = {"salesforce": "Salesforce", "dynamics": "Dynamics"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +115,48 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
+def summary(found: list[Row]) -> str:
+    """Each part of the sheets with how much of it stands how, and on what evidence."""
+    lines = [f"| | {' | '.join(STANDINGS)} | seen with a client | in a recording | in part unverified |"]
+    lines += ["|---|--:|--:|--:|--:|--:|--:|"]
+    for sheet, title in SHEETS.items():
+        for part, name in PARTS[sheet].items():
+            mine = [row for row in found if row.sheet == sheet and row.order[1][0] == part]
+            counts = [sum(row.standing == standing for row in mine) for standing in STANDINGS]
+            counts += [sum(any(one.startswith(note) for one in row.evidence) for row in mine) for note in _NOTED]
+            where = f"[{title}](sandbox-conformance.md#{title.lower().replace(' ', '-')}), §{part}: {name}"
+            lines.append(f"| {where} | {' | '.join(str(count or '') for count in counts)} |")
+    return "\n".join([*lines, "", *_accepted(), ""])
+
+
+_NOTED: Final = ("client: ", "recording: ", "unverified")
+
+
+def _accepted() -> Iterator[str]:
+    yield "Accepted, no effect:"
+    yield ""
+    yield "| CRM | header, parameter or part of a body | because |"
+    yield "|---|---|---|"
+    for crm, listed in WITHOUT_EFFECT.items():
+        for name, why in listed.items():
+            yield f"| {_CRMS[crm]} | {_cell(name)} | {_cell(why)} |"
+
+
 def with_table(page: str) -> str:
-    before, _, rest = page.partition(_START)
-    after = rest.partition(_END)[2]
-    return f"{before}{_START}\n\n{table(rows())}\n{_END}{after}"
+    return _filled(page, _TABLE, table(rows()))
+
+
+def with_summary(page: str) -> str:
+    return _filled(page, _SUMMARY, summary(rows()))
+
+
+def _filled(page: str, marks: tuple[str, str], text: str) -> str:
+    start, end = marks
+    before, _, rest = page.partition(start)
+    return f"{before}{start}\n\n{text}\n{end}{rest.partition(end)[2]}"
 
 
 if __name__ == "__main__":
     PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    print(f"{len(rows())} rows in {PAGE.relative_to(CHECKOUT)}")
+    OVERVIEW.write_text(with_summary(OVERVIEW.read_text(encoding="utf-8")), encoding="utf-8")
+    print(f"{len(rows())} rows in {PAGE.relative_to(CHECKOUT)}, summed up in {OVERVIEW.relative_to(CHECKOUT)}")

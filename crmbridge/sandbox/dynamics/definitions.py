@@ -43,9 +43,8 @@ _RELATIONSHIPS = frozenset({"OneToManyRelationshipMetadata", "ManyToManyRelation
 
 def definitions(ctx: Context, parts: Sequence[Segment]) -> Reply:
     options, aliases = query_options(ctx.query)
-    if "$top" in options or "$orderby" in options:  # (unverified)
-        raise bad_query("The query parameters $top and $orderby are not supported for metadata.")
     root = parts[0]
+    _check_options(parts, options)
     if root.name == "GlobalOptionSetDefinitions":
         return _global_option_sets(ctx, parts, options, aliases)
     if root.name == "RelationshipDefinitions":
@@ -91,6 +90,18 @@ def definitions(ctx: Context, parts: Sequence[Segment]) -> Reply:
     if not shown:
         raise DataverseError(404, "0x80060888", f"The attribute is not of the type '{cast}'.")
     return answer({"@odata.context": f"{ctx.base}/$metadata#{path}/$entity", **shown[0]})
+
+
+def _check_options(parts: Sequence[Segment], options: Mapping[str, str]) -> None:
+    """No order and no pages for definitions (unverified); one of them is not filtered or counted."""
+    if "$top" in options or "$orderby" in options:
+        raise bad_query("The query parameters $top and $orderby are not supported for metadata.")
+    last = next((each for each in reversed(parts) if not each.name.startswith(PREFIX)), parts[0])
+    known = {"$select"}
+    if last.name not in {"OptionSet", "GlobalOptionSet"}:
+        known |= {"$expand"} if last.key is not None else {"$expand", "$filter", "$count"}
+    if unwanted := sorted(set(options) - known):
+        raise bad_query(f"The query parameter {unwanted[0]} is not supported for metadata.")  # text (unverified)
 
 
 def _table(ctx: Context, key: str) -> Table:

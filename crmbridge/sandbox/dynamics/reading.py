@@ -192,6 +192,8 @@ def _single(ctx: Context, table: Table, row: Row, name: str, tail: Sequence[Segm
         return no_content()
     related = ctx.shape.tables[target.table]
     if [each.name for each in tail] == ["$ref"]:
+        if options := query_options(ctx.query)[0]:
+            raise bad_query(f"The query parameter {min(options)} is not supported with /$ref.")  # text (unverified)
         return answer({"@odata.context": f"{ctx.base}/$metadata#$ref", "@odata.id": ctx.url(related, key)})
     return read_below(ctx, related, other, tail) if tail else read_row(ctx, related, other)
 

@@ -21,13 +21,14 @@ from crmbridge.sandbox.salesforce.bulk_endpoint import BulkEndpoint
 from crmbridge.sandbox.salesforce.bulk_jobs import Jobs
 from crmbridge.sandbox.salesforce.bulk_store import BulkStore
 from crmbridge.sandbox.salesforce.composite import Composite
-from crmbridge.sandbox.salesforce.errors import SfError, not_found, refuse
+from crmbridge.sandbox.salesforce.errors import SfError, not_found, not_served, refuse
 from crmbridge.sandbox.salesforce.graph import Graphs
 from crmbridge.sandbox.salesforce.headers import check_acceptable, check_headers
 from crmbridge.sandbox.salesforce.ids import Sequence, base62, canonical
 from crmbridge.sandbox.salesforce.limits import Limits
 from crmbridge.sandbox.salesforce.oauth import PREFIXES, IdentityPages
 from crmbridge.sandbox.salesforce.org import Org
+from crmbridge.sandbox.salesforce.parameters import check_parameters
 from crmbridge.sandbox.salesforce.records import Records
 from crmbridge.sandbox.salesforce.rest import Rest
 from crmbridge.sandbox.salesforce.schema import NUMBER, Shape
@@ -157,6 +158,8 @@ class SalesforceApp:
                 if request.method not in ("GET", "HEAD"):  # §9.2
                     message = f"HTTP Method '{request.method}' not allowed. Allowed are GET"
                     raise refuse("METHOD_NOT_ALLOWED", message)
+                if request.query:
+                    raise not_served(f"URL parameters of {path}")
                 reply = self._json(Answer(body=_versions()))
             elif found := _DATA.fullmatch(path):
                 user, reply = self._data(request, found.group(1), found.group(2) or "", log)
@@ -209,6 +212,7 @@ class SalesforceApp:
         return user, Reply(status=reply.status, headers=(*reply.headers, self._limits.header), body=reply.body)
 
     def _answer(self, ask: Ask) -> Answer:
+        check_parameters(ask)
         match ask.parts:
             case ("jobs", *_):
                 return self._bulk.answer(ask)

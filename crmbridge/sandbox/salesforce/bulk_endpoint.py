@@ -42,6 +42,10 @@ class BulkEndpoint:
             for name in request.headers:
                 if name.startswith(OWN) and name not in HEEDED and name not in NO_EFFECT:
                     raise ClassicError("NOT_SERVED_BY_SANDBOX", f"This sandbox does not serve the header {name}.", 501)
+            if request.query:
+                raise ClassicError(
+                    "NOT_SERVED_BY_SANDBOX", f"This sandbox does not serve URL parameters of {path}.", 501
+                )
             plain = unpacked(request)
             parts = [part for part in found.group(2).split("/") if part]
             with self._store.acting_as(user), self._store.tables.transaction():

@@ -19,6 +19,7 @@ from crmbridge.sandbox.salesforce.ask import (
 )
 from crmbridge.sandbox.salesforce.errors import SfError, Undo, not_found, refuse
 from crmbridge.sandbox.salesforce.headers import check_headers, inherited
+from crmbridge.sandbox.salesforce.parameters import check_parameters
 from crmbridge.sandbox.salesforce.references import filled_in, filled_url
 from crmbridge.sandbox.salesforce.store import Store
 from crmbridge.sandbox.shaping import plain
@@ -142,7 +143,7 @@ def inner_ask(ask: Ask, *, method: str, url: str, headers: Mapping[str, str], bo
     if found is None or not VERSION_MIN <= int(found.group(1)) <= VERSION_MAX:
         raise not_found()
     segments = [unquote(part) for part in re.sub(r"//+", "/", found.group(2) or "").split("/")]
-    return Ask(
+    inner = Ask(
         method=method.upper(),
         parts=without_suffix(tuple(segments) if segments != [""] else ()),
         options=dict(parse_qsl(query, keep_blank_values=True)),
@@ -152,6 +153,8 @@ def inner_ask(ask: Ask, *, method: str, url: str, headers: Mapping[str, str], bo
         given=body,
         log=log,
     )
+    check_parameters(inner)
+    return inner
 
 
 def halted(sub: Mapping[str, Any]) -> Result:

@@ -8,7 +8,7 @@ from crmbridge.sandbox.core import Reply, Request
 from crmbridge.sandbox.salesforce import soap, soap_headers
 from crmbridge.sandbox.salesforce.ask import Answer, Ask, Log
 from crmbridge.sandbox.salesforce.auth import Auth
-from crmbridge.sandbox.salesforce.errors import SfError, refuse
+from crmbridge.sandbox.salesforce.errors import SfError, not_served, refuse
 from crmbridge.sandbox.salesforce.limits import Limits
 from crmbridge.sandbox.salesforce.soap_bridge import Bridge
 from crmbridge.sandbox.salesforce.soap_calls import SoapCalls
@@ -50,6 +50,8 @@ class SoapEndpoint:
             # §6.2: any value, but it must be there
             if request.method != "POST" or "soapaction" not in request.headers:
                 raise soap.ClientFault("A SOAP call is a POST with the header SOAPAction.")
+            if request.query:
+                raise not_served(f"URL parameters of {path}")
             version = int(found.group(1))
             if version not in self._versions:  # §1.3; the fault's text is (unverified)
                 raise refuse("UNSUPPORTED_API_VERSION", f"API version {version}.0 is not served.")
