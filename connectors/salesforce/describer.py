@@ -106,7 +106,7 @@ class _UserInfo(msgspec.Struct):
 class Describer:
     def __init__(self, client: Client, reader: Reader, config: SalesforceConfig) -> None:
         self._client, self._reader, self._config = client, reader, config
-        self._default_status: dict[str | None, str] = {}  # by record type
+        self._default_status: dict[str | None, str | None] = {}  # by record type
         self._record_types = RecordTypes(client)
 
     # --- the org --------------------------------------------------------------------------------------------------
@@ -256,22 +256,21 @@ class Describer:
         id is new to it."""
         return self._record_types.name_of(entity, id)
 
-    def converted_status(self, record_type: str | None = None) -> str:
-        """The status that a conversion gives where the order names none: the first that the lead's record type offers;
-        asked for once."""
+    def converted_status(self, record_type: str | None = None) -> str | None:
+        """The status that a conversion gives where the order names none: the first that the lead's record type offers,
+        None where it offers none; asked for once."""
         if record_type not in self._default_status:
             converted = [each for each in self._all(_Status, "LeadStatus", order="SortOrder") if each.IsConverted]
-            offered = self._record_types.offers("lead", record_type, "Status")
-            able = [each for each in converted if offered is None or each.ApiName in offered]
-            if not able:
-                of = f" of those that the record type {record_type} offers" if converted else ""
+            if not converted:
                 raise ConfigError(
-                    f"{self._config.name}: no lead status{of} is flagged as converted.",
-                    fix="Flag one in Setup, Lead Status, and offer it for the record type.",
+                    f"{self._config.name}: no lead status is flagged as converted.",
+                    fix="Flag one in Setup, Lead Status.",
                     code="converted_status",
                 )
-            usual = next((each for each in able if each.IsDefault), able[0])
-            self._default_status[record_type] = usual.ApiName
+            offered = self._record_types.offers("lead", record_type, "Status")
+            able = [each for each in converted if offered is None or each.ApiName in offered]
+            usual = next((each for each in able if each.IsDefault), able[0] if able else None)
+            self._default_status[record_type] = usual.ApiName if usual is not None else None
         return self._default_status[record_type]
 
     def _all(self, kind: type[T], table: str, where: str = "", *, order: str = "") -> list[T]:

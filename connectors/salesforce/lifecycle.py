@@ -44,7 +44,7 @@ class _LeadPage(msgspec.Struct):
 
 
 class LifeCycle:
-    def __init__(self, client: Client, writer: Writer, default_status: Callable[[str | None], str]) -> None:
+    def __init__(self, client: Client, writer: Writer, default_status: Callable[[str | None], str | None]) -> None:
         self._client, self._writer = client, writer
         self._default_status = default_status
 
@@ -61,6 +61,12 @@ class LifeCycle:
             if lead is not None and version_of(instant_of(lead.LastModifiedDate)) != order.lead_version:
                 return Stale(message="the lead was changed by somebody else")
         status = str(order.status) if order.status is not None else self._default_status(order.record_type)
+        if status is None:
+            return Refused(
+                code="INVALID_STATUS",
+                message=f"The record type {order.record_type} offers no converted status; have one added to it.",
+                fields=("Status",),
+            )
         try:
             answer = self._client.run(soap.convert_lead(order, status))
         except (NotSent, TryLater) as error:
