@@ -6,6 +6,7 @@ from crmbridge.model import SIDES
 from mapping.axis import ANY, CONVERSION
 from mapping.cel import ExpressionError
 from mapping.document import Document
+from mapping.field_check import CORRECT_IT
 from mapping.problem import Finding, Path, closest
 from mapping.record_types import fits
 from mapping.vocabulary import fold
@@ -190,4 +191,6 @@ def _expression(document: Document, path: Path, text: str) -> Iterator[Finding]:
     try:
         fits(document, text)
     except ExpressionError as error:
-        yield document.source.finding(path, error.message, code="expression-wrong", suggestion=error.suggestion)
+        yield document.source.finding(
+            path, error.message, code="expression-wrong", suggestion=error.suggestion, otherwise=CORRECT_IT
+        )

@@ -106,10 +106,14 @@ class _About:
         for axis in ("status", "stage"):
             if axis in data and axis != wanted:
                 instead = f"its rows stand under `{wanted}:`" if wanted else f"an {document.entity} has none"
-                yield self._say("axis-misplaced", (axis,), f"not for the entity {document.entity}: {instead}", key=True)
+                yield self._say(
+                    "axis-misplaced", (axis,), f"not for the entity {document.entity}: {instead}; move it", key=True
+                )
         if wanted is None:
             return
         if wanted not in data:
+            if any(axis in data for axis in ("status", "stage")):
+                return  # under the other's name: said above
             yield self._say(
                 "axis-missing", (), f"{wanted!r} is missing: add it; it says how the place in its life is read"
             )
@@ -117,7 +121,9 @@ class _About:
         if self.spoiled((wanted,)):
             return
         if not any(row.state == "open" for row in document.status):
-            yield self._say("no-open-row", (wanted,), "no row has `state: open`; a new record needs one", key=True)
+            yield self._say(
+                "no-open-row", (wanted,), "no row has `state: open`; add one: a new record needs it", key=True
+            )
         for row in document.status:
             if row.state == "converted":
                 continue  # never written: the CRM's own conversion sets it
@@ -245,6 +251,14 @@ class _About:
         fields = self._document.source.data.get("fields")
         return fields if isinstance(fields, Mapping) else {}
 
+    def _meant(self) -> set[str | None]:
+        """Tables that a field names with a typing error, which is said where it stands."""
+        return {
+            closest(doc.values, self._document.values)
+            for doc in self._document.fields.values()
+            if doc.values is not None and doc.values not in self._document.values
+        }
+
     def _shared_columns(self) -> Iterator[Finding]:
         for side in SIDES:
             name = self._document.names[side]
@@ -259,7 +273,8 @@ class _About:
                         yield self._say(
                             "column-twice",
                             ("fields", doc.name, name),
-                            f"{column} belongs to {owner!r} already (line {line}); two fields cannot write one column",
+                            f"{column} belongs to {owner!r} already (line {line}); two fields cannot write one column; "
+                            "take one of them out",
                         )
 
     def _match(self) -> Iterator[Finding]:
@@ -273,7 +288,7 @@ class _About:
                     meant = closest(name, self._known())
                     message = f"{name!r} is not a field of this mapping"
                     yield self._say("match-unknown-field", path, message, meant=meant, otherwise=NAME_ONE)
-                elif name in document.fields and not self.spoiled(("fields", name)):
+                elif name in document.fields and not self._is_silent(name):
                     missing = [document.names[s] for s in SIDES if s not in document.fields[name].columns]
                     if missing:
                         message = (
@@ -281,12 +296,16 @@ class _About:
                         )
                         yield self._say("match-one-sided", path, message)
 
+    def _is_silent(self, name: str) -> bool:
+        """Whether what is to say of a field is said elsewhere."""
+        return self.spoiled(("fields", name)) or self._document.fields[name].is_derived
+
     # --- tables of values -------------------------------------------------------------------------------------------
 
     def _values(self, name: str) -> Iterator[Finding]:
         document, path = self._document, ("values", name)
         table = document.values[name]
-        if all(doc.values != name for doc in document.fields.values()):
+        if all(doc.values != name for doc in document.fields.values()) and name not in self._meant():
             yield self._say(
                 "table-unused",
                 path,

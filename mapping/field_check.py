@@ -18,6 +18,7 @@ from mapping.transforms import CONVERTERS
 # Keys that mean nothing for a field that the mapping makes.
 _NOT_DERIVED: Final = ("rule", "required", "restrictive", "lossy", "filler", "create", "link", "default", "inactive")
 _NAME_PARTS: Final = (2, 3)
+CORRECT_IT: Final = "correct the expression there"
 
 
 def field_findings(document: Document, doc: FieldDoc) -> Iterator[Finding]:
@@ -223,7 +224,13 @@ def _blanks(document: Document, expression: Expression, names: Mapping[str, str]
 def _expression_finding(document: Document, path: Path, error: ExpressionError | ConfigError) -> Finding:
     if isinstance(error, ConfigError):
         return document.source.finding(path, f"{error.message} {error.fix}", code="expression-library")
-    return document.source.finding(path, error.message, suggestion=error.suggestion, code="expression-wrong")
+    return document.source.finding(
+        path,
+        error.message,
+        suggestion=error.suggestion,
+        otherwise=CORRECT_IT,
+        code="expression-wrong",
+    )
 
 
 # --- people -------------------------------------------------------------------------------------------------------
@@ -254,5 +261,5 @@ def _people(document: Document, doc: FieldDoc) -> Iterator[Finding]:
                     message = f"{word!r}: queues and teams cannot be given records yet; name a user by e-mail"
                     yield source.finding(here, message, code="person-is-group")
                 elif "@" not in str(word):
-                    message = f"{word!r} is no e-mail address; a table for people names users by theirs"
+                    message = f"{word!r} is no e-mail address; a table for people names users by theirs, so write it"
                     yield source.finding(here, message, code="person-not-email")

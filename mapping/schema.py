@@ -264,6 +264,8 @@ def prune(source: Source, rules: _Schema) -> Any:
         return kept
 
     def wrong(path: Path, value: Any, expected: str) -> tuple[bool, Any]:
+        if path in source.refused:
+            return False, None
         code = "value-missing" if value is None else "wrong-kind"
         source.complain(path, f"expected {expected}, found {_kind(value)}", code=code)
         return False, None

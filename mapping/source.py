@@ -24,6 +24,7 @@ from ruamel.yaml.events import (
     StreamEndEvent,
     StreamStartEvent,
 )
+from ruamel.yaml.reader import ReaderError
 
 from mapping.problem import Finding, Path, Place, path_text
 
@@ -38,6 +39,23 @@ _WORDS: Final[Mapping[str, Any]] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+# What the parser says -> our code, and what a person does about it.
+NOT_YAML: Final = (
+    ("while scanning a quoted scalar", "quote-open", "close the quotation mark that is opened here"),
+    ("expected ',' or", "bracket-open", "close the bracket that is opened here, or add the comma that is missing"),
+    ("expected the node content", "comma-stray", "write a value here, or take the comma away"),
+    ("cannot start any token", "character-reserved", "indent with blanks, not tabs; put quotes around this text"),
+    (
+        "mapping values are not allowed",
+        "colon-stray",
+        "put quotes around a text with a colon in it, or write the colon that a line above lacks",
+    ),
+    ("could not find expected ':'", "colon-missing", "write a colon after the key"),
+    ("found '<scalar>'", "text-stray", "put quotes around all of the text, or take what is over away"),
+    ("expected <block end>", "indent-wrong", "indent this line as the lines that it belongs to"),
+    ("did not find expected", "indent-wrong", "indent this line as the lines that it belongs to"),
+    ("", "not-yaml", "mend this line or the one above it"),
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,6 +67,7 @@ class Source:
     keys: dict[Path, Place] = field(default_factory=dict)
     values: dict[Path, Place] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    refused: set[Path] = field(default_factory=set)  # values that are complained about already
 
     def place(self, path: Path, *, key: bool = False) -> Place:
         """Where a path stands; for what is not there, its nearest parent."""
@@ -127,6 +146,7 @@ def read_text(raw: bytes | str, *, file: str) -> Source:
             code="file-too-large",
         )
         return source
+    text = ""
     try:
         text = raw if isinstance(raw, str) else raw.decode("utf-8-sig")
         events: Iterator[Any] = iter(YAML(typ="safe", pure=True).parse(text))
@@ -134,15 +154,28 @@ def read_text(raw: bytes | str, *, file: str) -> Source:
     except UnicodeDecodeError as error:
         source.complain((), f"is not UTF-8 text (byte {error.start}); save it as UTF-8", code="file-not-utf8")
     except MarkedYAMLError as error:
-        mark: Any = error.problem_mark or error.context_mark
-        place = Place(file=file, line=mark.line + 1, column=mark.column + 1) if mark else Place(file=file)
-        what = " ".join(str(error.problem or error.context or "cannot be parsed").split())
-        source.findings.append(Finding(code="not-yaml", place=place, path="", message=f"not YAML: {what}"))
+        source.findings.append(_not_yaml(error, file))
+    except ReaderError as error:
+        before = text[: error.position]
+        place = Place(file=file, line=before.count("\n") + 1, column=len(before) - before.rfind("\n"))
+        message = f"a control character (number {error.character}); take it out, or write it as \\x… in double quotes"
+        source.findings.append(Finding(code="character-control", place=place, path="", message=message))
     except YAMLError as error:
         source.complain((), f"not YAML: {' '.join(str(error).split())[:200]}", code="not-yaml")
     except _GaveUp:
         pass
     return source
+
+
+def _not_yaml(error: MarkedYAMLError, file: str) -> Finding:
+    mark: Any = error.problem_mark or error.context_mark
+    what = " ".join(str(error.problem or error.context or "cannot be parsed").split())
+    said = f"{error.context or ''} {what}"
+    code, advice = next((code, advice) for words, code, advice in NOT_YAML if words in said)
+    if code in ("quote-open", "bracket-open") and error.context_mark is not None:
+        mark = error.context_mark  # where it began: where it was missed is anywhere below
+    place = Place(file=file, line=mark.line + 1, column=mark.column + 1) if mark else Place(file=file)
+    return Finding(code=code, place=place, path="", message=f"not YAML: {what}; {advice}")
 
 
 class _Walk:
@@ -174,6 +207,8 @@ class _Walk:
                 event, path, f"is nested deeper than {DEPTH_MAX} levels; no part of a mapping is", code="too-deep"
             )
             raise _GaveUp
+        if isinstance(event, AliasEvent) or event.tag is not None:
+            self._source.refused.add(path)
         if isinstance(event, AliasEvent):
             self._complain_at(
                 event, path, f"an alias (*{event.anchor}) is not allowed here; write the value out", code="alias-used"
@@ -204,7 +239,9 @@ class _Walk:
         entries: dict[str, Any] = {}
         while not isinstance(event := next(self._events), MappingEndEvent):
             if not isinstance(event, ScalarEvent):
-                self._complain_at(event, path, "a key must be plain text", code="key-not-text")
+                self._complain_at(
+                    event, path, "a key must be plain text; take the list or map away", code="key-not-text"
+                )
                 raise _GaveUp
             key = str(event.value)
             here = (*path, key)

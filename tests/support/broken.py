@@ -1,0 +1,83 @@
+"""The corpus of broken mappings: what stands in tests/mapping/broken, and what is said of it.
+
+A case is a file, or a folder of several, with the expected lines beside it (`name.txt`). `# shape: own` at the
+top holds it to tests/mapping/shapes/own.yaml, a shape as `crmbridge capture` writes it; `# profile: test` lays
+`lead.test.yaml` over `lead.yaml`.
+`python -m tests.support.broken NAME...` writes the expected lines anew; read them before you keep them.
+"""
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import mapping
+from crmbridge.cli.shape import describe_shape
+from mapping.problem import Finding
+from mapping.schema import SHIPPED_CONNECTIONS
+from mapping.source import SIZE_MAX_BYTES
+
+HERE = Path(__file__).resolve().parents[1] / "mapping"
+BROKEN, SHAPES = HERE / "broken", HERE / "shapes"
+
+
+def made(folder: Path) -> dict[str, Path]:
+    """Cases that are not kept as files: too large, or not a file at all."""
+    large, locked, nothing = folder / "file-too-large.yaml", folder / "file-unreadable.yaml", folder / "no-mapping"
+    large.write_text("entity: lead\n" + "# filler\n" * (SIZE_MAX_BYTES // 8), encoding="utf-8")
+    locked.symlink_to(folder / "gone.yaml")
+    nothing.mkdir()
+    return {"file-too-large": large, "file-unreadable": locked, "no-mapping": nothing}
+
+
+def cases() -> dict[str, Path]:
+    found = {path.stem: path for path in sorted(BROKEN.iterdir()) if path.suffix == ".yaml" or path.is_dir()}
+    return {name: path for name, path in found.items() if path.is_file() or any(path.glob("*.yaml"))}
+
+
+def findings(path: Path) -> list[Finding]:
+    asked = _asked(path)
+    documents, _ = mapping.load(path, profile=asked.get("profile"))
+    shape = asked.get("shape")
+    return mapping.check(documents, described(shape) if shape else None)
+
+
+def lines(path: Path) -> str:
+    """As `crmbridge check` prints them, with the file's name alone."""
+    told: list[str] = []
+    for finding in findings(path):
+        place = f"{finding.place}: "
+        text = f"{place}{finding.severity}: {str(finding).removeprefix(place)}"
+        told.append(text.replace(f"{path.parent}/", ""))
+    return "".join(f"{line}\n" for line in told)
+
+
+def codes(text: str) -> set[str]:
+    return set(re.findall(r"\[([a-z0-9-]+)\]$", text, re.MULTILINE))
+
+
+def _asked(path: Path) -> dict[str, str]:
+    """`# shape: own` and `# profile: test` at the top of the (first) file."""
+    files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+    heads = [file.read_bytes()[:200].decode("utf-8", "replace") for file in files if file.exists()]
+    return dict(re.findall(r"^# (shape|profile): ([\w-]+)$", "\n".join(heads), re.MULTILINE))
+
+
+@cache
+def described(shape: str) -> Mapping[Any, Any]:
+    """What both connectors say of an org and an environment of this shape."""
+    _, descriptions = describe_shape(SHAPES / f"{shape}.yaml", SHIPPED_CONNECTIONS)
+    return descriptions
+
+
+def write(names: list[str]) -> Iterator[str]:
+    for name, path in cases().items():
+        if not names or name in names:
+            (BROKEN / f"{name}.txt").write_text(lines(path), encoding="utf-8")
+            yield name
+
+
+if __name__ == "__main__":
+    print(*write(sys.argv[1:]))

@@ -1,0 +1,103 @@
+"""Each broken mapping is answered in full: place, path, cause, what to do, and the code."""
+
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from mapping.codes import CODES
+from mapping.plugins import offered
+from tests.support.broken import BROKEN, cases, codes, findings, lines, made
+
+EXPECTED = {path.stem: path.read_text(encoding="utf-8") for path in sorted(BROKEN.glob("*.txt"))}
+MADE = {"file-too-large", "file-unreadable", "no-mapping"}
+# What depends on the installation is shown at the end of this file.
+INSTALLED = {"converter-broken", "expression-library"}
+# What an admin is told to do begins with a verb, or names the words that may stand there.
+ADVICE = re.compile(
+    r"did you mean|\b(add|take|write|give|keep|correct|save|put|name|look|leave|map|use|shorten|move|convert|close|"
+    r"change|install|mend|indent|declare|let|remove|choose|say|have)\b|`crmbridge init`|here may stand|it may be |"
+    r"is not one of|must be |must have|needs a yes/no|has no record types|expected .+, found |a name is lower case|"
+    r"one entity is one file|no part of a mapping is|is for `convert|pip install"
+)
+
+
+@pytest.mark.parametrize("name", sorted(cases()))
+def test_a_broken_mapping_is_answered_word_by_word(name: str) -> None:
+    assert lines(cases()[name]) == EXPECTED[name]
+
+
+@pytest.mark.parametrize("name", sorted(MADE))
+def test_files_that_cannot_be_read_are_answered_too(name: str, tmp_path: Path) -> None:
+    path = made(tmp_path)[name]
+    assert lines(path).replace(str(tmp_path), "") == EXPECTED[name]
+
+
+def test_every_file_has_its_expectation_and_every_expectation_its_file() -> None:
+    assert set(EXPECTED) == set(cases()) | MADE
+    assert all(EXPECTED.values())
+
+
+def test_every_code_of_the_table_occurs() -> None:
+    told = {code for text in EXPECTED.values() for code in codes(text)}
+    assert set(CODES) - told == INSTALLED
+    assert told - set(CODES) == set()
+    assert len(told) >= 60
+
+
+def test_ten_files_have_several_problems() -> None:
+    counts = Counter({name: len(codes(text)) for name, text in EXPECTED.items()})
+    assert sum(count >= 3 for count in counts.values()) >= 10
+
+
+def test_every_message_tells_what_to_do() -> None:
+    for name, text in EXPECTED.items():
+        for line in text.splitlines():
+            assert ADVICE.search(line), f"{name}: {line}"
+
+
+def test_a_file_named_after_a_code_shows_that_code() -> None:
+    for name in set(EXPECTED) & set(CODES):
+        assert name in codes(EXPECTED[name]), name
+
+
+def test_every_place_is_a_place_in_the_file() -> None:
+    for path in cases().values():
+        for finding in findings(path):
+            text = Path(finding.place.file).read_bytes().decode("utf-8", "replace").splitlines()
+            if finding.path or finding.place.line > 1:
+                assert 1 <= finding.place.line <= len(text) + 1
+                line = text[finding.place.line - 1] if finding.place.line <= len(text) else ""
+                assert 1 <= finding.place.column <= len(line) + 1
+
+
+def test_a_converter_that_cannot_be_loaded_is_named_with_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packaged = tmp_path / "acme_tools-1.0.dist-info"
+    packaged.mkdir()
+    (packaged / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-tools\nVersion: 1.0\n")
+    (packaged / "entry_points.txt").write_text("[crmbridge.converters]\nacme_vat = acme_nowhere:VAT\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    offered.cache_clear()
+    try:
+        broken = tmp_path / "lead.yaml"
+        text = (BROKEN / "unknown-word.yaml").read_text(encoding="utf-8")
+        broken.write_text(text.replace("mial", "acme_vat").replace("opened", "open"), encoding="utf-8")
+        told = lines(broken)
+    finally:
+        offered.cache_clear()
+    assert told.startswith(
+        "lead.yaml:8:64: error: fields.email.convert: the converter 'acme_vat' of the package acme-t"
+    )
+    assert codes(told) == {"converter-broken"}
+    assert ADVICE.search(told.replace("Mend", "mend"))
+
+
+def test_an_expression_without_its_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cel_expr_python", None)
+    told = lines(cases()["expression-wrong"])
+    assert codes(told) == {"expression-library"}
+    assert "pip install 'crmbridge[expr]'" in told
