@@ -1,0 +1,304 @@
+# ruff: noqa: E501 - tables read best unbroken
+"""Values that the mapping gives itself: at creation, always, or computed; people with stand-ins; shared tables."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+import mapping
+from crmbridge.model import Money, NativeRef, Problem, Shared
+from tests.support.mapping_made import Made, columns, described, told
+
+TABLES = """\
+values:
+  rating: {hot: {salesforce: Hot, dynamics: 1}, warm: {salesforce: Warm, dynamics: 2}}
+"""
+
+
+# --- create -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "written"),
+    [
+        ("a: {dynamics: b, create: {dynamics: salesforce}}", "salesforce"),
+        ('a: {dynamics: b, create: "{name} (new)"}', "Acme (new)"),
+        ("a: {salesforce: A, dynamics: b, values: rating, create: {dynamics: warm}}", 2),
+        ("a: {dynamics: b, convert: boolean, create: true}", True),
+        ("a: {dynamics: b, convert: number, create: 1.5}", Decimal("1.5")),
+        ("a: {dynamics: b, convert: integer, create: 3}", 3),
+        ("a: {dynamics: b, convert: date, create: 2026-12-31}", date(2026, 12, 31)),
+        ("a: {dynamics: b, convert: date, create: created + 30 days}", date(2026, 3, 31)),
+        ("a: {dynamics: b, convert: user, create: bo@x.org}", NativeRef("user", "u-b")),
+    ],
+)
+def test_a_new_record_gets_the_value_where_there_is_none(line: str, written: Any) -> None:
+    made = Made(line, tail=TABLES)
+    assert made.put("right", {"name": "Acme"}).columns["b"] == written
+    assert "b" not in made.put("right", {"name": "Ek"}, now={"name": "Acme"}).columns  # at creation only
+
+
+def test_an_amount_gets_the_currency_that_is_named_or_the_systems_own() -> None:
+    line = "a: {dynamics: b, convert: money, create: AMOUNT}"
+    for amount, currency in (("250", "c-eur"), ("250 USD", "c-usd")):
+        put = Made(line.replace("AMOUNT", amount)).put("right", {"name": "Acme"})
+        assert put.columns["b"] == Decimal(250)
+        assert put.columns["transactioncurrencyid"] == NativeRef("currency", currency)
+
+
+def test_a_value_that_is_there_is_not_replaced_at_creation() -> None:
+    made = Made("a: {salesforce: A, dynamics: b, convert: number, create: 1}")
+    assert made.put("right", {"a": Decimal(7)}).columns["b"] == Decimal(7)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("a: {dynamics: b, convert: boolean, create: maybe}", "6:46: fields.a.create: must be true or false"),
+        ("a: {salesforce: A, dynamics: b, values: rating, create: wram}", "'wram' is no row of 'rating'; name one of them; did you mean 'warm'"),
+        ("a: {dynamics: b, convert: integer, create: 1.5}", "1.5 is not a whole number"),
+        ("a: {dynamics: b, convert: date, create: tomorrow}", "write it as 2026-12-31"),
+        ("a: {dynamics: b, convert: money, create: much}", "'much' is no amount"),
+        ("a: {dynamics: b, convert: user, create: Bo}", "'Bo' is neither an e-mail address nor a row"),
+        ("a: {dynamics: b, create: true}", "True does not fit a field that is 'text'"),
+        ("a: {dynamics: b, link: account, create: x}", "a link to another record cannot be given"),
+    ],
+)  # fmt: skip
+def test_a_value_of_another_kind_is_refused_at_its_line(line: str, message: str) -> None:
+    found = told(line, tail=TABLES)
+    assert any(message in one for one in found), found
+
+
+# --- constants and computed fields --------------------------------------------------------------------------------
+
+
+def derived(made: Made, name: str, fields: dict[str, Any]) -> Any:
+    (rule,) = (rule for rule in made.entity.rules if rule.name == name)
+    assert rule.sides == frozenset()  # it never crosses
+    return rule.derived["right"](fields)
+
+
+def test_a_constant_is_always_the_same_and_no_field_of_the_other_side() -> None:
+    made = Made("managed: {dynamics: by, constant: {dynamics: crmbridge}}")
+    assert derived(made, "managed", {}) == "crmbridge"
+    assert made.put("right", {"managed": "crmbridge"}, now={"by": "somebody"}).columns == {"by": "crmbridge"}
+    assert made.put("right", {"managed": "crmbridge"}, now={"by": "crmbridge"}).columns == {}
+    made = Made("fee: {dynamics: fee, convert: money, constant: 10 EUR}")
+    assert derived(made, "fee", {}) == Money(Decimal(10), "EUR")
+
+
+COMPUTED = """\
+street: {salesforce: Street, dynamics: street}
+city: {salesforce: City, dynamics: city}
+staff: {salesforce: Staff, dynamics: staff, convert: integer}
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "fields", "value"),
+    [
+        ("""x: {dynamics: x, compute: 'street + ", " + city'}""", {"street": "Ring 1", "city": "Wien"}, "Ring 1, Wien"),
+        ("""x: {dynamics: x, compute: 'street + ", " + city'}""", {"street": "Ring 1", "city": None}, None),
+        ("""x: {dynamics: x, compute: 'city == null ? "?" : city'}""", {"city": None}, "?"),
+        ("x: {dynamics: x, convert: boolean, compute: staff > 100}", {"staff": 120}, True),
+        ("x: {dynamics: x, convert: integer, compute: staff * 2}", {"staff": 120}, 240),
+        ("x: {dynamics: x, convert: number, compute: double(staff) / 8.0}", {"staff": 12}, Decimal("1.5")),
+        ("""x: {dynamics: x, values: rating, compute: 'staff > 9 ? "hot" : "warm"'}""", {"staff": 9}, "warm"),
+        ("""x: {dynamics: x, convert: date, compute: 'city == "Wien" ? "2026-12-01" : ""'}""", {"city": "Wien"}, date(2026, 12, 1)),
+    ],
+)  # fmt: skip
+def test_a_field_is_computed(line: str, fields: dict[str, Any], value: Any) -> None:
+    assert derived(Made(COMPUTED + line, tail=TABLES), "x", fields) == value
+
+
+def test_what_cannot_be_computed_is_the_fields_problem() -> None:
+    made = Made(COMPUTED + "x: {dynamics: x, convert: integer, compute: 10 / staff}")
+    problem = derived(made, "x", {"staff": 0})
+    assert isinstance(problem, Problem)
+    assert (problem.cause, problem.field) == ("compute_error", "x")
+    assert "divides by zero" in problem.message
+    assert "account.yaml:9:" in problem.fix
+    made = Made(COMPUTED + "x: {dynamics: x, values: rating, compute: city}", tail=TABLES)
+    assert "no row of 'rating'" in derived(made, "x", {"city": "Wien"}).message
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("x: {dynamics: x, compute: 'street + stret'}", "character 10: there is no field 'stret' here that an expression can use; did you mean 'street'? [expression-wrong]"),
+        ("x: {dynamics: x, compute: 'street +'}", "fields.x.compute: character 9: the expression ends too early"),
+        ("x: {dynamics: x, compute: 'staff > 3'}", "gives yes/no, which does not fit a field that is 'text'"),
+        ("x: {dynamics: x, convert: number, compute: city}", "gives text, which does not fit"),
+        ("x: {dynamics: x, convert: money, compute: city}", "a field that is 'money' cannot be computed"),
+        ("x: {dynamics: x, compute: upper(city)}", "there is no function 'upper'"),
+        ("x: {dynamics: x, compute: city, constant: a}", "is computed or constant, not both"),
+        ("x: {dynamics: x, compute: city, rule: both}", "rule: means nothing for a field that is made here"),
+        ("x: {salesforce: X, dynamics: x, constant: {dynamics: a}}", "nothing says what is written to salesforce"),
+        ("x: {dynamics: x, constant: {salesforce: a}}", "the field has no column there"),
+        ("x: {dynamics: x, constant: 5, convert: money}", "a constant amount needs its currency"),
+        ("x: {dynamics: x, constant: a}\ny: {dynamics: y, compute: x}", "there is no field 'x' here"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_made_field_is_said(line: str, message: str) -> None:
+    found = told(COMPUTED + line)
+    assert any(message in one for one in found), found
+
+
+def test_a_made_field_recognises_nobody_and_needs_a_column_to_write() -> None:
+    found = told("x: {dynamics: x, constant: a}", tail="match: [[x]]\n")
+    assert any("match.0.0: 'x' is made here, so it recognises nobody" in one for one in found)
+    there = described({}, columns(x="text 40 -"))
+    found = told("x: {dynamics: x, constant: a}", descriptions=there)
+    assert any("x is read only in dynamics; take it out" in one for one in found), found
+
+
+# --- filter -------------------------------------------------------------------------------------------------------
+
+
+def fits(expression: str, **fields: Any) -> bool | Problem:
+    made = Made(COMPUTED + "revenue: {salesforce: R, dynamics: r, convert: money}", tail=f"filter: {expression!r}\n")
+    assert made.entity.filter is not None
+    return made.entity.filter(Shared(fields=fields))
+
+
+def test_a_filter_says_who_takes_part() -> None:
+    assert fits('city != "Wien"', city="Graz") is True
+    assert fits('city != "Wien"', city="Wien") is False
+    assert fits('city in ["Wien", "Graz"]', city=None) is False
+    assert fits('revenue > 1000 && revenue_currency == "EUR"', revenue=Money(Decimal("1000.50"), "EUR")) is True
+    assert fits("staff != null && staff > 10", staff=None) is False
+    held = fits("staff > 10", staff=None)
+    assert isinstance(held, Problem)
+    assert held.cause == "filter_error"
+    assert "null" in held.message
+
+
+def test_a_filter_that_needs_what_could_not_be_read_holds() -> None:
+    made = Made(COMPUTED, tail="filter: city == 'Wien'\n")
+    assert made.entity.filter is not None
+    unread = Problem(cause="unmapped_value", field="city", message="", fix="")
+    verdict = made.entity.filter(Shared(fields={"street": "x"}, problems=(unread,)))
+    assert isinstance(verdict, Problem)
+    assert "needs city, which could not be read" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("'city + street'", "account.yaml:9:9: filter: gives text, not yes or no; compare it with something"),
+        ("'cty == null'", "there is no field 'cty' here that an expression can use; did you mean 'city'?"),
+        ("'staff > 10'", "filter: fails where staff is blank, and such a record is held; say what a blank means"),
+        ("'city > 3'", "character 6: `>` does not go with text and a whole number"),
+        ("'city.matches(\"(\")'", "has a regular expression that is wrong"),
+        ("''", "is empty"),
+        (f"'{'a' * 2001}'", "is longer than 2000 characters"),
+    ],
+)
+def test_what_is_wrong_with_a_filter_is_said(expression: str, message: str) -> None:
+    found = told("city: {salesforce: City, dynamics: city}\nstreet: {salesforce: S, dynamics: s}\n"
+                 "staff: {salesforce: N, dynamics: n, convert: integer}", tail=f"filter: {expression}\n")  # fmt: skip
+    assert any(message in one for one in found), found
+
+
+# --- people -------------------------------------------------------------------------------------------------------
+
+OWNERS = "values: {owners: {ann: {salesforce: ann@x.org, dynamics: [Ann.B@x.org, old@x.org]}}}\n"
+OWNER = "owner: {salesforce: OwnerId, dynamics: ownerid, convert: user, values: owners"
+
+
+def test_a_table_names_one_person_on_both_sides() -> None:
+    made = Made(OWNER + "}", tail=OWNERS)
+    assert made.get("right", _ownerid_value="u-a").fields["owner"] == "ann@x.org"
+    assert made.put("right", {"owner": "ann@x.org"}, now={"_ownerid_value": "u-a"}).columns == {}
+    assert made.put("right", {"owner": "ann@x.org"}, now={"_ownerid_value": "u-b"}).columns == {
+        "ownerid": NativeRef("user", "u-a")
+    }
+    assert made.put("left", {"owner": "bo@x.org"}, now={}).columns == {"OwnerId": NativeRef("user", "005B")}
+
+
+@pytest.mark.parametrize(
+    ("more", "person", "written", "problems"),
+    [
+        ("", "off@x.org", None, ["no_such_user"]),
+        (", inactive: leave", "off@x.org", None, []),
+        (", inactive: default", "off@x.org", "u-app", []),
+        (", inactive: default, default: {dynamics: desk@x.org}", "off@x.org", "u-d", []),
+        (", inactive: leave, default: {dynamics: desk@x.org}", "off@x.org", None, []),
+        (", default: {dynamics: desk@x.org}", "nobody@x.org", "u-d", []),
+        (", inactive: leave", "nobody@x.org", None, ["no_such_user"]),
+        (", default: {dynamics: gone@x.org}", "nobody@x.org", None, ["no_such_user"]),
+    ],
+)
+def test_who_is_not_there_or_switched_off(more: str, person: str, written: str | None, problems: list[str]) -> None:
+    made = Made(OWNER + more + "}", tail=OWNERS)
+    now = {"_ownerid_value": "u-b"}
+    put = made.put("right", {"owner": person}, now=now)
+    assert [p.cause for p in put.problems] == problems
+    assert put.columns == ({} if written is None else {"ownerid": NativeRef("user", written)})
+    if written is not None:  # the stand-in stays, and is written once
+        assert made.put("right", {"owner": person}, now=made.after("right", put, now)).columns == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "tail", "message"),
+    [
+        (OWNER + "}", OWNERS.replace("ann@x.org", '"queue:Inbound"'), "queues and teams cannot be given records yet"),
+        (OWNER + "}", OWNERS.replace("ann@x.org", "Ann"), "values.owners.ann.salesforce: 'Ann' is no e-mail address"),
+        (OWNER + ", default: {dynamics: Desk}}", OWNERS, "default.dynamics: 'Desk' is no e-mail address"),
+        ("a: {salesforce: A, dynamics: a, inactive: leave}", "", "inactive: is for people; add `convert: user`"),
+        (OWNER.replace("salesforce: OwnerId, ", "") + ", default: {salesforce: a@x.org}}", OWNERS, "has no column there"),
+        (OWNER + "}", "", "there is no table 'owners' under `values:`"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_people_is_said(line: str, tail: str, message: str) -> None:
+    found = told(line, tail=tail)
+    assert any(message in one for one in found), found
+
+
+# --- shared tables ------------------------------------------------------------------------------------------------
+
+
+def test_a_shared_table_serves_all_mappings_and_an_own_one_wins() -> None:
+    line = "a: {salesforce: A, dynamics: a, values: rating}"
+    assert told(line, shared=TABLES) == []
+    assert Made(line, shared=TABLES).get("left", A="Warm").fields["a"] == "warm"
+    own = "values: {rating: {cool: {salesforce: Warm, dynamics: 2}}}\n"
+    (warning,) = told(line, shared=TABLES, tail=own)
+    assert warning.startswith("account.yaml:7:10: values.rating: a table of this name stands in values.yaml as well")
+    assert Made(line, shared=TABLES, tail=own).get("left", A="Warm").fields["a"] == "cool"
+
+
+def test_problems_of_a_shared_table_are_told_once_and_there() -> None:
+    line = "a: {salesforce: A, dynamics: a, values: rating}"
+    found = told(
+        line,
+        shared="values:\n  rating:\n    hot: {salesforce: Hot, dynamics: 1}\n    warm: {salesforce: Warm, dynamics: 1}\n",
+    )
+    assert [one.split(": dynamics cannot")[0] for one in found] == ["values.yaml:4:40: values.rating.warm.dynamics"]
+    found = told(line, shared="values:\n  rating:\n    hot: {salesforce: Hot, dynamic: 1}\n")
+    assert [one.split(";")[0] for one in found] == ["values.yaml:3:28: values.rating.hot.dynamic: unknown key"]
+    found = told("b: {salesforce: B, dynamics: b}", shared=TABLES)
+    assert [one.split(";")[0] for one in found] == [
+        "values.yaml:2:3: values.rating: no field of any mapping uses this table"
+    ]
+    found = told(line, shared=TABLES.replace("values:", "valeus:"))
+    assert any("values.yaml:1:1: valeus: unknown key; did you mean 'values'?" in one for one in found), found
+
+
+def test_a_value_that_the_shared_table_lacks_names_that_file() -> None:
+    made = Made("a: {salesforce: A, dynamics: a, values: rating}", shared=TABLES)
+    (problem,) = made.get("left", A="Cold").problems
+    assert "add it to values.rating in values.yaml" in problem.fix
+
+
+def test_the_version_is_kept() -> None:
+    documents, problems = mapping.load({"account.yaml": 'version: "2026-11"\n' + """\
+entity: account
+salesforce: {object: Account}
+dynamics: {table: account}
+fields: {name: {salesforce: Name, dynamics: name}}
+"""})  # fmt: skip
+    assert problems == ()
+    assert documents.items[0].version == "2026-11"
