@@ -17,7 +17,8 @@ from mapping.end import End, Setting
 from mapping.ends import OWNERS, make_end
 from mapping.filters import filter_of
 from mapping.getting import weave_reader
-from mapping.money import currency_wire
+from mapping.money import CURRENCY_COLUMN, currency_wire
+from mapping.putting import weave_creator
 from mapping.record_types import record_types
 from mapping.transforms import CONVERTERS, Same, coarser, rounded
 from mapping.translate import CompiledEntity, SidePlan, SideTable
@@ -78,6 +79,10 @@ def _side(
     document: Document, side: Side, description: DescriptionLike | None, rules: Mapping[str, FieldRule]
 ) -> SideTable:
     docs = [doc for doc in document.fields.values() if side in doc.columns]
+    system = document.systems[side]
+    status_column = _STATUS_COLUMNS.get((system, document.entity)) if document.status else None
+    has_money = any(doc.convert == "money" for doc in docs)
+    also = [column for column in (status_column, CURRENCY_COLUMN.get(system) if has_money else None) if column]
 
     def plan(state: State | None) -> tuple[SidePlan, list[End]]:
         ends: list[End] = []
@@ -97,7 +102,7 @@ def _side(
                     )
                 )
             )
-        return _plan(ends), ends
+        return _plan(ends, also), ends
 
     base, ends = plan(None)
     by_state: dict[State, SidePlan] = {}
@@ -109,27 +114,23 @@ def _side(
     for end in ends:
         columns.update(end.wires)
     columns.update(axis_wires(document, side, description))
-    has_money = any(doc.convert == "money" for doc in docs)
     return SideTable(
         name=document.names[side],
-        system=document.systems[side],
+        system=system,
         table=document.tables[side],
         columns=columns,
         plan=base,
         by_state=by_state,
-        currency=currency_wire(document.systems[side], description) if has_money else None,
+        currency=currency_wire(system, description) if has_money else None,
         has_money=has_money,
         record_types=record_types(document, side, description),
-        status_column=_STATUS_COLUMNS.get((document.systems[side], document.entity)) if document.status else None,
+        status_column=status_column,
     )
 
 
-def _plan(ends: Iterable[End]) -> SidePlan:
+def _plan(ends: Iterable[End], also: Iterable[str]) -> SidePlan:
     made = list(ends)
-    return SidePlan(
-        ends={end.name: end for end in made},
-        read=weave_reader(made),
-    )
+    return SidePlan(ends={end.name: end for end in made}, read=weave_reader(made), create=weave_creator(made, also))
 
 
 # --- rules --------------------------------------------------------------------------------------------------------

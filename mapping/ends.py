@@ -1,5 +1,6 @@
 """Makes the ends of all kinds of fields, with their fillers."""
 
+import sys
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any, Final
@@ -8,7 +9,7 @@ from crmbridge.model import Value
 from mapping.choices import choice_keeps, make_choice
 from mapping.described import ColumnLike
 from mapping.document import Filler
-from mapping.end import End, Facts, Keeps, Made, Plain, Read, Setting, attribute, value_keeps
+from mapping.end import End, Facts, Keeps, Made, Plain, Read, Setting, Shortcut, Write, attribute, value_keeps
 from mapping.literals import initial, is_textual
 from mapping.money import make_money
 from mapping.parts import joined_converter, make_parts
@@ -99,7 +100,23 @@ def _simple(setting: Setting, converter: Converter) -> Made:
     def write(value: Value, facts: Facts, current: Any) -> dict[str, Any]:
         return {column: blank if value is None else put(value)}
 
-    return {column: wire_type(converter, setting.meta)}, (raw, get, blank), read, write
+    wires = {column: wire_type(converter, setting.meta)}
+    return wires, (raw, get, blank), read, _shortened(write, converter, setting.meta)
+
+
+def _shortened(write: Write, converter: Converter, meta: ColumnLike | None) -> Write:
+    """Kinds of which compiled code may write the usual values itself: as they are."""
+    match converter.name:
+        case "text" | "phone" | "url":
+            return Shortcut(write, "text", sys.maxsize if meta is None or meta.length is None else meta.length)
+        case "boolean":
+            return Shortcut(write, "boolean")
+        case "date" if meta is None or meta.type != "datetime":
+            return Shortcut(write, "date")
+        case "datetime":
+            return Shortcut(write, "instant")
+        case _:
+            return write
 
 
 def _reading_constant(constant: str, plain: Plain | None, read: Read) -> tuple[Plain | None, Read]:

@@ -34,11 +34,11 @@ _BOOLEAN: Final = """\
 # What is already as it should be stays; a row need not come from a page, so that is looked at.
 _NUMBER: Final = """\
     value = values.c{n}
-    {to} = value if value is None or value.__class__ is Decimal else get{n}(value)
+    {to} = value if value is None or type(value) is Decimal else get{n}(value)
 """
 _DATE: Final = """\
     value = values.c{n}
-    {to} = value if value is None or value.__class__ is date else get{n}(value)
+    {to} = value if value is None or type(value) is date else get{n}(value)
 """
 _INSTANT: Final = """\
     value = values.c{n}

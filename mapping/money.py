@@ -42,6 +42,21 @@ def make_money(setting: Setting) -> Made:
             )
         return iso
 
+    seen: dict[str, tuple[Directory, dict[str, Any] | None]] = {}
+
+    def columns_of(iso: str, facts: Facts) -> dict[str, Any] | None:
+        """The currency's columns, worked out once per currency; None where the CRM cannot hold it."""
+        directory = facts.directory[side]
+        known = seen.get(iso)
+        if known is not None and known[0] is directory:
+            return known[1]
+        try:
+            found = currency_columns(system, wire, here, iso, directory)
+        except Refusal:
+            found = None
+        seen[iso] = (directory, found)
+        return found
+
     def read(values: Any, facts: Facts) -> Value:
         amount = raw(values)
         return None if amount is None else Money(amount, currency_of(values, facts))
@@ -60,8 +75,8 @@ def make_money(setting: Setting) -> Made:
 
     wires: dict[str, Any] = {column: Decimal, **({wire: str} if wire else {})}
     if raw_currency is None:
-        return wires, None, Shortcut(read, "money", side), write
-    return wires, None, read, write
+        return wires, None, Shortcut(read, "money", side), Shortcut(write, "money", (scale, columns_of))
+    return wires, None, read, Shortcut(write, "money", (scale, columns_of))
 
 
 def currency_columns(system: str, wire: str | None, here: str, iso: str, directory: Directory) -> dict[str, Any]:

@@ -7,7 +7,7 @@ lead and cannot be reached: there the next stage also reads as the rows before i
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from crmbridge.model import SIDES, Life, Problem, Side, State
 from mapping.described import OptionLike
@@ -18,6 +18,8 @@ from mapping.reasons import Reasons
 from mapping.vocabulary import fold, resolve
 
 Native = str | int
+
+_SEEN_MAX: Final = 4096  # statuses, hints and record types are few; a status may be any text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +68,27 @@ class StatusTable:
     reasons: Mapping[Side, Reasons] = field(default_factory=dict)
     holds: Mapping[Side, Hold] = field(default_factory=dict)
 
+    _seen: dict[tuple[Any, ...], Standing] = field(default_factory=dict, repr=False, compare=False)
+
     def read(self, side: Side, life: Life, hint: str | None, values: Any = None) -> Standing:
         """Flags decide the state where there are any; the label only finds the row within it.
 
-        `values` are the row's, for what stands in columns of the mapping: the reason, on hold."""
+        `values` are the row's, for what stands in columns of the mapping: the reason, on hold. Where there are none,
+        records that stand alike are looked at once."""
+        if side in self.reasons or side in self.holds:
+            return self._look(side, life, hint, values)
+        alike = (
+            side, hint, life.state, life.status, life.on_hold, life.record_type, life.process,
+            life.process_born_from_lead,
+        )  # fmt: skip
+        standing = self._seen.get(alike)
+        if standing is None:
+            standing = self._look(side, life, hint, values)
+            if len(self._seen) < _SEEN_MAX:
+                self._seen[alike] = standing
+        return standing
+
+    def _look(self, side: Side, life: Life, hint: str | None, values: Any) -> Standing:
         hold = self.holds.get(side)
         if hold is not None and hold.is_stage(life.status) and life.state in (None, "open"):
             # The stage says nothing but that: the record stands where it stood.

@@ -4,10 +4,12 @@ Data never makes these raise: what cannot be translated becomes a `Problem` of t
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Final
+
+import msgspec
 
 from crmbridge.model import (
     Directory,
@@ -33,6 +35,7 @@ from mapping.filters import Fits
 from mapping.getting import Reader
 from mapping.holding import Hold
 from mapping.money import currency_columns
+from mapping.putting import Creator
 from mapping.record_types import RecordTypes
 from mapping.status import Standing, StatusTable, unmapped
 from mapping.transforms import Refusal
@@ -41,22 +44,22 @@ from mapping.transforms import Refusal
 NOTES: Final = frozenset({"no_such_user", "owner_not_user"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Put:
+class Put(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What to write. `blocked` says that a create would be refused, because a required value is missing."""
 
     columns: Native
     problems: tuple[Problem, ...] = ()
-    fillers: Mapping[str, str] = field(default_factory=dict)  # field -> text, to be remembered with the link
+    fillers: Mapping[str, str] = {}  # field -> text, to be remembered with the link
     blocked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SidePlan:
-    """One side in one state: which ends count, and the function that reads them all."""
+    """One side in one state: which ends count, and the functions that read and create with them all."""
 
     ends: Mapping[str, End]
     read: Reader
+    create: Creator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +92,7 @@ class CompiledEntity:
     gates: tuple[Gate, ...] = ()
     filter: Fits | None = None
     document: Document | None = None  # what it was compiled from
+    _first: dict[tuple[Side, str | None], str | int | None] = field(default_factory=dict, repr=False, compare=False)
 
     def table(self, side: Side) -> str:
         return self.sides[side].table
@@ -147,24 +151,40 @@ class CompiledEntity:
         """Native columns for these values; without `current` for a new record. What already reads so is left out."""
         table = self.sides[side]
         plan = table.at(state if state is not None else life.state if life else None)
-        writing = _Writing(table, side, facts, current, whole)
-        if current is None:
-            writing.create(plan, fields)
-            writing.status(table.status_column, self._first_status(side, whole))
+        if current is not None:
+            writing = _Writing(table, side, facts, current, whole)
+            writing.update(plan, fields, current.values)
+            return writing.done()
+        columns, left, currency = plan.create(fields, whole.fields if whole is not None else None, facts)
+        columns.update(currency)
+        status = self._first_status(side, whole) if table.status_column is not None else None
+        if left or table.record_types is not None or (table.has_money and not currency):
+            writing = _Writing(table, side, facts, None, whole, columns)
+            writing.create(left, fields)
             if table.record_types is not None and whole is not None:
                 writing.record_type(table.record_types, whole)
+            put = writing.done()
         else:
-            writing.update(plan, fields, current.values)
-        return writing.done()
+            put = Put(columns=columns)
+        if table.status_column is not None and status is not None:
+            columns[table.status_column] = status
+        return put
 
     def _first_status(self, side: Side, whole: Shared | None) -> str | int | None:
         """A new record starts open: at the partner's row while that is open, else at the first (lifecycle §7)."""
         if self.status is None:
             return None
-        row = whole.status if whole and whole.status and self.status.rows.get(whole.status) == "open" else None
-        native = self.status_for(side, row) if row else None
+        row = whole.status if whole is not None else None
+        try:
+            return self._first[side, row]
+        except KeyError:
+            pass
         first = self.first_open(side)
-        return native if native is not None or first is None else self.status_for(side, first)
+        native = self.status_for(side, row) if row is not None and self.status.rows.get(row) == "open" else None
+        if native is None and first is not None:
+            native = self.status_for(side, first)
+        self._first[side, row] = native  # there are as many as the table has rows
+        return native
 
     # --- status ---------------------------------------------------------------------------------------------------
 
@@ -225,14 +245,27 @@ class CompiledEntity:
 class _Writing:
     """One put in the making."""
 
-    def __init__(self, table: SideTable, side: Side, facts: Facts, current: Row | None, whole: Shared | None) -> None:
+    __slots__ = (
+        "_blocked", "_columns", "_created_at", "_current", "_facts", "_fillers", "_problems", "_side", "_table",
+        "_whole",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        table: SideTable,
+        side: Side,
+        facts: Facts,
+        current: Row | None,
+        whole: Shared | None,
+        columns: dict[str, Any] | None = None,
+    ) -> None:
         self._table = table
         self._side: Side = side
         self._facts = facts
         self._whole = whole
         self._current: Any = current.values if current is not None else None
         self._created_at = (whole.created_at if whole else None) or (current.created_at if current else None)
-        self._columns: dict[str, Any] = {}
+        self._columns: dict[str, Any] = {} if columns is None else columns
         self._problems: list[Problem] = []
         self._fillers: dict[str, str] = {}
         self._blocked = False
@@ -254,33 +287,31 @@ class _Writing:
             else:
                 self._write(end, value)
 
-    def create(self, plan: SidePlan, fields: Fields) -> None:
-        for name, end in plan.ends.items():
-            if not end.createable:
-                continue
-            value = fields.get(name)
-            if value is None and end.template is not None:
-                value = self._from_template(end, fields)
-            elif value is None and end.initial is not None:
-                value = end.initial(self._facts, self._day())
-            if value is not None:
-                refused = not self._write(end, value)
-                self._blocked = self._blocked or (refused and end.required and not end.owner)
-            elif end.filler is not None:
-                self._fill(end)
-            elif end.required and not end.owner:
-                self._required_blank(end)
-                self._blocked = True
-            elif end.choice and self._blank_there(name):
-                self._columns[end.column] = None  # else the CRM's default would say what nobody said (a Warm lead)
-            if end.owner and end.column not in self._columns:
-                self._default_owner(end)
+    def create(self, left: Iterable[End], fields: Fields) -> None:
+        """What the compiled function left to the ends."""
+        for end in left:
+            self._create(end, fields)
         if self._table.has_money:
             self._currency()
 
-    def status(self, column: str | None, native: str | int | None) -> None:
-        if column is not None and native is not None:
-            self._columns[column] = native
+    def _create(self, end: End, fields: Fields) -> None:
+        value = fields.get(end.name)
+        if value is None and end.template is not None:
+            value = self._from_template(end, fields)
+        elif value is None and end.initial is not None:
+            value = end.initial(self._facts, self._day())
+        if value is not None:
+            refused = not self._write(end, value)
+            self._blocked = self._blocked or (refused and end.required and not end.owner)
+        elif end.filler is not None:
+            self._fill(end)
+        elif end.required and not end.owner:
+            self._required_blank(end)
+            self._blocked = True
+        elif end.choice and self._blank_there(end.name):
+            self._columns[end.column] = None  # else the CRM's default would say what nobody said (a Warm lead)
+        if end.owner and end.column not in self._columns:
+            self._default_owner(end)
 
     def record_type(self, rule: RecordTypes, whole: Shared) -> None:
         found = rule.columns(whole, None)

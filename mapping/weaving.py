@@ -7,7 +7,7 @@ text is kept with `linecache`, so that a traceback shows its lines.
 
 import itertools
 import linecache
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import CodeType
 from typing import Any, Final
 
@@ -35,12 +35,17 @@ class Woven:
         """What an attribute is really called."""
         self._renamed[placeholder] = name
 
-    def collect(self, names: Sequence[str]) -> "Target":
-        """Where the values go: the shared kind of dict if these names allow it."""
-        if len(names) > SHARED_KEYS_MAX or not all(is_attribute(name) for name in names):
+    def collect(self, names: Sequence[str], also: Iterable[str] = ()) -> "Target":
+        """Where the values go: the shared kind of dict if these names, and those that come later, allow it."""
+        keys = dict.fromkeys([*names, *also])
+        if len(keys) > SHARED_KEYS_MAX or not all(is_attribute(name) for name in keys):
             self.add("    kept = {}\n")
             return Target(self, shared=False)
-        self.add("    kept = Kept()\n", Kept=type("Kept", (), {}))
+        kept = type("Kept", (), {})
+        first = kept()
+        for name in keys:  # so that the table of keys is known in their order, and needs no other for what comes later
+            setattr(first, name, None)
+        self.add("    kept = Kept()\n", Kept=kept)
         return Target(self, shared=True)
 
     def made(self, title: str) -> Callable[..., Any]:
