@@ -14,6 +14,7 @@ COMMANDS: Final[Table] = {
         "Show records as the mapping reads them, and what it would write.",
     ),
     "test": ("crmbridge.cli.mapping.test:test", "Try the examples of the mappings: given this, expect that."),
+    "fmt": ("crmbridge.cli.mapping.fmt:fmt", "Tidy the files; values and comments never change."),
     "explain": ("crmbridge.cli.mapping.explain:explain", "Show the life cycle and its rows, as a table or a diagram."),
     "versions": ("crmbridge.cli.mapping.versions:versions", "List the mappings by which runs went."),
     "rollback": ("crmbridge.cli.mapping.versions:rollback", "Write the files of an earlier version back."),
