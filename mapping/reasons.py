@@ -1,6 +1,7 @@
 """The reason's column: what tells rows of one native status apart, read and written together with the status.
 
-Where the column is blank the base's row stays, else it is the first; a value that no row names moves nothing.
+A row without reasons stands for all that the others do not name, blank among them. Where each row has some, a blank
+leaves the base's row, else the first, and a value that no row names moves nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,12 +28,14 @@ class Reasons:
         """The rows of one native status that the reason leaves over; and the reason itself if no row names it."""
         declared = [row for row in rows if row in self.words.natives]
         native = self._native(values)
-        if not declared or native is None:
+        if not declared:
             return list(rows), None
+        others = [row for row in rows if row not in declared]
+        if native is None:
+            return others or list(rows), None
         named = [row for row in declared if row in self.words.read(native)]
         if named:
             return named, None
-        others = [row for row in rows if row not in declared]
         return (others, None) if others else (list(rows), native)
 
     def columns(self, row: str, values: Any) -> dict[str, Any]:
