@@ -84,6 +84,7 @@ class Move:
     actual_value: Decimal | None = None  # win
     actual_date: datetime | None = None  # win, lose; a date at 12:00 UTC
     subject: str = ""  # text for the close activity
+    cancel_close: bool = True  # reopen: the close activity is canceled, as the form does (O9)
     extras: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)  # of the row, to move from
 
 

@@ -541,25 +541,6 @@ def late_places(name: str, has: Callable[[Entity, str], bool]) -> tuple[tuple[En
     return tuple(one for one in found if one[0] != "opportunity") if name in _ADDRESS else found[:1]
 
 
-# --- who is master ------------------------------------------------------------------------------------------------
-
-
-def under_master(plan: LifePlan, master: Side, name: str) -> LifePlan:
-    """A move on the side that is not the master is not carried out on the master: it is held, and undone by nobody."""
-    # What is converted where it stands is the master's own lead: nothing crosses yet (L6).
-    on_master = [step for step in plan.steps if step.side == master and step.kind != "convert_here"]
-    if not on_master:
-        return plan
-    told = ", ".join(dict.fromkeys(step.case for step in on_master))
-    held = Hold(
-        cause="not_master",
-        field="status",
-        message=f"It was moved where {name} is not ({told}), but {name} is master of it, so nothing was done there.",
-        fix=f"Make the move on {name}, or undo it; the master's next move is followed.",
-    )
-    return replace(plan, steps=(), carried={}, holds=(*plan.holds, held), axes_settled=False)
-
-
 # --- small helpers ------------------------------------------------------------------------------------------------
 
 

@@ -86,6 +86,8 @@ def _under(rule: FieldRule, policy: Policy, entity: Entity) -> FieldRule:
             return replace(rule, sides=frozenset())
         if choice is not None:
             rule = replace(rule, rule=choice)
+    if entity == "opportunity" and rule.link == "contact" and policy.move.contact_roles == "off":
+        return replace(rule, sides=frozenset())
     if policy.master is not None and rule.rule != "create only":
         return replace(rule, rule=policy.master)
     return rule

@@ -15,11 +15,13 @@ from crmbridge.errors import ConfigError
 from crmbridge.guard import Cap, Caps
 from crmbridge.lifecycle import DYNAMICS, SALESFORCE, Powers
 from crmbridge.model import ENTITIES, SIDES, Entity, Side
+from crmbridge.policy import DEFAULT, laid_over
 from crmbridge.segments import policies
 from crmbridge.settings import Guard, SalesforceConnection, Secret, Settings
 from crmbridge.state.store import Store
 from crmbridge.sync import Engine, Only, Options, Progress
 from crmbridge.sync.hands import Quiet
+from mapping.won_amount import with_estimates
 
 POWERS: Mapping[str, Powers] = {"salesforce": SALESFORCE, "dynamics": DYNAMICS}
 # Added to a request's longest run time before a lost call counts as never executed (reliability §3).
@@ -50,7 +52,7 @@ def open_engine(
     try:
         store = open_store(settings)
         descriptions = describe(connectors)
-        compiled = mapping.compile(documents, descriptions=descriptions)
+        compiled = mapping.compile(_chosen(documents, settings), descriptions=descriptions)
         row_types = configure(connectors, compiled)
         store.configure(row_types)
         names: dict[Side, str] = dict(zip(SIDES, settings.names, strict=True))
@@ -146,9 +148,18 @@ class _Previous:
         if kept is None:
             return None
         try:
-            return mapping.compile(load_mapping(self.settings, kept.texts), descriptions=self.descriptions)
+            documents = _chosen(load_mapping(self.settings, kept.texts), self.settings)
+            return mapping.compile(documents, descriptions=self.descriptions)
         except ConfigError:
             return None  # what it named is gone: then nobody can say what it affected, and all is looked at
+
+
+def _chosen(documents: "mapping.Documents", settings: Settings) -> "mapping.Documents":
+    """The mapping as the life cycle's options have it compiled."""
+    close = laid_over(
+        laid_over(DEFAULT, settings.options.overlay), settings.options.by_entity.get("opportunity", {})
+    ).close
+    return with_estimates(documents) if close.won_amount == "estimate" else documents
 
 
 def connections(settings: Settings) -> dict[str, str]:

@@ -48,7 +48,6 @@ class DynamicsConfig:
     proxy: str | None = None
     default_owner: str | None = None  # e-mail of the user who gets what has no owner here
     request_limit_seconds: float = 120.0  # a request may run at most so long (dataverse-api §10.4)
-    cancel_close_activity: bool = True  # a reopened opportunity's close activity is canceled, as the form does (O9)
 
     @property
     def scope(self) -> str:

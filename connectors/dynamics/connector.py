@@ -73,9 +73,7 @@ class DynamicsConnector:
         )
         self._writing = Writing(client, self._environment, self._reading, self._rows_of)
         self._conversion = LeadConversion(client, self._environment, self._reading)
-        self._moves = Moves(
-            client, self._environment, self._reading, cancel_close_activity=config.cancel_close_activity
-        )
+        self._moves = Moves(client, self._environment, self._reading)
 
     @property
     def name(self) -> str:

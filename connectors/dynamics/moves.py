@@ -85,13 +85,10 @@ def stage_steps(process: Process, active: str | None, path: str | None, target: 
 
 
 class Moves:
-    def __init__(
-        self, client: Client, environment: Environment, reading: Reading, *, cancel_close_activity: bool
-    ) -> None:
+    def __init__(self, client: Client, environment: Environment, reading: Reading) -> None:
         self._client = client
         self._environment = environment
         self._reading = reading
-        self._cancel_close_activity = cancel_close_activity
 
     def moves(self, orders: Sequence[Move]) -> list[Outcome]:
         assert len(orders) <= moves_per_batch, f"{len(orders)} moves at once"
@@ -159,7 +156,7 @@ class Moves:
         return found
 
     def _cancels(self, order: Move) -> bool:
-        return order.kind == "reopen" and order.entity == "opportunity" and self._cancel_close_activity
+        return order.kind == "reopen" and order.entity == "opportunity" and order.cancel_close
 
     def _without_a_call(self, order: Move, row: Row) -> Outcome | None:
         if self._is_there(order, row) and not order.columns:

@@ -18,6 +18,8 @@ _SECTIONS: Final[Mapping[type, tuple[str, Callable[[str], Any]]]] = {
 }
 # Groups and options of `Policy` that nobody writes: they come out of a segment.
 _OWN: Final = frozenset({"master", "segment"})
+# Options that decide how the mapping is compiled.
+_FOR_ALL: Final = frozenset({"won_amount"})
 # Choices that exist, but are not carried out yet: they are refused, not ignored.
 NOT_YET: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("convert", "mirror"): frozenset({"never", "when"}),
@@ -33,19 +35,7 @@ NOT_YET: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("convert", "both"): frozenset({"hold"}),
     ("convert", "late_edit"): frozenset({"hold", "ignore"}),
     ("convert", "recreate_lead"): frozenset({"yes"}),
-    ("close", "won_amount"): frozenset({"estimate"}),
-    ("close", "after_close"): frozenset({"hold"}),
-    ("close", "reopen"): frozenset({"hold"}),
-    ("close", "cancel_close_activity"): frozenset({"no"}),
     ("close", "over_disqualified"): frozenset({"hold"}),
-    ("close", "contact_customer"): frozenset({"hold", "bucket"}),
-    ("close", "no_customer"): frozenset({"hold", "bucket"}),
-    ("move", "new"): frozenset({"match only", "ignore"}),
-    ("move", "status"): frozenset({"off", "left", "right"}),
-    ("move", "stage"): frozenset({"off", "left", "right"}),
-    ("move", "disqualify"): frozenset({"hold"}),
-    ("move", "reopen"): frozenset({"hold"}),
-    ("move", "contact_roles"): frozenset({"off"}),
     ("remove", "delete"): frozenset({"ask", "delete", "disqualify", "lose", "deactivate"}),
     ("remove", "delete_converted"): frozenset({"delete"}),
     ("remove", "merge"): frozenset({"mirror"}),
@@ -244,6 +234,8 @@ def _choice(
     if found is None:
         listed = ", ".join([*words, *(f"{{{key}: …}}" for key in sections)])
         say(way, f"must be one of {listed}", suggestion=closest(value, words) if isinstance(value, str) else None)
+    elif way[0] == "segments" and name in _FOR_ALL:
+        say(way, "is for all records; write it under `lifecycle:` itself", key=True)
     elif (word := _word(found)) in NOT_YET.get((str(way[-2]), str(way[-1])), frozenset()):
         say(way, f"not supported yet: {word}")
     else:

@@ -14,16 +14,20 @@ from crmbridge.sync.view import View
 def fits(hands: Hands, seen: Seen) -> bool:
     """Where that cannot be told it does not: the record is held meanwhile."""
     compiled = hands.compiled.entities.get(seen.row.ref.entity)
+    if hands.policy(seen).move.new == "ignore":
+        return False
     return compiled is None or compiled.filter is None or compiled.filter(seen.shared) is True
 
 
 def record_fits(hands: Hands, view: View, ref: Ref) -> bool:
     """The same for a record that the store knows; one that has not been read yet gets the benefit of the doubt."""
-    compiled = hands.compiled.entities.get(ref.entity)
-    if compiled is None or compiled.filter is None:
-        return True
     stored = hands.store.records(ref.side, ref.entity, [ref.id]).get(ref.id)
     return stored is None or stored.row.values is None or fits(hands, view.see(stored.row))
+
+
+def will_be_made(hands: Hands, seen: Seen) -> bool:
+    """May it get a partner other than a twin that is there already?"""
+    return fits(hands, seen) and hands.policy(seen).move.new == "create"
 
 
 def leave_out(hands: Hands, due: Iterable[Seen]) -> list[Seen]:
@@ -36,6 +40,8 @@ def leave_out(hands: Hands, due: Iterable[Seen]) -> list[Seen]:
         ref = seen.row.ref
         check = hands.compiled.entities[ref.entity].filter
         verdict = check(seen.shared) if check is not None else True
+        if hands.policy(seen).move.new == "ignore":
+            verdict = False
         if verdict is True:
             kept.append(seen)
             continue

@@ -173,6 +173,9 @@ def make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen]
             clean.append((ref, seen.row.version))
             continue
         policy = hands.policy(seen)
+        if policy.move.new == "match only":
+            clean.append((ref, seen.row.version))  # its twin may come yet, and then finds it
+            continue
         if policy.master is not None and policy.master != ref.side:
             issues.append(_not_master(hands, ref, policy.segment or "", hands.names[policy.master]))
             clean.append((ref, seen.row.version))
@@ -197,13 +200,28 @@ def make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen]
 
 def _customer_hold(hands: Hands, seen: Seen) -> Hold | None:
     """Its customer is a contact, and nothing tells which account it is for where one is needed (O14)."""
-    needs_account = hands.powers[other(seen.row.ref.side)].needs_account
-    if not (needs_account and seen.life.customer_is_contact) or seen.shared.fields.get("account") is not None:
+    close = hands.policy(seen).close
+    if seen.row.ref.entity != "opportunity" or seen.shared.fields.get("account") is not None:
+        return None
+    if not seen.life.customer_is_contact:
+        return _without_customer(hands, seen) if close.no_customer == "hold" else None
+    if not hands.powers[other(seen.row.ref.side)].needs_account or close.contact_customer == "no_account":
         return None
     return Hold(
         cause="O14",
         message="The customer of this opportunity is a contact without an account (O14).",
         fix="Give the contact, or the opportunity, an account; it is then synced by itself.",
+    )
+
+
+def _without_customer(hands: Hands, seen: Seen) -> Hold | None:
+    if seen.shared.fields.get("contact") is not None:
+        return None
+    return Hold(
+        cause="O15",
+        message="The opportunity has neither account nor contact, so none is made on the other side "
+        f"(O15; {hands.policy(seen).says('close.no_customer')}).",
+        fix="Give it an account or a contact; it is then synced by itself.",
     )
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from crmbridge.chosen import as_chosen, held_after_close
 from crmbridge.gate import guarded
-from crmbridge.lifecycle import LifePlan, edit_case, plan_lead, plan_opportunity, under_master
+from crmbridge.lifecycle import LifePlan, edit_case, plan_lead, plan_opportunity
 from crmbridge.model import SIDES, Entity, Hold, Money, Ref, Side, Step, Update
 from crmbridge.plan import newest, plan_fields
 from crmbridge.policy import Policy
@@ -171,7 +172,7 @@ def _plan_life(hands: Hands, work: Work) -> LifePlan:
     life = guarded(free, compiled.gates, compiled.status_rows(), work.link, work.seen)
     # A pair that was just made follows its origin until it stands where that does.
     work.open = work.open or (life is not free and work.link.mode != "steady")
-    return life if policy.master is None else under_master(life, policy.master, hands.names[policy.master])
+    return as_chosen(life, policy, hands.names)
 
 
 def _life_of(hands: Hands, work: Work, last_edit: Side | None, policy: Policy) -> LifePlan:
@@ -229,12 +230,26 @@ def _field_updates(hands: Hands, view: View, work: Work, life: LifePlan) -> list
             return []
     for hold in plan.holds:
         work.issues.append(_hold(hands, work, hold))
-    updates = [(work, _with_case(work, update)) for update in plan.updates if update not in work.late]
+    updates = [
+        (work, _with_case(work, update))
+        for update in plan.updates
+        if update not in work.late and not _after_close(hands, work, update)
+    ]
     for side in SIDES:
         own = missing_key(hands, work, side) is not None or record_type(hands, work, side)
         if own and not any(update.side == side for _, update in updates):
             updates.append((work, Update(side=side, fields={}, reason="key of a record made by a conversion")))
     return updates
+
+
+def _after_close(hands: Hands, work: Work, update: Update) -> bool:
+    """Is it an edit that waits for a person, since the deal is closed?"""
+    hold = held_after_close(update, work.seen, hands.policy(work.seen["left"]))
+    if hold is None:
+        return False
+    work.unsettled |= set(update.fields)
+    work.issues.append(_hold(hands, work, hold))
+    return True
 
 
 def _with_case(work: Work, update: Update) -> Update:

@@ -11,7 +11,7 @@ from typing import Final, cast
 from crmbridge.model import SIDES, Entity, FieldRule, Link, Ref, Seen, Side, Unlinked, other
 from crmbridge.state.words import Batch, Issue, IssuePlace
 from crmbridge.sync.ended import is_ended
-from crmbridge.sync.fitting import fits, record_fits
+from crmbridge.sync.fitting import fits, record_fits, will_be_made
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.view import View
 from crmbridge.sync.ways import made_by
@@ -135,7 +135,9 @@ def will_link(hands: Hands, view: View, ref: Ref) -> bool:
     link = hands.store.links_by_native(ref.side, ref.entity, [ref.id]).get(ref.id)
     if link is not None and not link.alive:
         return False
-    return in_scope(hands, ref, touched=stored.touched) and (link is not None or fits(hands, view.see(stored.row)))
+    return in_scope(hands, ref, touched=stored.touched) and (
+        link is not None or will_be_made(hands, view.see(stored.row))
+    )
 
 
 def has_ended(hands: Hands, ref: Ref) -> bool:

@@ -270,6 +270,7 @@ def _move(hands: Hands, view: View, work: Work, step: Step) -> Move | _There | N
         if step.kind in {"win", "lose"} and isinstance(day, date)
         else None,
         subject=step.reason,
+        cancel_close=hands.policy(work.seen["left"]).close.cancel_close_activity == "yes",
         extras=row.extras,
     )
 

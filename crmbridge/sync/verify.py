@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
 
+from crmbridge.chosen import keeps_status
 from crmbridge.model import (
     ENTITIES,
     SIDES,
@@ -29,6 +30,7 @@ from crmbridge.model import (
 from crmbridge.plan import is_blank
 from crmbridge.state.words import Issue
 from crmbridge.sync.cycle import Engine
+from crmbridge.sync.hands import Hands
 from crmbridge.sync.view import View
 
 NO_STATE: Final = "any"  # accounts and contacts have none
@@ -146,7 +148,7 @@ def _compare(
         for seen in (seen_left, seen_right):
             _add(result, entity, seen, rules, linked=True)
         result.pairs += 1
-        found = list(_differences(link, view.hands.rules(seen_left), seen_left, seen_right))
+        found = list(_differences(view.hands, link, seen_left, seen_right))
         over = _is_over(seen_left, seen_right)
         agreed = [
             one
@@ -202,8 +204,8 @@ def _there(row: Row | None) -> str:
 # --- one pair -----------------------------------------------------------------------------------------------------
 
 
-def _differences(link: Link, rules: Sequence[FieldRule], left: Seen, right: Seen) -> Iterator[Difference]:
-    for rule in rules:
+def _differences(hands: Hands, link: Link, left: Seen, right: Seen) -> Iterator[Difference]:
+    for rule in hands.rules(left):
         if len(rule.sides) < len(SIDES) or rule.rule == "create only":
             continue  # never kept equal
         here, there = left.shared.fields.get(rule.name), right.shared.fields.get(rule.name)
@@ -215,8 +217,9 @@ def _differences(link: Link, rules: Sequence[FieldRule], left: Seen, right: Seen
             yield _difference(link, rule.name, here, there)
     if left.shared.contradiction or right.shared.contradiction:
         return  # its label contradicts its flag: reported, and written nowhere (L6, O21)
+    own = keeps_status(hands.policy(left), link.entity)
     for name, here, there in _axes(left.shared, right.shared):
-        if here != there:
+        if here != there and not (own and name == "status" and left.shared.state == "open"):
             yield _difference(link, name, here, there)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from crmbridge.model import Entity, Shared
-from crmbridge.policy import Master, Owner, Policies, Policy, Scope, Segment, When
+from crmbridge.policy import Close, Master, Move, Owner, Policies, Policy, Scope, Segment, Way, When
 from crmbridge.sync import Options
-from tests.support.engine import MAPPINGS, Bench, bench
+from tests.support.engine import MAPPINGS, Bench, bench, wanted
 
 KIEL = Policies(
     base=Policy(scope=Scope(account=When(when="in Kiel"))),
@@ -144,3 +144,116 @@ def test_from_the_day_of_the_cut_over_the_other_side_is_master(tmp_path: Path) -
         one.north.edit("lead", here, phone="3")
         one.settled()
         assert one.north.read("lead", here)["phone"] == "2"
+
+
+# --- moves and closes ---------------------------------------------------------------------------------------------
+
+
+def chosen(**groups: Close | Move) -> Policies:
+    return Policies(base=Policy(**groups))  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("way", "from_north", "from_south"),
+    [("both", True, True), ("left", True, False), ("right", False, True), ("off", False, False)],
+)
+def test_open_statuses_and_stages_go_the_way_that_was_chosen(
+    tmp_path: Path, way: Way, from_north: bool, from_south: bool
+) -> None:
+    with desk(tmp_path, chosen(move=Move(status=way, stage=way))) as one:
+        leads = [one.lead_pair(), one.lead_pair()]
+        deals = [one.deal_pair(stage="Prospecting"), one.deal_pair(stage="Prospecting")]
+        one.north.set_status("lead", leads[0][0], "Working")
+        one.south.set_status("lead", leads[1][1], "contacted")
+        one.north.set_status("opportunity", deals[0][0], "Proposal")
+        one.south.set_status("opportunity", deals[1][1], "propose")
+        one.settled()
+        assert (one.south.read("lead", leads[0][1])["status"] == "contacted") is from_north
+        assert (one.north.read("lead", leads[1][0])["status"] == "Working") is from_south
+        assert (one.south.read("opportunity", deals[0][1])["status"] == "propose") is from_north
+        assert (one.north.read("opportunity", deals[1][0])["status"] == "Proposal") is from_south
+        assert one.issues() == []
+        assert wanted(one.sync()) == {}
+        # A close is no open status: it crosses whatever was chosen for those.
+        one.north.set_status("lead", leads[0][0], "Unqualified")
+        one.settled()
+        assert one.south.read("lead", leads[0][1])["status"] == "lost"
+
+
+def test_disqualifying_and_opening_again_are_held_where_that_was_chosen(tmp_path: Path) -> None:
+    with desk(tmp_path, chosen(move=Move(disqualify="hold", reopen="hold"))) as one:
+        here, there = one.lead_pair()
+        one.north.set_status("lead", here, "Unqualified")
+        one.settled()
+        assert one.south.read("lead", there)["status"] == "new"
+        assert [issue.kind for issue in one.issues("L4")] == ["held"]
+        assert "lifecycle.move.disqualify: hold" in one.issues("L4")[0].message
+        one.south.set_status("lead", there, "lost")  # as the issue says
+        one.settled()
+        assert one.issues() == []
+        one.north.set_status("lead", here, "New")
+        one.settled()
+        assert one.south.read("lead", there)["status"] == "lost"
+        assert {issue.cause for issue in one.issues()} == {"L5"}
+
+
+def test_new_records_are_matched_only_or_ignored_where_that_was_chosen(tmp_path: Path) -> None:
+    with desk(tmp_path, chosen(move=Move(new="match only"))) as one:
+        lead = one.north.add("lead", last_name="Berg", company="Berg AB", email="b@berg.example")
+        one.settled()
+        assert one.partner("left", "lead", lead) is None
+        twin = one.south.add("lead", last_name="Berg", company="Berg AB", email="b@berg.example")
+        one.settled()
+        assert one.partner("left", "lead", lead) == twin
+    with desk(tmp_path, chosen(move=Move(new="ignore"))) as one:
+        left = one.north.add("lead", last_name="Berg", company="Berg AB", email="b@berg.example")
+        one.south.add("lead", last_name="Berg", company="Berg AB", email="b@berg.example")
+        one.settled()
+        assert one.partner("left", "lead", left) is None
+        assert one.issues() == []
+
+
+def test_opening_a_deal_again_is_held_where_that_was_chosen(tmp_path: Path) -> None:
+    with desk(tmp_path, chosen(close=Close(reopen="hold"))) as one:
+        here, there = one.deal_pair(stage="Prospecting")
+        one.north.set_status("opportunity", here, "Closed Lost")
+        one.settled()
+        assert one.south.read("opportunity", there)["state"] == "lost"
+        one.north.set_status("opportunity", here, "Prospecting")
+        one.settled()
+        assert one.south.read("opportunity", there)["state"] == "lost"
+        assert {issue.cause for issue in one.issues()} == {"O9"}
+
+
+def test_edits_after_the_close_are_held_where_that_was_chosen(tmp_path: Path) -> None:
+    with desk(tmp_path, chosen(close=Close(after_close="hold"))) as one:
+        here, there = one.deal_pair(stage="Prospecting", description="before")
+        one.north.set_status("opportunity", here, "Closed Lost")
+        one.settled()
+        one.north.edit("opportunity", here, description="after")
+        one.settled()
+        assert one.south.read("opportunity", there)["description"] == "before"
+        assert {issue.cause for issue in one.issues()} == {"O11"}
+        one.south.edit("opportunity", there, description="after")
+        one.settled()
+        assert one.issues() == []
+
+
+def test_a_deal_without_a_customer_is_held_where_that_was_chosen(tmp_path: Path) -> None:
+    with desk(tmp_path, chosen(close=Close(no_customer="hold"))) as one:
+        deal = one.north.add("opportunity", name="Alone")
+        one.settled()
+        assert one.partner("left", "opportunity", deal) is None
+        assert {issue.cause for issue in one.issues()} == {"O15"}
+        one.north.edit("opportunity", deal, account_id=one.north.add("account", name="Nordwind", city="Kiel"))
+        one.settled()
+        assert one.partner("left", "opportunity", deal)
+        assert one.issues() == []
+
+
+def test_the_contact_of_a_deal_stays_where_it_is_where_that_was_chosen(tmp_path: Path) -> None:
+    with desk(tmp_path, chosen(move=Move(contact_roles="off"))) as one:
+        account = one.north.add("account", name="Nordwind", city="Kiel")
+        contact = one.north.add("contact", last_name="Ashby", email="a@n.example", account_id=account)
+        _, there = one.deal_pair(account_id=account, contact_id=contact)
+        assert one.south.read("opportunity", there).get("contact_id") is None
