@@ -42,6 +42,10 @@ class WithPlugins(Mapping[str, Kind]):
     def built_in(self, name: str) -> bool:
         return name in self._built_in
 
+    def forget(self) -> None:
+        """Packages are looked at anew."""
+        self._loaded.clear()
+
     def _load(self, point: EntryPoint) -> Kind:
         package = point.dist.name if point.dist else "?"
         fix = "Mend or remove that package; the guide is docs/howto/write-a-converter.md."
