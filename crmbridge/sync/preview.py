@@ -4,7 +4,7 @@ The same functions decide as in a sync. They run as in its dry pass, without a l
 collected from the work.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from crmbridge.model import SIDES, Entity, Link, Problem, Row, Seen, Side
@@ -36,11 +36,30 @@ class Previewed:
 
 
 def preview_pair(view: View, link: Link, rows: Mapping[Side, Row]) -> Previewed:
-    before = len(view.hands.events)
-    work = make_work(view, link, {side: rows[side] for side in SIDES})
-    seen = dict(work.seen)
-    sync_pairs(view.hands, view, link.entity, [work])
-    return Previewed(entity=link.entity, link=link, seen=seen, orders=tuple(work.orders), events=_events(view, before))
+    return preview_pairs(view, link.entity, [(link, rows)])[0]
+
+
+def preview_pairs(view: View, entity: Entity, pairs: Sequence[tuple[Link, Mapping[Side, Row]]]) -> list[Previewed]:
+    """Pairs of one kind, planned together."""
+    hands = view.hands
+    before = len(hands.events)
+    works = [make_work(view, link, {side: rows[side] for side in SIDES}) for link, rows in pairs]
+    seen = [dict(work.seen) for work in works]
+    sync_pairs(hands, view, entity, works)
+    told: dict[str | None, list[Event]] = {}
+    for event in hands.events[before:]:
+        told.setdefault(event.link_id, []).append(event)
+    del hands.events[before:]
+    return [
+        Previewed(
+            entity=entity,
+            link=work.link,
+            seen=both,
+            orders=tuple(work.orders),
+            events=_once(told.get(work.link.id, [])),
+        )
+        for work, both in zip(works, seen, strict=True)
+    ]
 
 
 def preview_single(view: View, row: Row) -> Previewed:
@@ -60,11 +79,11 @@ def preview_single(view: View, row: Row) -> Previewed:
         link=twins[0].link if twins else None,
         seen=twins[0].seen if twins else seen,
         orders=tuple(order for work in works for order in work.orders),
-        events=_events(view, before),
+        events=_once(hands.events[before:]),
     )
 
 
-def _events(view: View, before: int) -> tuple[Event, ...]:
-    """Each once: a problem of a value is told when it is read and when it is written."""
-    told = [event for event in view.hands.events[before:] if event.kind in _TOLD]
+def _once(events: Iterable[Event]) -> tuple[Event, ...]:
+    """What is no order, each once: a problem of a value is told when it is read and when it is written."""
+    told = [event for event in events if event.kind in _TOLD]
     return tuple({(event.kind, event.cause, event.fields, event.reason): event for event in told}.values())

@@ -1,6 +1,9 @@
 """The commands below `crmbridge mapping`, as an admin uses them, with both CRMs answering over HTTP."""
 
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -80,3 +83,89 @@ def test_a_sample_takes_so_many_of_each_kind(company: Project) -> None:
 def test_records_and_a_sample_do_not_go_together(company: Project) -> None:
     assert "not both" in run(company, "preview", "x", "--sample", "2", code=2).err
     assert "No record is known" in run(company, "preview", "lead:nobody@example.com", code=2).err
+
+
+# --- diff ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def edited(company: Project) -> Iterator[Project]:
+    """The mapping may be edited; afterwards it is as it was."""
+    folder = company.folder / "mappings"
+    before = {file: file.read_bytes() for file in folder.iterdir()}
+    yield company
+    for file in folder.iterdir():
+        if file not in before:
+            file.unlink()
+    for file, text in before.items():
+        file.write_bytes(text)
+
+
+def test_nothing_changed_touches_nothing(company: Project) -> None:
+    said = run(company, "diff", "--json").json
+    assert (said["changes"], said["looked_at"], said["differences"]) == ([], {}, [])
+
+
+def test_a_change_tells_which_records_it_touches_before_it_is_in_force(edited: Project) -> None:
+    edited.settle()  # what was edited in the tests before this one
+    web = [one for one in edited.box.control.dump()["salesforce"]["Lead"] if one.get("LeadSource") == "Web"]
+    edited.change("    web: {", "    internet: {", "mappings/lead.yaml")
+    edited.change("subject, create: ", "subject, constant: Ours}  # create: ", "mappings/lead.yaml")
+    before = edited.box.control.dump()
+    said = run(edited, "diff", "--json").json
+    assert edited.box.control.dump() == before
+    assert {one["path"] for one in said["changes"]} == {
+        "fields.topic",
+        "values.lead_source.web",
+        "values.lead_source.internet",
+    }
+    differs = {(one["what"], one["on"], one["name"]): one for one in said["differences"]}
+    reads = differs["reads", "salesforce", "source"]
+    assert reads["count"] == len(web)
+    assert {(one["before"], one["after"]) for one in reads["examples"]} == {("web", "internet")}
+    writes = differs["writes", "dynamics", "subject"]
+    assert writes["count"] > 0
+    assert {one["after"] for one in writes["examples"]} == {"Ours"}
+    assert ("writes", "dynamics", "leadsourcecode") not in differs
+    assert "internet" in run(edited, "diff").out
+    assert said["touched"] == {"lead": said["looked_at"]["lead"]}
+
+
+def test_a_column_that_was_never_read_is_read_live(edited: Project) -> None:
+    line_ = "  # probability: {salesforce: Probability, dynamics: closeprobability, convert: integer}"
+    edited.change(line_, line_.replace("# ", ""), "mappings/opportunity.yaml")
+    said = run(edited, "diff", "--json").json
+    assert said["sampled"]["opportunity"] == "not read before: Probability, closeprobability"
+    assert {one["name"] for one in said["differences"] if one["what"] == "reads"} == {"probability"}
+
+
+def test_folders_versions_and_revisions_are_compared(edited: Project, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(edited.folder / "mappings", old)
+    edited.change("    web: {", "    internet: {", "mappings/lead.yaml")
+    said = run(
+        edited, "diff", str(old), str(edited.folder / "mappings"), "--entity", "lead", "--sample", "2", "--json"
+    ).json
+    assert said["looked_at"] == {"lead": 2}
+    assert said["sampled"] == {"lead": "--sample 2"}
+    [version] = run(edited, "versions", "--json").json["versions"]
+    assert run(edited, "diff", version["version"], "--json").json["looked_at"]["lead"] > 2
+    for words in (
+        ["init", "-q"],
+        ["add", "mappings"],
+        ["-c", "user.name=x", "-c", "user.email=x@x", "commit", "-qm", "x"],
+    ):
+        subprocess.run(["git", "-C", str(edited.folder), *words], check=True)
+    edited.change("internet: {", "net: {", "mappings/lead.yaml")
+    said = run(edited, "diff", "git:HEAD", "--sample", "1", "--json").json
+    assert {one["path"] for one in said["changes"]} == {"values.lead_source.internet", "values.lead_source.net"}
+    assert "git cannot show it" in run(edited, "diff", "git:nowhere", code=2).err
+    assert "no version begins with it" in run(edited, "diff", "nowhere", code=2).err
+    shutil.rmtree(edited.folder / ".git")
+
+
+def test_a_broken_mapping_is_told_before_anything_is_asked(edited: Project) -> None:
+    edited.change("convert: email", "convert: emial", "mappings/lead.yaml")
+    edited.box.control.forget_calls()
+    assert "did you mean 'email'?" in run(edited, "diff", code=2).err
+    assert edited.box.control.raw_calls() == []

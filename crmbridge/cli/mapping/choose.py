@@ -48,6 +48,14 @@ def sample(engine: "Engine", count: int, entities: Sequence[Entity]) -> list[Cho
     return found
 
 
+def again(engine: "Engine", entity: Entity, chosen: Sequence[Chosen]) -> dict[Side, Mapping[str, Row]]:
+    """The same records of one kind as another engine reads them, by id: with the columns of its mapping."""
+    return {
+        side: engine.connectors[side].fetch(entity, [one.rows[side].ref.id for one in chosen if side in one.rows])
+        for side in SIDES
+    }
+
+
 def spread(items: Sequence[T], count: int) -> list[T]:
     """So many of them, evenly over the whole; the same ones each time."""
     if len(items) <= count:
