@@ -6,6 +6,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import click
 from pydantic import BaseModel
 
 from crmbridge.cli.group import COMMANDS, LateGroup, cli
+from crmbridge.policy import DEFAULT
 from crmbridge.settings.connections import DYNAMICS_FLOWS, SALESFORCE_FLOWS, DynamicsConnection, SalesforceConnection
 from crmbridge.settings.document import Settings
 from mapping.codes import CODES
@@ -82,6 +84,24 @@ def _keys(model: type[BaseModel], way: str) -> Iterator[tuple[str, Any]]:
             yield from _keys(inner, f"{way}{name}.")
         elif name not in {"connections", "auth"}:
             yield f"{way}{name}", ... if field.is_required() else field.get_default(call_default_factory=True)
+
+
+def choices() -> Iterator[tuple[str, str]]:
+    """Every option of the life cycle with its default."""
+    for group in fields(DEFAULT):
+        chosen = getattr(DEFAULT, group.name)
+        if group.name in {"master", "segment"}:
+            continue
+        if not is_dataclass(chosen):
+            yield f"lifecycle.{group.name}", chosen
+        for one in fields(chosen) if is_dataclass(chosen) else ():
+            value = getattr(chosen, one.name)
+            for name, inner in vars_of(value) if is_dataclass(value) else [("", value)]:
+                yield f"lifecycle.{group.name}.{one.name}{name}", inner
+
+
+def vars_of(value: Any) -> list[tuple[str, Any]]:
+    return [(f".{one.name}", getattr(value, one.name)) for one in fields(value)]
 
 
 # --- words --------------------------------------------------------------------------------------------------------
