@@ -1,13 +1,16 @@
 """Drafts for orgs that are not as they came out of the box: what is known is decided, what is not is asked."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import mapping
 from crmbridge.cli.shape import describe_shape
 from mapping.draft import draft
 from tests.support.drafts import SHAPES, drafted_pairs, existing, loaded, outside, pairs
+from tests.support.project import CHECKOUT
 
 pytestmark = [pytest.mark.journey]
 
@@ -68,3 +71,83 @@ def test_a_question_becomes_a_line_by_taking_its_sign_away(tmp_path: Path) -> No
     (tmp_path / "lead.yaml").write_text(texts["lead.yaml"].replace(asked, asked.replace("# ", "")), encoding="utf-8")
     (lead,) = (one for one in loaded(tmp_path) if one.entity == "lead")
     assert [row.name for row in lead.status][-1] == "nurturing"
+
+
+TWO_ORGS = """
+europe:
+  system: salesforce
+  extends: salesforce
+  lead_statuses:
+    - {label: Neu, api_name: Open - Not Contacted, default: true}
+    - {label: Working - Contacted}
+    - {label: Nurturing}
+    - {label: Closed - Converted, converted: true}
+    - {label: Closed - Not Converted}
+  objects:
+    Lead:
+      fields:
+        Segment__c: {type: picklist, length: 255, picklistValues: [Dairy, Bakery, Brewery]}
+america:
+  system: salesforce
+  extends: salesforce
+  objects:
+    Lead:
+      fields:
+        Segment__c: {type: picklist, length: 255, picklistValues: [Dairy, Bakery, Brewery]}
+"""
+TWO_ENVIRONMENTS = """
+production: {system: dynamics, extends: dynamics}
+subsidiary:
+  system: dynamics
+  extends: dynamics
+  columns: {lead: {statuscode: {options: {804240001: {label: Nurturing, state: 0}}}}}
+"""
+
+
+@pytest.mark.parametrize(("shapes", "system"), [(TWO_ORGS, "salesforce"), (TWO_ENVIRONMENTS, "dynamics")])
+def test_two_systems_of_one_kind_are_drafted_by_what_is_the_same_in_both(
+    shapes: str, system: str, tmp_path: Path
+) -> None:
+    (tmp_path / "shape.yaml").write_text(shapes, encoding="utf-8")
+    connections, descriptions = describe_shape(tmp_path / "shape.yaml")
+    assert set(connections.values()) == {system}
+    files = draft(connections, descriptions)
+    texts = {one.file: one.text for one in files}
+    documents, problems = mapping.load(texts, connections=connections)
+    assert [str(one) for one in problems] == []
+    for document in documents:
+        for doc in document.fields.values():
+            assert doc.columns["left"] == doc.columns["right"], "standard fields have one name everywhere"
+    found = [str(one) for one in mapping.check(documents, descriptions)]
+    assert [one for one in found if "Nurturing" not in one] == []
+    assert len(found) == 1, "only one of the two has that status"
+    lead = texts["lead.yaml"]
+    assert "'Nurturing'" in lead
+    if system == "salesforce":
+        assert "  # segment: {europe: Segment__c, america: Segment__c, values: segment}\n" in lead
+        assert "likely: 'Neu' (Open - Not Contacted) here" in lead
+
+
+def test_the_how_to_shows_what_is_drafted(tmp_path: Path) -> None:
+    _, _, texts = made("customised", tmp_path)
+    page = (CHECKOUT / "docs" / "howto" / "start-a-mapping.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(shown.splitlines()) > 10
+    for line in shown.splitlines():
+        assert line in texts["lead.yaml"].splitlines(), line
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("  # newsletter: {", "  newsletter: {"),
+        ("dynamics: jobtitle", "dynamics: salutation"),
+        ("salesforce: Web, dynamics: 8", "salesforce: Web, dynamics: 9"),
+        ("salesforce: Working - Contacted, dynamics: 2", "salesforce: Working - Contacted, dynamics: 4"),
+    ],
+)
+def test_an_invention_would_be_found(before: str, after: str, tmp_path: Path) -> None:
+    _, descriptions, texts = made("customised", tmp_path)
+    assert before in texts["lead.yaml"]
+    (tmp_path / "lead.yaml").write_text(texts["lead.yaml"].replace(before, after), encoding="utf-8")
+    assert len(outside(loaded(tmp_path), descriptions)) == 1
