@@ -6,6 +6,8 @@ from mapping.document import Document, Documents
 from mapping.end import Facts
 from mapping.files import load
 from mapping.holding import HoldWrite
+from mapping.losses import Loss, losses
+from mapping.notes import notes
 from mapping.problem import Finding, Place
 from mapping.rows import row_struct
 from mapping.schema import schema
@@ -22,6 +24,7 @@ __all__ = [
     "Documents",
     "Facts",
     "Finding",
+    "Loss",
     "HoldWrite",
     "Place",
     "Put",
@@ -29,6 +32,8 @@ __all__ = [
     "check",
     "compile",
     "load",
+    "losses",
+    "notes",
     "read_texts",
     "row_struct",
     "schema",

@@ -12,12 +12,14 @@ from typing import Final
 from crmbridge.model import SIDES, Entity
 from mapping.axis_check import axis_findings
 from mapping.axis_live import axis_live
+from mapping.conflicts import conflict_findings
+from mapping.cycles import cycle_findings
 from mapping.described import Descriptions
 from mapping.document import Document, Documents, FieldDoc
 from mapping.field_check import document_findings, field_findings
 from mapping.laws import lossy_hint
 from mapping.literals import is_textual
-from mapping.live import live
+from mapping.live import live, statuses
 from mapping.problem import Finding, Path, closest, path_text
 
 # Names that mean something else in a record's journal and reports.
@@ -39,6 +41,8 @@ _AXIS: Final[Mapping[Entity, str]] = {"lead": "status", "opportunity": "stage"}
 _TEXTUAL: Final = frozenset({"text", "email", "phone", "url", "country"})
 NAME_ONE: Final = "write one of its names"
 NO_COLUMN: Final = "the field has no column there; give it one, or take this out"
+# A table with one of these is not played through: it would only say the same again.
+_UNPLAYABLE: Final = frozenset({"states-share-value", "status-ambiguous", "status-against-flag", "status-unknown"})
 _SLOT: Final = re.compile(r"\{([^{}]*)\}")
 
 
@@ -52,6 +56,8 @@ def check(documents: Documents | Iterable[Document], descriptions: Descriptions 
         findings += about.meaning()
         findings += live(document, descriptions or {}, about.spoiled)
         findings += axis_live(document, descriptions or {})
+        if not about.spoiled((document.axis or "",)) and not any(f.code in _UNPLAYABLE for f in findings):
+            findings += cycle_findings(document, statuses(document, descriptions or {}))
     unique = {str(f): f for f in findings}
     return sorted(unique.values(), key=lambda f: (f.place.file, f.place.line, f.place.column))
 
@@ -161,6 +167,7 @@ class _About:
             if choice.by_state and document.entity != "opportunity":
                 yield self._say("variant-misplaced", here, "`won` and `lost` are for opportunities; name one column")
         yield from self._kind(doc, path)
+        yield from conflict_findings(self._document, doc)
         yield from self._extras(doc, path)
         yield from field_findings(document, doc)
 

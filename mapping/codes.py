@@ -89,6 +89,10 @@ _FIELDS: Final[Mapping[str, Code]] = {
 }  # fmt: skip
 
 _TABLES: Final[Mapping[str, Code]] = {
+    "rule-against-restrictive": _code("a rule beside `restrictive`, by which the more restrictive side wins (a warning)", "`restrictive: true, rule: salesforce`", "take one of the two out"),
+    "rule-needless": _code("a rule for a field that is on one side only (a warning)", "`{salesforce: Fax, rule: ask}`", "take it out, or name the other column"),
+    "required-one-sided": _code("a needed value that no record of the other side has", "`{dynamics: subject, required: true}`", "take it out, name the other column, or add `create:`"),
+    "lossy-without-column": _code("a loss is declared for a side that the field does not have", "`{salesforce: A, lossy: dynamics}`", "take it out"),
     "match-unknown-field": _code("`match` names what is no field", "`match: [[emial]]`", "write one of the fields' names"),
     "match-one-sided": _code("a key of `match` has a column on one side only", "`match: [[topic]]`", "take it out of the key, or give the field its other column"),
     "table-unused": _code("no field uses this table (a warning)", "`values: {old: …}`", "name it in a field, or take it out"),
@@ -96,6 +100,10 @@ _TABLES: Final[Mapping[str, Code]] = {
     "value-one-sided": _code("a row with a value on one side only", "`hot: {salesforce: Hot}`", "give it the other value, or let the table say `unmapped: ignore`"),
     "value-twice": _code("a value that an earlier row reads already", "`dynamics: [2, 1]` after a row with `1`", "name it once"),
     "loss-undeclared": _code("two rows are written as one value, so that side cannot tell them apart", "`warm` and `hot` both `dynamics: 1`", "another value, or declare the loss: `lossy: dynamics`"),
+    "value-repeated": _code("a value twice in one row (a warning)", "`dynamics: [10, 10]`", "name it once"),
+    "row-unreachable": _code("a row that nothing is ever read as (a warning)", "a row whose values stand in earlier rows, on both sides", "a value of its own, or take it out"),
+    "status-ping-pong": _code("a row that comes back from the other side as another one", "a word that means another row in one process", "a value of its own on both sides, for each record type and process"),
+    "state-without-row": _code("no row of a state that records get into (a warning)", "no row with `state: lost`", "add one"),
     "axis-misplaced": _code("`status:`, `stage:` or what belongs to them in the wrong entity", "`stage:` in `lead.yaml`, `on_hold:` in `account.yaml`", "leads have `status:`, opportunities `stage:` and `on_hold:`"),
     "axis-missing": _code("no `status:` in a lead, no `stage:` in an opportunity", "`lead.yaml` without `status:`", "add it"),
     "no-open-row": _code("no row of state open", "only closed rows", "add a row with `state: open`; a new record needs one"),
@@ -139,6 +147,7 @@ _AXIS: Final[Mapping[str, Code]] = {
 _LIVE: Final[Mapping[str, Code]] = {
     "column-unknown": _code("the CRM has no such field, or our user may not see it", "`salesforce: EMail`", "its API name; else give our user the right to see it"),
     "column-read-only": _code("our user may not write it, or nobody may (a formula)", "`{salesforce: Score__c, dynamics: new_score}` with a formula", "`rule:` with that connection's name, so that it is only read"),
+    "column-create-only": _code("our user may write it for a new record only (a warning)", "a master-detail lookup", "`rule: create only`"),
     "column-several-choices": _code("a field that holds several choices", "a multi-select picklist", "take the field out"),
     "column-unfed": _code("needed for a new record, and no field feeds it (a warning)", "`Region__c` required", "map it, or give it a `create:` text"),
     "filler-too-long": _code("the filler does not fit into the field", 'a filler of 90 letters for 80', "shorten it"),
@@ -146,6 +155,9 @@ _LIVE: Final[Mapping[str, Code]] = {
     "type-misfit": _code("the field holds another kind of value", "`revenue` as text", "the `convert:` that the message names"),
     "decimals-undeclared": _code("one side keeps fewer decimals", "`AnnualRevenue` keeps none", "declare the loss: `lossy:` with that connection's name"),
     "time-undeclared": _code("a day on one side, an instant on the other", "a date and a date-time", "declare the loss: `lossy:` with that connection's name"),
+    "zone-missing": _code("a day kept as an instant, and no zone says where it is day (a warning)", "`convert: date` on a date-time", "`zone: Europe/Berlin`"),
+    "text-longer": _code("one side takes shorter texts: longer ones are held, never cut (a note)", "a phone of 40 and one of 20", "have the column lengthened there"),
+    "default-filled": _code("the CRM fills a blank choice of a new record, and that flows back (a note)", "a picklist with a default value", "take the default away there, if it is not meant"),
     "value-unknown": _code("the field has no such choice", "`salesforce: Hott`", "a label or value that it has"),
     "value-ambiguous": _code("one label, several choices", "two options called `Other`", "give the value (the number) itself"),
     "value-inactive": _code("the choice is switched off there (a warning)", "a retired picklist value first in its row", "put another first, or have it switched on"),

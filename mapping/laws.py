@@ -24,12 +24,15 @@ def value_losses(
     """Rows that a side cannot tell apart without saying so, and values that no reading ever reaches."""
     if spoiled(path):
         return
+    reached: set[str] = set()  # rows that some value reads as
+    complained: set[str] = set()
     for side in SIDES:
         known = options(side)
         named = kinds_named([row for row in rows if isinstance(row, StatusRow)], side)
         first: dict[_Meaning, ValueRow] = {}  # what a native means -> the row it reads as
         for row in rows:
             seen: set[_Meaning] = set()
+            yield from _repeated(document, path, row, side)
             for kind, n, word in _spoken(row, side, named):
                 here = (*path, row.name, document.names[side])
                 if isinstance(row, StatusRow) and kind in row.by_kind.get(side, {}):
@@ -40,10 +43,32 @@ def value_losses(
                     seen.update(taken)
                     for each in taken:
                         earlier = first.setdefault(each, row)
+                        reached |= {row.name} if earlier is row else set()
                         if earlier is row or side in row.lossy or _converted(row):
                             continue
+                        complained.add(row.name)
                         yield _loss(document, here, row, earlier, side, word, n)
                         break
+    for row in rows:
+        if row.name not in reached | complained and len(row.natives) == len(SIDES) and not _converted(row):
+            yield document.source.finding(
+                (*path, row.name),
+                "is never read: on both sides its values mean earlier rows; give it a value of its own, or take it out",
+                code="row-unreachable",
+                key=True,
+                warning=True,
+            )
+
+
+def _repeated(document: Document, path: Path, row: ValueRow, side: Side) -> Iterator[Finding]:
+    words = row.natives.get(side, ())
+    folded = [fold(word) for word in words]
+    for n, word in enumerate(words):
+        if folded[n] in folded[:n]:
+            here = (*path, row.name, document.names[side], n)
+            yield document.source.finding(
+                here, f"{word!r} stands in this row already; name it once", code="value-repeated", warning=True
+            )
 
 
 # Kind of record, reason, state and process, value: what a side must tell apart.

@@ -52,6 +52,7 @@ def live(document: Document, descriptions: Descriptions, spoiled: Spoiled) -> It
                 if side in described:
                     yield from _columns(document, doc, side, described[side])
             yield from _losses(document, doc, described)
+            yield from _zone(document, doc, described)
     for side, description in described.items():
         yield from _unfed(document, side, description)
     yield from _tables(document, described, spoiled)
@@ -83,6 +84,14 @@ def _columns(document: Document, doc: FieldDoc, side: Side, description: Descrip
                 f"{column} is read only in {name}; "
                 + ("take it out" if doc.is_derived else f"add `rule: {name}`, so that it is only read from there"),
                 code="column-read-only",
+            )
+        elif _is_written(doc, side) and not meta.updateable and doc.rule != "create only":
+            yield document.source.finding(
+                here,
+                f"{column} can be written in {name} only when a record is made: later changes of it are held; "
+                "add `rule: create only`",
+                code="column-create-only",
+                warning=True,
             )
         filler = doc.fillers.get(side)
         if filler and filler.text and meta.length is not None and len(filler.text) > meta.length:
@@ -147,13 +156,29 @@ def _losses(document: Document, doc: FieldDoc, described: Mapping[Side, Descript
     pairs: tuple[tuple[Side, ColumnLike, ColumnLike], ...] = (("right", left, right), ("left", right, left))
     for side, source, target in pairs:
         words, name = loss(source, target), document.names[side]
+        decimal = doc.convert in ("money", "number")
+        code = "decimals-undeclared" if decimal else "time-undeclared" if doc.convert == "date" else "loss-undeclared"
         if words and side not in doc.lossy and _is_written(doc, side):
             yield document.source.finding(
                 ("fields", doc.name),
                 f"{target.name} in {name} {words}; "
                 f"if that loss is meant, add `{lossy_hint(doc.lossy, name, document.names)}` to this line",
-                code="time-undeclared" if doc.convert == "date" else "decimals-undeclared",
+                code=code,
                 key=True,
+            )
+
+
+def _zone(document: Document, doc: FieldDoc, described: Mapping[Side, DescriptionLike]) -> Iterator[Finding]:
+    """A day on an instant is midnight somewhere: in Europe it is the day before for half of the readers."""
+    for side, choice in doc.columns.items():
+        meta = described[side].columns.get(choice.column) if side in described else None
+        if doc.convert == "date" and doc.zone is None and meta is not None and meta.type == "datetime":
+            yield document.source.finding(
+                ("fields", doc.name, document.names[side]),
+                f"{meta.name} is an instant in {document.names[side]}, and whose day it is depends on the place: "
+                "it is counted in UTC; add `zone:`, e.g. `zone: Europe/Berlin`",
+                code="zone-missing",
+                warning=True,
             )
 
 
@@ -259,6 +284,12 @@ def _unmapped(document: Document, side: Side, path: Path, option: OptionLike, wh
         key=True,
         warning=True,
     )
+
+
+def statuses(document: Document, descriptions: Descriptions) -> dict[Side, Sequence[OptionLike]]:
+    return {
+        side: descriptions[side, document.entity].statuses for side in SIDES if (side, document.entity) in descriptions
+    }
 
 
 def _statuses(document: Document, described: Mapping[Side, DescriptionLike], spoiled: Spoiled) -> Iterator[Finding]:

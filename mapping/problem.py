@@ -21,14 +21,16 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One complaint about a mapping. Warnings are told; errors stop the mapping from being used."""
+    """One complaint about a mapping. Warnings are told; errors stop the mapping from being used.
+
+    Notes are no complaint: `mapping.check` gives none, `mapping.notes` nothing else."""
 
     code: str  # stable, for scripts and for the page that explains it; all are in `mapping.codes`
     place: Place
     path: str
     message: str
     suggestion: str | None = None
-    severity: Literal["error", "warning"] = "error"
+    severity: Literal["error", "warning", "note"] = "error"
 
     def __str__(self) -> str:
         where = f"{self.place}: {self.path}: " if self.path else f"{self.place}: "

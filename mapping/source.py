@@ -107,6 +107,7 @@ class Source:
         otherwise: str = "",
         key: bool = False,
         warning: bool = False,
+        note: bool = False,
     ) -> Finding:
         """`code` is one of `mapping.codes`; `otherwise`: what to do where no suggestion says it."""
         if otherwise and suggestion is None:
@@ -117,7 +118,7 @@ class Source:
             path=path_text(path),
             message=message,
             suggestion=suggestion,
-            severity="warning" if warning else "error",
+            severity="note" if note else "warning" if warning else "error",
         )
 
 

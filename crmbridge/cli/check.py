@@ -1,6 +1,7 @@
 """`crmbridge check`: everything that is wrong with settings and mappings, at once; `--live` asks both CRMs as well."""
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import rich_click as click
@@ -11,7 +12,7 @@ from crmbridge.errors import CrmBridgeError
 if TYPE_CHECKING:
     from connectors.base import Description
     from crmbridge.settings import Settings
-    from mapping import Documents, Finding
+    from mapping import Document, Documents, Finding, Loss
 
 Level = Literal["error", "warning", "note"]
 
@@ -71,17 +72,26 @@ class Findings:
 @click.option(
     "--live", is_flag=True, help="Also ask both CRMs: login, rights, fields, keys, values; nothing is written."
 )
+@click.option(
+    "--shape",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Hold the mappings to a shape that `crmbridge capture` wrote; no CRM is asked, and no secret is needed.",
+)
+@click.option("--losses", is_flag=True, help="Also list what the mappings have declared to lose.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
-def check(place: Place, live: bool, as_json: bool) -> int:
+def check(place: Place, live: bool, shape: Path | None, losses: bool, as_json: bool) -> int:
     """Find all that is wrong with settings and mappings, with file, line and what was probably meant."""
+    if live and shape is not None:
+        raise click.UsageError("--live asks the CRMs, --shape a file; give one of the two.")
     found = Findings()
     settings = place.settings()
     if settings.profile and not as_json:
         click.echo(f"Profile {settings.profile}: {_profile_files(settings)}")
     documents = _documents(settings)
     for problem in settings.unresolved():
-        found.say("error", str(settings.path), problem)
+        found.say("warning" if shape is not None else "error", str(settings.path), problem)
     descriptions: dict[Any, Description] = {}
     if live and not found.lines:
         from crmbridge import wiring
@@ -94,8 +104,14 @@ def check(place: Place, live: bool, as_json: bool) -> int:
         finally:
             for connector in connectors.values():
                 connector.close()
+    if shape is not None:
+        from crmbridge import wiring
+        from crmbridge.cli.shape import describe_shape
+
+        _, descriptions = describe_shape(shape, wiring.connections(settings))
     _mapping_findings(found, documents, descriptions)
-    _print(found, live=live, as_json=as_json, profile=settings.profile)
+    lost = [loss for document in documents for loss in _losses(document)] if losses else None
+    _print(found, live=live or shape is not None, as_json=as_json, profile=settings.profile, lost=lost)
     return found.exit_code
 
 
@@ -122,9 +138,28 @@ def _mapping_findings(found: Findings, documents: "Documents", descriptions: Any
 
     for finding in mapping.check(documents, descriptions or None):
         found.tell(finding)
+    for document in documents:
+        for note in mapping.notes(document, descriptions):
+            found.tell(note)
 
 
-def _print(found: Findings, *, live: bool, as_json: bool, profile: str | None) -> None:
+def _plain(loss: "Loss") -> dict[str, Any]:
+    place = loss.place
+    return {
+        "file": place.file, "line": place.line, "column": place.column, "path": loss.path, "side": loss.side,
+        "what": loss.what,
+    }  # fmt: skip
+
+
+def _losses(document: "Document") -> "list[Loss]":
+    import mapping
+
+    return mapping.losses(document)
+
+
+def _print(
+    found: Findings, *, live: bool, as_json: bool, profile: str | None, lost: "list[Loss] | None" = None
+) -> None:
     from crmbridge.cli.output import many, print_json, say
 
     if as_json:
@@ -136,12 +171,17 @@ def _print(found: Findings, *, live: bool, as_json: bool, profile: str | None) -
                 "profile": profile,
                 "findings": [{**asdict(line), "severity": line.level} for line in found.lines],
                 "outside": str(found.outside) if found.outside else None,
+                **({"losses": [_plain(loss) for loss in lost]} if lost is not None else {}),
             }
         )
     for line in found.lines:
         sign = {"error": "error: ", "warning": "warning: ", "note": ""}[line.level]
         if not as_json:
             say(f"{line.where}: {sign}{line.text}")
+    if lost is not None and not as_json:
+        for loss in lost:
+            say(f"{loss.place}: declared loss: {loss.path}: {loss.side} {loss.what}")
+        say(f"{len(lost)} declared {'loss' if len(lost) == 1 else 'losses'}.")
     if found.outside:
         click.echo(str(found.outside), err=True)
     if not as_json:

@@ -2,7 +2,7 @@
 
 A case is a file, or a folder of several, with the expected lines beside it (`name.txt`). `# shape: own` at the
 top holds it to tests/mapping/shapes/own.yaml, a shape as `crmbridge capture` writes it; `# profile: test` lays
-`lead.test.yaml` over `lead.yaml`.
+`lead.test.yaml` over `lead.yaml`; `# notes: yes` also tells what is no complaint.
 `python -m tests.support.broken NAME...` writes the expected lines anew; read them before you keep them.
 """
 
@@ -41,7 +41,10 @@ def findings(path: Path) -> list[Finding]:
     asked = _asked(path)
     documents, _ = mapping.load(path, profile=asked.get("profile"))
     shape = asked.get("shape")
-    return mapping.check(documents, described(shape) if shape else None)
+    found = mapping.check(documents, described(shape) if shape else None)
+    if asked.get("notes"):
+        found += [note for document in documents for note in mapping.notes(document, described(shape or ""))]
+    return found
 
 
 def lines(path: Path) -> str:
@@ -62,7 +65,7 @@ def _asked(path: Path) -> dict[str, str]:
     """`# shape: own` and `# profile: test` at the top of the (first) file."""
     files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
     heads = [file.read_bytes()[:200].decode("utf-8", "replace") for file in files if file.exists()]
-    return dict(re.findall(r"^# (shape|profile): ([\w-]+)$", "\n".join(heads), re.MULTILINE))
+    return dict(re.findall(r"^# (shape|profile|notes): ([\w-]+)$", "\n".join(heads), re.MULTILINE))
 
 
 @cache
