@@ -1,7 +1,6 @@
 """The reference tells all there is, and nothing that there is not."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
