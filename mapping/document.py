@@ -28,6 +28,9 @@ class ColumnChoice:
     by_state: Mapping[State, str] = field(default_factory=dict)
     parts: tuple[str, ...] = ()  # several columns that hold it together; `column` is the first
 
+    def __str__(self) -> str:
+        return ", ".join(self.parts) or self.column
+
     def all(self) -> tuple[str, ...]:
         return self.parts or (self.column, *self.by_state.values())
 
@@ -249,12 +252,16 @@ def _row(name: str, body: dict[str, Any], sides: Mapping[str, Side]) -> ValueRow
 
 
 def _status_row(name: str, body: dict[str, Any], sides: Mapping[str, Side]) -> StatusRow:
-    words = {side: native_words(body[n]) for n, side in sides.items() if n in body}
+    words: dict[Side, tuple[tuple[Word, ...] | None, Mapping[str, tuple[Word, ...]]]] = {
+        side: native_words(body[n]) for n, side in sides.items() if n in body
+    }
+    natives: dict[Side, tuple[Word, ...]] = {side: plain for side, (plain, _) in words.items() if plain is not None}
+    by_kind: dict[Side, Mapping[str, tuple[Word, ...]]] = {side: kinds for side, (_, kinds) in words.items() if kinds}
     return StatusRow(
         name=name,
-        natives={side: plain for side, (plain, _) in words.items() if plain is not None},
+        natives=natives,
         lossy=_lossy(body, sides),
         state=body["state"],
-        by_kind={side: by_kind for side, (_, by_kind) in words.items() if by_kind},
+        by_kind=by_kind,
         reasons=row_reasons(body, sides),
     )

@@ -155,6 +155,10 @@ def _column(cell: Any) -> str:
 
 
 def _winner(document: Document, one: FieldDoc) -> str:
+    if one.constant:
+        return "always the constant, never read across"
+    if one.compute:
+        return "computed from the other fields, never read across"
     if len(one.columns) < len(SIDES):
         return "read only where it is, never written across"
     left, right = (document.names[side] for side in SIDES)

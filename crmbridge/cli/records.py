@@ -110,6 +110,10 @@ def column_value(row: Row, field: "FieldDoc", side: Side) -> Any:
     """A field as the CRM showed it, not translated."""
     if row.values is None or side not in field.columns:
         return None
+    parts = field.columns[side].parts
+    if parts:
+        shown = [getattr(row.values, attribute_name(part), None) for part in parts]
+        return [value or "" for value in shown] if any(shown) else None
     column = field.columns[side].column
     for name in (column, f"_{column}_value"):  # a Dynamics lookup is read from `_name_value`
         value = getattr(row.values, attribute_name(name), None)
@@ -236,7 +240,7 @@ def why(place: Place, record: str, field: str, as_json: bool) -> None:
             "at": str(document.source.place(("fields", field), key=True)),
             "rule": _rule_name(mapped.rule, connections),
             "converter": f"values: {mapped.values}" if mapped.values else mapped.convert,
-            "columns": {connections[side]: choice.column for side, choice in mapped.columns.items()},
+            "columns": {connections[side]: str(choice) for side, choice in mapped.columns.items()},
         },
         "agreed": {
             connections[side]: plain_value(found.link.base.view(side).get(field)) if found.link else None
@@ -282,7 +286,7 @@ def _source(row: Row | None, field: "FieldDoc", side: Side) -> dict[str, Any]:
     value = column_value(row, field, side)
     return {
         "record": row.ref.id,
-        "column": field.columns[side].column,
+        "column": str(field.columns[side]),
         "present": value is not None,
         "value": value,
         "last_changed": row.modified_at,
@@ -294,6 +298,8 @@ def _merge(place: Place, found: Found, field: "FieldDoc") -> Merge:
     link = found.link
     if link is None or not link.alive or link.left_id is None or link.right_id is None:
         return Merge(unknown="the record has no partner")
+    if field.is_derived:
+        return Merge(unknown="the mapping makes this field: it is written where it differs, and never read across")
     if len(field.columns) < len(SIDES):
         return Merge(unknown="the field has one side only: it is read and never written across")
     from crmbridge.plan import ABSENT, decide_field, newest

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 import mapping
+from crmbridge.cli.records import column_value
 from crmbridge.model import Money, NativeRef, Problem, Shared
-from tests.support.mapping_made import Made, columns, described, told
+from mapping import explain
+from tests.support.mapping_made import Made, columns, described, load, told
 
 TABLES = """\
 values:
@@ -152,6 +154,19 @@ def test_a_made_field_recognises_nobody_and_needs_a_column_to_write() -> None:
     there = described({}, columns(x="text 40 -"))
     found = told("x: {dynamics: x, constant: a}", descriptions=there)
     assert any("x is read only in dynamics; take it out" in one for one in found), found
+
+
+def test_people_are_told_that_the_mapping_makes_it() -> None:
+    documents, _ = load("x: {dynamics: x, constant: a}\ny: {dynamics: [y, z], compute: name, convert: lines}")
+    told_of = {line.name: line for line in explain.fields(documents.items[0])}
+    assert told_of["x"].winner == "always the constant, never read across"
+    assert told_of["y"].winner == "computed from the other fields, never read across"
+    assert told_of["y"].columns["right"] == "y + z"
+    made = Made("y: {salesforce: Y, dynamics: [y, z], convert: lines}")
+    field = load("y: {salesforce: Y, dynamics: [y, z], convert: lines}")[0].items[0].fields["y"]
+    assert str(field.columns["right"]) == "y, z"
+    assert column_value(made.row("right", z="b"), field, "right") == ["", "b"]
+    assert column_value(made.row("right"), field, "right") is None
 
 
 # --- filter -------------------------------------------------------------------------------------------------------
