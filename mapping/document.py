@@ -162,9 +162,7 @@ def make_document(source: Source, data: dict[str, Any], connections: Mapping[str
         tables=tables,
         match=tuple(tuple(key) for key in data.get("match", ())),
         fields={name: _field(name, body, sides) for name, body in data.get("fields", {}).items()},
-        values={
-            name: value_table(name, table, sides) for name, table in data.get("values", {}).items()
-        },
+        values={name: value_table(name, table, sides) for name, table in data.get("values", {}).items()},
         status=tuple(
             _status_row(row, body, sides)
             for row, body in (data.get(where, {}) if where else {}).items()

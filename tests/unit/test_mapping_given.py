@@ -1,6 +1,7 @@
 # ruff: noqa: E501 - tables read best unbroken
 """Values that the mapping gives itself: at creation, always, or computed; people with stand-ins; shared tables."""
 
+import sys
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -317,3 +318,13 @@ fields: {name: {salesforce: Name, dynamics: name}}
 """})  # fmt: skip
     assert problems == ()
     assert documents.items[0].version == "2026-11"
+
+
+def test_without_the_library_each_expression_is_told_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [name for name in sys.modules if name.startswith("cel_expr_python")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "cel_expr_python", None)
+    found = told("x: {dynamics: x, compute: name}", tail='filter: name == "a"\n')
+    assert [one.split(": expressions")[0] for one in found] == ["account.yaml:6:29: fields.x.compute", "account.yaml:7:9: filter"]
+    assert all("pip install 'crmbridge[expr]'" in one and "[expression-library]" in one for one in found)
+    assert told("a: {salesforce: A, dynamics: b}") == []
