@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -169,3 +170,49 @@ def test_a_broken_mapping_is_told_before_anything_is_asked(edited: Project) -> N
     edited.box.control.forget_calls()
     assert "did you mean 'email'?" in run(edited, "diff", code=2).err
     assert edited.box.control.raw_calls() == []
+
+
+# --- unmapped -----------------------------------------------------------------------------------------------------
+
+
+def paste(company: Project, told: list[dict[str, Any]]) -> None:
+    """Each line once, where it is said to go."""
+    where = sorted({(*one["paste_after"].rsplit(":", 1), one["line"]) for one in told}, key=lambda w: -int(w[1]))
+    for file, number, line in where:
+        path = Path(file) if Path(file).is_absolute() else company.folder / file
+        lines = path.read_text(encoding="utf-8").splitlines()
+        row = lines[int(number) - 1]
+        lines.insert(int(number), f"{row[: len(row) - len(row.lstrip())]}{line}")
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def test_values_without_a_row_are_counted_and_the_lines_to_paste_are_good(edited: Project) -> None:
+    edited.settle()
+    assert run(edited, "unmapped", "--json").json["unmapped"] == []
+    text = (edited.folder / "mappings" / "lead.yaml").read_text(encoding="utf-8")
+    kept = [one for one in text.splitlines() if not one.startswith(("    partner:", "    phone:", "  contacted:"))]
+    (edited.folder / "mappings" / "lead.yaml").write_text(
+        "\n".join(kept).replace("[10, 1, 2, 3, 5, 6, 7, 9]", "[10, 1, 2]") + "\n", encoding="utf-8"
+    )
+    dump = edited.box.control.dump()
+    statuses = [one["Status"] for one in dump["salesforce"]["Lead"] if not one["IsDeleted"]]
+    said = run(edited, "unmapped", "--json").json
+    told = {(one["field"], one["on"], one["value"]): one for one in said["unmapped"]}
+    contacted = told["status", "salesforce", "Working - Contacted"]
+    assert contacted["records"] == statuses.count("Working - Contacted")
+    assert contacted["beside"] == "Contacted"
+    assert told["status", "dynamics", 2]["line"] == contacted["line"]
+    assert told["source", "salesforce", "Partner Referral"]["line"] == (
+        "partner_referral: {salesforce: Partner Referral, dynamics: 4}"
+    )
+    assert "behind " in run(edited, "unmapped").out
+    paste(edited, said["unmapped"])
+    assert run(edited, "unmapped", "--json").json["unmapped"] == []
+    assert edited.run_here("check").code == 0
+
+
+def test_unmapped_values_of_a_sample_are_read_live(edited: Project) -> None:
+    edited.change("    web: {", "    # web: {", "mappings/lead.yaml")
+    said = run(edited, "unmapped", "--entity", "lead", "--sample", "30", "--json").json
+    assert list(said["looked_at"]) == ["lead"]
+    assert {(one["on"], one["label"]) for one in said["unmapped"]} == {("salesforce", "Web"), ("dynamics", "Web")}

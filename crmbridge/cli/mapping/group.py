@@ -14,6 +14,10 @@ COMMANDS: Final[Table] = {
         "Show records as the mapping reads them, and what it would write.",
     ),
     "diff": ("crmbridge.cli.mapping.diff:diff", "Tell which records a change of the mapping touches, and how."),
+    "unmapped": (
+        "crmbridge.cli.mapping.unmapped:unmapped",
+        "List values that no row reads, each with the line to paste.",
+    ),
     "test": ("crmbridge.cli.mapping.test:test", "Try the examples of the mappings: given this, expect that."),
     "fmt": ("crmbridge.cli.mapping.fmt:fmt", "Tidy the files; values and comments never change."),
     "explain": ("crmbridge.cli.mapping.explain:explain", "Show the life cycle and its rows, as a table or a diagram."),
