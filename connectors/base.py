@@ -89,6 +89,17 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """Order to end one record: delete it, merge it into another one, or put it out of use."""
+
+    kind: Literal["delete", "merge", "deactivate"]
+    entity: Entity
+    id: str
+    version: str | None = None  # as it was when this was decided
+    into: str | None = None  # merge: the record that stays
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """Who we are talking to; pinned at first contact."""
 
@@ -216,6 +227,10 @@ class LifeCycle(Protocol):
 
     @property
     def moves_at_once(self) -> int: ...
+
+    def remove(self, order: Removal) -> Outcome:
+        """Written once the record is gone; adopted if it was before. A merge keeps the values of the one that stays."""
+        ...
 
 
 class Describer(Protocol):

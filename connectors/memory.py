@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Final, cast
 
-from connectors.base import Column, Conversion, Description, Identity, Move, Option, Page, TablePlan, Write
+from connectors.base import Column, Conversion, Description, Identity, Move, Option, Page, Removal, TablePlan, Write
 from crmbridge.errors import OutsideError
 from crmbridge.model import (
     ENTITIES,
@@ -51,6 +51,13 @@ CARRIED: Final[Mapping[Entity, Mapping[str, str]]] = {
     "account": {"company": "name", "phone": "phone"},
     "contact": {"last_name": "last_name", "first_name": "first_name", "email": "email", "phone": "phone"},
     "opportunity": {"company": "name"},
+}
+# Columns that name a record: a merge points them at the one that stays.
+LOOKUPS: Final[Mapping[Entity, tuple[str, ...]]] = {
+    "account": ("account_id", "parent_id"),
+    "contact": ("contact_id",),
+    "lead": ("lead_id",),
+    "opportunity": ("opportunity_id",),
 }
 _system: Final[Mapping[Entity, Mapping[str, type[Any]]]] = {
     "account": {"lead_id": str},
@@ -351,6 +358,28 @@ class MemoryConnector:
             columns.setdefault("amount", order.actual_value)
         write = Write(kind="update", entity=order.entity, id=order.id, version=order.version, columns=columns)
         return self.before_write(write) or self._write(write)
+
+    def remove(self, order: Removal) -> Outcome:
+        self.calls[order.entity, order.kind] += 1
+        table = self.tables[order.entity]
+        record, stays = table.get(order.id), table.get(order.into or "")
+        if record is None or record.deleted:
+            return Written(id=order.id, adopted=True)
+        if order.version is not None and order.version != str(record.version):
+            return Stale(message="the record was changed by somebody else")
+        if order.kind == "deactivate":
+            self._save(record, {"statecode": 1}, by=US)
+            return Written(id=record.id, row=self._row(order.entity, record))
+        if order.kind == "delete":
+            self.delete(order.entity, order.id, by=US)
+            return Written(id=order.id)
+        if stays is None or stays.deleted or stays.columns.get("state") == "converted":
+            return Refused(code="NOT_POSSIBLE", message="there is no such record to merge it into")
+        for each in (one for table in self.tables.values() for one in table.values() if not one.deleted):
+            moved = {name: stays.id for name in LOOKUPS[order.entity] if each.columns.get(name) == order.id}
+            self._save(each, moved, by=US) if moved else None
+        self.merge(order.entity, order.id, stays.id, by=US)
+        return Written(id=order.id)
 
     # --- Describer ------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from requests.adapters import BaseAdapter
 
-from connectors.base import Captured, Conversion, Cursor, Description, Identity, Move, Page, TablePlan, Write
+from connectors.base import Captured, Conversion, Cursor, Description, Identity, Move, Page, Removal, TablePlan, Write
 from connectors.dynamics import rows, writing
 from connectors.dynamics.auth import DynamicsConfig, tokens
 from connectors.dynamics.capture import Capture
@@ -18,6 +18,7 @@ from connectors.dynamics.describing import description
 from connectors.dynamics.environment import Environment
 from connectors.dynamics.moves import Moves, moves_per_batch
 from connectors.dynamics.reading import Reading, overlap_slack_seconds
+from connectors.dynamics.removing import Removing
 from connectors.dynamics.rows import TABLES, Rows
 from connectors.dynamics.writing import Writing
 from connectors.http import Session, call_deadline_seconds
@@ -74,6 +75,7 @@ class DynamicsConnector:
         self._writing = Writing(client, self._environment, self._reading, self._rows_of)
         self._conversion = LeadConversion(client, self._environment, self._reading)
         self._moves = Moves(client, self._environment, self._reading)
+        self._removing = Removing(client, self._environment, self._reading)
 
     @property
     def name(self) -> str:
@@ -148,6 +150,9 @@ class DynamicsConnector:
 
     def moves(self, orders: Sequence[Move]) -> list[Outcome]:
         return self._moves.moves(orders)
+
+    def remove(self, order: Removal) -> Outcome:
+        return self._removing.remove(order)
 
     # --- Describer ------------------------------------------------------------------------------------------------
 

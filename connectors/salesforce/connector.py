@@ -8,7 +8,7 @@ from typing import Any
 
 from requests.adapters import BaseAdapter
 
-from connectors.base import Captured, Conversion, Description, Identity, Move, Page, TablePlan, Write
+from connectors.base import Captured, Conversion, Description, Identity, Move, Page, Removal, TablePlan, Write
 from connectors.http import Session, call_deadline_seconds
 from connectors.salesforce import record_types, rows
 from connectors.salesforce.auth import SalesforceConfig, Tokens
@@ -17,6 +17,7 @@ from connectors.salesforce.client import Client
 from connectors.salesforce.describer import Describer
 from connectors.salesforce.lifecycle import LifeCycle
 from connectors.salesforce.reader import Reader
+from connectors.salesforce.removing import Removing
 from connectors.salesforce.writer import Writer, batch_size
 from crmbridge.model import Converted, Directory, Entity, Life, Outcome, Row, Side
 
@@ -59,6 +60,7 @@ class SalesforceConnector:
         self._reader = Reader(self._client, config, side)
         self._writer = Writer(self._client, self._reader, config)
         self._describer = Describer(self._client, self._reader, config)
+        self._removing = Removing(self._client, self._reader)
         self._life_cycle = LifeCycle(self._client, self._writer, self._describer.converted_status)
 
     @property
@@ -139,6 +141,9 @@ class SalesforceConnector:
 
     def moves(self, orders: Sequence[Move]) -> list[Outcome]:
         return self._life_cycle.moves(orders)
+
+    def remove(self, order: Removal) -> Outcome:
+        return self._removing.remove(order)
 
     # --- Describer ------------------------------------------------------------------------------------------------
 

@@ -151,6 +151,13 @@ def _collection(method: str, kind: str, records: Sequence[Record]) -> Call:
     )
 
 
+def delete(table: str, row_id: str) -> Call:
+    """Into the recycle bin (§8.3). No precondition of its own is documented for it: the caller looks right before."""
+    path = f"{_base}/sobjects/{table}/{row_id}"
+    headers = {"Sforce-Call-Options": WRITE_HEADERS["Sforce-Call-Options"]}
+    return Call(method="DELETE", path=path, kind="delete", table=table, headers=headers)
+
+
 def composite_update(records: Sequence[Record], then: Sequence[Call] = ()) -> Call:
     """Updates, each with its own precondition: optimistic locking here is a date, in seconds (§3.3, §3.5).
 

@@ -1,4 +1,4 @@
-"""The two calls that only SOAP has: convertLead and getUserInfo (salesforce-api §6, §1.3). Envelopes out, values back.
+"""Calls that only SOAP has: convertLead, merge, getUserInfo (salesforce-api §6, §8.3, §1.3): envelopes and values.
 
 There is no REST call that converts a lead (§6.1); the access token is the session id.
 """
@@ -18,6 +18,7 @@ Element = etree._Element  # pyright: ignore[reportPrivateUsage]
 _soap: Final = "http://schemas.xmlsoap.org/soap/envelope/"
 _xsi: Final = "http://www.w3.org/2001/XMLSchema-instance"
 _partner: Final = "urn:partner.soap.sforce.com"
+_sobject: Final = "urn:sobject.partner.soap.sforce.com"
 _headers: Final = {"Content-Type": "text/xml; charset=UTF-8", "SOAPAction": '""', "Accept": "text/xml"}
 opportunity_name_max: Final = 80  # documented for convertLead; the field itself takes 120 (§6.2)
 
@@ -56,6 +57,11 @@ def convert_lead(order: Conversion, status: str) -> Call:
     return _call("convertLead", "Lead", partial(_convert_envelope, given))
 
 
+def merge(table: str, winner: str, loser: str) -> Call:
+    """The winner keeps its own values; what hung on the loser hangs on it afterwards (§8.3)."""
+    return _call("merge", table, partial(_merge_envelope, table, winner, loser))
+
+
 def get_user_info() -> Call:
     return _call("getUserInfo", "", _user_info_envelope, reads=True)
 
@@ -85,13 +91,30 @@ def _opportunity_name(order: Conversion) -> str | None:
 
 def _convert_envelope(elements: Sequence[tuple[str, str | None]], session_id: str) -> bytes:
     envelope, header, body = _envelope(session_id)
-    duplicates = etree.SubElement(header, _tag("DuplicateRuleHeader"))  # passes rules that alert, never a block (§3.5)
-    for name, value in (("allowSave", "true"), ("includeRecordDetails", "false"), ("runAsCurrentUser", "true")):
-        etree.SubElement(duplicates, _tag(name)).text = value
+    _pass_alerts(header)
     converts = etree.SubElement(etree.SubElement(body, _tag("convertLead")), _tag("leadConverts"))
     for name, value in elements:
         _add(converts, name, value)
     return etree.tostring(envelope, xml_declaration=True, encoding="UTF-8")
+
+
+def _merge_envelope(table: str, winner: str, loser: str, session_id: str) -> bytes:
+    """The partner WSDL's MergeRequest: the master as an sObject, whose parts are in a namespace of their own."""
+    envelope, header, body = _envelope(session_id)
+    _pass_alerts(header)
+    request = etree.SubElement(etree.SubElement(body, _tag("merge")), _tag("request"))
+    master = etree.SubElement(request, _tag("masterRecord"))
+    for name, value in (("type", table), ("Id", winner)):
+        etree.SubElement(master, f"{{{_sobject}}}{name}").text = value
+    _add(request, "recordToMergeIds", loser)
+    return etree.tostring(envelope, xml_declaration=True, encoding="UTF-8")
+
+
+def _pass_alerts(header: Element) -> None:
+    """Duplicate rules that alert are passed, never a block (§3.5)."""
+    duplicates = etree.SubElement(header, _tag("DuplicateRuleHeader"))
+    for name, value in (("allowSave", "true"), ("includeRecordDetails", "false"), ("runAsCurrentUser", "true")):
+        etree.SubElement(duplicates, _tag(name)).text = value
 
 
 def _user_info_envelope(session_id: str) -> bytes:
@@ -132,20 +155,33 @@ def _xml_text(value: str) -> str:
 
 def converted(status: int, body: bytes) -> ConvertResult | Meaning:
     """One lead was asked for, so one result is read; HTTP 200 says nothing about it (§6.3)."""
+    result = _one_result(status, body, "convertLeadResponse")
+    if isinstance(result, Meaning):
+        return result
+    return ConvertResult(
+        account_id=_text(result, "accountId"),
+        contact_id=_text(result, "contactId"),
+        opportunity_id=_text(result, "opportunityId"),
+    )
+
+
+def merged(status: int, body: bytes) -> Meaning:
+    result = _one_result(status, body, "mergeResponse")
+    return result if isinstance(result, Meaning) else Meaning(kind="done")
+
+
+def _one_result(status: int, body: bytes, response: str) -> Element | Meaning:
+    """The result of a call about one record, if it was carried out."""
     root = _parse(body)
     if root is None:
         return meaning(status if status >= 300 else 502, None)
     if (failed := _fault(root, status)) is not None:
         return failed
-    result = root.find(".//{*}convertLeadResponse/{*}result")
+    result = root.find(f".//{{*}}{response}/{{*}}result")
     if result is None:
         return Meaning(kind="unknown", message="the answer holds no result")
     if _text(result, "success") == "true":
-        return ConvertResult(
-            account_id=_text(result, "accountId"),
-            contact_id=_text(result, "contactId"),
-            opportunity_id=_text(result, "opportunityId"),
-        )
+        return result
     errors = [
         ApiError(
             message=_text(each, "message"),
@@ -154,7 +190,7 @@ def converted(status: int, body: bytes) -> ConvertResult | Meaning:
         )
         for each in result.findall("{*}errors")
     ]
-    return meaning(400, errors) if errors else Meaning(kind="unknown", message="not converted, and no reason told")
+    return meaning(400, errors) if errors else Meaning(kind="unknown", message="not done, and no reason told")
 
 
 def user_info(status: int, body: bytes) -> UserInfo | Meaning:
