@@ -26,7 +26,8 @@ def as_chosen(plan: LifePlan, policy: Policy, names: Mapping[Side, str]) -> Life
     """The plan of a pair without the steps that are not wanted. `names`: of the connections, for people."""
     if not plan.steps:
         return plan
-    if policy.master is not None and any(step.side == policy.master for step in plan.steps):
+    # What is converted where it stands is the master's own lead: nothing crosses yet (L6).
+    if policy.master is not None and any(s.side == policy.master and s.kind != "convert_here" for s in plan.steps):
         return _not_master(plan, policy.master, names[policy.master])
     first = plan.steps[0]
     if _stays_away(first, policy):

@@ -131,7 +131,7 @@ def _both_converted(link: Link, seen: Mapping[Side, Seen], policy: Policy) -> Li
     if policy.convert.both == "hold":
         return _held(
             "C9",
-            f"The lead was converted on both sides, and nothing was linked ({policy.says('convert.both')}).",
+            f"The lead was converted on both sides; what that made was not linked ({policy.says('convert.both')}).",
             "Compare what the two became. To link it pairwise choose both: link, then: crmbridge retry ISSUE.",
         )
     step = Step(
@@ -348,7 +348,12 @@ def plan_opportunity(
     # Where one side cannot say that it is on hold, that alone moves nothing (O4).
     for side in SIDES:
         base = link.base.axes(side)
-        if not holds and changed[side] and seen[side].shared.state == base.state and seen[side].shared.status == base.status:
+        if (
+            not holds
+            and changed[side]
+            and seen[side].shared.state == base.state
+            and seen[side].shared.status == base.status
+        ):
             changed[side] = False
     if _agree(seen, holds=holds):
         return LifePlan(reports=reports)
@@ -516,8 +521,17 @@ def plan_merged(entity: Entity, *, winner_linked: bool, converted: bool = False)
     )
 
 
+def recreates(lead: Seen, policy: Policy, mirror_since: datetime | None) -> bool:
+    """A lead was converted whose partner is gone: does it get a new one, to be converted (C8)?
+
+    Whether its conversion is mirrored at all (`mirrors`) is not asked here."""
+    converted_at = lead.life.converted_at
+    early = mirror_since is not None and converted_at is not None and converted_at < mirror_since
+    return policy.convert.recreate_lead == "yes" and not early
+
+
 def plan_orphan_conversion() -> Report:
-    """A lead was converted whose partner is gone: no lead is made for it (default `recreate_lead: no`)."""
+    """A lead was converted whose partner is gone, and no lead is made for it (default `recreate_lead: no`)."""
     return Report(
         cause="C8",
         message="The lead was converted, and its partner on the other side is gone; what it made is synced as ordinary "

@@ -6,10 +6,11 @@ from typing import Any, Final
 import mapping
 from crmbridge.errors import ConfigError
 from crmbridge.model import Entity, Shared
-from crmbridge.policy import DEFAULT, Fits, Overlay, Policies, Segment, When, laid_over
+from crmbridge.policy import DEFAULT, Fits, Overlay, Policies, ReadAs, Segment, When, laid_over
 from crmbridge.settings import Settings
 from crmbridge.settings.options import Options
 from mapping.cel import EvaluationError, ExpressionError, blank_troubles, compile_expression, predicate
+from mapping.problem import closest
 
 # What an expression may ask besides the fields of the mapping.
 STANDING: Final[Mapping[str, str]] = {"state": "text", "status": "text"}
@@ -48,6 +49,7 @@ def policies(settings: Settings, compiled: "mapping.Compiled") -> Policies:
                 master=one.master,
             )
         )
+    problems.extend(_unreadable_as(settings, compiled))
     if problems:
         count = len(problems)
         raise ConfigError(
@@ -57,6 +59,29 @@ def policies(settings: Settings, compiled: "mapping.Compiled") -> Policies:
         )
     base = laid_over(DEFAULT, chosen.overlay)
     return Policies(base=base, by_entity=chosen.by_entity, segments=tuple(segments), expressions=expressions)
+
+
+def _unreadable_as(settings: Settings, compiled: "mapping.Compiled") -> Iterator[str]:
+    """`contradiction: {as: ROW}`: a lead can be read as a row that is open or disqualified, and as no other (L6)."""
+    lead = compiled.entities.get("lead")
+    rows = lead.status_rows() if lead is not None else {}
+    fitting = [row for row, state in rows.items() if state in ("open", "disqualified")]
+    for where, overlay in _overlays(settings):
+        choice = overlay.get("convert", {}).get("contradiction")
+        if isinstance(choice, ReadAs) and choice.row not in fitting:
+            near = closest(choice.row, fitting)
+            meant = f"; did you mean {near!r}?" if near else ""
+            known = f"a row of the lead's status table that is open or disqualified ({', '.join(fitting)})"
+            yield f"{where}.convert.contradiction.as: {choice.row!r} must be {known}{meant}"
+
+
+def _overlays(settings: Settings) -> Iterator[tuple[str, Overlay]]:
+    """All options that stand in the settings, with the place of their section."""
+    parts = [(f"{settings.path.name}: lifecycle", settings.options)]
+    parts += [(f"{one.place}: segments.{one.name}.lifecycle", one.options) for one in settings.segments]
+    for where, options in parts:
+        yield where, options.overlay
+        yield from ((f"{where}.{entity}", overlay) for entity, overlay in options.by_entity.items())
 
 
 def _names(one: "mapping.CompiledEntity") -> Mapping[str, str]:

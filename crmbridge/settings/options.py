@@ -22,25 +22,20 @@ _OWN: Final = frozenset({"master", "segment"})
 _FOR_ALL: Final = frozenset({"won_amount"})
 # Choices that exist, but are not carried out yet: they are refused, not ignored.
 NOT_YET: Final[Mapping[tuple[str, str], frozenset[str]]] = {
-    ("convert", "mirror"): frozenset({"never", "when"}),
-    ("convert", "opportunity"): frozenset({"always", "never"}),
-    ("create_by", "account"): frozenset({"us"}),
-    ("create_by", "contact"): frozenset({"us"}),
-    ("create_by", "opportunity"): frozenset({"us"}),
-    ("convert", "contact_only"): frozenset({"person_account", "hold", "bucket"}),
+    ("convert", "contact_only"): frozenset({"person_account"}),
     ("convert", "person_accounts"): frozenset({"on"}),
-    ("convert", "bare_qualified"): frozenset({"convert", "ignore"}),
-    ("convert", "reactivated"): frozenset({"leave", "new_lead"}),
-    ("convert", "contradiction"): frozenset({"convert_here", "as"}),
-    ("convert", "both"): frozenset({"hold"}),
-    ("convert", "late_edit"): frozenset({"hold", "ignore"}),
-    ("convert", "recreate_lead"): frozenset({"yes"}),
-    ("close", "over_disqualified"): frozenset({"hold"}),
     ("remove", "delete"): frozenset({"ask", "delete", "disqualify", "lose", "deactivate"}),
     ("remove", "delete_converted"): frozenset({"delete"}),
     ("remove", "merge"): frozenset({"mirror"}),
     ("remove", "undelete"): frozenset({"hold"}),
 }
+
+# What to do without them, where that is known.
+_PERSON_ACCOUNTS: Final = (
+    "a person account is an account and a contact in one record, and crmbridge writes them as two; "
+    "contact_only takes 'account if company', hold or {bucket: ID}"
+)
+_INSTEAD: Final[Mapping[str, str]] = {"contact_only": _PERSON_ACCOUNTS, "person_accounts": _PERSON_ACCOUNTS}
 
 Say = Callable[..., None]  # (way, message, suggestion=, key=)
 
@@ -237,7 +232,8 @@ def _choice(
     elif way[0] == "segments" and name in _FOR_ALL:
         say(way, "is for all records; write it under `lifecycle:` itself", key=True)
     elif (word := _word(found)) in NOT_YET.get((str(way[-2]), str(way[-1])), frozenset()):
-        say(way, f"not supported yet: {word}")
+        instead = _INSTEAD.get(str(way[-1]))
+        say(way, f"not supported yet: {word}" + (f"; {instead}" if instead else ""))
     else:
         yield name, found
 

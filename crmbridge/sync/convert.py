@@ -26,10 +26,10 @@ from crmbridge.plan import settled_base
 from crmbridge.state.words import Batch, ConversionRow, Intent, IssuePlace
 from crmbridge.sync.hands import Event, Hands, fingerprint, new_id, new_intent
 from crmbridge.sync.observe import fetch_missing
+from crmbridge.sync.premade import make_beforehand
 from crmbridge.sync.view import View, link_ids
 from crmbridge.sync.ways import RESULTS, Way, case_of, decide_ways, order_for
 from crmbridge.sync.work import Order, Work, refused_issue
-
 
 # How a result came about, as the ledger keeps it.
 NEW, EXISTING, BEFOREHAND = "new", "existing", "made beforehand"
@@ -42,6 +42,11 @@ def mirror(hands: Hands, view: View, work: Work, step: Step) -> bool:
     blocked = [way for way in ways.values() if way.wait or way.hold]
     if blocked:
         _postpone(hands, work, blocked, source)
+        return False
+    ways = make_beforehand(hands, view, work, ways, source)
+    late = [way for way in ways.values() if way.wait]
+    if late:
+        _postpone(hands, work, late, source)
         return False
     case = case_of(step.case, work.seen[source], ways)
     order = order_for(hands, view, work, ways, target)
@@ -77,6 +82,8 @@ def mirror(hands: Hands, view: View, work: Work, step: Step) -> bool:
         },
         pre_version=order.lead_version,
     )
+    bare = [hands.policy(work.seen["left"]).says("convert.bare_qualified")] if case == "C6" else []
+    chosen = [*bare, *_chosen(ways)]
     row = ConversionRow(
         lead_link=work.link.id,
         epoch=work.link.epoch,
@@ -85,7 +92,7 @@ def mirror(hands: Hands, view: View, work: Work, step: Step) -> bool:
         state="called",
         detail={
             **{entity: _newness(way) for entity, way in ways.items() if entity != "opportunity" or way.made},
-            **({"chosen": chosen} if (chosen := _chosen(ways)) else {}),
+            **({"chosen": chosen} if chosen else {}),
         },
     )
     pairs = [way.pair for way in ways.values() if way.pair]

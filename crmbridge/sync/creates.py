@@ -52,6 +52,7 @@ from crmbridge.sync.work import (
 
 # A create without a state cannot be right; any other problem holds one field and lets the rest go on.
 UNMAPPED_STATUS = "unmapped_status"
+_GENERATIONS = uuid.UUID("5a0c5c5e-6d2b-5d43-9e0b-0c7a4b6f8d21")  # namespace of keys that are not the first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,7 @@ class NewRecord:
     create: Create
     source: Seen
     generation: int = 1
+    link: Link | None = None  # of a pair that lacks this record alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,19 +99,14 @@ def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records:
             continue
         if (source.row.ref.id, fingerprint(put.columns)) in refused:
             continue
-        link = Link(
-            id=str(uuid.uuid4()),
-            entity=entity,
-            left_id=source.row.ref.id if source.row.ref.side == "left" else None,
-            right_id=source.row.ref.id if source.row.ref.side == "right" else None,
-            mode="fresh",
-            origin=other(side),
-            generation=record.generation,
+        link = replace(
+            record.link or _new_link(entity, source, record.generation),
             fillers={side: put.fillers} if put.fillers else {},
             how=record.create.reason,
         )
         chosen = connector.chosen_id(hands.identities[other(side)].org_id, source.row.ref.id, record.generation)
-        write = Write(kind="create", entity=entity, id=chosen, key=source.row.ref.id, columns=put.columns)
+        key = key_of(source.row.ref.id, record.generation)
+        write = Write(kind="create", entity=entity, id=chosen, key=key, columns=put.columns)
         ready.append(_Ready(record=record, link=link, write=write, problems=put.problems))
         hands.count(side, entity, "create")
     if hands.dry:
@@ -134,6 +131,24 @@ def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records:
         return []
     outcomes = connector.write([one.write for one in ready])
     return _settle_creates(hands, view, side, ready, intents, outcomes)
+
+
+def key_of(partner: str, generation: int) -> str:
+    """What our key field holds: the partner's id; for a later record of the same partner another text as long."""
+    return partner if generation == 1 else str(uuid.uuid5(_GENERATIONS, f"{partner}:{generation}"))
+
+
+def _new_link(entity: Entity, source: Seen, generation: int) -> Link:
+    ref = source.row.ref
+    return Link(
+        id=str(uuid.uuid4()),
+        entity=entity,
+        left_id=ref.id if ref.side == "left" else None,
+        right_id=ref.id if ref.side == "right" else None,
+        mode="fresh",
+        origin=ref.side,
+        generation=generation,
+    )
 
 
 def _settle_creates(

@@ -7,19 +7,15 @@ from dataclasses import dataclass, field, replace
 from crmbridge.lifecycle import plan_deleted, plan_merged, plan_orphan_conversion
 from crmbridge.model import SIDES, Base, Entity, Link, Ref, Row, Side, other
 from crmbridge.state.words import Batch, Issue, IssuePlace, Pair, Stored
+from crmbridge.sync.again import let_go, make_partners_again
 from crmbridge.sync.hands import Event, Hands
+from crmbridge.sync.mirroring import made_again, policy_of
 from crmbridge.sync.view import View, link_ids
 from crmbridge.sync.work import Work, make_work
 
+RECREATE = "convert.recreate_lead"
 # What goes along when a CRM deletes one of these: both cascade (A5, A6).
 _CHILDREN: Mapping[Entity, tuple[Entity, ...]] = {"account": ("contact", "opportunity"), "contact": ("opportunity",)}
-
-
-def is_ended(pair: Pair) -> bool:
-    if pair.link is None:
-        return False
-    rows = [stored.row for stored in (pair.left, pair.right) if stored is not None]
-    return not pair.link.alive or any(row.deleted or row.merged_into for row in rows)
 
 
 def end_pairs(hands: Hands, view: View, pairs: Iterable[Pair]) -> list[Work]:
@@ -68,9 +64,9 @@ class _Ended:
             return self._back()
         side = gone[0]
         if not self.link.alive:
-            issues = self._orphan_conversion(self.link, other(side))
+            works, issues = self._orphan_conversion(self.link, other(side))
             self.hands.record(Batch(clean=self.clean, issues=issues))
-            return []
+            return works
         winner = self.stored[side].row.merged_into
         return self._deleted(side) if winner is None else self._merged(side, winner)
 
@@ -86,8 +82,10 @@ class _Ended:
 
     def _deleted(self, side: Side) -> list[Work]:
         dead = replace(self.link, alive=False)
-        self._learn(dead, issues=self._orphan_conversion(dead, other(side)))
-        return []
+        self._learn(dead)
+        works, issues = self._orphan_conversion(dead, other(side))
+        self.hands.record(Batch(issues=issues))
+        return works
 
     def _merged(self, side: Side, winner: str) -> list[Work]:
         entity = self.link.entity
@@ -123,15 +121,22 @@ class _Ended:
             return []
         return [make_work(self.view, moved, {side: here.row, other(side): there.row})]
 
-    def _orphan_conversion(self, link: Link, side: Side) -> list[Issue]:
-        """A lead that was converted while it has no partner any more (C8)."""
+    def _orphan_conversion(self, link: Link, side: Side) -> tuple[list[Work], list[Issue]]:
+        """A lead that was converted while it has no partner any more (C8): with a new one, or with what is told."""
         stored = self.stored.get(side)
         if link.entity != "lead" or link.epoch or stored is None or stored.row.values is None:
-            return []
-        if self.view.see(stored.row, link=link).shared.state != "converted":
-            return []
+            return [], []
+        lead = self.view.see(stored.row, link=link)
+        if lead.shared.state != "converted":
+            return [], []
+        hands, view = self.hands, self.view
+        policy = policy_of(hands, view, link, lead)
+        if made_again(hands, view, link, stored.row):
+            why = f"new lead for one that was converted and had lost its partner (C8; {policy.says(RECREATE)})"
+            half = let_go(hands, view, link, side, why=why)
+            return make_partners_again(hands, view, [(half, stored.row)]), []
         report = plan_orphan_conversion()
-        return [self.hands.issue("report", cause=report.cause, entity="lead", link=link, message=report.message)]
+        return [], [hands.issue("report", cause=report.cause, entity="lead", link=link, message=report.message)]
 
     def _learn(self, link: Link, *, issues: Sequence[Issue] = (), over: bool = False) -> None:
         self.view.crosswalk.learn(link)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import mapping
@@ -17,7 +18,7 @@ from crmbridge.guard import Caps
 from crmbridge.lifecycle import Powers
 from crmbridge.model import SIDES, Directory, Entity, FieldRule, Link, NativeRef, Ref, Seen, Side
 from crmbridge.plan import under
-from crmbridge.policy import Policies, Policy
+from crmbridge.policy import Bucket, Policies, Policy
 from crmbridge.state.store import Store
 from crmbridge.state.words import Batch, Intent, Issue, Lease, RunRow
 
@@ -112,6 +113,15 @@ class Hands:
         """What was chosen for this record; of a pair it is the left side's record that is asked."""
         return self.options.policies.of(seen.row.ref.entity, seen.shared, now=self.run.started_at)
 
+    @cached_property
+    def buckets(self) -> frozenset[str]:
+        """Accounts that were chosen for what has none of its own."""
+        chosen = (policy.convert.contact_only for policy in self.options.policies.every("lead"))
+        return frozenset(same_id(choice.bucket) for choice in chosen if isinstance(choice, Bucket))
+
+    def is_bucket(self, native: str) -> bool:
+        return same_id(native) in self.buckets
+
     def true_for(self, choice: object, seen: Seen) -> bool:
         """Is this choice a `{when: …}` that is true for the record?"""
         return self.options.policies.true_for(choice, seen.row.ref.entity, seen.shared)
@@ -192,6 +202,12 @@ class Hands:
             fix=fix,
             fingerprint=fingerprint,
         )
+
+
+def same_id(native: str) -> str:
+    """One form for all that an id may be written in: Salesforce has 15 characters that count and 18 that do not, and
+    Dynamics does not mind case."""
+    return native[:15] if len(native) in (15, 18) else native.strip("{}").lower()
 
 
 def jsonable(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from crmbridge.lifecycle import create_case
+from crmbridge.lifecycle import NOT_MIRRORED, create_case, not_mirrored
 from crmbridge.match import Candidate, Cluster, Matches, match
 from crmbridge.model import SIDES, Entity, Hold, Link, Ref, Seen, Side, Wait, other
 from crmbridge.plan import plan_create
@@ -11,6 +11,7 @@ from crmbridge.state.words import Batch, Issue, IssuePlace, Stored
 from crmbridge.sync.creates import NewRecord, push_creates
 from crmbridge.sync.fitting import fits, leave_out
 from crmbridge.sync.hands import Event, Hands, new_id
+from crmbridge.sync.mirroring import is_mirrored
 from crmbridge.sync.scope import NOT_MASTER, claimed_by, in_scope, will_link
 from crmbridge.sync.view import View, link_ids
 from crmbridge.sync.work import Work, make_work
@@ -140,26 +141,26 @@ def make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen]
     clean: list[tuple[Ref, str | None]] = []
     tombstones: list[Link] = []
     candidates: list[Seen] = []
+    unmirrored: list[tuple[Ref, str]] = []
     for seen in rest:
         ref = seen.row.ref
         if not in_scope(hands, ref, touched=ref in touched):
             clean.append((ref, seen.row.version))  # it comes back when something reaches it
         elif entity == "lead" and seen.shared.state == "converted" and "lead" in hands.first_run:
             # Converted before mirroring began: linked by its results only (lifecycle §8), never converted again.
-            tombstones.append(
-                Link(
-                    id=new_id(),
-                    entity="lead",
-                    left_id=ref.id if ref.side == "left" else None,
-                    right_id=ref.id if ref.side == "right" else None,
-                    alive=False,
-                    how="converted before mirroring began",
-                )
-            )
+            tombstones.append(_alone(ref, "converted before mirroring began"))
+            clean.append((ref, seen.row.version))
+        elif entity == "lead" and not is_mirrored(hands, view, None, seen.row):
+            # Converted before it was seen: nobody is to work on a lead there that is long converted here.
+            tombstones.append(_alone(ref, "converted, and its conversion is not mirrored"))
+            unmirrored.append((ref, not_mirrored(hands.policy(seen)).message))
             clean.append((ref, seen.row.version))
         else:
             candidates.append(seen)
-    issues: list[Issue] = []
+    issues = [
+        hands.issue("report", cause=NOT_MIRRORED, entity=entity, ref=ref, message=message)
+        for ref, message in unmirrored
+    ]
     claims: dict[str, str] = {}
     for side in SIDES:
         claims |= claimed_by(hands, view, side, entity, [seen for seen in candidates if seen.row.ref.side == side])
@@ -196,6 +197,12 @@ def make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen]
     issues.extend(_waiting(hands, waiting))
     hands.record(Batch(links=tombstones, clean=clean, issues=issues))
     return push_creates(hands, view, entity, records)
+
+
+def _alone(ref: Ref, how: str) -> Link:
+    """An ended pair of one record: it never gets a partner."""
+    left, right = (ref.id, None) if ref.side == "left" else (None, ref.id)
+    return Link(id=new_id(), entity=ref.entity, left_id=left, right_id=right, alive=False, how=how)
 
 
 def _customer_hold(hands: Hands, seen: Seen) -> Hold | None:

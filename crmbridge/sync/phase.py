@@ -6,13 +6,15 @@ from dataclasses import replace
 from crmbridge.chosen import as_chosen, held_after_close
 from crmbridge.gate import guarded
 from crmbridge.lifecycle import LifePlan, edit_case, plan_lead, plan_opportunity
-from crmbridge.model import SIDES, Entity, Hold, Money, Ref, Side, Step, Update
+from crmbridge.model import SIDES, Entity, Hold, Link, Money, Ref, Row, Side, Step, Update
 from crmbridge.plan import newest, plan_fields
 from crmbridge.policy import Policy
 from crmbridge.state.words import Issue, Pair, Stored
 from crmbridge.sync import convert
-from crmbridge.sync.ended import end_pairs, is_ended
+from crmbridge.sync.again import is_half, make_partners_again, new_lead
+from crmbridge.sync.ended import end_pairs
 from crmbridge.sync.hands import Hands
+from crmbridge.sync.here import convert_here
 from crmbridge.sync.late import carry_consent, pass_on
 from crmbridge.sync.pairing import pair_up
 from crmbridge.sync.scope import has_ended, left_out, will_link
@@ -20,7 +22,7 @@ from crmbridge.sync.settle import settle
 from crmbridge.sync.steps import push_steps
 from crmbridge.sync.updates import missing_key, push_updates, record_type
 from crmbridge.sync.view import View
-from crmbridge.sync.work import Work, make_work, problem_issues
+from crmbridge.sync.work import Work, is_ended, make_work, problem_issues
 
 # A record that moved while it was being planned is planned again, so often; then the next cycle has it.
 ROUNDS_MAX = 3
@@ -42,6 +44,7 @@ def _gather(hands: Hands, view: View, entity: Entity) -> tuple[list[Work], list[
     works: list[Work] = []
     singles: list[Stored] = []
     ended: list[Pair] = []
+    halves: list[tuple[Link, Row]] = []
     for pair in hands.store.pending(entity):
         if not _selected(hands, view, pair):
             continue
@@ -54,9 +57,12 @@ def _gather(hands: Hands, view: View, entity: Entity) -> tuple[list[Work], list[
             continue
         elif is_ended(pair):
             ended.append(pair)
+        elif is_half(pair):
+            halves.extend((pair.link, one.row) for one in (pair.left, pair.right) if one and one.row.values is not None)
         elif pair.left and pair.right and pair.left.row.values is not None and pair.right.row.values is not None:
             works.append(make_work(view, pair.link, {"left": pair.left.row, "right": pair.right.row}))
     works.extend(end_pairs(hands, view, ended))
+    works.extend(make_partners_again(hands, view, halves))
     if hands.dry:
         singles.extend(_brought_in(hands, view, entity, {stored.row.ref for stored in singles}))
     return works, singles
@@ -92,6 +98,10 @@ def _selected(hands: Hands, view: View, pair: Pair) -> bool:
         owners = {view.see(row, link=pair.link).shared.fields.get("owner") for row in rows if row.values is not None}
         return only.owner.casefold() in owners
     return True
+
+
+# Steps that go one at a time, each to a function of its own.
+_ALONE = {"convert": convert.mirror, "adopt": convert.adopt, "convert_here": convert_here, "new_lead": new_lead}
 
 
 # --- linked pairs -------------------------------------------------------------------------------------------------
@@ -156,11 +166,11 @@ def _take_steps(hands: Hands, view: View, lives: Sequence[tuple[Work, LifePlan]]
 
 
 def _is_conversion(step: Step) -> bool:
-    return step.kind in {"convert", "adopt"}
+    return step.kind in _ALONE
 
 
 def _convert(hands: Hands, view: View, work: Work, step: Step) -> bool:
-    return (convert.mirror if step.kind == "convert" else convert.adopt)(hands, view, work, step)
+    return _ALONE[step.kind](hands, view, work, step)
 
 
 def _plan_life(hands: Hands, work: Work) -> LifePlan:

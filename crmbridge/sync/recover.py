@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from crmbridge.model import SIDES, Converted, Link, Row, Side, other
 from crmbridge.state.words import Batch, ConversionRow, Intent
+from crmbridge.sync import here
 from crmbridge.sync.convert import finish, found_converted
 from crmbridge.sync.creates import first_base, put_new
 from crmbridge.sync.echo import holds
@@ -36,7 +37,7 @@ def _resolve(hands: Hands, view: View, intent: Intent, sleep: Callable[[float], 
         return _create(hands, view, intent)
     if intent.kind == "update":
         return _update(hands, intent)
-    look = _convert if intent.kind == "convert" else _move
+    look = _convert if intent.kind == "convert" else _converted_here if intent.kind == here.KIND else _move
     if look(hands, view, intent):
         return True
     wait = _seconds_left(hands, intent)
@@ -81,6 +82,7 @@ def _create(hands: Hands, view: View, intent: Intent) -> bool:
     assert intent.source_id is not None
     source = hands.store.records(other(intent.side), intent.entity, [intent.source_id]).get(intent.source_id)
     left, right = (row.ref.id, intent.source_id) if intent.side == "left" else (intent.source_id, row.ref.id)
+    half = hands.store.links([intent.link_id]).get(intent.link_id)  # of a lead that gets another partner
     link = Link(
         id=intent.link_id,
         entity=intent.entity,
@@ -88,6 +90,7 @@ def _create(hands: Hands, view: View, intent: Intent) -> bool:
         right_id=right,
         mode="fresh",
         origin=other(intent.side),
+        generation=half.generation if half is not None else 1,
         how=intent.reason,
     )
     view.crosswalk.learn(link)
@@ -143,6 +146,15 @@ def _convert(hands: Hands, view: View, intent: Intent) -> bool:
     finish(hands, view, work, result, ledger, intent, source)
     if work.issues:
         hands.record(Batch(issues=work.issues))
+    return True
+
+
+def _converted_here(hands: Hands, view: View, intent: Intent) -> bool:
+    """A lead that was to be converted where it stands (L6): what came of it is mirrored as if a person had done it."""
+    del view
+    if not here.found_done(hands, intent) and _undone_since(hands, intent) is None:
+        return False
+    here.close(hands, intent, "found done after a lost answer")
     return True
 
 

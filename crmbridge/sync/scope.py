@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, cast
 
 from crmbridge.model import SIDES, Entity, FieldRule, Link, Ref, Seen, Side, Unlinked, other
-from crmbridge.state.words import Batch, Issue, IssuePlace
-from crmbridge.sync.ended import is_ended
-from crmbridge.sync.fitting import fits, record_fits, will_be_made
+from crmbridge.state.words import Batch, Issue, IssuePlace, Pair, Stored
+from crmbridge.sync.fitting import fits, will_be_made
 from crmbridge.sync.hands import Hands
+from crmbridge.sync.mirroring import is_due, is_mirrored, made_again
 from crmbridge.sync.view import View
 from crmbridge.sync.ways import made_by
+from crmbridge.sync.work import is_ended
 
 LEFT_OUT: Final = "left_out"
 NOT_MASTER: Final = "not_master"
@@ -36,7 +37,7 @@ def touch(hands: Hands, view: View) -> None:
                 if entity == "opportunity":
                     reached |= _links_of(seen)
                 else:
-                    reached |= _results_to_sync(hands, view, seen, orphan=is_ended(pair))
+                    reached |= _results_to_sync(hands, view, seen, orphan=_goes_alone(hands, view, pair, stored))
     reached |= _chosen(hands, view)
     contacts = [ref for ref in reached if ref.entity == "contact"]
     for side in SIDES:
@@ -90,10 +91,17 @@ def _links_of(seen: Seen) -> set[Ref]:
     }
 
 
+def _goes_alone(hands: Hands, view: View, pair: Pair, stored: Stored) -> bool:
+    """Is this a lead whose conversion, if there is one, nobody will mirror?"""
+    if pair.link is not None and is_ended(pair):
+        return not made_again(hands, view, pair.link, stored.row)
+    return not is_mirrored(hands, view, pair.link, stored.row)
+
+
 def _results_to_sync(hands: Hands, view: View, lead: Seen, *, orphan: bool) -> set[Ref]:
     """Records that a conversion took, but did not make: they are synced the ordinary way first.
 
-    `orphan`: the lead has no partner any more, so nothing will mirror the conversion: all of them are (C8)."""
+    `orphan`: nothing will mirror the conversion, so all of them are (C8)."""
     if lead.shared.state != "converted" or "lead" in hands.first_run:
         return set()
     side, reached = lead.row.ref.side, set[Ref]()
@@ -161,7 +169,7 @@ def claimed_by(hands: Hands, view: View, side: Side, entity: Entity, rows: Seque
         leads = _named_by_leads(hands, view, side, entity)
         unknown = [seen.row.ref.id for seen in rows if seen.row.ref.id not in leads]
         leads |= hands.born_of(side, entity, unknown)
-    due = {native: lead for native, lead in leads.items() if _mirror_is_due(hands, view, side, lead)}
+    due = {native: lead for native, lead in leads.items() if is_due(hands, view, side, lead)}
     known = hands.store.records(side, "lead", sorted(set(due.values())))
     seen = {id: view.see(stored.row) for id, stored in known.items() if stored.row.values is not None}
     # A lead that was open when it was last read has converted since: what it only took is seen when it is read again.
@@ -188,16 +196,6 @@ def _named_by_leads(hands: Hands, view: View, side: Side, entity: Entity) -> dic
     return named
 
 
-def _mirror_is_due(hands: Hands, view: View, side: Side, lead_id: str) -> bool:
-    link = hands.store.links_by_native(side, "lead", [lead_id]).get(lead_id)
-    if link is not None:
-        return link.alive and link.epoch == 0
-    stored = hands.store.records(side, "lead", [lead_id]).get(lead_id)
-    # Not read yet: it converted a moment ago and comes with the next page; deleted: nobody will mirror it (C8).
-    # One that takes no part is mirrored by nobody either.
-    return stored is None or (not stored.row.deleted and record_fits(hands, view, stored.row.ref))
-
-
 def release_claims(hands: Hands, view: View) -> None:
     """Rows whose conversion is over, or will never come, go the ordinary way again; look-ups that were left out follow
     once what they point at has a partner."""
@@ -206,7 +204,7 @@ def release_claims(hands: Hands, view: View) -> None:
     for issue in hands.store.open_issues(cause="claimed"):
         if issue.side is None or issue.native_id is None or issue.field is None:
             continue
-        if not _mirror_is_due(hands, view, issue.side, issue.field):
+        if not is_due(hands, view, issue.side, issue.field):
             released.append(Ref(side=issue.side, entity=issue.entity, id=issue.native_id))
             over.append((issue.entity, issue.link_id, issue.side, issue.native_id, "claimed"))
     for issue in hands.store.open_issues(cause=LEFT_OUT):

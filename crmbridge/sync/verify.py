@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from crmbridge.chosen import keeps_status
+from crmbridge.lifecycle import is_bare, mirrors
 from crmbridge.model import (
     ENTITIES,
     SIDES,
@@ -150,12 +151,14 @@ def _compare(
         result.pairs += 1
         found = list(_differences(view.hands, link, seen_left, seen_right))
         over = _is_over(seen_left, seen_right)
+        chosen = _as_chosen(view, link, seen_left, seen_right)
         agreed = [
             one
             for one in found
             if _stays_apart(link, one, rules)
             or _no_such_user(view, one, rules)
             or (over and one.field not in {"state", "status"})
+            or chosen
         ]
         result.kept_apart += len(agreed)
         open_ones = [one for one in found if one not in agreed]
@@ -241,6 +244,20 @@ def _stays_apart(link: Link, difference: Difference, rules: Sequence[FieldRule])
         return False
     rule = next(one for one in rules if one.name == difference.field)
     return link.origin == blank or rule.rule == blank
+
+
+def _as_chosen(view: View, link: Link, left: Seen, right: Seen) -> bool:
+    """One side is converted and the other is left as it is, because that was chosen."""
+    hands = view.hands
+    seen: Mapping[Side, Seen] = {"left": left, "right": right}
+    side: Side = "left" if left.shared.state == "converted" else "right"
+    if left.row.ref.entity != "lead" or {one.shared.state == "converted" for one in seen.values()} != {True, False}:
+        return False
+    chosen = hands.policy(left).convert
+    if link.epoch:
+        return chosen.reactivated == "leave"
+    bare = is_bare(seen[side], hands.powers[side]) and chosen.bare_qualified == "ignore"
+    return bare or not mirrors(hands.policy(left), seen[side], hands.true_for)
 
 
 def _is_over(left: Seen, right: Seen) -> bool:

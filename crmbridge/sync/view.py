@@ -7,11 +7,13 @@ import msgspec
 
 import mapping
 from crmbridge.model import Axes, Entity, Link, Ref, Row, Seen, Shared, Side, Unlinked, Value, other
+from crmbridge.policy import ReadAs
 from crmbridge.state.words import Stored
 from crmbridge.sync.hands import Hands
 
 # Crosswalks up to this many links are held in memory for the time of a run; larger ones are asked row by row.
 CROSSWALK_ROWS_MAX = 300_000
+_HAVE_ACCOUNT = frozenset({"contact", "opportunity"})
 
 
 @dataclass(kw_only=True)
@@ -91,7 +93,37 @@ class View:
         if life.customer_is_contact and "account" in shared.fields and shared.fields["account"] is None:
             account = self._account_of_customer(side, shared, link)
             shared = msgspec.structs.replace(shared, fields={**shared.fields, "account": account})
-        return Seen(row=row, life=life, shared=shared)
+        seen = Seen(row=row, life=life, shared=shared)
+        if shared.contradiction is not None and entity == "lead":
+            return self._read_as(seen)
+        return self._without_bucket(seen) if self.hands.buckets and entity in _HAVE_ACCOUNT else seen
+
+    def _read_as(self, lead: Seen) -> Seen:
+        """A label that contradicts its flag, read as the row that was chosen; never against a flag that says more."""
+        choice = self.hands.policy(lead).convert.contradiction
+        rows = self.hands.compiled.entities["lead"].status_rows()
+        state = rows.get(choice.row) if isinstance(choice, ReadAs) else None
+        if not isinstance(choice, ReadAs) or state is None or lead.life.state not in (None, state):
+            return lead
+        shared = msgspec.structs.replace(lead.shared, state=state, status=choice.row, contradiction=None)
+        return Seen(row=lead.row, life=lead.life, shared=shared)
+
+    def _without_bucket(self, seen: Seen) -> Seen:
+        """The account for all that have none of their own reads as none, and so never crosses by itself."""
+        fields, side = seen.shared.fields, seen.row.ref.side
+        blank: dict[str, Value] = {}
+        for rule in self.hands.compiled.entities[seen.row.ref.entity].rules:
+            value = fields.get(rule.name) if rule.link == "account" else None
+            if isinstance(value, Unlinked):
+                native: str | None = value.id
+            else:
+                native = self.crosswalk.native_id(side, "account", value) if isinstance(value, str) else None
+            if native is not None and self.hands.is_bucket(native):
+                blank[rule.name] = None
+        if not blank:
+            return seen
+        shared = msgspec.structs.replace(seen.shared, fields={**fields, **blank})
+        return Seen(row=seen.row, life=seen.life, shared=shared)
 
     def _account_of_customer(self, side: Side, shared: Shared, link: Link | None) -> Value:
         """The customer is a contact: the account is the contact's, read but never written there (O14).

@@ -25,7 +25,7 @@ from crmbridge.model import (
     Written,
     other,
 )
-from crmbridge.state.words import IntentState, Issue
+from crmbridge.state.words import IntentState, Issue, Pair
 from crmbridge.sync.hands import Event, Hands, jsonable
 from crmbridge.sync.view import View, link_ids
 
@@ -71,6 +71,14 @@ class Work:
     @property
     def entity(self) -> Entity:
         return self.link.entity
+
+
+def is_ended(pair: Pair) -> bool:
+    """Is one of its records gone or merged away, or was it before?"""
+    if pair.link is None:
+        return False
+    rows = [stored.row for stored in (pair.left, pair.right) if stored is not None]
+    return not pair.link.alive or any(row.deleted or row.merged_into for row in rows)
 
 
 def make_work(view: View, link: Link, rows: dict[Side, Row]) -> Work:
