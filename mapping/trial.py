@@ -261,13 +261,18 @@ def plain(value: Any) -> Any:
         case Unlinked() | NativeRef():
             return value.id
         case Decimal():
-            return str(value)
+            return plain_number(value)
         case datetime():
             return value.isoformat().replace("+00:00", "Z")
         case date():
             return value.isoformat()
         case _:
             return value
+
+
+def plain_number(value: int | Decimal) -> int | str:
+    """No digit is lost: what has decimals is text."""
+    return value if isinstance(value, int) else int(value) if value == value.to_integral_value() else str(value)
 
 
 def same(expected: Any, found: Any) -> bool:

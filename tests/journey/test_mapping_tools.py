@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -216,3 +217,110 @@ def test_unmapped_values_of_a_sample_are_read_live(edited: Project) -> None:
     said = run(edited, "unmapped", "--entity", "lead", "--sample", "30", "--json").json
     assert list(said["looked_at"]) == ["lead"]
     assert {(one["on"], one["label"]) for one in said["unmapped"]} == {("salesforce", "Web"), ("dynamics", "Web")}
+
+
+# --- capture, test ------------------------------------------------------------------------------------------------
+
+
+def test_a_captured_example_holds_and_shows_nobody(edited: Project) -> None:
+    edited.settle()
+    row = next(
+        one
+        for one in edited.box.control.dump()["salesforce"]["Lead"]
+        if not one["IsConverted"] and one.get("Email") and one.get("City")
+    )
+    file = edited.folder / "mappings" / "lead.examples.yaml"
+    before = file.read_bytes()
+    said = run(edited, "capture", f"lead:{row['Email']}", "--print", "--json").json
+    assert (said["written"], said["examples"], file.read_bytes()) == (False, 2, before)
+    said = run(edited, "capture", row["Id"], "--json").json
+    assert said["examples"] == 1
+    assert file.read_bytes() == before + said["text"].encode()
+    private = [
+        row.get(name) for name in ("FirstName", "LastName", "Email", "Company", "Street", "City", "Phone", "Title")
+    ]
+    for value in filter(None, private):
+        assert value not in said["text"]
+    assert row["Id"] not in said["text"]
+    assert f"Status: {row['Status']}" in said["text"]
+    told = run(edited, "test", "--json").json
+    assert told["ok"], told
+    assert sum(one["name"].startswith("captured from salesforce") for one in told["examples"]) == 1
+    edited.change("LastName, dynamics: lastname", "LastName, dynamics: firstname", "mappings/lead.yaml")
+    edited.change("FirstName, dynamics: firstname", "FirstName, dynamics: lastname", "mappings/lead.yaml")
+    failed = run(edited, "test", code=1)
+    assert f"lead.yaml:{line(edited, 'mappings/lead.yaml', 'last_name:')}" in failed.out
+    assert "FAILED" in failed.out
+
+
+@pytest.mark.slow
+def test_each_kind_of_record_can_be_captured_in_each_direction(edited: Project) -> None:
+    for entity in ("account", "contact", "lead", "opportunity"):
+        for one in run(edited, "preview", "--sample", "4", "--entity", entity, "--json").json["records"]:
+            said = run(edited, "capture", one["shared_id"], "--json").json
+            assert said["examples"] == len(one["ids"])
+    told = run(edited, "test", "--json").json
+    assert told["ok"], [one for one in told["examples"] if not one["ok"]]
+    assert len(told["examples"]) > 30
+    assert run(edited, "fmt", "--check").code == 0
+
+
+def test_a_file_of_another_form_is_not_added_to(edited: Project) -> None:
+    file = edited.folder / "mappings" / "lead.examples.yaml"
+    file.write_text("examples: [{name: x, given: {shared: {last_name: B}}, expect: {crosses: true}}]\n")
+    [shown] = run(edited, "preview", "--sample", "1", "--entity", "lead", "--json").json["records"]
+    refused = run(edited, "capture", shown["shared_id"], code=2)
+    assert "Add these lines there by hand" in refused.err
+    assert "examples: [{name: x" in file.read_text()
+
+
+def test_examples_are_tried_with_the_labels_of_a_shape(edited: Project) -> None:
+    shape = edited.folder / "shape.yaml"
+    shape.write_text("salesforce: {extends: salesforce}\ndynamics: {extends: dynamics}\n")
+    (edited.folder / "mappings" / "lead.examples.yaml").write_text(
+        "examples:\n  - name: it\n    given: {dynamics: {lastname: Berg, leadsourcecode: Partner, statuscode: Lost}}\n"
+        "    expect: {shared: {source: partner, state: disqualified}}\n"
+    )
+    assert "--shape" in run(edited, "test", code=1).out
+    assert run(edited, "test", "--shape", str(shape), "--json").json["ok"]
+    assert "no file of these mappings" in run(edited, "test", str(shape), code=2).err
+
+
+# --- explain, fmt -------------------------------------------------------------------------------------------------
+
+
+def test_the_life_cycle_is_explained_without_secrets(edited: Project) -> None:
+    (edited.folder / ".env").rename(edited.folder / ".env.away")
+    try:
+        said = run(edited, "explain", "lead", "--json").json["entities"]["lead"]
+        rows = {one["row"]: one for one in said["life_cycle"]["rows"]}
+        assert rows["lost"]["salesforce"] == ["Closed - Not Converted"]
+        assert rows["canceled"]["notes"][0].startswith("salesforce cannot tell it from lost")
+        assert rows["lost"]["at"].endswith(f":{line(edited, 'mappings/lead.yaml', 'lost:')}")
+        fields = {one["field"]: one for one in said["fields"]}
+        assert fields["source"]["convert"] == "table lead_source"
+        out = edited.folder / "lead.svg"
+        run(edited, "explain", "lead", "--format", "svg", "--out", str(out))
+        drawn = ElementTree.parse(out).getroot()
+        texts = [one.text for one in drawn.iter("{http://www.w3.org/2000/svg}text")]
+        assert {*rows, "open", "converted", "disqualified"} <= set(texts)
+        text = run(edited, "explain", "--format", "mermaid").out
+        assert text.count("stateDiagram-v2") == 2
+        assert "One picture at a time" in run(edited, "explain", "--format", "svg", code=2).err
+        assert "no life cycle" in run(edited, "explain", "account", "--format", "svg", code=2).err
+    finally:
+        (edited.folder / ".env.away").rename(edited.folder / ".env")
+
+
+def test_files_are_tidied_byte_by_byte(edited: Project) -> None:
+    assert run(edited, "fmt", "--check").out == "Nothing to tidy.\n"
+    file = edited.folder / "mappings" / "lead.yaml"
+    before = file.read_bytes()
+    line_ = "{salesforce: Title, dynamics: jobtitle}"
+    edited.change(line_, "{ dynamics: jobtitle,salesforce: Title }   ", "mappings/lead.yaml")
+    said = run(edited, "fmt", "--check", "--json", code=1).json
+    assert list(said["changed"].values()) == [[line(edited, "mappings/lead.yaml", "title:")]]
+    run(edited, "fmt")
+    assert file.read_bytes() == before
+    edited.change(line_, "{salesforce: Title, salesforce: Title}", "mappings/lead.yaml")
+    assert "duplicate key" in run(edited, "fmt", code=2).err

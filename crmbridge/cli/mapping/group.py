@@ -19,6 +19,7 @@ COMMANDS: Final[Table] = {
         "List values that no row reads, each with the line to paste.",
     ),
     "test": ("crmbridge.cli.mapping.test:test", "Try the examples of the mappings: given this, expect that."),
+    "capture": ("crmbridge.cli.mapping.capture:capture", "Write an example from a real record, masked."),
     "fmt": ("crmbridge.cli.mapping.fmt:fmt", "Tidy the files; values and comments never change."),
     "explain": ("crmbridge.cli.mapping.explain:explain", "Show the life cycle and its rows, as a table or a diagram."),
     "versions": ("crmbridge.cli.mapping.versions:versions", "List the mappings by which runs went."),
