@@ -30,6 +30,7 @@ from mapping.problem import Finding, Path, Place, path_text
 
 SIZE_MAX_BYTES: Final = 512 * 1024
 DEPTH_MAX: Final = 12
+DIGITS_MAX: Final = 40
 
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+")
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -281,6 +282,8 @@ def _scalar(event: ScalarEvent) -> Any:
         return text
     if text in _WORDS:
         return _WORDS[text]
+    if len(text) > DIGITS_MAX:
+        return text  # no number that anybody means; and Python refuses to read one of thousands of digits
     if _INTEGER.fullmatch(text):
         # 0123 is a code, not a number
         return text if text.lstrip("+-").startswith("0") and text.lstrip("+-") != "0" else int(text)

@@ -19,6 +19,11 @@ def test_yaml_1_2_words_and_places() -> None:
     assert str(source.place(("d", "gone", "deeper"))) == "lead.yaml:4:1"
 
 
+def test_a_number_of_thousands_of_digits_is_a_text() -> None:
+    assert read(f"a: {'9' * 5000}\n").data == {"a": "9" * 5000}
+    assert read(f"a: {'9' * 40}\n").data == {"a": int("9" * 40)}
+
+
 def test_everything_refused_is_told_at_once() -> None:
     source = read("a: 1\nb: &x {k: 1, k: 2}\na: 3\nc: *x\nd: !!str 5\na: 4\n")
     assert [str(f) for f in source.findings] == [
