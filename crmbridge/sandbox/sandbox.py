@@ -53,6 +53,7 @@ Builder = Callable[[World, Mapping[Crm, Path]], Apps]
 def shipped_apps(world: World, shapes: Mapping[Crm, Path]) -> Apps:
     """Both CRMs as this package has them; a CRM without a shape file gets the out-of-box shape."""
     from crmbridge.sandbox.dynamics import shape as dynamics_shape
+    from crmbridge.sandbox.dynamics import shape_file
     from crmbridge.sandbox.dynamics.app import DynamicsApp
     from crmbridge.sandbox.identity import IdentityApp
     from crmbridge.sandbox.salesforce import shape as salesforce_shape
@@ -60,7 +61,7 @@ def shipped_apps(world: World, shapes: Mapping[Crm, Path]) -> Apps:
 
     try:
         org = salesforce_shape.load_shape(shapes.get("salesforce"))
-        environment = dynamics_shape.load_shape(shapes.get("dynamics"))
+        environment = shape_file.load_shape(shapes.get("dynamics"))
     except (salesforce_shape.ShapeError, dynamics_shape.ShapeError) as problem:
         raise SeedError(str(problem)) from problem
     # Chance of its own for each side: what happens on one never changes the ids of the other.
@@ -70,9 +71,14 @@ def shipped_apps(world: World, shapes: Mapping[Crm, Path]) -> Apps:
         replace(world, rng=random.Random(world.rng.getrandbits(64)), clock=clock)  # noqa: S311
         for clock in clocks.values()
     )
-    dynamics = DynamicsApp(right, environment)
+    try:
+        salesforce, dynamics = SalesforceApp(left, org), DynamicsApp(right, environment)
+    except BadRow as problem:
+        raise SeedError(f"The records of the shape do not fit it: {problem}") from problem
+    except dynamics_shape.ShapeError as problem:
+        raise SeedError(f"{shapes.get('dynamics', 'dynamics')}: {problem}") from problem
     return Apps(
-        salesforce=SalesforceApp(left, org),
+        salesforce=salesforce,
         dynamics=dynamics,
         identity=IdentityApp(right, dynamics),
         tables_by_set={table.set_name: table.name for table in environment.tables.values()},

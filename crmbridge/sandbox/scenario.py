@@ -10,17 +10,14 @@
 A mistake in a file is told with its line and column.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, SequenceNode
-
 from crmbridge.sandbox.core import Crm
 from crmbridge.sandbox.faults import BadRule, parse_rule
+from crmbridge.sandbox.marks import UnreadableFile, read_yaml, spot_of
 
 KEYS: Final = ("seed", "skew", "faults")
 SKEW_SECONDS_MAX: Final = 86_400.0
@@ -84,37 +81,12 @@ def _skew(given: Any) -> dict[Crm, float]:
 def read_scenario(path: Path) -> Scenario:
     """From a file; its mistakes are told as `file:line:column: what`."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as problem:
-        raise ScenarioError(f"{path} cannot be read: {problem}") from problem
-    try:
-        document = YAML(typ="safe", pure=True).load(text)
-    except MarkedYAMLError as problem:
-        mark = problem.problem_mark or problem.context_mark
-        where = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
-        raise ScenarioError(f"{path}{where}: {problem.problem or problem.context}") from problem
-    except YAMLError as problem:
-        raise ScenarioError(f"{path}: {problem}") from problem
+        document = read_yaml(path)
+    except UnreadableFile as problem:
+        raise ScenarioError(str(problem)) from problem
     try:
         return parse_scenario(document)
     except ScenarioError as problem:
-        line, column = _where(text, problem.place)
+        spot = spot_of(path.read_text(encoding="utf-8"), problem.place)
+        line, column = spot.mark if spot is not None else (1, 1)
         raise ScenarioError(f"{path}:{line}:{column}: {problem}", problem.place) from None
-
-
-def _where(text: str, place: Sequence[str | int]) -> tuple[int, int]:
-    """Line and column of the deepest part of the place that the file has; only mistakes pay for this reading."""
-    node: Any = YAML().compose(text)  # pyright: ignore[reportUnknownMemberType]
-    mark = node.start_mark if node is not None else None
-    for step in place:
-        if isinstance(node, MappingNode):
-            pair = next(((key, value) for key, value in node.value if key.value == str(step)), None)
-            if pair is None:
-                break
-            mark, node = pair[0].start_mark, pair[1]
-        elif isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.value):
-            node = node.value[step]
-            mark = node.start_mark
-        else:
-            break
-    return (1, 1) if mark is None else (mark.line + 1, mark.column + 1)

@@ -16,10 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from crmbridge.sandbox.core import Crm, Row
+from crmbridge.sandbox.marks import UnreadableFile, read_yaml
 
 SHAPES = Path(__file__).parent / "shapes"
 SHIPPED: Mapping[str, tuple[str, ...]] = {  # later folders add rows
@@ -150,7 +148,8 @@ def _crms_of(path: Path) -> list[Crm]:
 
 def _parse(path: Path) -> Any:
     try:
-        text = path.read_text(encoding="utf-8")
-        return json.loads(text) if path.suffix == ".json" else YAML(typ="safe").load(text)
-    except (OSError, ValueError, YAMLError) as problem:
+        return json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else read_yaml(path)
+    except UnreadableFile as problem:
+        raise SeedError(str(problem)) from problem
+    except (OSError, ValueError, RecursionError) as problem:
         raise SeedError(f"{path} cannot be read: {problem}") from problem

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from crmbridge.sandbox.dynamics.shape import load_shape
+from crmbridge.sandbox.dynamics.shape_file import load_shape
 from tests.support.dataverse import NOON, ROOT, Environment
 from tests.support.odata_reference import (
     DAYS,

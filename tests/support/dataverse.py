@@ -12,7 +12,8 @@ from ruamel.yaml import YAML
 
 from crmbridge.sandbox.core import MovableClock, Reply, Request, World
 from crmbridge.sandbox.dynamics.app import DynamicsApp
-from crmbridge.sandbox.dynamics.shape import SHIPPED, Shape, build, load_shape, overlay
+from crmbridge.sandbox.dynamics.shape import Shape
+from crmbridge.sandbox.dynamics.shape_file import SHIPPED, build, load_shape, overlay
 
 NOON = datetime(2026, 8, 14, 12, 0, 0, tzinfo=UTC)
 ORIGIN = "http://contoso.test:8103"

@@ -9,7 +9,7 @@ from xml.sax.saxutils import quoteattr
 import pytest
 from ruamel.yaml import YAML
 
-from crmbridge.sandbox.dynamics.shape import SHIPPED, build, overlay
+from crmbridge.sandbox.dynamics.shape_file import SHIPPED, build, overlay
 from tests.support.dataverse import ROOT, Answer, Environment
 
 EVERYTHING = 'odata.include-annotations="*"'

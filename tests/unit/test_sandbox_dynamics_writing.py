@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from crmbridge.sandbox.dynamics.shape import load_shape
+from crmbridge.sandbox.dynamics.shape_file import load_shape
 from tests.support.dataverse import ROOT, Environment
 
 NOWHERE = "00000000-0000-4000-8000-000000000001"

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from crmbridge.sandbox.core import MovableClock, Request, World
 from crmbridge.sandbox.dynamics.app import DynamicsApp
-from crmbridge.sandbox.dynamics.shape import load_shape
+from crmbridge.sandbox.dynamics.shape_file import load_shape
 from crmbridge.sandbox.identity import IdentityApp
 
 ORIGIN = "https://localhost:8443"

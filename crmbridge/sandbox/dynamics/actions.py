@@ -12,8 +12,8 @@ from crmbridge.sandbox.dynamics.headers import detection_asked
 from crmbridge.sandbox.dynamics.payload import check_parameters, entity_reference, read_changes
 from crmbridge.sandbox.dynamics.rules import refuse_by_rule
 from crmbridge.sandbox.dynamics.security import NONE
-from crmbridge.sandbox.dynamics.shape import Table
 from crmbridge.sandbox.dynamics.states import OPEN, not_of_state
+from crmbridge.sandbox.dynamics.tables import Table
 from crmbridge.sandbox.dynamics.writing import create, demand_for_new, update
 
 QUALIFIED, WON, LOST = 1, 1, 2

@@ -6,9 +6,9 @@ from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+from crmbridge.sandbox.dynamics.columns import Column
 from crmbridge.sandbox.dynamics.errors import DataverseError
 from crmbridge.sandbox.dynamics.ordering import part
-from crmbridge.sandbox.dynamics.shape import Column
 from crmbridge.sandbox.dynamics.store import fold
 from crmbridge.sandbox.dynamics.values import display
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from crmbridge.sandbox.core import Call, Reply, Request, Row, World
-from crmbridge.sandbox.dynamics import batch, discovery, first_rows, loading, messages
+from crmbridge.sandbox.dynamics import batch, discovery, first_rows, loading, messages, rules
 from crmbridge.sandbox.dynamics.bulk_store import BulkStore
 from crmbridge.sandbox.dynamics.certificate import client_certificate
 from crmbridge.sandbox.dynamics.context import Context, Preferences, query_options, read_preferences, refusal
@@ -66,6 +66,7 @@ class DynamicsApp:
         self._tokens: dict[str, tuple[str, datetime | None]] = {self._static_token: (self.application_user, None)}
         self.protection = Protection(Limits.of(self.shape.organization))
         unit = self._ids["businessunit"]
+        rules.check_declared(self._context())
         with self.store.transaction():
             loading.load_roles(self._context(), unit)
             first = first_rows.who_and_what_with(self.shape, unit, self.application_user, self.client_id)

@@ -9,6 +9,7 @@ from crmbridge.sandbox.core import Reply
 from crmbridge.sandbox.dynamics import aggregates
 from crmbridge.sandbox.dynamics.aggregates import AggregateError, Group, Measure
 from crmbridge.sandbox.dynamics.answering import PAGE_ROWS_MAX, applied, counts, read_count, read_top
+from crmbridge.sandbox.dynamics.columns import Column
 from crmbridge.sandbox.dynamics.context import Context, answer, link
 from crmbridge.sandbox.dynamics.errors import bad_query
 from crmbridge.sandbox.dynamics.filters import resolve_path
@@ -16,7 +17,7 @@ from crmbridge.sandbox.dynamics.ordering import Descending, part
 from crmbridge.sandbox.dynamics.paging import malformed, outer_cookie
 from crmbridge.sandbox.dynamics.projection import FORMATTED, LOOKUP_NAVIGATION, LOOKUP_TABLE, Names
 from crmbridge.sandbox.dynamics.selection import Selection, split_top
-from crmbridge.sandbox.dynamics.shape import Column, Table
+from crmbridge.sandbox.dynamics.tables import Table
 
 _STEP = re.compile(r"(\w+)\s*\((.*)\)", re.DOTALL)
 _COUNT = re.compile(r"\$count\s+as\s+(\w+)")

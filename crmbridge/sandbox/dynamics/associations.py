@@ -5,8 +5,8 @@
 from crmbridge.sandbox.core import Row
 from crmbridge.sandbox.dynamics.context import Context
 from crmbridge.sandbox.dynamics.errors import DataverseError, missing_row
-from crmbridge.sandbox.dynamics.shape import Association, Table
 from crmbridge.sandbox.dynamics.store import Store
+from crmbridge.sandbox.dynamics.tables import Association, Table
 
 
 def related(store: Store, association: Association, table: str, key: str) -> list[str]:

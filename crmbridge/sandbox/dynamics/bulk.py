@@ -14,7 +14,7 @@ from crmbridge.sandbox.dynamics import deleting, writing
 from crmbridge.sandbox.dynamics.context import Context, answer, key_missing, no_content
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_payload, missing_row
 from crmbridge.sandbox.dynamics.payload import locate
-from crmbridge.sandbox.dynamics.shape import Table
+from crmbridge.sandbox.dynamics.tables import Table
 from crmbridge.sandbox.dynamics.values import guid
 
 MESSAGES = {

@@ -6,8 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 from crmbridge.sandbox.core import Row
-from crmbridge.sandbox.dynamics.shape import Column, Table
+from crmbridge.sandbox.dynamics.columns import Column
 from crmbridge.sandbox.dynamics.store import Store
+from crmbridge.sandbox.dynamics.tables import Table
 from crmbridge.sandbox.dynamics.values import rounded
 
 _BASE_PLACES = 4  # dataverse-api §7.4

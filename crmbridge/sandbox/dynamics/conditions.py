@@ -13,10 +13,11 @@ from typing import Any
 
 from crmbridge.sandbox.core import Row
 from crmbridge.sandbox.dynamics import spans
+from crmbridge.sandbox.dynamics.columns import Column
 from crmbridge.sandbox.dynamics.errors import DataverseError
 from crmbridge.sandbox.dynamics.literals import moment_of, pattern, text_value
-from crmbridge.sandbox.dynamics.shape import Column, Table
 from crmbridge.sandbox.dynamics.store import Store, fold
+from crmbridge.sandbox.dynamics.tables import Table
 from crmbridge.sandbox.dynamics.values import EMPTY_GUID
 
 Test = Callable[[Any], bool]

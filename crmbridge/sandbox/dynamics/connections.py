@@ -6,7 +6,7 @@ That the twin is kept in step with every write is (unverified).
 from crmbridge.sandbox.core import Row
 from crmbridge.sandbox.dynamics.context import Context
 from crmbridge.sandbox.dynamics.errors import DataverseError
-from crmbridge.sandbox.dynamics.shape import Table
+from crmbridge.sandbox.dynamics.tables import Table
 
 CONNECTION = "connection"
 _SIDES = (("record1", "record2"), ("record2", "record1"))

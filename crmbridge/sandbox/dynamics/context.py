@@ -18,8 +18,9 @@ from crmbridge.sandbox.dynamics.filters import Scope
 from crmbridge.sandbox.dynamics.headers import NO_EFFECT_OPTIONS, bypasses_logic
 from crmbridge.sandbox.dynamics.key_index import keys_of
 from crmbridge.sandbox.dynamics.security import Access
-from crmbridge.sandbox.dynamics.shape import Shape, Table
+from crmbridge.sandbox.dynamics.shape import Shape
 from crmbridge.sandbox.dynamics.store import Store, fold
+from crmbridge.sandbox.dynamics.tables import Table
 from crmbridge.sandbox.dynamics.values import accept, guid, stamp
 
 JSON = "application/json; odata.metadata=minimal"

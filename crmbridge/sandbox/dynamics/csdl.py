@@ -8,7 +8,8 @@ from crmbridge.sandbox.core import Reply
 from crmbridge.sandbox.dynamics.context import Context
 from crmbridge.sandbox.dynamics.errors import bad_query
 from crmbridge.sandbox.dynamics.literals import edm_type
-from crmbridge.sandbox.dynamics.shape import Shape, Table
+from crmbridge.sandbox.dynamics.shape import Shape
+from crmbridge.sandbox.dynamics.tables import Table
 
 
 def csdl(ctx: Context) -> Reply:

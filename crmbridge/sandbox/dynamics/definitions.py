@@ -28,7 +28,7 @@ from crmbridge.sandbox.dynamics.metadata import (
     relationships,
 )
 from crmbridge.sandbox.dynamics.reading import parse_expand
-from crmbridge.sandbox.dynamics.shape import Table
+from crmbridge.sandbox.dynamics.tables import Table
 
 ROOTS = frozenset({"EntityDefinitions", "GlobalOptionSetDefinitions", "RelationshipDefinitions"})
 _RELATED: Mapping[str, Callable[[Context, Table], list[Document]]] = {

@@ -5,8 +5,8 @@ from crmbridge.sandbox.dynamics import platform_rows, pricing
 from crmbridge.sandbox.dynamics.context import Context
 from crmbridge.sandbox.dynamics.errors import DataverseError, missing_row
 from crmbridge.sandbox.dynamics.payload import set_lookup
-from crmbridge.sandbox.dynamics.shape import Table
 from crmbridge.sandbox.dynamics.states import follow_customer
+from crmbridge.sandbox.dynamics.tables import Table
 
 
 def delete(ctx: Context, table: Table, key: str) -> None:

@@ -10,6 +10,7 @@ from crmbridge.sandbox.dynamics import aggregates
 from crmbridge.sandbox.dynamics.aggregates import AggregateError, Group, Measure
 from crmbridge.sandbox.dynamics.answering import PAGE_ROWS_MAX, applied, counts, read_count
 from crmbridge.sandbox.dynamics.apply import write_value
+from crmbridge.sandbox.dynamics.columns import Column
 from crmbridge.sandbox.dynamics.conditions import parent_column
 from crmbridge.sandbox.dynamics.context import Context, answer
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_query
@@ -20,7 +21,7 @@ from crmbridge.sandbox.dynamics.ordering import Descending, fold, part
 from crmbridge.sandbox.dynamics.paging import annotation_cookie, read_inner
 from crmbridge.sandbox.dynamics.projection import Names, Writer, column_writers, companion
 from crmbridge.sandbox.dynamics.selection import Selection, Sort
-from crmbridge.sandbox.dynamics.shape import Column, Table
+from crmbridge.sandbox.dynamics.tables import Table
 
 SIMPLE_PAGING_ROWS_MAX = 50_000
 _ATTRIBUTE_NAME = "OData.Community.Display.V1.AttributeName"

@@ -16,12 +16,13 @@ from odata_query.exceptions import ODataException
 from odata_query.grammar import ODataLexer, ODataParser
 
 from crmbridge.sandbox.core import Row
+from crmbridge.sandbox.dynamics.columns import Column
 from crmbridge.sandbox.dynamics.conditions import ConditionError, Scope, condition
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_query, missing_property
 from crmbridge.sandbox.dynamics.literals import edm_type, literal_value, pattern, text_array, text_value
 from crmbridge.sandbox.dynamics.query_functions import FUNCTIONS, Function
-from crmbridge.sandbox.dynamics.shape import Column, Table
 from crmbridge.sandbox.dynamics.store import Store, fold
+from crmbridge.sandbox.dynamics.tables import Table
 
 __all__ = ["Filter", "Operand", "Range", "Scope", "compile_filter", "parse", "resolve_path"]
 

@@ -11,8 +11,8 @@ from crmbridge.sandbox.dynamics import deleting
 from crmbridge.sandbox.dynamics.context import Context, answer
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_payload
 from crmbridge.sandbox.dynamics.payload import check_parameters
-from crmbridge.sandbox.dynamics.shape import Table
 from crmbridge.sandbox.dynamics.store import fold
+from crmbridge.sandbox.dynamics.tables import Table
 from crmbridge.sandbox.dynamics.values import guid
 
 JOB = "asyncoperation"

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from crmbridge.sandbox.core import Row
+from crmbridge.sandbox.dynamics.columns import Column
 from crmbridge.sandbox.dynamics.conditions import ConditionError, condition
 from crmbridge.sandbox.dynamics.context import Context
 from crmbridge.sandbox.dynamics.errors import DataverseError
 from crmbridge.sandbox.dynamics.fetchxml import FILTER_JOINS, Condition, Fetch, Link, Where, fetch_error
 from crmbridge.sandbox.dynamics.filters import Filter, Range, indexed
 from crmbridge.sandbox.dynamics.literals import edm_type, text_value
-from crmbridge.sandbox.dynamics.shape import Column, Table
 from crmbridge.sandbox.dynamics.store import fold
+from crmbridge.sandbox.dynamics.tables import Table
 
 Joined = tuple[Row | None, ...]
 Accepts = Callable[[Joined], bool]

@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from crmbridge.sandbox.dynamics.shape import Key, Table
 from crmbridge.sandbox.dynamics.store import Store, fold
+from crmbridge.sandbox.dynamics.tables import Key, Table
 
 _PENDING = timedelta(seconds=0.5)  # what a small table takes; on a real one it is minutes (unverified)
 _BUILT = timedelta(seconds=1)

@@ -5,12 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 from crmbridge.sandbox.core import Reply
+from crmbridge.sandbox.dynamics.columns import Column
 from crmbridge.sandbox.dynamics.context import Context, no_content
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_payload, bad_query, not_served
 from crmbridge.sandbox.dynamics.key_index import keep, keys_of
 from crmbridge.sandbox.dynamics.metadata import metadata_id
 from crmbridge.sandbox.dynamics.payload import check_parameters
-from crmbridge.sandbox.dynamics.shape import Column, Key, Table
+from crmbridge.sandbox.dynamics.tables import Key, Table
 
 KEYS_MAX, COLUMNS_MAX, KEY_BYTES_MAX = 10, 16, 900  # §4.5
 KINDS = frozenset({"Decimal", "Integer", "String", "DateTime", "Lookup", "Picklist"})  # §4.5

@@ -9,8 +9,8 @@ from typing import Any
 
 from odata_query import ast
 
+from crmbridge.sandbox.dynamics.columns import Column
 from crmbridge.sandbox.dynamics.errors import bad_query
-from crmbridge.sandbox.dynamics.shape import Column
 from crmbridge.sandbox.dynamics.values import guid, stamp
 
 _NUMBERS = frozenset({"Integer", "BigInt", "Money", "Decimal", "Double", "Picklist", "State", "Status"})

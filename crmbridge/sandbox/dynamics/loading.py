@@ -14,12 +14,14 @@ from typing import Any
 
 from crmbridge.sandbox.core import BadRow, Row
 from crmbridge.sandbox.dynamics import associations, processes
+from crmbridge.sandbox.dynamics.columns import Column
 from crmbridge.sandbox.dynamics.computed import complete
 from crmbridge.sandbox.dynamics.context import Context
 from crmbridge.sandbox.dynamics.errors import DataverseError
 from crmbridge.sandbox.dynamics.payload import EXACT, set_lookup
-from crmbridge.sandbox.dynamics.shape import Column, Process, Table
+from crmbridge.sandbox.dynamics.shape import Process
 from crmbridge.sandbox.dynamics.states import OPEN, follow_customer
+from crmbridge.sandbox.dynamics.tables import Table
 from crmbridge.sandbox.dynamics.values import EMPTY_GUID, accept, guid
 
 STAGE = "_stage"

@@ -9,7 +9,7 @@ from crmbridge.sandbox.dynamics import writing
 from crmbridge.sandbox.dynamics.context import Context, no_content
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_payload
 from crmbridge.sandbox.dynamics.payload import check_parameters, entity_reference, set_lookup
-from crmbridge.sandbox.dynamics.shape import Table
+from crmbridge.sandbox.dynamics.tables import Table
 
 _MERGEABLE = ("lead", "account", "contact")
 _PARAMETERS = frozenset({"Target", "Subordinate", "UpdateContent", "PerformParentingChecks"})

@@ -4,7 +4,9 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from crmbridge.sandbox.dynamics.shape import Association, Column, Key, Kind, Option, Referrer, Shape, Table
+from crmbridge.sandbox.dynamics.columns import Column, Kind, Option
+from crmbridge.sandbox.dynamics.shape import Shape
+from crmbridge.sandbox.dynamics.tables import Association, Key, Referrer, Table
 
 _NAMESPACE = uuid.UUID("6f6d0ec4-4b2e-4b0e-9c3c-3f0d1d3f7a10")  # ids of metadata are made from names
 PREFIX = "Microsoft.Dynamics.CRM."

@@ -22,7 +22,7 @@ from crmbridge.sandbox.dynamics.metadata import (
     many_to_one,
     one_to_many,
 )
-from crmbridge.sandbox.dynamics.shape import Table
+from crmbridge.sandbox.dynamics.tables import Table
 
 _MEMBERS = frozenset({"Properties", "Criteria", "AttributeQuery", "RelationshipQuery", "KeyQuery", "LabelQuery"})
 _ALWAYS = ("@odata.type", "MetadataId", "LogicalName", "HasChanged")

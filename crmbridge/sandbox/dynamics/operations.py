@@ -41,7 +41,7 @@ from crmbridge.sandbox.dynamics.errors import (
 )
 from crmbridge.sandbox.dynamics.headers import detection_asked
 from crmbridge.sandbox.dynamics.metadata_changes import retrieve_metadata_changes
-from crmbridge.sandbox.dynamics.shape import Table
+from crmbridge.sandbox.dynamics.tables import Table
 from crmbridge.sandbox.dynamics.values import guid
 
 _PREFIX = "Microsoft.Dynamics.CRM."

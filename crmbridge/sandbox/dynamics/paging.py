@@ -12,8 +12,8 @@ from html import escape, unescape
 from typing import Any
 from urllib.parse import quote, unquote
 
+from crmbridge.sandbox.dynamics.columns import Column
 from crmbridge.sandbox.dynamics.errors import bad_query
-from crmbridge.sandbox.dynamics.shape import Column
 from crmbridge.sandbox.dynamics.values import guid
 
 _NUMBERS = frozenset({"Integer", "BigInt", "Money", "Decimal", "Picklist", "State", "Status"})

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crmbridge.sandbox.core import Row
+from crmbridge.sandbox.dynamics.columns import Column, Target
 from crmbridge.sandbox.dynamics.context import Context, RowKey, key_missing, resolve_key, segments
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_payload, missing_row, missing_segment
-from crmbridge.sandbox.dynamics.shape import Association, Column, Referrer, Table, Target
+from crmbridge.sandbox.dynamics.tables import Association, Referrer, Table
 from crmbridge.sandbox.dynamics.values import accept, guid
 
 BIND = "@odata.bind"

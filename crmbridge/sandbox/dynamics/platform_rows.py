@@ -5,7 +5,8 @@ follow (dataverse-api §10.2; which tables refuse which method is (unverified)).
 from typing import Literal
 
 from crmbridge.sandbox.dynamics.errors import DataverseError
-from crmbridge.sandbox.dynamics.shape import Shape, Table
+from crmbridge.sandbox.dynamics.shape import Shape
+from crmbridge.sandbox.dynamics.tables import Table
 
 Method = Literal["Create", "Update", "Delete"]
 _DEFINITIONS = frozenset({"workflow", "processstage", "sdkmessage", "sdkmessagefilter", "duplicaterule"})

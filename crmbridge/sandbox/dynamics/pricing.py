@@ -10,7 +10,7 @@ from crmbridge.sandbox.dynamics.computed import complete
 from crmbridge.sandbox.dynamics.context import Context, no_content
 from crmbridge.sandbox.dynamics.errors import DataverseError
 from crmbridge.sandbox.dynamics.payload import check_parameters, entity_reference
-from crmbridge.sandbox.dynamics.shape import Table
+from crmbridge.sandbox.dynamics.tables import Table
 
 PRODUCT, OPPORTUNITY, PRICE_LIST = "opportunityproduct", "opportunity", "pricelevel"
 _ZERO = Decimal(0)

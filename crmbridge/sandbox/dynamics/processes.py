@@ -5,7 +5,8 @@ from typing import Any
 from crmbridge.sandbox.core import Reply, Row
 from crmbridge.sandbox.dynamics.context import Context, answer
 from crmbridge.sandbox.dynamics.errors import DataverseError, missing_row
-from crmbridge.sandbox.dynamics.shape import Process, Stage, Table
+from crmbridge.sandbox.dynamics.shape import Process, Stage
+from crmbridge.sandbox.dynamics.tables import Table
 from crmbridge.sandbox.dynamics.values import EMPTY_GUID, stamp
 
 ACTIVE = 0

@@ -8,10 +8,11 @@ from typing import Any
 from crmbridge.sandbox.core import Row
 from crmbridge.sandbox.dynamics import associations
 from crmbridge.sandbox.dynamics.answering import PAGE_ROWS_MAX, read_top
+from crmbridge.sandbox.dynamics.columns import Column, Target
 from crmbridge.sandbox.dynamics.context import Context, link
 from crmbridge.sandbox.dynamics.errors import bad_query, missing_property
 from crmbridge.sandbox.dynamics.selection import Selection, split_top
-from crmbridge.sandbox.dynamics.shape import Column, Table, Target
+from crmbridge.sandbox.dynamics.tables import Table
 from crmbridge.sandbox.dynamics.values import display, has_annotation
 from crmbridge.sandbox.shaping import NOTHING, Around, Layout, shaper
 

@@ -8,6 +8,7 @@ from typing import Any
 from crmbridge.sandbox.core import Reply, Row
 from crmbridge.sandbox.dynamics import apply, fetching, sql
 from crmbridge.sandbox.dynamics.answering import PAGE_ROWS_MAX, applied, counts, plain_text, read_count, read_top
+from crmbridge.sandbox.dynamics.columns import Column
 from crmbridge.sandbox.dynamics.context import (
     JSON,
     Context,
@@ -22,7 +23,7 @@ from crmbridge.sandbox.dynamics.context import (
 from crmbridge.sandbox.dynamics.errors import bad_query, missing_row, missing_segment
 from crmbridge.sandbox.dynamics.projection import Projection, parse_expand, related_rows, row_target
 from crmbridge.sandbox.dynamics.selection import Selection
-from crmbridge.sandbox.dynamics.shape import Column, Table
+from crmbridge.sandbox.dynamics.tables import Table
 from crmbridge.sandbox.dynamics.values import guid
 
 __all__ = ["PAGE_ROWS_MAX", "Projection", "applied", "parse_expand", "read_collection", "represent"]

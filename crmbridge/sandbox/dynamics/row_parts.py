@@ -8,7 +8,7 @@ from crmbridge.sandbox.dynamics import associations, writing
 from crmbridge.sandbox.dynamics.context import Context, Segment, no_content, query_options
 from crmbridge.sandbox.dynamics.errors import bad_method, bad_payload, missing_row, missing_segment
 from crmbridge.sandbox.dynamics.payload import reference, set_lookup
-from crmbridge.sandbox.dynamics.shape import Table
+from crmbridge.sandbox.dynamics.tables import Table
 
 
 def change_property(ctx: Context, method: str, table: Table, row: Row, name: str) -> Reply:

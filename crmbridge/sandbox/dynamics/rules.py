@@ -7,10 +7,20 @@ from crmbridge.sandbox.dynamics.context import Context
 from crmbridge.sandbox.dynamics.errors import DataverseError
 from crmbridge.sandbox.dynamics.filters import Filter, compile_filter
 from crmbridge.sandbox.dynamics.key_index import keys_of
-from crmbridge.sandbox.dynamics.shape import DuplicateRule, Rule, Table
+from crmbridge.sandbox.dynamics.shape import DuplicateRule, Rule, ShapeError
 from crmbridge.sandbox.dynamics.store import fold
+from crmbridge.sandbox.dynamics.tables import Table
 
 OPEN = 0
+
+
+def check_declared(ctx: Context) -> None:
+    """A condition of the shape that cannot be read is told at once, not when a row is first written."""
+    for at, rule in enumerate(ctx.shape.rules):
+        try:
+            _filter_of(ctx, rule, ctx.shape.tables[rule.table])
+        except DataverseError as problem:
+            raise ShapeError(f"{rule.when!r} is no condition: {problem.message}", ("rules", at, "when")) from None
 
 
 def check(ctx: Context, table: Table, before: Row | None, row: Row, values: Row, *, detect_duplicates: bool) -> None:

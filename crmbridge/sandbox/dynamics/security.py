@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from crmbridge.sandbox.core import Row
 from crmbridge.sandbox.dynamics.errors import DataverseError
-from crmbridge.sandbox.dynamics.shape import DEPTHS, Role, Shape, Table
+from crmbridge.sandbox.dynamics.shape import DEPTHS, Role, Shape
 from crmbridge.sandbox.dynamics.store import Store
+from crmbridge.sandbox.dynamics.tables import Table
 
 NONE, USER, UNIT, DEEP, ORGANIZATION = (
     DEPTHS[name] for name in ("none", "user", "businessunit", "deep", "organization")

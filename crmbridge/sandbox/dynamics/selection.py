@@ -10,12 +10,13 @@ from itertools import islice
 from typing import Any
 
 from crmbridge.sandbox.core import Row
+from crmbridge.sandbox.dynamics.columns import Column
 from crmbridge.sandbox.dynamics.context import Context
 from crmbridge.sandbox.dynamics.errors import bad_query
 from crmbridge.sandbox.dynamics.filters import Filter, Operand, Range, compile_filter, resolve_path
 from crmbridge.sandbox.dynamics.ordering import Descending, Ordered, Signature, comparable, fold
 from crmbridge.sandbox.dynamics.paging import Place, inner_cookie, outer_cookie, read_inner, read_outer
-from crmbridge.sandbox.dynamics.shape import Column, Table
+from crmbridge.sandbox.dynamics.tables import Table
 
 _FEW = 50_000  # rows that are rather sorted anew than looked for along another order
 _SMALL_TABLE = 2000

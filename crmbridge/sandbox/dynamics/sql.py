@@ -17,7 +17,7 @@ from crmbridge.sandbox.dynamics.errors import DataverseError, bad_query
 from crmbridge.sandbox.dynamics.fetching import Query
 from crmbridge.sandbox.dynamics.fetchxml import Attribute, Condition, Fetch, Link, Order, Where
 from crmbridge.sandbox.dynamics.paging import malformed, outer_cookie, read_outer
-from crmbridge.sandbox.dynamics.shape import Table
+from crmbridge.sandbox.dynamics.tables import Table
 
 _TOKENS = re.compile(
     r"""\s+|--[^\n]*|/\*.*?\*/

@@ -2,7 +2,7 @@
 
 from crmbridge.sandbox.core import Row
 from crmbridge.sandbox.dynamics.errors import DataverseError
-from crmbridge.sandbox.dynamics.shape import Table
+from crmbridge.sandbox.dynamics.tables import Table
 
 OPEN = 0
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from crmbridge.sandbox.core import Row, Tables
 from crmbridge.sandbox.dynamics.ordering import Orders, fold
-from crmbridge.sandbox.dynamics.shape import Key, Shape
+from crmbridge.sandbox.dynamics.shape import Shape
+from crmbridge.sandbox.dynamics.tables import Key
 
 _FIRST_VERSION = 1_000_000
 

@@ -11,7 +11,7 @@ from crmbridge.sandbox.core import Reply
 from crmbridge.sandbox.dynamics.context import Context, answer, query_options
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_query
 from crmbridge.sandbox.dynamics.reading import PAGE_ROWS_MAX, Projection, applied
-from crmbridge.sandbox.dynamics.shape import Table
+from crmbridge.sandbox.dynamics.tables import Table
 
 _TIME = "%m/%d/%Y %H:%M:%S"
 _DELTA_TOKEN = re.compile(r"(\d+)!(\d\d/\d\d/\d{4} \d\d:\d\d:\d\d)")

@@ -10,8 +10,9 @@ from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 from typing import Any
 
+from crmbridge.sandbox.dynamics.columns import Column
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_payload
-from crmbridge.sandbox.dynamics.shape import Column, Table
+from crmbridge.sandbox.dynamics.tables import Table
 
 GUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 EMPTY_GUID = "00000000-0000-0000-0000-000000000000"

@@ -15,8 +15,8 @@ from crmbridge.sandbox.dynamics.context import Context
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_query, missing_row
 from crmbridge.sandbox.dynamics.headers import detection_asked
 from crmbridge.sandbox.dynamics.payload import Changes, read_changes, set_lookup
-from crmbridge.sandbox.dynamics.shape import Table
 from crmbridge.sandbox.dynamics.states import OPEN, follow_customer, forecast, settle_state
+from crmbridge.sandbox.dynamics.tables import Table
 
 _PRICED = frozenset({pricing.OPPORTUNITY, pricing.PRODUCT})
 

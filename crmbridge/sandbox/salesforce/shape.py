@@ -11,16 +11,17 @@ from typing import Any, Final
 from zoneinfo import ZoneInfoNotFoundError
 
 import msgspec
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
+from ruamel.yaml.nodes import ScalarNode
 
+from crmbridge.sandbox.forms import FormError
+from crmbridge.sandbox.marks import UnreadableFile, read_yaml, spot_of
 from crmbridge.sandbox.overlay import ABSENT, overlay
 from crmbridge.sandbox.salesforce.addresses import with_codes
 from crmbridge.sandbox.salesforce.derived import Plan, PlanError
 from crmbridge.sandbox.salesforce.errors import SfError
 from crmbridge.sandbox.salesforce.picklists import with_dependencies
 from crmbridge.sandbox.salesforce.schema import NUMBER, TEXT, Document, Shape, SObject, Told
+from crmbridge.sandbox.salesforce.shape_form import check_form
 from crmbridge.sandbox.salesforce.soql import parse_condition
 
 __all__ = ["SHIPPED", "Shape", "ShapeError", "load_shape", "shape_from"]
@@ -59,6 +60,7 @@ _KEPT_OBJECT_KEYS: Final = frozenset(
     "label labelPlural keyPrefix custom setup readOnly createable updateable deletable undeletable mergeable "
     "searchable queryable standardFields fields recordTypes".split()
 )
+_EVERY_ORG: Final = ("User", "Lead", "Account", "Contact", "Opportunity", "OpportunityContactRole")
 _TOLD: Final = frozenset(field.encode_name for field in msgspec.structs.fields(Told))
 
 
@@ -194,7 +196,7 @@ def _mapping(value: Any, where: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise ShapeError(f"{where} must be a mapping, not {type(value).__name__}.")
+        raise ShapeError(f"{where} must be a mapping, not {type(value).__name__}.", tuple(where.split(".")))
     return value
 
 
@@ -303,11 +305,11 @@ def _task_statuses(task: dict[str, Any] | None, rows: Sequence[Mapping[str, Any]
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        document = YAML(typ="safe", pure=True).load(path)
-    except (OSError, YAMLError) as error:
-        raise ShapeError(f"The shape {path} cannot be read: {error}") from error
+        document = read_yaml(path)
+    except UnreadableFile as error:
+        raise ShapeError(str(error)) from error
     if not isinstance(document, dict):
-        raise ShapeError(f"The shape {path} is no mapping of org, objects and rules.")
+        raise ShapeError(f"{path} is no mapping of org, objects and rules.")
     both = document.get("salesforce")  # a file with both CRMs, as `crmbridge capture` writes it
     return both if isinstance(both, dict) else document
 
@@ -322,7 +324,10 @@ def shape_from(document: Mapping[str, Any], *, name: str = "shape") -> Shape:
             f"{name}: extends: {whole['extends']!r} is unknown; the only shape to start from is 'salesforce'."
         )
     try:
+        check_form(whole, _SYSTEM)
         checked = msgspec.convert(_fill(whole), Document)
+    except FormError as error:
+        raise ShapeError(f"{name}: {error}", error.place) from None
     except msgspec.ValidationError as error:
         raise ShapeError(f"{name}: {error}") from error
     if checked.org.person_accounts:
@@ -382,6 +387,8 @@ def _check_people(shape: Shape, name: str) -> None:
 def _check_rules(document: Document, name: str) -> None:
     """What can be wrong between the parts of a document, in words that say which part."""
     objects, rules = document.objects, document.rules
+    if missing := [each for each in _EVERY_ORG if each not in objects]:
+        raise ShapeError(f"{name}: objects: {missing[0]} is missing; every org that is served has it.", ("objects",))
     try:
         document.org.zone.utcoffset(None)
     except (ZoneInfoNotFoundError, ValueError):
@@ -425,26 +432,21 @@ def load_shape(path: Path | None = None) -> Shape:
         return shape_from(_read(where), name=str(path or SHIPPED.name))
     except ShapeError as error:
         found = _line_of(where, error.place, error.offset) if error.place else None
-        if found is None:
-            raise
         text = str(error).removeprefix(f"{path or SHIPPED.name}: ")
-        raise ShapeError(f"{where}:{found[0]}:{found[1]}: {text}") from None
+        if text.startswith(str(where)):  # it could not be read at all
+            raise
+        mark = f":{found[0]}:{found[1]}" if found is not None else ""
+        raise ShapeError(f"{where}{mark}: {text}", error.place) from None
 
 
 def _line_of(path: Path, place: tuple[str | int, ...], offset: int) -> tuple[int, int] | None:
-    """Line and column in the file; only mistakes pay for the slower reading."""
-    node: Any = YAML().compose(path)  # pyright: ignore[reportUnknownMemberType]
-    if isinstance(node, MappingNode) and any(key.value == "salesforce" for key, _ in node.value):
-        place = ("salesforce", *place)
-    for step in place:
-        if isinstance(node, MappingNode):
-            node = next((value for key, value in node.value if key.value == step), None)
-        elif isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.value):
-            node = node.value[step]
-        else:
-            return None
-        if node is None:  # it stands in the shape that this one extends
-            return None
-    quoted = isinstance(node, ScalarNode) and node.style in ("'", '"')
-    plain = isinstance(node, ScalarNode) and node.style not in ("|", ">")
-    return node.start_mark.line + 1, node.start_mark.column + 1 + (offset + quoted if plain else 0)
+    """Line and column in the file; none for what stands in the shape that this one extends."""
+    spot = spot_of(path.read_text(encoding="utf-8"), ("salesforce", *place))
+    if spot is None or not spot.whole:
+        spot = spot_of(path.read_text(encoding="utf-8"), place)
+    if spot is None or not spot.whole:
+        return None
+    quoted = isinstance(spot.value, ScalarNode) and spot.value.style in ("'", '"')
+    plain = isinstance(spot.value, ScalarNode) and spot.value.style not in ("|", ">")
+    mark = spot.value.start_mark
+    return mark.line + 1, mark.column + 1 + (offset + quoted if plain else 0)
