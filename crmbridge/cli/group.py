@@ -28,7 +28,7 @@ COMMANDS: Final[Table] = {
     "status": ("crmbridge.cli.status:status", "How things stand: last runs, links, open issues."),
     "runs": ("crmbridge.cli.status:runs", "What was run when, and what came of it."),
     "show": ("crmbridge.cli.records:show", "All that is known about one record."),
-    "why": ("crmbridge.cli.records:why", "Why a field of a record has the value it has."),
+    "why": ("crmbridge.cli.why:why", "Why a field of a record has the value it has."),
     "issues": ("crmbridge.cli.issues:issues", "What is held or failed, by cause, and what to do."),
     "retry": ("crmbridge.cli.issues:retry", "Try held or failed records again in the next sync."),
     "resolve": ("crmbridge.cli.issues:resolve", "Decide an open issue, or a conflict of a whole field."),

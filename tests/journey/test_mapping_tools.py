@@ -324,3 +324,33 @@ def test_files_are_tidied_byte_by_byte(edited: Project) -> None:
     assert file.read_bytes() == before
     edited.change(line_, "{salesforce: Title, salesforce: Title}", "mappings/lead.yaml")
     assert "duplicate key" in run(edited, "fmt", code=2).err
+
+
+# --- why ----------------------------------------------------------------------------------------------------------
+
+
+def test_why_names_source_rule_row_merge_with_its_evidence_run_write_and_version(edited: Project) -> None:
+    edited.settle()
+    row = next(one for one in edited.box.control.dump()["salesforce"]["Lead"] if one.get("LeadSource") == "Web")
+    edited.salesforce().update("Lead", row["Id"], LeadSource="Partner Referral")
+    edited.pass_time()
+    planned = edited.run_here("plan", "--json")  # the store learns of the edit, and nothing is written
+    assert planned.code == 0, planned
+    told = edited.run_here("why", row["Id"], "source", "--json").json
+    source = told["sources"]["salesforce"]
+    assert (source["value"], source["reads_as"]) == ("Partner Referral", "partner")
+    assert source["row_at"].endswith(f":{line(edited, 'mappings/lead.yaml', 'partner:')}")
+    assert told["rule"]["at"].endswith(f":{line(edited, 'mappings/lead.yaml', 'source:')}")
+    merge = told["merge"]
+    assert (merge["why"], merge["would_write_to"]) == ("changed on the salesforce", "dynamics")
+    assert merge["would_write"] == [{"on": "dynamics", "columns": {"leadsourcecode": 4}}]
+    assert merge["evidence"]["changed_since_agreed"] == {"salesforce": True, "dynamics": False}
+    assert merge["evidence"]["last_edit"]["salesforce"]["by_us"] is False
+    synced = edited.run_here("sync", "--json")
+    assert synced.code in (0, 1), synced
+    after = edited.run_here("why", row["Id"], "source", "--json").json
+    assert (after["writes"][0]["run"], after["writes"][0]["reply"]) == (synced.json["run"], "written")
+    assert after["writes"][0]["mapping"] == after["mapping"]["version"]
+    assert after["agreed"] == {"salesforce": "partner", "dynamics": "partner"}
+    text = edited.run_here("why", row["Id"], "source").out
+    assert "read as 'partner' by" in text
