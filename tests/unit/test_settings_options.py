@@ -8,7 +8,7 @@ import pytest
 from crmbridge import settings
 from crmbridge.errors import ConfigError
 from crmbridge.model import Shared
-from crmbridge.policy import Owner, Policy, When
+from crmbridge.policy import Bucket, Convert, CreateBy, Owner, Policy, ReadAs, When
 from crmbridge.segments import policies
 from tests.support.mapping_bench import SHIPPED
 
@@ -127,3 +127,53 @@ def test_an_expression_that_cannot_work_is_refused_before_anything_is_read(
     assert len(caught.value.problems) == 1
     assert caught.value.problems[0].removeprefix(f"{tmp_path}/").startswith("crmbridge.yaml:8:11: segments.x.when: ")
     assert told in caught.value.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "lifecycle: {convert: {contradiction: {as: contactd}}}\n",
+            "crmbridge.yaml: lifecycle.convert.contradiction.as: 'contactd' must be a row of the lead's status table "
+            "that is open or disqualified (",
+        ),
+        (
+            "lifecycle: {lead: {convert: {contradiction: {as: converted}}}}\n",
+            "crmbridge.yaml: lifecycle.lead.convert.contradiction.as: 'converted' must be a row",
+        ),
+        (
+            "segments: {dach: {lifecycle: {convert: {contradiction: {as: nothing}}}}}\n",
+            "segments.dach.lifecycle.convert.contradiction.as: 'nothing' must be a row",
+        ),
+    ],
+)
+def test_a_lead_is_read_as_a_row_that_there_is(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        policies(read(tmp_path, text), SHIPPED)
+    [problem] = caught.value.problems
+    assert told in problem
+
+
+def test_every_choice_of_a_conversion_is_taken(tmp_path: Path) -> None:
+    text = """\
+lifecycle:
+  convert: {mirror: {when: 'email != null'}, opportunity: never, create_by: {account: us, contact: us, opportunity: us},
+            contact_only: {bucket: 0018d00000AbCdE}, bare_qualified: ignore, reactivated: new_lead,
+            contradiction: {as: contacted}, both: hold, late_edit: hold, recreate_lead: yes}
+  close: {over_disqualified: hold}
+"""
+    found = policies(read(tmp_path, text), SHIPPED).of("lead", lead())
+    us = CreateBy(account="us", contact="us", opportunity="us")
+    assert found.convert == Convert(
+        mirror=When(when="email != null"),
+        opportunity="never",
+        create_by=us,
+        contact_only=Bucket(bucket="0018d00000AbCdE"),
+        bare_qualified="ignore",
+        reactivated="new_lead",
+        contradiction=ReadAs(row="contacted"),
+        both="hold",
+        late_edit="hold",
+        recreate_lead="yes",
+    )
+    assert found.close.over_disqualified == "hold"
