@@ -62,12 +62,14 @@ class Client:
         reply = self._send(request, repeat=True)
         return reply if reply.meaning.kind in ("missing", "expired", "untracked") else self._served(reply, request)
 
-    def read_all(self, requests: Sequence[Request], *, kind: str = "batch") -> list[Reply]:
-        """Several reads in one call; "missing" is an answer, anything else not served is raised."""
+    def read_all(self, requests: Sequence[Request], *, kind: str = "batch", or_forbidden: bool = False) -> list[Reply]:
+        """Several reads in one call; "missing" is an answer (and "forbidden" if so asked), anything else not served
+        is raised."""
+        answers = ("missing", "forbidden") if or_forbidden else ("missing",)
         replies: list[Reply] = []
         for request, reply in zip(requests, self._batch(requests, kind=kind, repeat=True), strict=True):
             assert isinstance(reply, Reply), "a change set among reads"
-            replies.append(reply if reply.meaning.kind == "missing" else self._served(reply, request))
+            replies.append(reply if reply.meaning.kind in answers else self._served(reply, request))
         return replies
 
     def _served(self, reply: Reply, request: Request) -> Reply:

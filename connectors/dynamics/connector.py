@@ -163,8 +163,10 @@ class DynamicsConnector:
         return self._environment.directory()
 
     def describe(self, entity: Entity) -> Description:
-        processes = self._environment.processes() if entity == "opportunity" else {}
-        return description(entity, self._environment.table(entity), processes)
+        facts = self._environment.table(entity)
+        if entity != "opportunity":
+            return description(entity, facts, {})
+        return description(entity, facts, self._environment.processes(), self._environment.process_notes())
 
     # --- Capturer -------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import msgspec
 from connectors.base import Conversion
 from connectors.dynamics.client import Client, Reply
 from connectors.dynamics.environment import Environment
-from connectors.dynamics.processes import LEAD_PROCESS, active_process
+from connectors.dynamics.instances import active_process
 from connectors.dynamics.protocol import (
     Meaning,
     Request,
@@ -60,7 +60,7 @@ class _MadeRows(msgspec.Struct):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
     lead: _Lead | None
-    process: str | None  # id of the lead's active process instance
+    process: tuple[str, str] | None  # table and id of the lead's active process instance
 
 
 class LeadConversion:
@@ -100,15 +100,16 @@ class LeadConversion:
         """The lead and its process instance, in one call."""
         requests = [
             read(row_path("leads", lead_id), table="lead", kind="look", select=_lead_columns),
-            *self._reading.instance_requests("leadid", [lead_id]),
+            *self._reading.instance_requests("lead", [lead_id]),
         ]
         lead, *instances = self._client.read_all(requests, kind="look")
         if not lead.done:
             return _Look(lead=None, process=None)
-        found = self._reading.instances([each.body for each in instances])
+        found = self._reading.instances("lead", [each.body for each in instances])
         on_lead = {name: each for name, each in found.items() if not each["opportunity_id"]}
         active = active_process({"process": on_lead})
-        return _Look(lead=decoded(lead.body, _Lead), process=active[0] if active else None)
+        process = (str(active[1]["table"]), active[0]) if active else None
+        return _Look(lead=decoded(lead.body, _Lead), process=process)
 
     def _qualify(self, order: Conversion, look: _Look, lead: _Lead) -> tuple[Reply, list[Reply]]:
         changes = self._changes(order, lead)
@@ -161,7 +162,9 @@ class LeadConversion:
                     "transactioncurrency", "transactioncurrencyid", order.currency_id
                 )
             if look.process:
-                body["ProcessInstanceId"] = reference(LEAD_PROCESS, "businessprocessflowinstanceid", look.process)
+                table, instance = look.process
+                process_key = self._environment.processes()[table].key
+                body["ProcessInstanceId"] = reference(table, process_key, instance)
         return body
 
     def _not_done(self, order: Conversion, why: Meaning) -> Outcome:

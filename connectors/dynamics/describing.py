@@ -1,6 +1,6 @@
 """What the checker and the compiler of mappings are told of a table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from connectors.base import Description, Option
 from connectors.dynamics.metadata import STATES, Facts
@@ -8,14 +8,16 @@ from connectors.dynamics.processes import Process
 from crmbridge.model import Entity
 
 
-def description(entity: Entity, facts: Facts, processes: Mapping[str, Process]) -> Description:
+def description(
+    entity: Entity, facts: Facts, processes: Mapping[str, Process], notes: Sequence[str] = ()
+) -> Description:
     return Description(
         entity=entity,
         table=facts.table,
         columns=facts.columns,
         statuses=_stages(facts, processes) if entity == "opportunity" else _statuses(entity, facts),
         key_field=False,  # the row's own GUID is our key (reliability §4); no column is needed
-        notes=facts.notes,
+        notes=(*facts.notes, *notes),
     )
 
 

@@ -1,6 +1,6 @@
 """What we asked the environment once and remember: its tables and processes, and who is in it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ class Environment:
         self._default_owner = fold(default_owner) if default_owner else None
         self._tables: dict[Entity, Facts] = {}
         self._processes: Mapping[str, Process] | None = None
+        self._unread: tuple[str, ...] = ()
 
     def table(self, entity: Entity) -> Facts:
         if entity not in self._tables:
@@ -39,8 +40,33 @@ class Environment:
         """The process tables of opportunities that exist here, by their name."""
         if self._processes is None:
             replies = self._client.read_all(processes.process_requests(), kind="metadata")
-            self._processes = processes.processes([each.body if each.done else None for each in replies])
+            found = processes.processes([each.body if each.done else None for each in replies])
+            self._processes = found | self._in_order([each for each in found.values() if not each.ordered])
+            for unread in self._unread:
+                del self._processes[unread]
         return self._processes
+
+    def _in_order(self, some: Sequence[Process]) -> dict[str, Process]:
+        if not some:
+            return {}
+        replies = self._client.read_all(processes.order_requests(some), kind="metadata", or_forbidden=True)
+        # Each process table has rights of its own; one that we may not read is left out, and said to be (`notes`).
+        self._unread = tuple(
+            each.table
+            for each, reply in zip(some, replies[1:], strict=True)
+            if not reply.done and each.table not in processes.PROCESS_TABLES
+        )
+        ordered = processes.with_order(some, [each.body if each.done else None for each in replies])
+        return {each.table: each for each in ordered}
+
+    def process_notes(self) -> tuple[str, ...]:
+        """What the operator should know of the processes."""
+        self.processes()
+        return tuple(
+            f"The business process {each} is not read: our user has no right to its table. Give the application user "
+            f"Read and Write on it if opportunities run in it."
+            for each in self._unread
+        )
 
     def identity(self) -> Identity:
         # dataverse-api §1.4; also the .NET client's first two calls

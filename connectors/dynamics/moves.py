@@ -6,7 +6,7 @@ A lead's status needs no look: it is a plain update, and the version that it was
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
@@ -14,10 +14,12 @@ import msgspec
 from connectors.base import Move
 from connectors.dynamics.client import Client, Reply
 from connectors.dynamics.environment import Environment
-from connectors.dynamics.processes import Process, Stage, active_process
+from connectors.dynamics.instances import active_process
+from connectors.dynamics.processes import Process, path_order, path_request
 from connectors.dynamics.protocol import Request, action, any_of, as_outcome, decoded, read, row_path, update
 from connectors.dynamics.reading import Reading
 from connectors.dynamics.rows import TABLES, life
+from connectors.dynamics.stage_order import Stage, in_order, path_ids
 from crmbridge.errors import OutsideError, RefusedError
 from crmbridge.model import Entity, Outcome, Refused, Row, Stale, Unknown, Written
 
@@ -41,6 +43,7 @@ class _Closes(msgspec.Struct):
 class _Look:
     row: Row
     last_close: str | None = None  # id of the newest completed OpportunityClose
+    path: tuple[str, ...] = ()  # stages that the row can pass, where its process's categories do not tell them
 
 
 @dataclass(kw_only=True)
@@ -70,7 +73,7 @@ def stage_steps(process: Process, active: str | None, path: str | None, target: 
     if active not in order:  # a stage that was taken out of the process: straight to where it shall be
         return [StageStep(stage_id=target.id, path=",".join(order[: goal + 1]))]
     here = order.index(active)
-    walked = [each for each in (path or "").split(",") if each]
+    walked = path_ids(path)
     if not walked or walked[-1] != active:
         walked = order[: here + 1]
     steps: list[StageStep] = []
@@ -94,7 +97,7 @@ class Moves:
         assert len(orders) <= moves_per_batch, f"{len(orders)} moves at once"
         job = _Job(orders=orders)
         unguarded = [at for at, order in enumerate(orders) if order.kind != "status" or order.version is None]
-        looks = self._looks(job, unguarded) if unguarded else {}
+        looks = self._with_paths(job, self._looks(job, unguarded)) if unguarded else {}
         for at, order in enumerate(orders):
             look = looks.get(at)
             told = None
@@ -135,6 +138,21 @@ class Moves:
         last = {each.opportunity.lower(): each.activityid for each in closes}  # the newest comes last
         rows = self._rows(job, positions, plan, bodies)
         return {at: _Look(row=row, last_close=last.get(row.ref.id)) for at, row in rows.items()}
+
+    def _with_paths(self, job: _Job, looks: dict[int, _Look]) -> dict[int, _Look]:
+        """With the stages that each row can pass, one more call, where categories do not tell them."""
+        asked: dict[int, Request] = {}
+        for at, look in looks.items():
+            order, found = job.orders[at], active_process(look.row.extras)
+            if order.entity != "opportunity" or order.kind not in ("stage", "reopen") or order.status is None:
+                continue
+            if found is not None and not self._environment.processes()[found[1]["table"]].ordered:
+                asked[at] = path_request(found[0])
+        if not asked:
+            return looks
+        replies = self._client.read_all(list(asked.values()), kind="look", or_forbidden=True)
+        paths = {at: path_order(each.body) for at, each in zip(asked, replies, strict=True) if each.done}
+        return {at: replace(look, path=paths.get(at, ())) for at, look in looks.items()}
 
     def _reads(self, job: _Job, positions: Sequence[int]) -> dict[Entity, list[Request]]:
         ids: dict[Entity, list[str]] = {}
@@ -193,10 +211,11 @@ class Moves:
         """As many as a batch takes, together with the reads of what came of them."""
         batches: list[list[int]] = []
         room = 0
+        reads_max = 4 + len(self._environment.processes())  # rows, and process instances of opportunities
         for at, requests in job.requests.items():
             if len(requests) > room:
                 batches.append([])
-                room = operations_per_batch - _reads_max
+                room = operations_per_batch - reads_max
             batches[-1].append(at)
             room -= len(requests)
         return batches
@@ -284,9 +303,16 @@ class Moves:
             changes = {**changes, "salesstage": self._salesstage(order.status)}
             return [self._update(order, look, changes)]
         instance_id, instance = found
-        process = self._environment.processes()[instance["table"]]
-        target = self._target(process, order.status)
+        process = self._passed(self._environment.processes()[instance["table"]], look.path)
+        target = self._target(process, instance.get("stage_id"), order.status)
+        if look.path and target.id not in look.path:
+            raise RefusedError(
+                f"The stage {target.name} is not on the path that this opportunity takes through {process.name}.",
+                code="0x80092003",
+            )
         steps = stage_steps(process, instance.get("stage_id"), instance.get("path"), target)
+        for step in steps:
+            self._on_opportunity(process.stage(step.stage_id))
         along = [self._update(order, look, changes)] if order.columns or changes else []
         return [
             *along,
@@ -305,25 +331,36 @@ class Moves:
             ),
         ]
 
-    def _target(self, process: Process, status: str | int | None) -> Stage:
-        by_category = isinstance(status, int)  # a value of the plain column: the stage of that category
-        stage = process.of_category(status, "opportunity") if by_category else process.stage(str(status))
+    def _passed(self, process: Process, path: Sequence[str]) -> Process:
+        """The process as this row goes through it."""
+        return replace(process, stages=in_order(process.stages, path)) if path else process
+
+    def _target(self, process: Process, active: str | None, status: str | int | None) -> Stage:
+        if isinstance(status, int):  # a value of the plain column: the stage of that category
+            here = process.stage(active or "")
+            stays = here is not None and here.category == status
+            stage = here if stays else process.of_category(status, "opportunity")
+        else:
+            stage = process.stage(str(status))
         if stage is None:
             raise RefusedError(
                 f"The opportunity runs in the process {process.table}, which has no stage {status}.", code="0x80060452"
             )
-        if stage.table != "opportunity":
+        self._on_opportunity(stage)
+        return stage
+
+    def _on_opportunity(self, stage: Stage | None) -> None:
+        if stage is not None and stage.table != "opportunity":
             raise RefusedError(
                 f"The stage {stage.name} is on the {stage.table}; an opportunity cannot go there.", code="0x80100002"
             )
-        return stage
 
     def _salesstage(self, status: str | int | None) -> int:
         if isinstance(status, int):
             return status
         for process in self._environment.processes().values():
             stage = process.stage(str(status))
-            if stage is not None and stage.category is not None:
+            if stage is not None and stage.category is not None and stage.category <= _last_sales_stage:
                 return stage.category  # 0 Qualify ... 3 Close in both (dataverse-api §7.1, §8.1)
         raise RefusedError(f"The opportunity runs in no process, and {status} is no sales stage.", code="0x80060452")
 
@@ -349,7 +386,7 @@ def _missing(order: Move) -> Refused:
     return Refused(code="0x80040217", message=f"There is no {order.entity} {order.id} (or our user cannot see it).")
 
 
-_reads_max: Final = 8  # rows and process instances of leads and opportunities
+_last_sales_stage: Final = 3  # a company's own process may have stages of the categories 4 to 7
 _kinds: Final[Mapping[str, str]] = {
     "status": "status",
     "win": "WinOpportunity",

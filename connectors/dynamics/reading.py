@@ -15,7 +15,8 @@ import msgspec
 from connectors.base import Cursor, Page
 from connectors.dynamics.client import Client, Replies, Reply
 from connectors.dynamics.environment import Environment
-from connectors.dynamics.processes import LEAD_PROCESS, Instance, Process, instance_page, instance_view
+from connectors.dynamics.instances import Instance, instance_page, instance_view
+from connectors.dynamics.processes import Process
 from connectors.dynamics.protocol import (
     Request,
     View,
@@ -191,7 +192,7 @@ class Reading:
 
     def _process_feed(self, process: Process) -> _Feed:
         def decode(body: bytes) -> _Decoded:
-            page = instance_page(body)
+            page = instance_page(process, body)
             stamps = [datetime.fromisoformat(each.modifiedon) for each in page.value if each.modifiedon]
             return _Decoded(
                 satellites=[self._satellite(process, each) for each in page.value],
@@ -203,9 +204,9 @@ class Reading:
         return _Feed(
             set=process.set,
             table=process.table,
-            key="businessprocessflowinstanceid",
+            key=process.key,
             tracked=process.tracked,
-            view=instance_view(process.table),
+            view=instance_view(process),
             decode=decode,
         )
 
@@ -220,9 +221,9 @@ class Reading:
         return Satellite(
             parent=Ref(side=self._side, entity=owner[0], id=owner[1]),
             kind="process",
-            id=instance.instance_id or "",
+            id=instance.instance_id,
             version=instance.etag or "",
-            values=instance.values(process.table),
+            values=instance.values(process),
         )
 
     # --- by id ----------------------------------------------------------------------------------------------------
@@ -259,7 +260,7 @@ class Reading:
         table, rows = TABLES[entity], self._rows(entity)
         requests = [read(table.set, table=entity, view=rows.view, filter=any_of(table.key, ids), kind="fetch")]
         if entity == "opportunity":
-            requests += self.instance_requests("opportunityid", ids)
+            requests += self.instance_requests("opportunity", ids)
         return requests
 
     def rows_of(self, entity: Entity, bodies: Sequence[bytes]) -> dict[str, Row]:
@@ -267,35 +268,40 @@ class Reading:
         found = {row.ref.id: row for row in self._rows(entity).page(bodies[0])[0]}
         if entity != "opportunity":
             return found
-        instances = _by_opportunity(self.instances(bodies[1:]))
+        instances = _by_opportunity(self.instances("opportunity", bodies[1:]))
         return {key: with_processes(row, instances.get(key, {})) for key, row in found.items()}
 
-    def instance_requests(self, column: Literal["opportunityid", "leadid"], ids: Sequence[str]) -> list[Request]:
-        """Reads of the process instances of these rows, one per process table that has the column."""
+    def _processes_of(self, entity: Entity) -> list[Process]:
+        """Those whose instances can name such a row."""
+        return [each for each in self._environment.processes().values() if entity in each.lookups]
+
+    def instance_requests(self, entity: Entity, ids: Sequence[str]) -> list[Request]:
+        """Reads of the process instances of these rows, one per process table that leads to them."""
         return [
             read(
                 process.set,
                 table=process.table,
-                view=instance_view(process.table),
-                filter=any_of(column, ids),
+                view=instance_view(process),
+                filter=any_of(process.lookups[entity], ids),
                 kind="fetch",
             )
-            for process in self._environment.processes().values()
-            if column == "opportunityid" or process.table == LEAD_PROCESS
+            for process in self._processes_of(entity)
         ]
 
-    def instances(self, bodies: Sequence[bytes]) -> dict[str, Mapping[str, Any]]:
+    def instances(self, entity: Entity, bodies: Sequence[bytes]) -> dict[str, Mapping[str, Any]]:
         """Instance id -> values, from the answers to `instance_requests`, in their order."""
         found: dict[str, Mapping[str, Any]] = {}
-        for process, body in zip(self._environment.processes().values(), bodies, strict=False):
-            for each in instance_page(body).value:
-                found[each.instance_id] = each.values(process.table)
+        for process, body in zip(self._processes_of(entity), bodies, strict=True):
+            for each in instance_page(process, body).value:
+                found[each.instance_id] = each.values(process)
         return found
 
     def by_opportunity(self, replies: Sequence[Replies]) -> ByOpportunity | None:
-        """The same by opportunity, from replies; None if they did not all arrive."""
+        """The same by opportunity, from replies; None if they did not all arrive, nothing if none was asked."""
+        if not replies:
+            return {}
         bodies = [each.body for each in replies if isinstance(each, Reply) and each.done]
-        return _by_opportunity(self.instances(bodies)) if len(bodies) == len(replies) else None
+        return _by_opportunity(self.instances("opportunity", bodies)) if len(bodies) == len(replies) else None
 
     def born_of(self, entity: Entity, ids: Sequence[str]) -> dict[str, str]:
         """A conversion marks what it made with the lead (dataverse-api §6.8)."""

@@ -13,9 +13,10 @@ from typing import Any, Final, cast
 import msgspec
 
 from connectors.base import TablePlan
+from connectors.dynamics.instances import active_process
 from connectors.dynamics.lookups import Lookups
 from connectors.dynamics.metadata import STATES
-from connectors.dynamics.processes import LEAD_PROCESS, active_process
+from connectors.dynamics.processes import LEAD_PROCESS
 from connectors.dynamics.protocol import View, decoded_by, page_decoder
 from crmbridge.model import Entity, Life, Ref, Row, Side, State, attribute_name
 
@@ -212,17 +213,20 @@ def _lead_life(row: Row) -> Life:
 def _opportunity_life(row: Row) -> Life:
     state = state_of("opportunity", _value(row, "statecode"))
     statuscode = _value(row, "statuscode")
-    status, process = statuscode, None
+    status, process, born = statuscode, None, False
     if state == "open":
         found = active_process(row.extras)
         stage = found[1].get("stage_id") if found else None
         status = stage or _value(row, "salesstage")
-        process = cast("str", found[1]["table"]) if found and stage else None
+        if found is not None and stage:
+            process = cast("str", found[1]["table"])
+            # what was stored before this was told of an instance, is of the product's own processes
+            born = bool(found[1].get("from_lead", process == LEAD_PROCESS))
     return Life(
         state=state,
         status=status,
         process=process,
-        process_born_from_lead=process == LEAD_PROCESS,
+        process_born_from_lead=born,
         on_hold=state == "open" and statuscode == ON_HOLD,
         origin_lead_id=_value(row, "_originatingleadid_value"),
         customer_is_contact=_value(row, f"_customerid_value{LOOKUP_TYPE}") == "contact",

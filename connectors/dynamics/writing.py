@@ -50,7 +50,7 @@ class Writing:
         if sent:
             # Where an opportunity stands is told by its process instances: they are read back in the same call.
             ids = [str(writes[at].id) for at, _ in sent if writes[at].entity == "opportunity"]
-            beside = self._reading.instance_requests("opportunityid", ids) if ids else []
+            beside = self._reading.instance_requests("opportunity", ids) if ids else []
             replies = self._client.write_all([*(request for _, request in sent), *beside], kind="write")
             instances = self._reading.by_opportunity(replies[len(sent) :])
             for (position, _), reply in zip(sent, replies, strict=False):

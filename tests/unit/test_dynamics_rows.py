@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from connectors.base import TablePlan
 from connectors.dynamics.lookups import Lookup, Lookups
 from connectors.dynamics.moves import stage_steps
-from connectors.dynamics.processes import LEAD_PROCESS, Process, Stage
+from connectors.dynamics.processes import LEAD_PROCESS, Process
 from connectors.dynamics.rows import LOOKUP_TYPE, TABLES, Rows, life, with_processes
+from connectors.dynamics.stage_order import Stage
 from connectors.dynamics.writing import chosen_id
 from crmbridge.model import Entity, NativeRef, Row, attribute_name
 
