@@ -7,6 +7,7 @@ alone, `live` (in `mapping.live`) the CRMs' descriptions. What the shape layer c
 import re
 import zoneinfo
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from typing import Final
 
 from crmbridge.model import SIDES, Entity
@@ -21,6 +22,7 @@ from mapping.laws import lossy_hint
 from mapping.literals import is_textual
 from mapping.live import live, statuses
 from mapping.problem import Finding, Path, closest, path_text
+from mapping.transforms import CONVERTERS, loads
 
 # Names that mean something else in a record's journal and reports.
 RESERVED_NAMES: Final = frozenset({"state", "status", "stage", "on_hold", "reason", "id", "unmapped"})
@@ -214,7 +216,7 @@ class _About:
                 "restrictive-not-boolean", (*path, "restrictive"), "is for yes/no fields; add `convert: boolean`"
             )
         if doc.zone is not None:
-            if doc.convert != "date":
+            if not _is_dated(doc.convert):
                 yield self._say(
                     "zone-not-date", (*path, "zone"), "is for `convert: date`; take it out, or convert to a date"
                 )
@@ -332,6 +334,11 @@ class _About:
                     "or let the table say `unmapped: ignore`",
                     key=True,
                 )
+
+
+def _is_dated(kind: str) -> bool:
+    """A day, or what a package's converter reads from one."""
+    return kind in CONVERTERS and loads(kind) and CONVERTERS[kind].wire is date
 
 
 def _is_zone(name: str) -> bool:
