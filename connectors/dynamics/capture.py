@@ -25,6 +25,7 @@ from connectors.dynamics.columns import (
     written_options,
 )
 from connectors.dynamics.protocol import Request, page_rows_max, read, text_literal
+from connectors.dynamics.stage_order import Stage, categories_tell, declared, in_order
 from crmbridge.errors import AccessError, OutsideError, RefusedError, TryLater
 
 _definition: Final = (
@@ -170,7 +171,7 @@ class Capture:
                 "workflows",
                 table="",
                 kind="metadata",
-                select="workflowid,name,uniquename,primaryentity,processorder,statecode",
+                select="workflowid,name,uniquename,primaryentity,processorder,statecode,clientdata",
                 filter="category eq 4",
             ),
             "processes",
@@ -190,10 +191,28 @@ class Capture:
             mine = [each for each in stages or () if each.get("_processid_value") == flow["workflowid"]]
             if not flow.get("uniquename") or not mine:
                 continue  # an activation is a copy without stages of its own
-            # The table of stages has no order of its own; the categories rise along a process (§8.2).
-            mine.sort(key=lambda each: (each.get("stagecategory") is None, each.get("stagecategory") or 0))
-            found[flow["uniquename"]] = {**flow, "stages": mine}
+            found[flow["uniquename"]] = {**flow, "stages": self._in_order(flow, mine)}
         return found
+
+    def _in_order(self, flow: Facts, stages: list[Facts]) -> list[Facts]:
+        """As the definition lists them; the table of stages has no order of its own."""
+        by_id = {
+            each["processstageid"]: Stage(
+                id=each["processstageid"],
+                name=each.get("stagename") or "",
+                category=each.get("stagecategory"),
+                table="",
+            )
+            for each in stages
+        }
+        told = declared(flow.get("clientdata"))
+        if not set(by_id) <= set(told) and not categories_tell([*by_id.values()]):
+            self._notes.append(
+                f"{flow['uniquename']}: its definition does not tell the order of its stages; they stand in the order "
+                "of their categories, look whether it is theirs"
+            )
+        whole = {each["processstageid"]: each for each in stages}
+        return [whole[each.id] for each in in_order(tuple(by_id.values()), told)]
 
     def _organization(self) -> dict[str, Any]:
         """Of the environment itself what changes how it behaves: neither its name nor its address."""

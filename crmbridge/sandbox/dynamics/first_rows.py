@@ -2,10 +2,13 @@
 organization and its processes (dataverse-api §1.4, §8.1, §9.3).
 """
 
+import json
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from crmbridge.sandbox.core import Row
-from crmbridge.sandbox.dynamics.shape import Shape
+from crmbridge.sandbox.dynamics.shape import Process, Shape
 
 APPLICATION = "crmbridge-application"  # the name of the application user's row
 
@@ -59,6 +62,7 @@ def definitions(shape: Shape, organization: str, base_currency: str | None) -> R
                 "category": 4,
                 "primaryentity": process.stages[0].table,
                 "processorder": process.order,
+                "clientdata": _definition(process),
                 "statecode": 1,
                 "statuscode": 2,
             }
@@ -76,3 +80,40 @@ def definitions(shape: Shape, organization: str, base_currency: str | None) -> R
             for stage in process.stages
         ],
     }
+
+
+def _definition(process: Process) -> str:
+    """`clientdata`: the steps of the process in order, one EntityStep for each run of stages of a table. The form is
+    that of public tools which write definitions (unverified: Microsoft documents none).
+    """
+    following = [*(stage.id for stage in process.stages[1:]), None]
+    stages = [
+        (
+            stage.table,
+            {
+                "__class": "StageStep:#Microsoft.Crm.Workflow.ObjectModel",
+                "description": stage.name,
+                "stageId": stage.id,
+                "nextStageId": after,
+                "stageCategory": str(stage.category),
+                "steps": {"list": []},
+            },
+        )
+        for stage, after in zip(process.stages, following, strict=True)
+    ]
+    tables = [
+        {
+            "__class": "EntityStep:#Microsoft.Crm.Workflow.ObjectModel",
+            "description": table,
+            "steps": {"list": [step for _, step in some]},
+        }
+        for table, some in groupby(stages, key=itemgetter(0))
+    ]
+    return json.dumps(
+        {
+            "__class": "WorkflowStep:#Microsoft.Crm.Workflow.ObjectModel",
+            "description": process.name,
+            "category": 4,
+            "steps": {"list": tables},
+        }
+    )
