@@ -66,7 +66,8 @@ def written(lines: Iterable[Line], indent: int = 2) -> list[str]:
     pad = " " * indent
     for line in lines:
         if line.active:
-            note = f"# {line.confidence}: {line.comment}" if line.comment else f"# {line.confidence}"
+            # A label may hold a line break; a comment may not.
+            note = f"# {line.confidence}: {' '.join(line.comment.split())}"
             whole = f"{pad}{line.text}  {note}"
             if len(whole) <= WIDTH:
                 found.append(whole)
@@ -99,7 +100,7 @@ def wrapped(note: str, pad: str) -> list[str]:
     """A comment in lines that fit."""
     rows: list[str] = []
     row = pad + "#"
-    for part in note.removeprefix("# ").split(" "):
+    for part in note.removeprefix("# ").split():
         if len(row) + 1 + len(part) > WIDTH and row.strip() != "#":
             rows.append(row)
             row = pad + "#"

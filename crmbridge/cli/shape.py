@@ -3,6 +3,7 @@
 So a shape is read by the very code that reads a CRM. Nothing outside of this machine is asked.
 """
 
+import re
 import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -123,11 +124,13 @@ def _served(
             seed = folder / str(number)
             seed.mkdir()
             with (seed / f"{system}.shape.yaml").open("w", encoding="utf-8") as file:
-                YAML(typ="safe", pure=True).dump({"extends": system, **shape}, file)
+                YAML(typ="safe", pure=True).dump(shape, file)
             try:
                 box = stack.enter_context(running_sandbox(seed, state_dir=seed / "state")).connect
             except SeedError as problem:
-                raise ConfigError(f"The shape {key} cannot be served: {problem}", fix=_FIX, code="shape") from problem
+                # Its positions are those of a copy of this one shape.
+                words = re.sub(r"^.*\.shape\.yaml(:\d+)*: ", "", str(problem))
+                raise ConfigError(f"The shape {key} cannot be served: {words}", fix=_FIX, code="shape") from problem
             identity = box["dynamics"]["authority"].rpartition("/")[0]
             secret = f"SHAPE_{number}"
             secrets[secret] = box[system]["client_secret"]

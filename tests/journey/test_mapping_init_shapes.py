@@ -5,12 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 import mapping
 from crmbridge.cli.shape import describe_shape
 from mapping.draft import draft
 from tests.support.drafts import SHAPES, drafted_pairs, existing, loaded, outside, pairs
 from tests.support.project import CHECKOUT
+from tests.support.vocabularies import (
+    OWN_REASONS,
+    OWN_STAGE,
+    OWN_STAGES,
+    OWN_STATUSES,
+    dynamics_shape,
+    salesforce_shape,
+)
 
 pytestmark = [pytest.mark.journey]
 
@@ -151,3 +160,29 @@ def test_an_invention_would_be_found(before: str, after: str, tmp_path: Path) ->
     assert before in texts["lead.yaml"]
     (tmp_path / "lead.yaml").write_text(texts["lead.yaml"].replace(before, after), encoding="utf-8")
     assert len(outside(loaded(tmp_path), descriptions)) == 1
+
+
+def test_a_draft_for_real_vocabularies_decides_the_standard_and_asks_the_companys_own(tmp_path: Path) -> None:
+    """Picklists of a real org, option sets of the schema documents, and the words that a company added."""
+    path = tmp_path / "shape.yaml"
+    with path.open("w", encoding="utf-8") as file:
+        for crm, shape in (("salesforce", salesforce_shape()), ("dynamics", dynamics_shape())):
+            YAML(typ="safe").dump({crm: shape}, file)
+    connections, descriptions = describe_shape(path)
+    files = draft(connections, descriptions)
+    for one in files:
+        (tmp_path / one.file).write_text(one.text, encoding="utf-8")
+    path.unlink()
+    documents = loaded(tmp_path)
+    assert outside(documents, descriptions) == []
+    assert existing(descriptions) - set(drafted_pairs(documents)) == {
+        ("opportunity", "Probability", "closeprobability")
+    }
+    asked = {" ".join(line.comment for line in one.statuses if not line.active) for one in files if one.statuses}
+    own = [label for label, *_ in (*OWN_STATUSES, *OWN_STAGES)]
+    own += [label for reasons in OWN_REASONS.values() for _, label, _ in reasons]
+    for label in (*own, OWN_STAGE["name"]):
+        assert any(f"'{label}'" in text for text in asked), label
+    warned = mapping.check(documents, descriptions)
+    assert {one.code for one in warned} == {"status-unmapped"}
+    assert {one.severity for one in warned} == {"warning"}
