@@ -38,6 +38,7 @@ class Powers:
     needs_account: bool  # Salesforce: a conversion needs an account
     takes_opportunity: bool  # Salesforce: convertLead takes an existing opportunity
     closes_through_open: bool  # Dynamics: won <-> lost only through open
+    deactivates: bool  # Dynamics: an account or a contact can be inactive; Salesforce has no such state
     rows_tell_origin: bool  # Dynamics: a row names the lead it was made from; Salesforce: only the lead names its rows
 
 
@@ -47,6 +48,7 @@ SALESFORCE = Powers(
     needs_account=True,
     takes_opportunity=True,
     closes_through_open=False,
+    deactivates=False,
     rows_tell_origin=False,
 )
 DYNAMICS = Powers(
@@ -55,6 +57,7 @@ DYNAMICS = Powers(
     needs_account=False,
     takes_opportunity=False,
     closes_through_open=True,
+    deactivates=True,
     rows_tell_origin=True,
 )
 
@@ -488,12 +491,20 @@ def plan_deleted(entity: Entity, *, converted: bool = False, along: Mapping[Enti
     """Deletions are unlinked and reported, not propagated (default `delete: keep`).
 
     `along`: how many linked records went with it; they are one matter, not many (A5, A6)."""
-    case = "L14" if entity == "lead" and converted else _DELETED_CASE[entity]
+    case = deleted_case(entity, converted=converted)
     kept = "the records made of it stay linked; " if converted else ""
-    gone = " and ".join(f"{count} {_plural(child, count)}" for child, count in (along or {}).items() if count)
+    gone = told_count(along or {})
     group = f", and {gone} with it" if gone else ""
     stay = "what was linked to them on the other side stays" if gone else "the one on the other side stays"
     return Report(cause=case, message=f"The {entity} was deleted on one side{group}; {kept}{stay} ({case}).")
+
+
+def deleted_case(entity: Entity, *, converted: bool) -> str:
+    return "L14" if entity == "lead" and converted else _DELETED_CASE[entity]
+
+
+def told_count(counts: Mapping[Entity, int]) -> str:
+    return " and ".join(f"{count} {_plural(entity, count)}" for entity, count in counts.items() if count)
 
 
 def _plural(entity: Entity, count: int) -> str:

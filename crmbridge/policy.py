@@ -94,6 +94,14 @@ class Move:
     contact_roles: Literal["primary", "off"] = "primary"
 
 
+# What becomes of a deleted record's partner: choices that are for some kinds of records alone.
+ONLY_FOR: Final[Mapping[str, frozenset[Entity]]] = {
+    "disqualify": frozenset({"lead"}),
+    "lose": frozenset({"opportunity"}),
+    "deactivate": frozenset({"account", "contact"}),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remove:
     delete: Literal["keep", "ask", "delete", "disqualify", "lose", "deactivate"] = "keep"

@@ -7,7 +7,7 @@ from types import UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from crmbridge.model import ENTITIES, SIDES, Entity, Side
-from crmbridge.policy import Bucket, Master, Overlay, Policy, ReadAs, Way, When
+from crmbridge.policy import ONLY_FOR, Bucket, Master, Overlay, Policy, ReadAs, Way, When
 from mapping.problem import Path, closest
 
 # A choice that is a section with one key: what it is written as, and what is made of it.
@@ -24,10 +24,6 @@ _FOR_ALL: Final = frozenset({"won_amount"})
 NOT_YET: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("convert", "contact_only"): frozenset({"person_account"}),
     ("convert", "person_accounts"): frozenset({"on"}),
-    ("remove", "delete"): frozenset({"ask", "delete", "disqualify", "lose", "deactivate"}),
-    ("remove", "delete_converted"): frozenset({"delete"}),
-    ("remove", "merge"): frozenset({"mirror"}),
-    ("remove", "undelete"): frozenset({"hold"}),
 }
 
 # What to do without them, where that is known.
@@ -231,11 +227,22 @@ def _choice(
         say(way, f"must be one of {listed}", suggestion=closest(value, words) if isinstance(value, str) else None)
     elif way[0] == "segments" and name in _FOR_ALL:
         say(way, "is for all records; write it under `lifecycle:` itself", key=True)
+    elif (wrong := _not_for(name, found, way)) is not None:
+        say(way, wrong)
     elif (word := _word(found)) in NOT_YET.get((str(way[-2]), str(way[-1])), frozenset()):
         instead = _INSTEAD.get(str(way[-1]))
         say(way, f"not supported yet: {word}" + (f"; {instead}" if instead else ""))
     else:
         yield name, found
+
+
+def _not_for(name: str, found: Any, way: Path) -> str | None:
+    """A choice under a kind of record that it has no meaning for."""
+    meant: frozenset[str] | None = ONLY_FOR.get(found) if name == "delete" and isinstance(found, str) else None
+    entity = next((str(part) for part in way if part in ENTITIES), None)
+    if meant is None or entity is None or entity in meant:
+        return None
+    return f"{found} is for {' and '.join(sorted(meant))} records"
 
 
 def _word(found: Any) -> str:

@@ -1,18 +1,26 @@
-"""Pairs of which one record is gone, merged away, or back again. Nothing is deleted on the other side (L8, A5, O18)."""
+"""Pairs of which one record is gone, merged away, or back again (L8 to L11, L14, A5 to A8, O18, O19).
+
+By default nothing is removed on the other side; `removals` carries out what was chosen instead."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from crmbridge.lifecycle import plan_deleted, plan_merged, plan_orphan_conversion
-from crmbridge.model import SIDES, Base, Entity, Link, Ref, Row, Side, other
+from crmbridge.model import SIDES, Base, Entity, Hold, Link, Ref, Row, Side, other
+from crmbridge.policy import Policy
+from crmbridge.removal import FIX, Fate
 from crmbridge.state.words import Batch, Issue, IssuePlace, Pair, Stored
 from crmbridge.sync.again import let_go, make_partners_again
 from crmbridge.sync.hands import Event, Hands
 from crmbridge.sync.mirroring import made_again, policy_of
+from crmbridge.sync.removals import Order, carry_out, fates, was_converted
 from crmbridge.sync.view import View, link_ids
 from crmbridge.sync.work import Work, make_work
 
+# Rows of the tables in which a record comes back.
+RESTORED: Final[Mapping[Entity, str]] = {"lead": "L9", "opportunity": "O19", "account": "A7", "contact": "A7"}
 RECREATE = "convert.recreate_lead"
 # What goes along when a CRM deletes one of these: both cascade (A5, A6).
 _CHILDREN: Mapping[Entity, tuple[Entity, ...]] = {"account": ("contact", "opportunity"), "contact": ("opportunity",)}
@@ -20,10 +28,19 @@ _CHILDREN: Mapping[Entity, tuple[Entity, ...]] = {"account": ("contact", "opport
 
 def end_pairs(hands: Hands, view: View, pairs: Iterable[Pair]) -> list[Work]:
     """Tombstones, moved links, revived pairs; returns the pairs that go on."""
-    ended = [_Ended(hands=hands, view=view, link=pair.link, pair=pair) for pair in pairs if pair.link is not None]
+    ended = [
+        _Ended(hands=hands, view=view, link=pair.link, pair=pair)
+        for pair in pairs
+        if pair.link is not None and pair.link.id not in hands.removed
+    ]
+    deleted: list[tuple[Link, Side]] = [(one.link, side) for one in ended if (side := one.deleted_on) is not None]
+    fate = fates(hands, view, deleted)
     # Told before they are tombstones: what is dead is not looked at again.
-    _report(hands, [(one.link, side) for one in ended if (side := one.deleted_on) is not None])
-    return [work for one in ended for work in one.settle()]
+    _report(hands, view, [(link, side) for link, side in deleted if fate[link.id].kind is None], fate)
+    orders = [order for one in ended if (order := one.order(fate.get(one.link.id))) is not None]
+    carry_out(hands, view, orders)
+    ordered = {order.link.id for order in orders}
+    return [work for one in ended if one.link.id not in ordered for work in one.settle()]
 
 
 @dataclass(kw_only=True)
@@ -54,6 +71,84 @@ class _Ended:
             return None
         return gone[0]
 
+    def order(self, fate: Fate | None) -> Order | None:
+        """What is to be done with the partner, if anything; it then ends the pair."""
+        if fate is None:
+            return self._merge_order()
+        if fate.kind is None or self.deleted_on is None:
+            return None
+        row = self.stored[other(self.deleted_on)].row
+        return Order(link=self.link, row=row, kind=fate.kind, case=fate.case, reason=fate.reason, clean=self.clean)
+
+    def _merge_order(self) -> Order | None:
+        """Both had partners, and these are merged as well, where that is chosen and can be (L10, A8)."""
+        hold = self._merge_hold()
+        if hold is None or self._why_not_merged(hold) is not None:
+            return None
+        side = self.gone[0]
+        winner = self._winner(side)
+        assert winner is not None
+        says = self._policy(other(side)).says("remove.merge")
+        return Order(
+            link=self.link,
+            row=self.stored[other(side)].row,
+            kind="merge",
+            into=winner.id_on(other(side)),
+            case=hold.cause,
+            reason=f"merged there ({hold.cause}; {says})",
+            clean=self.clean,
+        )
+
+    def _merge_hold(self) -> Hold | None:
+        """The hold of a merge whose records both have partners, or of a converted lead's."""
+        gone = self.gone
+        if not self.link.alive or len(gone) != 1 or self.stored[gone[0]].row.merged_into is None:
+            return None
+        return plan_merged(
+            self.link.entity,
+            winner_linked=self._winner(gone[0]) is not None,
+            converted=was_converted(self.link, gone[0]),
+        )
+
+    def _winner(self, side: Side) -> Link | None:
+        """The pair of the record that it was merged into; that one may have been merged into a third since."""
+        native, seen = self.stored[side].row.merged_into, set[str]()
+        while native is not None and native not in seen:
+            seen.add(native)
+            stored = self.hands.store.records(side, self.link.entity, [native]).get(native)
+            into = stored.row.merged_into if stored is not None else None
+            if into is None:
+                link = self.hands.store.links_by_native(side, self.link.entity, [native]).get(native)
+                return link if link is not None and link.alive else None
+            native = into
+        return None
+
+    def _policy(self, side: Side) -> Policy:
+        return self.hands.policy(self.view.see(self.stored[side].row, link=self.link))
+
+    def _why_not_merged(self, hold: Hold) -> str | None:
+        """None: the partners are merged. Empty: nobody chose that. Else why not, in words."""
+        target = other(self.gone[0])
+        if hold.cause == "L15" or target not in self.stored or self.stored[target].row.values is None:
+            return ""
+        policy = self._policy(target)
+        if policy.remove.merge != "mirror":
+            return ""
+        name = self.hands.names[target]
+        if policy.master == target:
+            return f"{name} is master of it, so nothing is merged there."
+        winner = self._winner(self.gone[0])
+        id = winner.id_on(target) if winner is not None else None
+        stored = self.hands.store.records(target, self.link.entity, [id]).get(id) if id is not None else None
+        if winner is None or stored is None or stored.row.values is None or stored.row.deleted:
+            return f"On {name} the winner's partner is gone."
+        if winner.id in self.hands.untouchable:
+            return f"A call about the winner's partner on {name} was not answered yet."
+        both = (self.stored[target].row, stored.row)
+        if any(self.view.see(row).shared.state == "converted" for row in both):
+            return f"On {name} one of the two leads is converted."
+        return None
+
     def settle(self) -> list[Work]:
         gone = self.gone
         if len(gone) == len(SIDES):
@@ -65,6 +160,7 @@ class _Ended:
         side = gone[0]
         if not self.link.alive:
             works, issues = self._orphan_conversion(self.link, other(side))
+            issues = issues if works else [*issues, *self._restored_alone(side)]
             self.hands.record(Batch(clean=self.clean, issues=issues))
             return works
         winner = self.stored[side].row.merged_into
@@ -76,9 +172,44 @@ class _Ended:
         if self.link.alive or not whole:
             self.hands.record(Batch(clean=self.clean))
             return []
+        policy = self._policy("left")
+        if policy.remove.undelete == "hold" and not self._released():
+            case = RESTORED[self.link.entity]
+            issue = self._held(
+                case,
+                f"The {self.link.entity} was deleted and is there again; the pair stays ended "
+                f"({case}; {policy.says('remove.undelete')}).",
+                "To sync the two again: crmbridge retry ISSUE. To leave them apart: crmbridge resolve ISSUE.",
+            )
+            self.hands.record(Batch(clean=self.clean, issues=[issue]))
+            return []
         revived = replace(self.link, alive=True)
         self._learn(revived)
         return [make_work(self.view, revived, {side: one.row for side, one in self.stored.items()})]
+
+    def _restored_alone(self, gone: Side) -> list[Issue]:
+        """It is back, and its partner is not, because we deleted that one with it."""
+        row = self.stored[other(gone)].row
+        journal = self.hands.store.journal(link_id=self.link.id, side=gone, native_id=self.link.id_on(gone), limit=5)
+        if row.values is None or not any(one.kind == "delete" for one in journal):
+            return []
+        case, name = RESTORED[self.link.entity], self.hands.names[gone]
+        return [
+            self._held(
+                case,
+                f"The {self.link.entity} was deleted on both sides, and is there again on "
+                f"{self.hands.names[other(gone)]} alone ({case}).",
+                f"Restore it on {name} as well (its recycle bin): the two are then synced again by themselves.",
+            )
+        ]
+
+    def _released(self) -> bool:
+        """Has a person said that the two shall be synced again?"""
+        case = RESTORED[self.link.entity]
+        return any(one.cause == case and one.released_by for one in self.hands.store.issues_of([self.link.id]))
+
+    def _held(self, cause: str, message: str, fix: str) -> Issue:
+        return self.hands.issue("held", cause=cause, entity=self.link.entity, link=self.link, message=message, fix=fix)
 
     def _deleted(self, side: Side) -> list[Work]:
         dead = replace(self.link, alive=False)
@@ -90,12 +221,11 @@ class _Ended:
     def _merged(self, side: Side, winner: str) -> list[Work]:
         entity = self.link.entity
         taken = self.hands.store.links_by_native(side, entity, [winner]).get(winner)
-        hold = plan_merged(
-            entity, winner_linked=taken is not None and taken.alive, converted=_was_converted(self.link, side)
-        )
+        hold = self._merge_hold()
         if hold:
+            message = f"{hold.message} {self._why_not_merged(hold) or ''}".strip()
             issue = self.hands.issue(
-                "held", cause=hold.cause, entity=entity, link=self.link, message=hold.message, fix=hold.fix
+                "held", cause=hold.cause, entity=entity, link=self.link, message=message, fix=hold.fix
             )
             self._learn(replace(self.link, alive=False), issues=[issue], over=True)
             return []
@@ -144,14 +274,10 @@ class _Ended:
         self.hands.record(Batch(links=[link], clean=self.clean, issues=issues, close_issues=ended))
 
 
-def _was_converted(link: Link, side: Side) -> bool:
-    return link.epoch > 0 or link.base.axes(side).state == "converted"
-
-
 # --- what goes along with an account or a contact -----------------------------------------------------------------
 
 
-def _report(hands: Hands, deleted: Sequence[tuple[Link, Side]]) -> None:
+def _report(hands: Hands, view: View, deleted: Sequence[tuple[Link, Side]], fate: Mapping[str, Fate]) -> None:
     """One report for each matter: what went along with its account or contact is told there."""
     matters: dict[str, tuple[Link, Side]] = {}
     for link, side in deleted:
@@ -160,10 +286,23 @@ def _report(hands: Hands, deleted: Sequence[tuple[Link, Side]]) -> None:
             hands.tell(_event(link, side, "report", f"deleted along with its {parent.entity}"))
         matters[(parent or link).id] = (parent or link, side)
     along = _gone_along(hands, list(matters.values()))
+    parents = [matter for id, matter in matters.items() if id not in fate]
+    known = {**fates(hands, view, parents), **fate} if parents else fate
     issues: list[Issue] = []
     for link, _ in matters.values():
         report = plan_deleted(link.entity, converted=link.epoch > 0, along=along[link.id])
-        issues.append(hands.issue("report", cause=report.cause, entity=link.entity, link=link, message=report.message))
+        own = known[link.id]
+        message = f"{report.message} {own.note}".strip()
+        issues.append(
+            hands.issue(
+                "held" if own.asks else "report",
+                cause=report.cause,
+                entity=link.entity,
+                link=link,
+                message=message,
+                fix=FIX if own.asks else "",
+            )
+        )
     # Whatever else was open about them is over.
     over: list[IssuePlace] = [(link.entity, link.id, None, None, None) for link, _ in deleted]
     hands.record(Batch(issues=issues, close_issues=over))

@@ -97,6 +97,7 @@ class Hands:
     touched: set[Ref] = field(default_factory=set)  # accounts and contacts that this run brought into scope
     renewed_at: float = field(default_factory=time.monotonic)
     untouchable: set[str] = field(default_factory=set)  # shared ids, or refs in words, whose last call may still land
+    removed: set[str] = field(default_factory=set)  # a dry run's: links whose partner it would have removed
     first_run: frozenset[Entity] = frozenset()  # entities that were never synced
     # (side, entity, native id) -> lead whose conversion made or took it; asked once a run, by its dry pass
     born: dict[tuple[Side, Entity, str], str | None] = field(default_factory=dict)

@@ -5,9 +5,10 @@ the server cannot be working on them any more (sent_at + settle).
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from crmbridge.model import SIDES, Converted, Link, Row, Side, other
 from crmbridge.state.words import Batch, ConversionRow, Intent
@@ -16,6 +17,7 @@ from crmbridge.sync.convert import finish, found_converted
 from crmbridge.sync.creates import first_base, put_new
 from crmbridge.sync.echo import holds
 from crmbridge.sync.hands import Event, Hands, jsonable
+from crmbridge.sync.removals import ended
 from crmbridge.sync.view import View, link_ids
 from crmbridge.sync.work import Work, make_work
 
@@ -35,9 +37,9 @@ def recover(hands: Hands, view: View, sleep: Callable[[float], None] = time.slee
 def _resolve(hands: Hands, view: View, intent: Intent, sleep: Callable[[float], None]) -> bool:
     if intent.kind == "create":
         return _create(hands, view, intent)
-    if intent.kind == "update":
+    if intent.kind in {"update", "deactivate"}:
         return _update(hands, intent)
-    look = _convert if intent.kind == "convert" else _converted_here if intent.kind == here.KIND else _move
+    look = _LOOKS.get(intent.kind, _move)
     if look(hands, view, intent):
         return True
     wait = _seconds_left(hands, intent)
@@ -182,11 +184,31 @@ def _move(hands: Hands, view: View, intent: Intent) -> bool:
     if not there:
         return False
     done = replace(intent, state="done", reply="found done after a lost answer")
-    hands.record(Batch(rows=[row], dirty=[row.ref], close_intents=[done]))
-    if intent.link_id:
-        link = hands.store.links([intent.link_id]).get(intent.link_id)
-        if link:
-            _tell(hands, link, intent, intent.kind)
+    link = hands.store.links([intent.link_id]).get(intent.link_id) if intent.link_id else None
+    partner = hands.store.records(other(intent.side), intent.entity, [intent.source_id or ""]).values()
+    if link is not None and any(one.row.deleted for one in partner):  # it was to end the pair
+        clean = [(row.ref, row.version), *((one.row.ref, one.row.version) for one in partner)]
+        hands.record(ended(view, link, rows=[row], clean=clean, intent=done))
+    else:
+        hands.record(Batch(rows=[row], dirty=[row.ref], close_intents=[done]))
+    if link is not None:
+        _tell(hands, link, intent, intent.kind)
+    return True
+
+
+def _removed(hands: Hands, view: View, intent: Intent) -> bool:
+    """A deletion or a merge: is the record gone? Then so is the pair. Else the next plan decides anew."""
+    assert intent.native_id is not None
+    assert intent.link_id is not None
+    row = hands.connectors[intent.side].fetch(intent.entity, [intent.native_id]).get(intent.native_id)
+    if row is not None and row.merged_into is None:
+        return False
+    link = hands.store.links([intent.link_id])[intent.link_id]
+    done = replace(intent, state="done", reply="found done after a lost answer")
+    partners = hands.store.records(other(intent.side), intent.entity, [intent.source_id or ""]).values()
+    clean = [(one.row.ref, one.row.version) for one in partners]
+    hands.record(ended(view, link, rows=[], clean=clean, intent=done))
+    _tell(hands, link, intent, intent.kind)
     return True
 
 
@@ -201,3 +223,11 @@ def _tell(hands: Hands, link: Link, intent: Intent, kind: str) -> None:
             reason=f"{intent.reason} (found done after a lost answer)",
         )
     )
+
+
+_LOOKS: Final[Mapping[str, Callable[[Hands, View, Intent], bool]]] = {
+    "convert": _convert,
+    here.KIND: _converted_here,
+    "delete": _removed,
+    "merge": _removed,
+}

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 from uuid import NAMESPACE_OID, uuid5
 
 import mapping
-from connectors.base import Conversion, Move, TablePlan, Write
+from connectors.base import Conversion, Move, Removal, TablePlan, Write
 from connectors.memory import PERSON, US, MemoryConnector, Record
 from crmbridge.errors import TryLater
 from crmbridge.lifecycle import DYNAMICS, SALESFORCE
@@ -215,6 +215,9 @@ class Crm(MemoryConnector):
 
     def convert(self, order: Conversion) -> Outcome:
         return self._told("convert", "lead", order.lead_id, lambda: super(Crm, self).convert(order))
+
+    def remove(self, order: Removal) -> Outcome:
+        return self._told(order.kind, order.entity, order.id, lambda: super(Crm, self).remove(order))
 
     def _moved(self, order: Move) -> Outcome:
         return super().move(order)
