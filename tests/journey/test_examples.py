@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from crmbridge.demo.people import SalesforcePerson
+from crmbridge.demo.people import DynamicsPerson, SalesforcePerson
 from crmbridge.sandbox.server import running_sandbox
 from tests.support.project import CHECKOUT, INGRID, Project, make_project, project
 
@@ -71,6 +71,64 @@ def test_a_conversion_makes_no_opportunity(tmp_path: Path) -> None:
         made.settle()
         assert there.read("leads", cypress)["statuscode"] == 7
         assert here.read("Lead", kept[2])["Status"] == "Closed - Not Converted"
+
+
+def test_five_phases_of_the_company_s_own(tmp_path: Path) -> None:
+    with company(tmp_path, "five-phases") as made:
+        here, there = made.salesforce(), made.dynamics()
+
+        def phase(deal: str) -> str:
+            """As the table of the process tells it, which only this company has."""
+            (one,) = there.find("new_dealprocesses", f"_bpf_opportunityid_value eq {deal}")
+            names = {
+                each["processstageid"]: each["stagename"] for each in there.find("processstages", "stagename ne null")
+            }
+            path = [names[stage] for stage in one["traversedpath"].split(",")]
+            assert path == ["Discover", "Fit", "Proof", "Contract", "Handover"][: len(path)]
+            assert one["_activestageid_value"] == one["traversedpath"].split(",")[-1]
+            return path[-1]
+
+        sale = here.create("Opportunity", Name="Big", StageName="Value Proposition", CloseDate="2027-05-01")
+        made.settle()
+        deal = _partner(made, "opportunity", sale)
+        assert phase(deal) == "Proof"  # created there, and stepped on from where Dynamics began
+        # A checkpoint: no contract without an amount.
+        here.update("Opportunity", sale, StageName="Proposal/Price Quote")
+        made.settle()
+        assert phase(deal) == "Proof"
+        here.update("Opportunity", sale, Amount=900)
+        made.settle()
+        assert phase(deal) == "Contract"
+        here.update("Opportunity", sale, StageName="Negotiation/Review")
+        made.settle()
+        assert phase(deal) == "Handover"
+        here.update("Opportunity", sale, StageName="Qualification")
+        made.settle()
+        assert phase(deal) == "Fit"
+        # The other way, one phase forward and back; a finer stage of Salesforce stays while it says the same.
+        (one,) = there.find("new_dealprocesses", f"_bpf_opportunityid_value eq {deal}")
+        path = one["traversedpath"].split(",")
+        proof = next(each["processstageid"] for each in there.find("processstages", "stagename eq 'Proof'"))
+        _step(there, one, [*path, proof])
+        made.settle()
+        assert here.read("Opportunity", sale)["StageName"] == "Value Proposition"
+        _step(there, one, path[:1] + path[1:2])
+        made.settle()
+        assert here.read("Opportunity", sale)["StageName"] == "Qualification"
+        _step(there, one, path[:1])
+        made.settle()
+        assert here.read("Opportunity", sale)["StageName"] == "Prospecting"
+        # A lead's opportunity goes on in the process that began on the lead: there the other words count.
+        lead = here.create("Lead", LastName="Ek", Company="Ek AB", Status="Working - Contacted")
+        made.settle()
+        done = here.convert(lead, name="Ek deal")
+        made.settle()
+        born = _partner(made, "opportunity", done.opportunity)
+        assert there.find("new_dealprocesses", f"_bpf_opportunityid_value eq {born}") == []
+        here.update("Opportunity", done.opportunity or "", StageName="Negotiation/Review", Amount=5)
+        made.settle()
+        assert there.read("opportunities", born)["salesstage"] == 3
+        made.verify()
 
 
 def test_all_words_are_swedish(tmp_path: Path) -> None:
@@ -160,6 +218,15 @@ def test_two_salesforce_orgs_are_in_step(tmp_path: Path) -> None:
         assert won["IsWon"]
         assert won["Amount"] == 1200
         made.verify()
+
+
+def _step(there: DynamicsPerson, instance: Any, path: list[str]) -> None:
+    """One step of a process, as the form takes it."""
+    there.update(
+        "new_dealprocesses",
+        instance["businessprocessflowinstanceid"],
+        **{"activestageid@odata.bind": f"/processstages({path[-1]})", "traversedpath": ",".join(path)},
+    )
 
 
 def _person(box: Any) -> SalesforcePerson:

@@ -32,7 +32,7 @@ def start(ctx: Context, process: Process, table: Table, row: Row, position: int 
     key = ctx.world.guid()
     instance: Row = {
         instance_table.key: key,
-        "name": process.name,
+        instance_table.primary_name: process.name,
         "processid": process.id,
         "activestageid": stages[-1].id,
         "activestagestartedon": now,
@@ -82,7 +82,7 @@ def check(ctx: Context, table: Table, before: Row | None, row: Row, values: Row)
     process = ctx.shape.processes[table.name]
     if before is None:
         row["processid"] = row.get("processid") or process.id
-        row["name"] = row.get("name") or process.name
+        row[table.primary_name] = row.get(table.primary_name) or process.name
         if "activestageid" not in values:
             row["activestageid"] = process.stages[0].id
             row["traversedpath"] = row.get("traversedpath") or process.stages[0].id
@@ -205,7 +205,7 @@ def retrieve_process_instances(ctx: Context, table: str, key: str) -> Reply:
             {
                 "@odata.type": "#Microsoft.Dynamics.CRM.businessprocessflowinstance",
                 "businessprocessflowinstanceid": row[ctx.shape.tables[process.table].key],
-                "name": row.get("name"),
+                "name": row.get(ctx.shape.tables[process.table].primary_name),
                 "processid": process.id,
                 "processstageid": row.get("activestageid"),
                 "traversedpath": row.get("traversedpath"),
