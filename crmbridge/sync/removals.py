@@ -165,7 +165,7 @@ def carry_out(hands: Hands, view: View, orders: Sequence[Order]) -> None:
     for order in orders:
         move = _move(hands, view, order)
         payload = _payload(order, move)
-        if (order.link.id, fingerprint(payload)) in refused:
+        if (order.link.id, _mark(order, payload)) in refused:
             continue  # its open issue stands
         hands.count(order.side, order.link.entity, _COUNTED[order.kind])
         if hands.dry:
@@ -182,6 +182,11 @@ def _payload(order: Order, move: Move | None) -> dict[str, Any]:
     if move is not None:
         return {"status": move.status, **move.columns}
     return {"into": order.into} if order.kind == "merge" else {"statecode": 1} if order.kind == "deactivate" else {}
+
+
+def _mark(order: Order, payload: Mapping[str, Any]) -> str:
+    """What was refused is not sent again unchanged."""
+    return fingerprint({"kind": order.kind, **payload})
 
 
 def _move(hands: Hands, view: View, order: Order) -> Move | None:
@@ -252,7 +257,7 @@ def _settle(
     closed = replace(intent, state=outcome_state(outcome), reply=reply_text(outcome))
     ref = order.row.ref
     if isinstance(outcome, Refused):
-        mark = fingerprint(payload)
+        mark = _mark(order, payload)
         issue = refused_issue(hands, outcome, order.link.entity, mark, link=order.link, ref=ref)
         hands.record(Batch(close_intents=[closed], issues=[issue]))
         return

@@ -177,3 +177,28 @@ lifecycle:
         recreate_lead="yes",
     )
     assert found.close.over_disqualified == "hold"
+
+
+def test_what_becomes_of_a_deleted_records_partner_may_be_chosen(tmp_path: Path) -> None:
+    found = policies(
+        read(
+            tmp_path,
+            """\
+lifecycle:
+  remove: {delete: ask, delete_converted: delete, merge: mirror, undelete: hold}
+  lead: {remove: {delete: disqualify}}
+  opportunity: {remove: {delete: lose}}
+  account: {remove: {delete: deactivate}}
+  contact: {remove: {delete: delete}}
+""",
+        ),
+        SHIPPED,
+    )
+    chosen = [found.of(entity).remove.delete for entity in ("lead", "opportunity", "account", "contact")]
+    assert chosen == ["disqualify", "lose", "deactivate", "delete"]
+    lead = found.of("lead").remove
+    assert (lead.delete_converted, lead.merge, lead.undelete) == ("delete", "mirror", "hold")
+    (tmp_path / "wrong").mkdir()
+    assert wrong(tmp_path / "wrong", "lifecycle:\n  contact: {remove: {delete: lose}}\n") == [
+        "crmbridge.yaml:6:30: lifecycle.contact.remove.delete: lose is for opportunity records"
+    ]
