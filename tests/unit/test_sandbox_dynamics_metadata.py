@@ -122,6 +122,28 @@ def test_the_csdl_is_well_formed_and_names_every_set(env: Environment) -> None:
     assert properties["_parentaccountid_value"] == "Edm.Guid"
 
 
+def test_the_csdl_tells_functions_as_they_answer(env: Environment) -> None:
+    edm = "{http://docs.oasis-open.org/odata/ns/edm}"
+    document = etree.fromstring(env.get("$metadata").reply.body)
+    types = {
+        each.get("Name"): {part.get("Name") for part in each.iter(f"{edm}Property")}
+        for each in document.iter(f"{edm}ComplexType")
+    }
+    declared = {each.get("Name"): each for each in document.iter(f"{edm}Function")}
+    imported = {each.get("Name") for each in document.iter(f"{edm}FunctionImport")}
+    assert imported == declared.keys() >= {"WhoAmI", "RetrieveVersion", "RetrieveActivePath"}
+    calls = {
+        "WhoAmI": "WhoAmI()",
+        "RetrieveVersion": "RetrieveVersion()",
+        "RetrieveAvailableLanguages": "RetrieveAvailableLanguages()",
+        "RetrieveTotalRecordCount": "RetrieveTotalRecordCount(EntityNames=['lead'])",
+    }
+    for name, url in calls.items():
+        (answer,) = declared[name].iter(f"{edm}ReturnType")
+        members = {each for each in env.get(url).json if "@" not in each}
+        assert members == types[str(answer.get("Type")).removeprefix("mscrm.")], name
+
+
 def test_who_am_i_and_the_organization(env: Environment) -> None:
     me = env.row("WhoAmI()")
     assert me["UserId"] == env.app.application_user

@@ -6,6 +6,7 @@ from xml.sax.saxutils import quoteattr
 
 from crmbridge.sandbox.core import Reply
 from crmbridge.sandbox.dynamics.context import Context
+from crmbridge.sandbox.dynamics.csdl_operations import imports, operations
 from crmbridge.sandbox.dynamics.errors import bad_query
 from crmbridge.sandbox.dynamics.literals import edm_type
 from crmbridge.sandbox.dynamics.shape import Shape
@@ -20,13 +21,10 @@ def csdl(ctx: Context) -> Reply:
         '<Schema Namespace="Microsoft.Dynamics.CRM" Alias="mscrm" xmlns="http://docs.oasis-open.org/odata/ns/edm">',
         '<EntityType Name="crmbaseentity" Abstract="true" />',
         *(line for table in ctx.shape.tables.values() for line in _entity_type(ctx.shape, table, annotated=annotated)),
-        *_OPERATIONS,
+        *operations(),
         '<EntityContainer Name="System">',
         *(line for table in ctx.shape.tables.values() for line in _entity_set(ctx.shape, table, annotated=annotated)),
-        '<ActionImport Name="WinOpportunity" Action="Microsoft.Dynamics.CRM.WinOpportunity" />',
-        '<ActionImport Name="LoseOpportunity" Action="Microsoft.Dynamics.CRM.LoseOpportunity" />',
-        '<ActionImport Name="Merge" Action="Microsoft.Dynamics.CRM.Merge" />',
-        '<FunctionImport Name="WhoAmI" Function="Microsoft.Dynamics.CRM.WhoAmI" />',
+        *imports(),
         "</EntityContainer></Schema></edmx:DataServices></edmx:Edmx>",
     ]
     headers = (("Content-Type", "application/xml"), ("OData-Version", "4.0"))
@@ -40,33 +38,6 @@ def _annotated(ctx: Context) -> bool:
     if options or wanted not in {"true", "false"}:  # text (unverified)
         raise bad_query("The query of a metadata document is annotations=true or annotations=false.")
     return wanted == "true"
-
-
-_OPERATIONS = (
-    '<ComplexType Name="WhoAmIResponse"><Property Name="BusinessUnitId" Type="Edm.Guid" Nullable="false" />'
-    '<Property Name="UserId" Type="Edm.Guid" Nullable="false" />'
-    '<Property Name="OrganizationId" Type="Edm.Guid" Nullable="false" /></ComplexType>',
-    '<Function Name="WhoAmI"><ReturnType Type="mscrm.WhoAmIResponse" Nullable="false" /></Function>',
-    *(
-        f'<Action Name="{name}"><Parameter Name="OpportunityClose" Type="mscrm.opportunityclose" Nullable="false" />'
-        '<Parameter Name="Status" Type="Edm.Int32" Nullable="false" /></Action>'
-        for name in ("WinOpportunity", "LoseOpportunity")
-    ),
-    '<Action Name="Merge"><Parameter Name="Target" Type="mscrm.crmbaseentity" Nullable="false" />'
-    '<Parameter Name="Subordinate" Type="mscrm.crmbaseentity" Nullable="false" />'
-    '<Parameter Name="UpdateContent" Type="mscrm.crmbaseentity" />'
-    '<Parameter Name="PerformParentingChecks" Type="Edm.Boolean" Nullable="false" /></Action>',
-    '<Action Name="QualifyLead" IsBound="true"><Parameter Name="entity" Type="mscrm.lead" Nullable="false" />'
-    '<Parameter Name="CreateAccount" Type="Edm.Boolean" Nullable="false" />'
-    '<Parameter Name="CreateContact" Type="Edm.Boolean" Nullable="false" />'
-    '<Parameter Name="CreateOpportunity" Type="Edm.Boolean" Nullable="false" />'
-    '<Parameter Name="OpportunityCurrencyId" Type="mscrm.transactioncurrency" />'
-    '<Parameter Name="OpportunityCustomerId" Type="mscrm.crmbaseentity" />'
-    '<Parameter Name="SourceCampaignId" Type="mscrm.campaign" />'
-    '<Parameter Name="Status" Type="Edm.Int32" Nullable="false" />'
-    '<Parameter Name="ProcessInstanceId" Type="mscrm.crmbaseentity" />'
-    '<ReturnType Type="Collection(mscrm.crmbaseentity)" Nullable="false" /></Action>',
-)
 
 
 _READ_ONLY = (
