@@ -104,10 +104,12 @@ class Moves:
             if at in unguarded:
                 told = _missing(order) if look is None else self._without_a_call(order, look.row)
             try:
-                if told is None:
-                    job.requests[at] = self._requests(order, look)
-                else:
-                    job.outcomes[at] = told
+                requests = self._requests(order, look) if told is None else ()
+                if requests:
+                    job.requests[at] = requests
+                else:  # nothing to do, or nothing to be done
+                    row = look.row if look is not None else None
+                    job.outcomes[at] = told or Written(id=order.id, row=row, adopted=True)
             except RefusedError as error:  # nothing was sent: the order itself cannot be carried out
                 job.outcomes[at] = Refused(code=error.code, message=error.message)
         for positions in self._batches(job):
