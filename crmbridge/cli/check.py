@@ -78,15 +78,20 @@ class Findings:
     metavar="FILE",
     help="Hold the mappings to a shape that `crmbridge capture` wrote; no CRM is asked, and no secret is needed.",
 )
+@click.option(
+    "--files-only", is_flag=True, help="Look at the files alone: no secret need be there. For hooks and build servers."
+)
 @click.option("--losses", is_flag=True, help="Also list what the mappings have declared to lose.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
-def check(place: Place, live: bool, shape: Path | None, losses: bool, as_json: bool) -> int:
+def check(place: Place, live: bool, shape: Path | None, files_only: bool, losses: bool, as_json: bool) -> int:
     """Find all that is wrong with settings and mappings, with file, line and what was probably meant."""
     if live and shape is not None:
         raise click.UsageError("--live asks the CRMs, --shape a file; give one of the two.")
     found = Findings()
-    settings = place.settings()
+    if live and files_only:
+        raise click.UsageError("--live needs secrets, --files-only does without; give one of the two.")
+    settings = place.settings(secrets=not files_only)
     if settings.profile and not as_json:
         click.echo(f"Profile {settings.profile}: {_profile_files(settings)}")
     documents = _documents(settings)

@@ -20,10 +20,10 @@ class Place:
     config: str | None = None
     profile: str | None = None
 
-    def settings(self) -> "Settings":
+    def settings(self, *, secrets: bool = True) -> "Settings":
         from crmbridge import settings
 
-        return settings.load(self.config, profile=self.profile)
+        return settings.load(self.config, profile=self.profile, secrets=secrets)
 
     @contextmanager
     def engine(

@@ -27,9 +27,15 @@ PREFIX: Final = "CRMBRIDGE_"
 
 
 def load(
-    path: str | os.PathLike[str] | None = None, env: Mapping[str, str] | None = None, *, profile: str | None = None
+    path: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    *,
+    profile: str | None = None,
+    secrets: bool = True,
 ) -> Settings:
-    """From `path`, else CRMBRIDGE_CONFIG, else the working directory; with the file of a profile laid over it."""
+    """From `path`, else CRMBRIDGE_CONFIG, else the working directory; with the file of a profile laid over it.
+
+    Without `secrets` a reference may lead nowhere: something stands in for it, and nothing can be connected to."""
     env = os.environ if env is None else env
     file = Path(path or env.get("CRMBRIDGE_CONFIG") or FILE_NAME)
     if not file.is_file():
@@ -48,7 +54,10 @@ def load(
     if not reading.problems:
         reading.override(data, from_file, f"{file.parent / '.env'}")
         reading.override(data, env, "environment")
-        settings = reading.check(data, Surroundings(environment={**from_file, **env}, folder=file.parent.absolute()))
+        around = Surroundings(
+            environment={**from_file, **env}, folder=file.parent.absolute(), stand_in=None if secrets else "unset"
+        )
+        settings = reading.check(data, around)
         if settings is not None and not reading.problems:
             settings._path, settings._profile = file.absolute(), profile  # pyright: ignore[reportPrivateUsage]
             if profile is not None:

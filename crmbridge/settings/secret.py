@@ -25,8 +25,11 @@ class Surroundings:
 
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     folder: Path = Path()
+    stand_in: str | None = None  # for what leads nowhere here, where only the files are looked at
 
     def resolve(self, kind: str, name: str) -> str:
+        if self.stand_in is not None:
+            return (self.environment.get(name) if kind == "env" else None) or self.stand_in
         shown = f"${{{kind}:{name}}}"
         if kind == "env":
             value = self.environment.get(name)

@@ -1,4 +1,4 @@
-"""Versions of the mapping with the real program: kept with each run, gone back to, and a broken file before a worker."""
+"""Versions of the mapping, with the real program: kept with each run, gone back to; a broken file before a worker."""
 
 from pathlib import Path
 

@@ -22,6 +22,7 @@ COMMANDS: Final[Table] = {
     "capture": ("crmbridge.cli.mapping.capture:capture", "Write an example from a real record, masked."),
     "fmt": ("crmbridge.cli.mapping.fmt:fmt", "Tidy the files; values and comments never change."),
     "explain": ("crmbridge.cli.mapping.explain:explain", "Show the life cycle and its rows, as a table or a diagram."),
+    "schema": ("crmbridge.cli.mapping.schema:schema", "Write what an editor needs to complete and explain."),
     "versions": ("crmbridge.cli.mapping.versions:versions", "List the mappings by which runs went."),
     "rollback": ("crmbridge.cli.mapping.versions:rollback", "Write the files of an earlier version back."),
 }

@@ -39,7 +39,7 @@ def init(place: Place, directory: Path | None, shape: Path | None, by_value: boo
     """
     from mapping.draft import draft
 
-    connections, descriptions, usual = _described(place, shape)
+    connections, descriptions, usual = described(place, shape)
     files = draft(connections, descriptions, by_value=by_value)
     folder = directory or usual
     _write(folder, files, force=force)
@@ -51,7 +51,7 @@ def init(place: Place, directory: Path | None, shape: Path | None, by_value: boo
     _say(folder, files)
 
 
-def _described(place: Place, shape: Path | None) -> tuple[dict[str, str], Any, Path]:
+def described(place: Place, shape: Path | None) -> tuple[dict[str, str], Any, Path]:
     """Connections, what each has, and where mappings usually are."""
     from crmbridge import wiring
 
