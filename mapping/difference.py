@@ -58,7 +58,7 @@ def _data(document: Document | None) -> dict[str, Any]:
 
 
 def _changes(entity: Entity, document: Document, old: Any, new: Any, path: Path) -> Iterator[Changed]:
-    if old == new and (not isinstance(old, dict) or list(old) == list(new) or _is_whole(path)):
+    if old == new and (not isinstance(old, dict) or _is_whole(path)):
         return
     if isinstance(old, dict) and isinstance(new, dict) and not _is_whole(path):
         for key in dict.fromkeys([*old, *new]):

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from crmbridge.model import SIDES, Life, Row, Side, attribute_name, other
 from mapping.choices import choice_words
@@ -14,6 +14,7 @@ from mapping.problem import Place
 from mapping.translate import CompiledEntity
 from mapping.vocabulary import Vocabulary, fold, vocabulary
 
+_WORD_MIN: Final = 4  # letters of a label that may stand within another one
 Key = tuple[str, Side, str, Any]  # field (or status, stage), side, column, native value
 
 
@@ -173,7 +174,8 @@ class Counting:
         there = self.descriptions.get(other(side))
         others = [one for one in there.statuses if not self._reads(other(side), one)] if there else []
         beside = self._most_beside(axis, side, value)
-        last = self.document.status[-1].name if self.document.status else ""
+        state = option.state or "open"
+        rows = [row for row in self.document.status if row.state == state] or list(self.document.status)
         return Met(
             field=axis,
             side=side,
@@ -182,15 +184,17 @@ class Counting:
             label=option.label,
             count=count,
             table=axis,
-            after=self.document.source.place((axis, last), key=True),
+            after=self.document.source.place((axis, rows[-1].name), key=True),
             line=_line(
                 self.document,
                 side,
                 option,
                 _partner(option, beside, others),
-                self.document.status,
+                rows,
                 sides=SIDES,
-                state=option.state or "open",
+                beside=self._word_of_row(other(side), beside, state),
+                state=state,
+                taken=[row.name for row in self.document.status],
             ),
             beside=_called(beside, there.statuses if there else ()),
         )
@@ -221,6 +225,14 @@ class Counting:
             line=f"{called}: {{{', '.join(f'{key}: {word}' for key, word in words.items())}}}",
         )
 
+    def _word_of_row(self, side: Side, native: Any, state: str) -> NativeWord | None:
+        """How the row of that state that reads a status writes it."""
+        table = self.compiled.status
+        names = table.sides[side].rows(native, None) if table is not None and native is not None else ()
+        row = next((row for row in self.document.status if row.name in names and row.state == state), None)
+        words = row.natives.get(side, ()) if row is not None else ()
+        return words[0] if words else None
+
     def _most_beside(self, name: str, side: Side, value: Any) -> Any:
         found = self._beside.get((name, side, value))
         return found.most_common(1)[0][0] if found else None
@@ -235,8 +247,16 @@ def _partner(option: OptionLike, beside: Any, others: Sequence[OptionLike]) -> O
     """Of the other side's unmapped values the one that stands beside it in most pairs, else the one called the same."""
     state = option.state or "open"
     fitting = [one for one in others if (one.state or "open") == state]
-    same = (one for one in fitting if fold(one.label) == fold(option.label))
-    return next((one for one in fitting if one.value == beside), next(same, None))
+    same = [one for one in fitting if fold(one.label) == fold(option.label)]
+    alike = [one for one in fitting if _within(fold(one.label), fold(option.label))]
+    near = same or (alike if len(alike) == 1 else [])
+    return next((one for one in fitting if one.value == beside), near[0] if near else None)
+
+
+def _within(one: str, two: str) -> bool:
+    """`Meeting Booked` is in `Working - Meeting Booked`."""
+    short, long = sorted((one, two), key=len)
+    return len(short) >= _WORD_MIN and short in long
 
 
 def _called(value: Any, options: Iterable[OptionLike]) -> str:
@@ -262,6 +282,7 @@ def _line(
     sides: Collection[Side],
     beside: Any = None,
     state: str = "",
+    taken: Collection[str] | None = None,
 ) -> str:
     """Without a partner with a value that another row writes, which that side then cannot tell apart: the one that
     stands beside it, else the first row's."""
@@ -276,8 +297,8 @@ def _line(
         words[there], lossy = yaml_word(known), f"lossy: {document.names[there]}"
     cells += [f"{document.names[each]}: {words[each]}" for each in SIDES if each in words]
     called = option if side == "left" or partner is None else partner
-    taken = [row.name for row in rows]
-    return f"{free_name(called.label, taken, 'value')}: {{{', '.join([*cells, *([lossy] if lossy else [])])}}}"
+    known_names = [row.name for row in rows] if taken is None else taken
+    return f"{free_name(called.label, known_names, 'value')}: {{{', '.join([*cells, *([lossy] if lossy else [])])}}}"
 
 
 def _word(option: OptionLike) -> str:

@@ -1,7 +1,7 @@
 """`crmbridge mapping preview`: some records on both sides, as the mapping reads them, and what a sync would write."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import rich_click as click
 
@@ -158,6 +158,8 @@ def _native(engine: "Engine", entity: Entity, side: Side, seen: "Seen", name: st
     """The raw value; of several columns, all that are not blank."""
     end = engine.compiled.entities[entity].sides[side].at(seen.shared.state).ends.get(name)
     found = {wire: getattr(seen.row.values, attribute_name(wire), None) for wire in end.wires} if end else {}
+    if end is not None and end.column in found and not end.parts:
+        return found[end.column]  # money stands beside its currency
     present = {wire: value for wire, value in found.items() if value is not None}
     return present if len(found) > 1 and present else next(iter(present.values()), None)
 
@@ -205,6 +207,19 @@ def _first(fields: Sequence[str]) -> str | None:
     return fields[0] if fields else None
 
 
+_DOES: Final[Mapping[str, str]] = {
+    "adopt": "link what both conversions made",
+    "convert": "convert the lead",
+    "disqualify": "disqualify the lead",
+    "reactivate": "open the lead again",
+    "status": "set the status",
+    "stage": "move the stage",
+    "win": "close it as won",
+    "lose": "close it as lost",
+    "reopen": "open it again",
+}
+
+
 # --- for people ---------------------------------------------------------------------------------------------------
 
 
@@ -235,7 +250,7 @@ def _print(one: Mapping[str, Any], connections: Sequence[str]) -> None:
         ],
     )
     for write in one["writes"]:
-        say(f"would {write['kind']} on {write['on']}: {write['reason']}")
+        say(f"would {_DOES.get(write['kind'], write['kind'])} on {write['on']}: {write['reason']}")
         table(
             ["column", "now", "then", "why", "line"],
             [
