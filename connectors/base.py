@@ -11,6 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from connectors.survey import Questions, Survey
 from crmbridge.model import Converted, Directory, Entity, Life, Native, Outcome, Row, Satellite
 
 # An opaque text; stored only together with the rows it covers. None starts from the beginning.
@@ -258,6 +259,15 @@ class Capturer(Protocol):
 
         What the user may not see is a note. Raises TryLater, AccessError, OutsideError where the system as a whole
         does not answer."""
+        ...
+
+
+@runtime_checkable
+class Surveyor(Protocol):
+    """A connector that can count in its system what breaks on the first day; not every system has one."""
+
+    def survey(self, questions: Questions, user_id: str) -> Survey:
+        """Counts, never rows; a question that the system does not answer is `unread`. `user_id` is our own."""
         ...
 
 

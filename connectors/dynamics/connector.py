@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from requests.adapters import BaseAdapter
@@ -20,8 +20,10 @@ from connectors.dynamics.moves import Moves, moves_per_batch
 from connectors.dynamics.reading import Reading, overlap_slack_seconds
 from connectors.dynamics.removing import Removing
 from connectors.dynamics.rows import TABLES, Rows
+from connectors.dynamics.survey import Surveyor
 from connectors.dynamics.writing import Writing
 from connectors.http import Session, call_deadline_seconds
+from connectors.survey import Questions, Survey
 from crmbridge.model import Converted, Directory, Entity, Life, Outcome, Row, Side
 
 __all__ = ["DynamicsConfig", "DynamicsConnector"]
@@ -167,6 +169,9 @@ class DynamicsConnector:
         if entity != "opportunity":
             return description(entity, facts, {})
         return description(entity, facts, self._environment.processes(), self._environment.process_notes())
+
+    def survey(self, questions: Questions, user_id: str) -> Survey:
+        return Surveyor(self._client, user_id, datetime.now(UTC)).survey(questions)
 
     # --- Capturer -------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,9 @@ from connectors.salesforce.describer import Describer
 from connectors.salesforce.lifecycle import LifeCycle
 from connectors.salesforce.reader import Reader
 from connectors.salesforce.removing import Removing
+from connectors.salesforce.survey import Surveyor
 from connectors.salesforce.writer import Writer, batch_size
+from connectors.survey import Questions, Survey
 from crmbridge.model import Converted, Directory, Entity, Life, Outcome, Row, Side
 
 
@@ -155,6 +157,10 @@ class SalesforceConnector:
 
     def describe(self, entity: Entity) -> Description:
         return self._describer.describe(entity)
+
+    def survey(self, questions: Questions, user_id: str) -> Survey:
+        del user_id  # the org knows who asks
+        return Surveyor(self._client).survey(questions)
 
     # --- Capturer -------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from crmbridge.cli.breakers import breakers
 from crmbridge.errors import ConfigError, CrmBridgeError
 from crmbridge.model import SIDES, Directory, Entity, Side
 
@@ -49,6 +50,7 @@ def look(
     if len(directories) == len(SIDES):
         _people(found, connectors, directories, us)
         _currencies(found, connectors, directories)
+    breakers(found, connectors, documents, descriptions, directories, us)
     return descriptions
 
 

@@ -1,0 +1,86 @@
+"""What a CRM's counts amount to: each with its number, in a sentence; what it refuses stays an open question."""
+
+from typing import Any
+
+import pytest
+
+from connectors.dynamics import survey as dynamics
+from connectors.salesforce import survey as salesforce
+from connectors.salesforce.protocol import Meaning
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "number", "words"),
+    [
+        ("duplicates", [{"SobjectType": "Lead", "n": 2}, {"SobjectType": "Account", "n": 1}], 3,
+         "active duplicate rules: Account 1, Lead 2"),
+        ("types", [{"SobjectType": "Lead", "n": 3}, {"SobjectType": "Account", "n": 1}], 4, "several record types: Lead 3"),
+        ("lead_owners", [{"OwnerId": "00G000000000001", "n": 4}, {"OwnerId": "005000000000001", "n": 9}], 6,
+         "4 open leads belong to queues"),
+        ("persons", [{"n": 7}], 7, "7 accounts are person accounts"),
+        ("companies", [{"n": 1}], 7, "1 open lead has no company"),
+        ("products", [{"n": 12}], 9, "12 open opportunities have products, so its amount is calculated"),
+        ("converters", [{"LastModifiedById": "a", "n": 3}, {"LastModifiedById": "b", "n": 1}], 11,
+         "4 leads were converted in the last 30 days by 2 users"),
+        ("flows", [{"TriggerObjectOrEventLabel": "Lead", "n": 2}], 11, "active record-triggered flows: Lead 2"),
+        ("triggers", [{"TableEnumOrId": "Opportunity", "n": 1}], 11, "active Apex triggers: Opportunity 1"),
+        ("rights", [{"PermissionsConvertLeads": False, "PermissionsViewAllData": True}], 12,
+         "our user lacks the permissions Convert Leads"),
+        ("twins lead 0", [{"n": 3}, {"n": 2}], 13, "5 lead records share key 1 of `match:` with another (2 groups)"),
+    ],
+)  # fmt: skip
+def test_salesforce(name: str, rows: list[dict[str, Any]], number: int, words: str) -> None:
+    (seen,) = salesforce._judged({name: rows})
+    assert (seen.number, seen.what) == (number, words)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "number", "words"),
+    [
+        ("rules", [{"primaryentity": "lead", "n": 2}], 2, "active business rules: lead 2"),
+        ("duplicates", [{"baseentityname": "lead", "matchingentityname": "contact"}], 3,
+         "published duplicate rules: lead against contact 1"),
+        ("teams", [{"n": 1}], 6, "1 open lead belongs to a team"),
+        ("persons", [{"n": 2}], 7, "2 open opportunities have a contact as customer and no account"),
+        ("flows", [{"primaryentity": "opportunity", "n": 2}], 8, "several active business process flows: opportunity 2"),
+        ("products", [{"n": 1}], 9, "1 open opportunity has a calculated amount"),
+        ("converters", [{"_modifiedby_value": "a", "n": 2}], 11,
+         "2 leads were qualified in the last 30 days, last edited by 1 user"),
+        ("workflows", [{"primaryentity": "lead", "n": 1}], 11, "active real-time workflows: lead 1"),
+        ("plugins", [{"n": 3}], 11, "3 plug-in steps of others"),
+        ("rights", [{"PrivilegeName": "prvReadEntity"}, {"PrivilegeName": "prvReadEntityMap"}], 12,
+         "our user lacks Read on Attribute Map, Read on Customizations"),
+        ("topics", [{"n": 4}], 14, "4 open leads have no topic"),
+        ("twins account 1", [{"name": "x", "n": 1}, {"name": "y", "n": 4}], 13,
+         "4 account records share key 2 of `match:` with another (1 group)"),
+    ],
+)  # fmt: skip
+def test_dynamics(name: str, rows: list[dict[str, Any]], number: int, words: str) -> None:
+    (seen,) = dynamics._judged({name: rows})
+    assert (seen.number, seen.what) == (number, words)
+
+
+def test_nothing_to_say_is_said_by_nothing() -> None:
+    assert (
+        salesforce._judged({"persons": [{"n": 0}], "types": [{"SobjectType": "Lead", "n": 1}], "twins lead 0": []})
+        == []
+    )
+    assert dynamics._judged({"teams": [{"n": 0}], "rights": [{"PrivilegeId": "x"}], "twins lead 0": [{"n": 1}]}) == []
+
+
+def test_a_refused_question_stays_open_in_words_without_data() -> None:
+    what = Meaning(kind="refused", code="INVALID_TYPE", message="SELECT x ... ERROR at Row:1 sObject type 'X' ...")
+    assert salesforce._records("FlowDefinitionView", what, b"") == (
+        "this org has no FlowDefinitionView, or our user may not see it (INVALID_TYPE)"
+    )
+    assert salesforce._records("Lead", Meaning(kind="done"), b"<html>") == "the answer was not understood"
+
+
+def test_a_key_is_grouped_without_reading_what_its_records_share() -> None:
+    ask = salesforce._twins("lead", 0, ("Email", "LastName"))
+    assert ask.statement == (
+        "SELECT COUNT(Id) n FROM Lead WHERE Email != null AND LastName != null AND IsConverted = false "
+        "GROUP BY Email, LastName HAVING COUNT(Id) > 1 ORDER BY COUNT(Id) DESC LIMIT 2000"
+    )
+    with pytest.raises(ValueError, match="Email"):
+        salesforce._twins("lead", 0, ("Email) FROM User--",))
