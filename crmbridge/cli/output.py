@@ -9,6 +9,8 @@ from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct, structs
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -31,8 +33,8 @@ def _plain(value: Any) -> Any:
         return list(value)
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
-    if hasattr(value, "__struct_fields__"):  # a msgspec struct: money, a shared record
-        return {name: getattr(value, name) for name in value.__struct_fields__}
+    if isinstance(value, Struct):  # money, a shared record
+        return structs.asdict(value)
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -268,6 +268,8 @@ def legal(step: Step, now: tuple[State, str], powers: Powers) -> tuple[State, st
             assert now[0] == "disqualified"
         case "status":
             assert now[0] == states[to], f"{step} from {now}"
+        case "hold" | "convert_here" | "new_lead":
+            raise AssertionError(f"{step.kind} is for what an admin chose, or for columns that this mapping lacks")
     return (states[to], to)
 
 
