@@ -189,9 +189,11 @@ class _Ended:
 
     def _restored_alone(self, gone: Side) -> list[Issue]:
         """It is back, and its partner is not, because we deleted that one with it."""
-        row = self.stored[other(gone)].row
+        there = self.stored.get(other(gone))  # an ended pair may have one record alone
+        if there is None or there.row.values is None:
+            return []
         journal = self.hands.store.journal(link_id=self.link.id, side=gone, native_id=self.link.id_on(gone), limit=5)
-        if row.values is None or not any(one.kind == "delete" for one in journal):
+        if not any(one.kind == "delete" for one in journal):
             return []
         case, name = RESTORED[self.link.entity], self.hands.names[gone]
         return [

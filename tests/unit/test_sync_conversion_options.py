@@ -99,6 +99,16 @@ def test_a_lead_that_came_converted_gets_no_partner_where_nothing_is_mirrored() 
         assert desk.issues("not_mirrored")[0].native_id == id
 
 
+def test_a_lead_that_goes_alone_may_be_deleted() -> None:
+    with chosen(mirror="never") as desk:
+        id = desk.north.add("lead", last_name="Berg", company="Berg AB", email="b@berg.example")
+        desk.north.convert_lead(id)
+        desk.settled()
+        desk.north.delete("lead", id)
+        desk.settled()
+        assert not desk.south.live("lead")
+
+
 @pytest.mark.parametrize(("city", "crosses"), [("Kiel", True), ("Bonn", False)])
 @both_sides
 def test_only_conversions_that_an_expression_fits_are_mirrored(side: Side, city: str, crosses: bool) -> None:
