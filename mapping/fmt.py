@@ -74,13 +74,17 @@ def comments(text: str) -> list[str]:
 
 def _equal(before: Source, after: Source) -> bool:
     """Equal, with fields and rows in the same order: it means something, that of a line's keys does not."""
-    return before.data == after.data and _order(before.data, 2) == _order(after.data, 2)
+    return before.data == after.data and _order(before.data) == _order(after.data)
 
 
-def _order(data: Any, depth: int) -> Any:
-    if not isinstance(data, dict) or depth < 0:
+def _order(data: Any) -> Any:
+    """Names in their order: of sections, of fields, tables and rows of statuses, of the rows of each table."""
+    if not isinstance(data, dict):
         return None
-    return [(key, _order(value, depth - 1)) for key, value in data.items() if depth > 0 or isinstance(value, dict)]
+    sections = {key: list(part) if isinstance(part, dict) else None for key, part in data.items()}
+    tables: Any = data.get("values")
+    rows = [list(table) for table in tables.values() if isinstance(table, dict)] if isinstance(tables, dict) else []
+    return list(sections.items()), rows
 
 
 def _compose(text: str) -> Any:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapping.fmt import NotFormatted, changed_lines, comments, formatted
-from mapping.source import read_text
+from mapping.source import read_file, read_text
 
 NAMES = ("salesforce", "dynamics")
 CONFIG = Path(__file__).resolve().parents[2] / "config"
@@ -69,7 +69,7 @@ def documents(draw: st.DrawFn) -> str:
     return end.join(lines) + draw(st.sampled_from(["", end, end * 3, f"{end}  {end}"]))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(documents())
 def test_what_is_said_stays_and_the_second_time_nothing_is_left_to_do(text: str) -> None:
     before = read_text(text, file="it.yaml")
@@ -91,7 +91,13 @@ def test_what_we_ship_is_formatted() -> None:
     assert files
     for file in files:
         text = file.read_text(encoding="utf-8")
-        assert formatted(text, file=str(file), names=NAMES) == text
+        assert formatted(text, file=str(file), names=_connections(file)) == text
+
+
+def _connections(file: Path) -> list[str]:
+    """Of the folder that the file belongs to."""
+    settings = next(one / "crmbridge.yaml" for one in file.parents if (one / "crmbridge.yaml").is_file())
+    return list(read_file(settings).data["connections"])
 
 
 def test_each_thing_that_is_done() -> None:
