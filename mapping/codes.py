@@ -202,6 +202,29 @@ _MADE: Final[Mapping[str, Code]] = {
     "overlay-nothing": _code("null in a file of a profile, for a key that is not there", "`fields: {emial: null}`", "correct the name, or take the line out"),
 }  # fmt: skip
 
+# --- crmbridge.yaml -----------------------------------------------------------------------------------------------
+
+_SETTINGS: Final[Mapping[str, Code]] = {
+    "setting-unknown": _code("no such key in crmbridge.yaml, or in a variable CRMBRIDGE_…", "`lifecyle:`", "correct the spelling, or take it out"),
+    "setting-missing": _code("a key that must be there is not", "a connection without `url:`", "add it"),
+    "setting-misfit": _code("another kind of value, or out of its bounds", "`guard: {creates: many}`", "the kind of value that is named"),
+    "setting-not-section": _code("a value where keys belong", "`lifecycle: always`", "keys such as those named"),
+    "setting-choice": _code("`system` or `flow` is none of those there are", "`system: sugar`", "one of those named"),
+    "connections-two": _code("not exactly two connections", "a third one", "the left and the right one"),
+    "connection-name": _code("a connection's name has other letters", "`My-Org:`", "lower-case letters, digits and single `_`"),
+    "login-incomplete": _code("keys of a login that go together", "`client_id` without `client_secret`", "both, or what the message says"),
+    "choice-unknown": _code("an option of `lifecycle:` has no such choice", "`convert: {mirror: sometimes}`", "one of those named"),
+    "choice-misplaced": _code("an option that means nothing for this kind of record", "`lead: {remove: {delete: lose}}`", "under the kind of record that the message names"),
+    "choice-for-all": _code("an option that holds for all records stands in a segment", "`fallback` in a segment", "under `lifecycle:` itself"),
+    "choice-not-yet": _code("a choice that is not carried out yet", "`person_accounts: on`", "another one; the message names them"),
+    "fallback-not-email": _code("the fallback owner is no e-mail address", "`fallback: {salesforce: Ann}`", "the address that the user has there"),
+    "segment-when": _code("`when` is no text", "`when: true`", "an expression in quotes"),
+    "segment-entities": _code("`entities` has other words", "`entities: [leads]`", "account, contact, lead, opportunity"),
+    "master-unknown": _code("the master is no connection", "`master: sales`", "a connection's name"),
+    "master-incomplete": _code("one of `first`, `cut_over`, `then` is missing", "`{first: salesforce, then: dynamics}`", "all three, or one name alone"),
+    "cut-over-not-day": _code("`cut_over` is no day", "`cut_over: soon`", "a day such as 2026-12-01"),
+}  # fmt: skip
+
 SECTIONS: Final[Mapping[str, Mapping[str, Code]]] = {
     "The file": _FILE,
     "Its shape": _SHAPE,
@@ -210,5 +233,6 @@ SECTIONS: Final[Mapping[str, Mapping[str, Code]]] = {
     "Tables, status and stage": _TABLES,
     "Reasons, on hold, gates, record types": _AXIS,
     "What the CRMs really have": _LIVE,
+    "crmbridge.yaml": _SETTINGS,
 }  # fmt: skip
 CODES: Final[Mapping[str, Code]] = {code: row for section in SECTIONS.values() for code, row in section.items()}

@@ -49,7 +49,7 @@ def load(
     reading = _Reading(source=read_with_profile(file, profile), file=file)
     data = reading.source.data if isinstance(reading.source.data, dict) else {}
     if reading.source.data is not None and not isinstance(reading.source.data, dict):
-        reading.say((), "must be keys and values, such as `connections:`")
+        reading.say((), "must be keys and values, such as `connections:`", code="setting-not-section")
     reading.problems = [str(finding) for finding in reading.source.findings] + reading.problems
     if not reading.problems:
         reading.override(data, from_file, f"{file.parent / '.env'}")
@@ -91,12 +91,14 @@ class _Reading:
     origins: dict[Way, str] = field(default_factory=dict)  # values that did not come from the file
     problems: list[str] = field(default_factory=list)
 
-    def say(self, way: Way, message: str, *, suggestion: str | None = None, key: bool = False) -> None:
+    def say(self, way: Way, message: str, *, code: str, suggestion: str | None = None, key: bool = False) -> None:
+        """`code` is one of `mapping.codes`."""
         origin = next((self.origins[way[:n]] for n in range(len(way), 0, -1) if way[:n] in self.origins), None)
         path = ".".join(str(part) for part in way)
         where = origin or str(self.source.place(way, key=key))
         meant = f"; did you mean {suggestion!r}?" if suggestion else ""
-        self.problems.append(f"{where}: {path}: {message}{meant}" if path else f"{where}: {message}{meant}")
+        said = f"{path}: {message}{meant}" if path else f"{message}{meant}"
+        self.problems.append(f"{where}: {said} [{code}]")
 
     def place(self, way: Way) -> str:
         return str(self.source.place(way))
@@ -111,7 +113,12 @@ class _Reading:
             if way[0] not in Settings.model_fields:
                 if len(way) > 1:  # CRMBRIDGE_CONFIG and the like are not settings
                     self.origins[way] = f"{origin}: {variable}"
-                    self.say(way, "unknown setting", suggestion=closest(way[0], Settings.model_fields))
+                    self.say(
+                        way,
+                        "unknown setting",
+                        suggestion=closest(way[0], Settings.model_fields),
+                        code="setting-unknown",
+                    )
                 continue
             self.origins[way] = f"{origin}: {variable}"
             self._put(data, way, value)
@@ -122,7 +129,7 @@ class _Reading:
             if inner is None:
                 inner = data[str(part)] = {}
             if not isinstance(inner, dict):
-                self.say(way, f"{part} is a value, not a section")
+                self.say(way, f"{part} is a value, not a section", code="setting-not-section")
                 return
             data = inner
         data[str(way[-1])] = FromEnvironment(value)
@@ -148,18 +155,31 @@ class _Reading:
         if not isinstance(found, dict):
             return
         if len(found) != 2:
-            self.say(("connections",), f"there must be exactly two, the left and the right one; found {len(found)}")
+            self.say(
+                ("connections",),
+                f"there must be exactly two, the left and the right one; found {len(found)}",
+                code="connections-two",
+            )
         for name, connection in found.items():
             if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or name in ("both", "ask"):
-                self.say(("connections", name), "a name is lower-case letters, digits and single _", key=True)
+                self.say(
+                    ("connections", name),
+                    "a name is lower-case letters, digits and single _",
+                    key=True,
+                    code="connection-name",
+                )
             auth = connection.get("auth") if isinstance(connection, dict) else None
             if not isinstance(auth, dict):
                 continue
             way: Way = ("connections", name, "auth")
             if auth.get("flow") == "password" and ("client_id" in auth) != ("client_secret" in auth):
-                self.say(way, "client_id and client_secret go together; without both it is the SOAP login")
+                self.say(
+                    way,
+                    "client_id and client_secret go together; take both out for the SOAP login, or give both",
+                    code="login-incomplete",
+                )
             if auth.get("flow") == "certificate" and ("certificate" in auth) == ("thumbprint" in auth):
-                self.say(way, "one of certificate and thumbprint is needed")
+                self.say(way, "one of certificate and thumbprint is needed; give just one", code="login-incomplete")
 
     def _choices(self, data: dict[str, Any]) -> tuple[Options, tuple[SegmentSection, ...]]:
         """What is chosen for the life cycle; it is taken out of the data, but for `mirror_since`."""
@@ -179,11 +199,17 @@ class _Reading:
         if kind in ("union_tag_not_found", "union_tag_invalid"):
             self._explain_choice(data, way)
         elif kind == "extra_forbidden":
-            self.say(way, "unknown key", suggestion=closest(way[-1], _known(data, way[:-1])), key=True)
+            self.say(
+                way,
+                "unknown key",
+                suggestion=closest(way[-1], _known(data, way[:-1])),
+                key=True,
+                code="setting-unknown",
+            )
         elif kind == "missing":
-            self.say(way, "is missing")
+            self.say(way, "is missing; add it", code="setting-missing")
         else:
-            self.say(way, _message(kind, context))
+            self.say(way, _message(kind, context), code="setting-misfit")
 
     def _explain_choice(self, data: Any, way: Way) -> None:
         value = _at(data, way)
@@ -195,11 +221,13 @@ class _Reading:
             choices = [flow_of(one) for one in (DYNAMICS_FLOWS if system == "dynamics" else SALESFORCE_FLOWS)]
         listed = ", ".join(choices)
         if not isinstance(value, dict):
-            self.say(way, f"must be a section with {key}: one of {listed}")
+            self.say(way, f"must be a section with {key}: one of {listed}", code="setting-choice")
         elif key not in value:
-            self.say((*way, key), f"is missing; one of {listed}")
+            self.say((*way, key), f"is missing; write one of {listed}", code="setting-choice")
         else:
-            self.say((*way, key), f"must be one of {listed}", suggestion=closest(value[key], choices))
+            self.say(
+                (*way, key), f"must be one of {listed}", suggestion=closest(value[key], choices), code="setting-choice"
+            )
 
 
 def _at(data: Any, way: Way) -> Any:

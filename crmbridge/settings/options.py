@@ -71,9 +71,9 @@ def read_options(given: Mapping[str, Any], way: Path, sides: Mapping[str, Side],
             if isinstance(value, Mapping):
                 by_entity[name] = dict(_group(value, (*way, name), Policy, sides, say))
             elif value is not None:
-                say((*way, name), f"must be a section with keys such as {words[0]}")
+                say((*way, name), f"must be a section with keys such as {words[0]}", code="setting-not-section")
         elif name not in words:
-            say((*way, name), "unknown key", suggestion=closest(name, words), key=True)
+            say((*way, name), "unknown key", suggestion=closest(name, words), key=True, code="setting-unknown")
         else:
             overlay |= dict(_group({name: value}, way, Policy, sides, say))
     return Options(overlay=overlay, by_entity=by_entity, fallback=fallback)
@@ -81,16 +81,16 @@ def read_options(given: Mapping[str, Any], way: Path, sides: Mapping[str, Side],
 
 def _fallback(given: Any, way: Path, sides: Mapping[str, Side], say: Say) -> Iterator[tuple[Side, str]]:
     if way[0] != "lifecycle":
-        say(way, "is for all records; write it under `lifecycle:` itself", key=True)
+        say(way, "is for all records; write it under `lifecycle:` itself", key=True, code="choice-for-all")
         return
     if not isinstance(given, Mapping):
-        say(way, f"must be a section with keys such as {next(iter(sides), 'a connection')}")
+        say(way, f"must be a section with keys such as {next(iter(sides), 'a connection')}", code="setting-not-section")
         return
     for name, email in given.items():
         if name not in sides:
-            say((*way, name), "unknown key", suggestion=closest(name, sides), key=True)
+            say((*way, name), "unknown key", suggestion=closest(name, sides), key=True, code="setting-unknown")
         elif not isinstance(email, str) or "@" not in email:
-            say((*way, name), "must be the e-mail address of a user there")
+            say((*way, name), "must be the e-mail address of a user there", code="fallback-not-email")
         else:
             yield sides[name], email
 
@@ -101,7 +101,7 @@ def read_segments(
     if given is None:
         return ()
     if not isinstance(given, Mapping):
-        say(("segments",), "must be a section with one key for each segment")
+        say(("segments",), "must be a section with one key for each segment", code="setting-not-section")
         return ()
     return tuple(
         _segment(str(name), body, sides, say, place(("segments", str(name), "when")))
@@ -113,7 +113,11 @@ def read_segments(
 def _is_section(name: object, body: object, say: Say) -> bool:
     if isinstance(body, Mapping):
         return True
-    say(("segments", str(name)), "must be a section with keys such as when, master, lifecycle")
+    say(
+        ("segments", str(name)),
+        "must be a section with keys such as when, master, lifecycle",
+        code="setting-not-section",
+    )
     return False
 
 
@@ -122,14 +126,14 @@ def _segment(name: str, body: Mapping[str, Any], sides: Mapping[str, Side], say:
     known = ("entities", "when", "master", "lifecycle")
     for key in body:
         if key not in known:
-            say((*way, key), "unknown key", suggestion=closest(key, known), key=True)
+            say((*way, key), "unknown key", suggestion=closest(key, known), key=True, code="setting-unknown")
     when = body.get("when")
     if when is not None and not (isinstance(when, str) and when.strip()):
-        say((*way, "when"), "must be an expression, such as 'country == \"DE\"'")
+        say((*way, "when"), "must be an expression, such as 'country == \"DE\"'", code="segment-when")
         when = None
     options = body.get("lifecycle")
     if options is not None and not isinstance(options, Mapping):
-        say((*way, "lifecycle"), f"must be a section with keys such as {_groups()[0]}")
+        say((*way, "lifecycle"), f"must be a section with keys such as {_groups()[0]}", code="setting-not-section")
         options = None
     return SegmentSection(
         name=name,
@@ -147,7 +151,12 @@ def _entities(given: Any, way: Path, say: Say) -> frozenset[Entity] | None:
     items: Iterable[Any] = given if isinstance(given, list) else [given]
     for item in items:
         if item not in ENTITIES:
-            say(way, f"must be a list of {', '.join(ENTITIES)}", suggestion=closest(item, ENTITIES))
+            say(
+                way,
+                f"must be a list of {', '.join(ENTITIES)}",
+                suggestion=closest(item, ENTITIES),
+                code="segment-entities",
+            )
     return frozenset(item for item in items if item in ENTITIES)
 
 
@@ -159,16 +168,26 @@ def _master(given: Any, way: Path, sides: Mapping[str, Side], say: Say) -> Maste
     body: Mapping[str, Any] = given if isinstance(given, Mapping) else {"first": given}
     for key in body:
         if key not in ("first", "cut_over", "then"):
-            say((*way, key), "unknown key", suggestion=closest(key, ("first", "cut_over", "then")), key=True)
+            say(
+                (*way, key),
+                "unknown key",
+                suggestion=closest(key, ("first", "cut_over", "then")),
+                key=True,
+                code="setting-unknown",
+            )
     for key in ("first", "then"):
         if key in body and body[key] not in sides:
             place = (*way, key) if isinstance(given, Mapping) else way
-            say(place, f"must be one of {names}", suggestion=closest(body[key], sides))
+            say(place, f"must be one of {names}", suggestion=closest(body[key], sides), code="master-unknown")
     if ("cut_over" in body) != ("then" in body) or "first" not in body:
-        say(way, f"needs first, cut_over and then together, or one name alone ({names})")
+        say(way, f"needs first, cut_over and then together, or one name alone ({names})", code="master-incomplete")
     day = _instant(body["cut_over"]) if "cut_over" in body else None
     if "cut_over" in body and day is None:
-        say((*way, "cut_over"), "must be a day or an instant, such as 2026-11-30 or 2026-11-30T08:00:00Z")
+        say(
+            (*way, "cut_over"),
+            "must be a day or an instant, such as 2026-11-30 or 2026-11-30T08:00:00Z",
+            code="cut-over-not-day",
+        )
     if body.get("first") not in sides:
         return None
     then = body.get("then")
@@ -198,13 +217,13 @@ def _group(
     for name, value in given.items():
         here: Path = (*way, name)
         if name not in types:
-            say(here, "unknown key", suggestion=closest(name, types), key=True)
+            say(here, "unknown key", suggestion=closest(name, types), key=True, code="setting-unknown")
         elif is_dataclass(types[name]):
             if isinstance(value, Mapping):
                 yield name, dict(_group(value, here, types[name], sides, say))  # pyright: ignore[reportArgumentType]
             elif value is not None:
                 keys = ", ".join(one.name for one in fields(types[name]))
-                say(here, f"must be a section with keys such as {keys}")
+                say(here, f"must be a section with keys such as {keys}", code="setting-not-section")
         else:
             yield from _choice(name, value, here, types[name], sides, say)
 
@@ -224,14 +243,19 @@ def _choice(
         found = next((make(value[key]) for key, make in sections.items() if _is_one(value, key)), None)
     if found is None:
         listed = ", ".join([*words, *(f"{{{key}: …}}" for key in sections)])
-        say(way, f"must be one of {listed}", suggestion=closest(value, words) if isinstance(value, str) else None)
+        say(
+            way,
+            f"must be one of {listed}",
+            suggestion=closest(value, words) if isinstance(value, str) else None,
+            code="choice-unknown",
+        )
     elif way[0] == "segments" and name in _FOR_ALL:
-        say(way, "is for all records; write it under `lifecycle:` itself", key=True)
+        say(way, "is for all records; write it under `lifecycle:` itself", key=True, code="choice-for-all")
     elif (wrong := _not_for(name, found, way)) is not None:
-        say(way, wrong)
+        say(way, wrong, code="choice-misplaced")
     elif (word := _word(found)) in NOT_YET.get((str(way[-2]), str(way[-1])), frozenset()):
         instead = _INSTEAD.get(str(way[-1]))
-        say(way, f"not supported yet: {word}" + (f"; {instead}" if instead else ""))
+        say(way, f"not supported yet: {word}" + (f"; {instead}" if instead else ""), code="choice-not-yet")
     else:
         yield name, found
 

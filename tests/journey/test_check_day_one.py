@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables read best unbroken
 """`check --live` counts what breaks on the first day, says what to do about each, and what it could not look at."""
 
 import re

@@ -2,7 +2,8 @@
 
 A case is a file, or a folder of several, with the expected lines beside it (`name.txt`). `# shape: own` at the
 top holds it to tests/mapping/shapes/own.yaml, a shape as `crmbridge capture` writes it; `# profile: test` lays
-`lead.test.yaml` over `lead.yaml`; `# notes: yes` also tells what is no complaint.
+`lead.test.yaml` over `lead.yaml`; `# notes: yes` also tells what is no complaint;
+`# settings: yes` says that it is a crmbridge.yaml.
 `python -m tests.support.broken NAME...` writes the expected lines anew; read them before you keep them.
 """
 
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import mapping
+from crmbridge import settings
 from crmbridge.cli.shape import describe_shape
+from crmbridge.errors import ConfigError
 from mapping.problem import Finding
 from mapping.schema import SHIPPED_CONNECTIONS
 from mapping.source import SIZE_MAX_BYTES
@@ -39,6 +42,8 @@ def cases() -> dict[str, Path]:
 
 def findings(path: Path) -> list[Finding]:
     asked = _asked(path)
+    if asked.get("settings"):
+        return []
     documents, _ = mapping.load(path, profile=asked.get("profile"))
     shape = asked.get("shape")
     found = mapping.check(documents, described(shape) if shape else None)
@@ -49,12 +54,23 @@ def findings(path: Path) -> list[Finding]:
 
 def lines(path: Path) -> str:
     """As `crmbridge check` prints them, with the file's name alone."""
+    if _asked(path).get("settings"):
+        return _settings(path)
     told: list[str] = []
     for finding in findings(path):
         place = f"{finding.place}: "
         text = f"{place}{finding.severity}: {str(finding).removeprefix(place)}"
         told.append(text.replace(f"{path.parent}/", ""))
     return "".join(f"{line}\n" for line in told)
+
+
+def _settings(path: Path) -> str:
+    """Of a crmbridge.yaml: all of its problems are in the one error."""
+    try:
+        settings.load(path, env={}, secrets=False)
+    except ConfigError as error:
+        return "".join(f"{problem}\n" for problem in error.problems).replace(f"{path.parent}/", "")
+    return ""
 
 
 def codes(text: str) -> set[str]:
@@ -65,7 +81,7 @@ def _asked(path: Path) -> dict[str, str]:
     """`# shape: own` and `# profile: test` at the top of the (first) file."""
     files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
     heads = [file.read_bytes()[:200].decode("utf-8", "replace") for file in files if file.exists()]
-    return dict(re.findall(r"^# (shape|profile|notes): ([\w-]+)$", "\n".join(heads), re.MULTILINE))
+    return dict(re.findall(r"^# (shape|profile|notes|settings): ([\w-]+)$", "\n".join(heads), re.MULTILINE))
 
 
 @cache

@@ -13,6 +13,7 @@ from typing import Any
 import click
 from pydantic import BaseModel
 
+from crmbridge.cli.breakers import BREAKERS
 from crmbridge.cli.group import COMMANDS, LateGroup, cli
 from crmbridge.policy import DEFAULT
 from crmbridge.settings.connections import DYNAMICS_FLOWS, SALESFORCE_FLOWS, DynamicsConnection, SalesforceConnection
@@ -22,6 +23,8 @@ from mapping.codes import CODES
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCS = CHECKOUT / "docs"
 COMMANDS_PAGE = DOCS / "reference" / "commands.md"
+# A mapping's problems have a page of their own, and so has what breaks on the first day.
+ELSEWHERE = {*CODES, *(one.code for one in BREAKERS.values())}
 _BLOCK = re.compile(r"<!-- options: ([\w ]+) -->\n(.*?)<!-- end -->", re.DOTALL)
 
 
@@ -131,7 +134,7 @@ def causes() -> dict[str, str]:
             told = [keyword.value for keyword in node.keywords if keyword.arg in _NAMED]
             told += node.args[_TELLERS[name] : _TELLERS[name] + 1] if name in _TELLERS else []
             for one in told:
-                for word in set(_words(one)) - set(CODES):  # a mapping's problems have a page of their own
+                for word in set(_words(one)) - ELSEWHERE:
                     found.setdefault(word, f"{file.relative_to(CHECKOUT)}:{node.lineno}")
     return found
 

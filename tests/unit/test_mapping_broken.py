@@ -18,7 +18,7 @@ INSTALLED = {"converter-broken", "expression-library"}
 # What an admin is told to do begins with a verb, or names the words that may stand there.
 ADVICE = re.compile(
     r"did you mean|\b(add|take|write|give|keep|correct|save|put|name|look|leave|map|use|shorten|move|convert|close|"
-    r"change|install|mend|indent|declare|let|remove|choose|say|have)\b|`crmbridge init`|here may stand|it may be |"
+    r"change|install|mend|indent|declare|let|remove|choose|say|have|give)\b|`crmbridge init`|here may stand|it may be |"
     r"is not one of|must be |must have|needs a yes/no|has no record types|expected .+, found |a name is lower case|"
     r"one entity is one file|no part of a mapping is|is for `convert|pip install"
 )

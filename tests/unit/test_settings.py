@@ -8,6 +8,7 @@ import pytest
 from crmbridge import settings
 from crmbridge.errors import ConfigError
 from crmbridge.settings import ClientSecret, DynamicsConnection, Jwt, Password, SalesforceConnection
+from tests.support.coded import sentence
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -40,7 +41,7 @@ def problems(folder: Path, text: str, **env: str) -> tuple[str, ...]:
     with pytest.raises(ConfigError) as caught:
         load(folder, text, **env)
     assert caught.value.exit_code == 2
-    return tuple(line.replace(f"{folder}/", "") for line in caught.value.problems)
+    return tuple(sentence(line.replace(f"{folder}/", "")) for line in caught.value.problems)
 
 
 def test_sides_are_in_the_order_of_the_file_and_secrets_are_resolved_late(folder: Path) -> None:
@@ -142,12 +143,12 @@ only: {limit: 0}
         "crmbridge.yaml:3:13: connections.sf.system: must be one of salesforce, dynamics; did you mean 'salesforce'?",
         "crmbridge.yaml:8:10: connections.password.url: must begin with https:// (http is for this machine only)",
         "crmbridge.yaml:9:5: connections.password.login_ur: unknown key; did you mean 'login_url'?",
-        "crmbridge.yaml:10:5: connections.password.auth.username: is missing",
+        "crmbridge.yaml:10:5: connections.password.auth.username: is missing; add it",
         "crmbridge.yaml:12:7: connections.password.auth.usernam: unknown key; did you mean 'username'?",
         "crmbridge.yaml:13:17: connections.password.auth.password: a secret never stands here itself; write "
         "${env:NAME}, ${file:/path} or ${keyring:service/user}",
-        "crmbridge.yaml:11:7: connections.password.auth: client_id and client_secret go together; without both it is "
-        "the SOAP login",
+        "crmbridge.yaml:11:7: connections.password.auth: client_id and client_secret go together; take both out for "
+        "the SOAP login, or give both",
         "crmbridge.yaml:15:14: connections.password.ca_file: there is no such file",
         "crmbridge.yaml:16:28: connections.password.request_limit_seconds: must be more than 0",
         "crmbridge.yaml:17:18: guard.creates: must be a whole number",
@@ -184,7 +185,7 @@ def test_exactly_two_connections_of_a_known_flow(folder: Path) -> None:
     )
     (problem,) = problems(folder, GOOD.replace("flow: jwt, ", ""))
     assert problem.endswith(
-        "auth.flow: is missing; one of jwt, client_credentials, password, refresh_token, access_token"
+        "auth.flow: is missing; write one of jwt, client_credentials, password, refresh_token, access_token"
     )
 
 

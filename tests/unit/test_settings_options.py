@@ -10,6 +10,7 @@ from crmbridge.errors import ConfigError
 from crmbridge.model import Shared
 from crmbridge.policy import Bucket, Convert, CreateBy, Owner, Policy, ReadAs, When
 from crmbridge.segments import policies
+from tests.support.coded import sentence
 from tests.support.mapping_bench import SHIPPED
 
 CONNECTIONS = """\
@@ -28,7 +29,7 @@ def read(folder: Path, text: str) -> settings.Settings:
 def wrong(folder: Path, text: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         read(folder, text)
-    return [problem.removeprefix(f"{folder}/") for problem in caught.value.problems]
+    return [sentence(problem.removeprefix(f"{folder}/")) for problem in caught.value.problems]
 
 
 def lead(**fields: str | None) -> Shared:

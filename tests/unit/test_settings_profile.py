@@ -13,6 +13,7 @@ from crmbridge.errors import ConfigError
 from crmbridge.settings.outline import outline
 from mapping.layers import lay_over
 from mapping.source import read_text
+from tests.support.coded import sentence
 
 GOOD = """\
 connections:
@@ -73,7 +74,7 @@ def test_problems_are_told_where_the_value_stands(folder: Path) -> None:
     write(folder, "crmbridge.test.yaml", "# for trying out\nguard:\n  creats: 1\n  updates: many\n")
     with pytest.raises(ConfigError) as caught:
         settings.load(folder / "crmbridge.yaml", TOKEN, profile="test")
-    assert {line.replace(f"{folder}/", "") for line in caught.value.problems} == {
+    assert {sentence(line.replace(f"{folder}/", "")) for line in caught.value.problems} == {
         "crmbridge.test.yaml:3:3: guard.creats: unknown key; did you mean 'creates'?",
         "crmbridge.test.yaml:4:12: guard.updates: must be a whole number",
     }

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables read best unbroken
 """What a CRM's counts amount to: each with its number, in a sentence; what it refuses stays an open question."""
 
 from typing import Any
