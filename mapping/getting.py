@@ -28,17 +28,17 @@ _TEXT: Final = """\
         value = value.strip() or None
     {to} = value
 """
+# A page is decoded to the column's type: what is a bool or a date there needs no look. A branch costs more than a copy.
 _BOOLEAN: Final = """\
-    {to} = True if values.c{n} else False
+    {to} = values.c{n} is True
 """
-# What is already as it should be stays; a row need not come from a page, so that is looked at.
+_DATE: Final = """\
+    {to} = values.c{n}
+"""
+# What is as it should be stays.
 _NUMBER: Final = """\
     value = values.c{n}
     {to} = value if value is None or type(value) is Decimal else get{n}(value)
-"""
-_DATE: Final = """\
-    value = values.c{n}
-    {to} = value if value is None or type(value) is date else get{n}(value)
 """
 _INSTANT: Final = """\
     value = values.c{n}
@@ -85,13 +85,13 @@ _BY_GET: Final[Mapping[Any, str]] = {
         ("datetime", _INSTANT),
     )
 }
+_WIRES: Final[Mapping[str, type[Any]]] = {_BOOLEAN: bool, _DATE: date}  # lines that are good for this type alone
 _NAMES: Final[Mapping[str, Any]] = {
     "Shared": Shared,
     "Money": Money,
     "Refusal": Refusal,
     "Ignored": Ignored,
     "Decimal": Decimal,
-    "date": date,
     "UTC": UTC,
 }
 _END: Final = """\
@@ -130,7 +130,10 @@ def _lines(end: End, n: int, woven: Woven) -> tuple[str, dict[str, Any]]:
     _, get, blank = end.plain
     if isinstance(get, Shortcut):
         return _CHOICE, {"get": get, "known": get.detail}
-    return _BY_GET.get(get, _PLAIN), {"get": get, "blank": blank}
+    lines, wire = _BY_GET.get(get), next(iter(end.wires.values()))
+    if lines is None or wire is not _WIRES.get(lines, wire):
+        lines = _PLAIN
+    return lines, {"get": get, "blank": blank}
 
 
 def _one_column(end: End) -> str | None:

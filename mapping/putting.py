@@ -5,100 +5,100 @@ there. Everything else is left to the end itself; the function says which ends t
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
-from crmbridge.model import Fields, Money
+from crmbridge.model import Fields
 from mapping.end import End, Facts, Shortcut
 from mapping.weaving import Woven
 
 # Values, those of the other side's whole record if it is known, facts -> columns, ends left, the currency's columns
 Creator = Callable[[Fields, Fields | None, Facts], tuple[dict[str, Any], list[End], Mapping[str, Any]]]
 
+# A line goes on with what is to be done where the value is None.
 _TEXT: Final = """\
-    value = get(name{n})
-    if type(value) is str and len(value) <= detail{n}:
-        {to} = value
+        if v{n} is not None:
+            if len(v{n}) <= {length}:
+                {to} = v{n}
+            else:
+                left.append(end{n})
 """
 _BOOLEAN: Final = """\
-    value = get(name{n})
-    if type(value) is bool:
-        {to} = value
+        if v{n} is True or v{n} is False:
+            {to} = v{n}
 """
 _DATE: Final = """\
-    value = get(name{n})
-    if type(value) is date:
-        {to} = value
+        if v{n} is not None:
+            {to} = v{n}
 """
 _INSTANT: Final = """\
-    value = get(name{n})
-    if type(value) is datetime and value.tzinfo is UTC and not value.microsecond:
-        {to} = value
+        if v{n} is not None:
+            if v{n}.tzinfo is UTC and not v{n}.microsecond:
+                {to} = v{n}
+            else:
+                left.append(end{n})
 """
 _CHOICE: Final = """\
-    value = get(name{n})
-    if value is not None:
-        try:
-            {to} = detail{n}[value]
-        except KeyError:
-            left.append(end{n})
-"""
-_NO_CHOICE: Final = """\
-    elif whole is not None and whole.get(name{n}, whole) is None:
-        {to} = None
+        if v{n} is not None:
+            try:
+                {to} = known{n}[v{n}]
+            except KeyError:
+                left.append(end{n})
 """
 _MONEY: Final = """\
-    value = get(name{n})
-    if type(value) is Money and ((iso := value.currency) == known or (found := currency{n}(iso, facts)) is not None):
-        {to} = value.amount if scale{n} is None else value.amount.quantize(scale{n}, ROUND_HALF_UP)
-        known, currency = iso, found
+        if v{n} is not None:
+            if v{n}.currency != known and (found := currency{n}(v{n}.currency, facts)) is not None:
+                known, currency = v{n}.currency, found
+            if v{n}.currency == known:
+                {to} = v{n}.amount if scale{n} is None else v{n}.amount.quantize(scale{n}, ROUND_HALF_UP)
+            else:
+                left.append(end{n})
 """
-_LEFT_IF_ANY: Final = """\
-    elif value is not None:
-        left.append(end{n})
+_BLANK_CHOICE: Final = """\
+        elif whole is not None and whole.get(name{n}, whole) is None:
+            {to} = None
 """
-_LEFT: Final = """\
-    else:
-        left.append(end{n})
+_BLANK_LEFT: Final = """\
+        else:
+            left.append(end{n})
+"""
+_ODD_LEFT: Final = """\
+        elif v{n} is not None:
+            left.append(end{n})
 """
 _ANY: Final = """\
-    if get(name{n}) is not None:
-        left.append(end{n})
+        if v{n} is not None:
+            left.append(end{n})
 """
 _ALWAYS: Final = """\
-    left.append(end{n})
+        left.append(end{n})
 """
-_LINES: Final[Mapping[str, str]] = {
-    "text": _TEXT,
-    "boolean": _BOOLEAN,
-    "date": _DATE,
-    "instant": _INSTANT,
-    "choice": _CHOICE,
-    "money": _MONEY,
-}
-_NAMES: Final[Mapping[str, Any]] = {
-    "Money": Money,
-    "ROUND_HALF_UP": ROUND_HALF_UP,
-    "UTC": UTC,
-    "date": date,
-    "datetime": datetime,
-    "none": {},
-}
+# A value that is none of its kind: nothing of what was done counts, the ends look at each.
+_END: Final = """\
+    except (TypeError, AttributeError):
+        return {{}}, list(ends), none
+    return {columns}, left, currency
+"""
+_NAMES: Final[Mapping[str, Any]] = {"ROUND_HALF_UP": ROUND_HALF_UP, "UTC": UTC, "none": {}}
 
 
 def weave_creator(ends: Iterable[End], also: Iterable[str]) -> Creator:
     """`also`: columns that are added to the dict afterwards."""
-    createable = [end for end in ends if end.createable]
-    woven = Woven("def woven(fields, whole, facts):", _NAMES)
-    woven.add("    get, left, currency, found, known = fields.get, [], none, none, None\n")
+    createable = tuple(end for end in ends if end.createable)
+    woven = Woven("def woven(fields, whole, facts):", {**_NAMES, "ends": createable})
+    woven.add("    left, currency, known = [], none, None\n")
     target = woven.collect([end.column for end in createable], also)
+    woven.add("    try:\n")
+    places = "".join(f"v{n}, " for n in range(len(createable)))
+    names = tuple(end.name for end in createable)
+    woven.add(f"        {places} = map(fields.get, names)\n" if places else "        pass\n", names=names)
     for n, end in enumerate(createable):
-        lines, names = _lines(end)
+        lines, given = _lines(end)
         to = target.place(n, end.column)
-        names = {"name": end.name, "end": end, **names}
-        woven.add(lines.format(n=n, to=to), **{f"{k}{n}": v for k, v in names.items()})
-    woven.add(f"    return {target.fields}, left, currency\n")
+        given = {"name": end.name, "end": end, **given}
+        woven.add(lines.format(n=n, to=to, length=given.get("length")), **{f"{k}{n}": v for k, v in given.items()})
+    woven.add(_END.format(columns=target.fields))
     return woven.made("creator")
 
 
@@ -107,11 +107,18 @@ def _lines(end: End) -> tuple[str, dict[str, Any]]:
     write = end.write
     if not isinstance(write, Shortcut) or end.owner or end.parts:
         return (_ANY if quiet and not end.choice else _ALWAYS), {}
-    names: dict[str, Any] = {"detail": write.detail, "quiet": quiet}
-    lines = _LINES[write.kind]
-    if write.kind == "money":
-        scale, names["currency"] = write.detail
-        names["scale"] = None if scale is None else Decimal(1).scaleb(-scale)
-    if write.kind == "choice":
-        return lines + (_NO_CHOICE if quiet else _LEFT), names
-    return lines + (_LEFT_IF_ANY if quiet else _LEFT), names
+    blank = "" if quiet else _BLANK_LEFT
+    match write.kind:
+        case "text":
+            return _TEXT + blank, {"length": int(write.detail)}
+        case "money":
+            scale, currency = write.detail
+            return _MONEY + blank, {"scale": None if scale is None else Decimal(1).scaleb(-scale), "currency": currency}
+        case "choice":
+            return _CHOICE + (_BLANK_CHOICE if quiet else _BLANK_LEFT), {"known": write.detail}
+        case "boolean":
+            return _BOOLEAN + (_ODD_LEFT if quiet else _BLANK_LEFT), {}
+        case "date":
+            return _DATE + blank, {}
+        case _:
+            return _INSTANT + blank, {}

@@ -150,13 +150,14 @@ class CompiledEntity:
     ) -> Put:
         """Native columns for these values; without `current` for a new record. What already reads so is left out."""
         table = self.sides[side]
-        plan = table.at(state if state is not None else life.state if life else None)
+        plan = table.at(state if state is not None else life.state if life else None) if table.by_state else table.plan
         if current is not None:
             writing = _Writing(table, side, facts, current, whole)
             writing.update(plan, fields, current.values)
             return writing.done()
         columns, left, currency = plan.create(fields, whole.fields if whole is not None else None, facts)
-        columns.update(currency)
+        if currency:
+            columns.update(currency)
         status = self._first_status(side, whole) if table.status_column is not None else None
         if left or table.record_types is not None or (table.has_money and not currency):
             writing = _Writing(table, side, facts, None, whole, columns)
