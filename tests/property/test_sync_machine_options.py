@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import rule, run_state_machine_as_test
 
 from crmbridge.model import SIDES, Link
-from crmbridge.policy import Convert, CreateBy, Policies, Policy, ReadAs
+from crmbridge.policy import Close, Convert, CreateBy, Policies, Policy, ReadAs
 from crmbridge.sync import Options
 from tests.property.test_sync_machine import TwoCompanies, picks
 
@@ -26,9 +26,11 @@ AS_THEY_ARE = Convert(
     contradiction=ReadAs(row="contacted"),
 )
 
+ON_THEIR_OWN = Convert(mirror="never", opportunity="never", both="hold", late_edit="hold", contact_only="hold")
 
-def _options(convert: Convert) -> Options:
-    return Options(policies=Policies(base=Policy(convert=convert)))
+
+def _options(convert: Convert, close: Close | None = None) -> Options:
+    return Options(policies=Policies(base=Policy(convert=convert, close=close or Close())))
 
 
 class Odd(TwoCompanies):
@@ -74,7 +76,11 @@ class LeftAsTheyAre(Odd):
         )
 
 
-@pytest.mark.parametrize("company", [MadeByUs, LeftAsTheyAre])
+class OnTheirOwn(Odd):
+    options: ClassVar[Options | None] = _options(ON_THEIR_OWN, Close(over_disqualified="hold"))
+
+
+@pytest.mark.parametrize("company", [MadeByUs, LeftAsTheyAre, OnTheirOwn])
 def test_two_companies_with_other_choices(company: type[Odd]) -> None:
     run_state_machine_as_test(
         company,
