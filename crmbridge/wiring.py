@@ -5,6 +5,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,13 +40,14 @@ def open_engine(
     entities: tuple[Entity, ...] | None = None,
     progress: Progress | None = None,
     texts: Mapping[str, str] | None = None,
+    called: str | None = None,
 ) -> Generator[Engine]:
     """Everything a cycle needs, and all of it closed afterwards. `texts`: mapping files to go by instead of the ones
-    in the folder, by name.
+    in the folder, by name; `called` is told as the place where they stand.
 
     Raises ConfigError for settings or mappings, AccessError or OutsideError for what does not answer."""
     texts = mapping_texts(settings) if texts is None else dict(texts)
-    documents = load_mapping(settings, texts)
+    documents = load_mapping(settings, texts, called)
     version = mapping.version_of(texts, documents)
     connectors = open_connectors(settings)
     store: Store | None = None
@@ -118,10 +120,13 @@ def mapping_texts(settings: Settings) -> dict[str, str]:
         raise
 
 
-def load_mapping(settings: Settings, texts: Mapping[str, str] | None = None) -> "mapping.Documents":
-    """From the folder, or from texts by file name, which are told as if they stood there."""
+def load_mapping(
+    settings: Settings, texts: Mapping[str, str] | None = None, called: str | None = None
+) -> "mapping.Documents":
+    """From the folder, or from texts by file name, which are told as if they stood there, or in the place `called`."""
     folder = settings.mappings_folder
-    where = folder if not texts else {str(folder / name): text for name, text in texts.items()}
+    there = folder if called is None else Path(called)
+    where = folder if not texts else {str(there / name): text for name, text in texts.items()}
     documents, findings = mapping.load(where, connections=connections(settings), profile=settings.profile)
     errors = tuple(str(finding) for finding in findings if finding.severity == "error")
     if errors:

@@ -48,7 +48,7 @@ def compile_documents(documents: Documents | Iterable[Document], descriptions: D
         raise ConfigError(
             f"the mapping has {len(errors)} problem{'s' if len(errors) > 1 else ''}:\n" + "\n".join(errors),
             problems=errors,
-            fix="Correct the lines named and run `crmbridge check` again.",
+            fix=f"Correct the lines named and run `crmbridge check{' --live' if known else ''}` again.",
             code="mapping",
         )
     return Compiled(

@@ -15,6 +15,7 @@ from mapping.status import fits_state
 from mapping.transforms import CONVERTERS, loads, scale_loss
 from mapping.vocabulary import fold, resolve
 
+SPARE_MAX: Final = 5  # statuses that are named as what a missing one may be called now
 FITS: Final[Mapping[str, frozenset[str]]] = {
     "link": frozenset({"lookup"}),
     "user": frozenset({"lookup"}),
@@ -310,6 +311,7 @@ def _statuses(document: Document, described: Mapping[Side, DescriptionLike], spo
             continue
         read: set[tuple[str | None, object]] = {(None, stage) for stage in hold_stages(document, side, known)}
         named = kinds_named(document.status, side)
+        judged: list[tuple[StatusRow, NativeWord, list[OptionLike], Sequence[OptionLike], bool, str | None]] = []
         for row in document.status:
             for kind in (None, *named):
                 mine = options_of(kind, named, known)
@@ -317,8 +319,11 @@ def _statuses(document: Document, described: Mapping[Side, DescriptionLike], spo
                     hits = _stage_hits(row, word, mine)
                     read.update((o.process, o.value) for o in hits if fits_state(o, row.state))
                     if kind is None or kind in row.by_kind.get(side, {}):
-                        yield from _judge_status(document, side, row, word, hits, mine, written=n == 0, kind=kind)
+                        judged.append((row, word, hits, mine, n == 0, kind))
         unread[side] = [o for o in known if o.active and (o.process, o.value) not in read]
+        for row, word, hits, mine, written, kind in judged:
+            free = [o for o in unread[side] if o in mine]
+            yield from _judge_status(document, side, row, word, hits, mine, free, written=written, kind=kind)
     for side, left_out in unread.items():
         for option in left_out:
             paste = row_to_paste(document, side, option, unread.get(other(side), ()))
@@ -343,10 +348,12 @@ def _judge_status(
     word: NativeWord,
     hits: Sequence[OptionLike],
     known: Sequence[OptionLike],
+    free: Sequence[OptionLike],
     *,
     written: bool,
     kind: str | None,
 ) -> Iterator[Finding]:
+    """`free`: those that no row reads; where a word is gone, one of them is probably its new name."""
     name = document.names[side]
     here: Path = (document.axis or "", row.name, name, *((kind,) if kind is not None else ()))
     fitting = [o for o in hits if fits_state(o, row.state)]
@@ -359,12 +366,14 @@ def _judge_status(
         )
     elif not hits and written:
         labels = [o.label for o in known if o.active and fits_state(o, row.state)]
+        spare = list(dict.fromkeys(o.label for o in free if fits_state(o, row.state)))[:SPARE_MAX]
+        renamed = f"; was it renamed? No row has {', '.join(map(repr, spare))} yet" if spare else ""
         yield document.source.finding(
             here,
             f"{name} has no status {word!r}",
             code="status-unknown",
             suggestion=closest(word, labels),
-            otherwise="write a label or value that it has",
+            otherwise=f"write a label or value that it has{renamed}",
         )
     elif fitting and written and not any(o.active for o in fitting):
         yield document.source.finding(

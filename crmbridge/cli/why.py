@@ -117,6 +117,11 @@ def _mapped(document: "Document | None", found: Found, name: str) -> "FieldDoc":
         return document.fields[name]
     from mapping.problem import closest
 
+    if name in ("state", "status", "stage"):
+        raise ConfigError(
+            f"{name!r} is no field but the record's place in its life, so no field's history tells of it.",
+            fix="`crmbridge show RECORD` tells when it was moved, `mapping preview RECORD` which row reads it.",
+        )
     near = closest(name, document.fields) if document else None
     raise ConfigError(
         f"The mapping of {found.entity} has no field {name!r}.",

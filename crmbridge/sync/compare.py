@@ -29,6 +29,7 @@ class Differs:
     before: Any
     after: Any
     ids: Mapping[Side, str]
+    unread: bool = False  # the new mapping cannot read what the old one could, or did not look at
 
 
 def differences(old: Previewed, new: Previewed) -> list[Differs]:
@@ -66,7 +67,10 @@ def _reads(entity: Entity, ids: Mapping[Side, str], old: Seen, new: Seen) -> Ite
         before, after = then.get(name), now.get(name)
         if before != after:
             side = new.row.ref.side
-            yield Differs(entity=entity, what="reads", side=side, name=name, before=before, after=after, ids=ids)
+            yield Differs(
+                entity=entity, what="reads", side=side, name=name, before=before, after=after, ids=ids,
+                unread=any(p.field == name and name not in new.shared.fields for p in new.shared.problems),
+            )  # fmt: skip
 
 
 def _shown(seen: Seen) -> dict[str, Any]:

@@ -166,6 +166,31 @@ def test_folders_versions_and_revisions_are_compared(edited: Project, tmp_path: 
     shutil.rmtree(edited.folder / ".git")
 
 
+def test_a_mistake_is_told_in_the_file_where_it_stands_and_an_old_mapping_may_have_stopped_to_fit(
+    edited: Project, tmp_path: Path
+) -> None:
+    draft = tmp_path / "draft"
+    shutil.copytree(edited.folder / "mappings", draft)
+    lead = draft / "lead.yaml"
+    lead.write_text(lead.read_text().replace("salesforce: Fax,", "salesforce: Faxx,"))
+    said = run(edited, "diff", str(edited.folder / "mappings"), str(draft), code=2).err
+    assert f"{lead}:" in said
+    assert "did you mean 'Fax'?" in said
+    assert "crmbridge check --live" in said, "the files alone show nothing of it"
+    said = run(edited, "diff", str(draft), code=2).err
+    assert f"{draft} no longer fits the CRMs" in said
+    assert f"{lead}:" in said
+
+
+def test_records_that_a_change_would_hold_are_counted_apart(edited: Project) -> None:
+    edited.settle()
+    web = [one for one in edited.box.control.dump()["salesforce"]["Lead"] if one.get("LeadSource") == "Web"]
+    edited.change("    web: {salesforce: Web, dynamics: 8}\n", "", "mappings/lead.yaml")
+    said = run(edited, "diff", "--json").json["held"]["lead"]
+    assert said >= len(web) > 0
+    assert f"lead: {said} records would be held" in run(edited, "diff").out
+
+
 def test_a_broken_mapping_is_told_before_anything_is_asked(edited: Project) -> None:
     edited.change("convert: email", "convert: emial", "mappings/lead.yaml")
     edited.box.control.forget_calls()

@@ -1,7 +1,8 @@
 """`crmbridge mapping diff`: which records a change of the mapping touches, and how, before it is in force."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ class Found:
 
     looked_at: Counter[Entity] = field(default_factory=Counter[Entity])
     touched: Counter[Entity] = field(default_factory=Counter[Entity])
+    unread: Counter[Entity] = field(default_factory=Counter[Entity])  # records that the new one cannot read as a whole
     counts: Counter[tuple[Entity, str, Side, str]] = field(default_factory=Counter[tuple[Entity, str, Side, str]])
     examples: dict[tuple[Entity, str, Side, str], list["Differs"]] = field(default_factory=dict)
     sampled: dict[Entity, str] = field(default_factory=dict)  # why not all of them
@@ -46,6 +48,9 @@ class Found:
             some = self.examples.setdefault(key, [])
             if len(some) < EXAMPLES_MAX:
                 some.append(one)
+            elif one.unread and not any(each.unread for each in some):
+                some[-1] = one  # never hidden behind those that go well
+        self.unread[entity] += any(one.unread for one in differs)
 
 
 @click.command("diff")
@@ -73,8 +78,8 @@ def diff(place: Place, old: str | None, new: str | None, count: int | None, enti
     if changed:
         wanted: list[Entity] = [one for one in ENTITIES if entity in (None, one) and _matters(one, changed)]
         with (
-            wiring.open_engine(settings, texts=before.texts) as then,
-            wiring.open_engine(settings, texts=after.texts) as now,
+            wiring.open_engine(settings, texts=after.texts, called=after.called) as now,
+            _open_old(settings, before) as then,
         ):
             views = then.look(), now.look()
             for one in wanted:
@@ -102,7 +107,7 @@ def _which(settings: "Settings", kept: Any, old: str | None, new: str | None) ->
                 fix="Name two: crmbridge mapping diff OLD NEW, each a folder or git:REV.",
             )
         last = kept[0]
-        before = Which(name=f"version {last.id} (last used)", texts=last.texts)
+        before = Which(name=f"version {last.id} (last used)", texts=last.texts, called=f"version {last.id}")
     else:
         before = resolve(old, folder, kept)
     return before, of_folder(folder) if new is None else resolve(new, folder, kept)
@@ -113,7 +118,29 @@ def _changed(settings: "Settings", before: "Which", after: "Which") -> "list[Cha
     from crmbridge import wiring
     from mapping.difference import changes
 
-    return changes(wiring.load_mapping(settings, before.texts), wiring.load_mapping(settings, after.texts))
+    both = (wiring.load_mapping(settings, one.texts, one.called) for one in (before, after))
+    return changes(*both)
+
+
+@contextmanager
+def _open_old(settings: "Settings", before: "Which") -> Generator["Engine"]:
+    """What the old mapping names may be gone from the CRMs since; then no record can be read by it any more."""
+    from crmbridge import wiring
+
+    with ExitStack() as opened:
+        try:
+            then = opened.enter_context(wiring.open_engine(settings, texts=before.texts, called=before.called))
+        except ConfigError as error:
+            if error.code != "mapping":
+                raise
+            raise ConfigError(
+                f"{before.name} no longer fits the CRMs, so records cannot be read by it:\n"
+                + "\n".join(error.problems),
+                problems=error.problems,
+                fix="The new one fits: `crmbridge mapping preview` and `crmbridge plan` say what the files do.",
+                code="mapping",
+            ) from error
+        yield then
 
 
 def _matters(entity: Entity, changed: "Sequence[Changed]") -> bool:
@@ -236,6 +263,7 @@ def _document(
         ],
         "looked_at": dict(found.looked_at),
         "touched": dict(found.touched),
+        "held": {entity: count for entity, count in found.unread.items() if count},
         "sampled": dict(found.sampled),
         "differences": [
             {
@@ -293,6 +321,9 @@ def _print(
     for entity, number in found.looked_at.items():
         why = f" (a sample, read now: {found.sampled[entity]})" if entity in found.sampled else ""
         say(f"{entity}: {found.touched[entity]} of {many(number, 'record')} touched{why}.")
+        if found.unread[entity]:
+            held = many(found.unread[entity], "record")
+            say(f"{entity}: {held} would be held: a value that the new mapping does not read.")
     if not found.looked_at:
         say("There is no record to look at.")
     say("Nothing was written. `crmbridge plan` says what the next sync would do.")

@@ -259,7 +259,7 @@ def _print(one: Mapping[str, Any], connections: Sequence[str]) -> None:
             ],
         )
     for told in one["told"]:
-        say(f"{told['kind']} ({told['cause']}): {told['message']} {told['fix']}".rstrip())
+        say(f"{told['kind']} ({told['cause']}): {told['message']}{'; ' if told['fix'] else ''}{told['fix']}")
     if one["fields"] and not one["writes"] and one["how"] and not one["note"]:
         say("would write nothing: both sides agree, or nothing may be written")
     say()

@@ -132,6 +132,9 @@ def _print(told: list[dict[str, Any]], looked_at: dict[Entity, int]) -> None:
         say(f"behind {after}, under {name}:")
         for line in some:
             say(f"    {line}")
+    for one in told:
+        if not one["beside"] and "lossy:" in one["line"]:
+            say(f"{one['label']!r}: no partner tells what it means; the other value of that line is a guess.")
     seen = ", ".join(f"{many(number, entity)}" for entity, number in looked_at.items())
     say(f"{many(len(told), 'value')} unmapped, in {seen or 'no records'}.")
 

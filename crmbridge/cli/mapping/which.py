@@ -21,18 +21,19 @@ _GIT_SECONDS: Final = 60
 class Which:
     name: str  # as people call it
     texts: "Mapping[str, str]"  # file name -> text
+    called: str | None = None  # where its lines stand, as told with a problem; None: in the mappings folder
 
 
 def resolve(text: str, folder: Path, kept: "list[MappingRow]") -> Which:
     """`folder`: the mappings folder, in whose repository a revision is looked up. Raises ConfigError."""
     if text.startswith(GIT):
-        return Which(name=text, texts=_of_git(folder, text.removeprefix(GIT)))
+        return Which(name=text, texts=_of_git(folder, text.removeprefix(GIT)), called=text)
     if Path(text).is_dir():
         return of_folder(Path(text))
     hits = [row for row in kept if row.id.startswith(text)]
     if len(hits) == 1:
         label = f" ({hits[0].label})" if hits[0].label else ""
-        return Which(name=f"version {hits[0].id}{label}", texts=hits[0].texts)
+        return Which(name=f"version {hits[0].id}{label}", texts=hits[0].texts, called=f"version {hits[0].id}")
     several = f"{len(hits)} versions begin with it" if hits else "it is no folder, and no version begins with it"
     raise ConfigError(
         f"Which mapping is {text!r}: {several}.",
@@ -53,7 +54,7 @@ def of_folder(folder: Path) -> Which:
         raise ConfigError(
             f"There is no mapping in {folder}.", fix="`crmbridge init` puts the shipped ones into mappings/."
         )
-    return Which(name=str(folder), texts=texts)
+    return Which(name=str(folder), texts=texts, called=str(folder))
 
 
 def _of_git(folder: Path, revision: str) -> dict[str, str]:
