@@ -68,10 +68,12 @@ def diff(place: Place, old: str | None, new: str | None, count: int | None, enti
     looked at, as last read; with --sample, and where a column was not read before, a sample is read live.
     """
     from crmbridge import wiring
+    from crmbridge.sync.replan import VERSION_META
 
     settings = place.settings()
     with place.store() as store:
-        kept = store.mappings()
+        now_used = store.meta(VERSION_META)  # the newest is not the last used one after a rollback
+        kept = sorted(store.mappings(), key=lambda row: row.id != now_used)
     before, after = _which(settings, kept, old, new)
     changed = _changed(settings, before, after)
     found = Found()
