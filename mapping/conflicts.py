@@ -16,7 +16,8 @@ def conflict_findings(document: Document, doc: FieldDoc) -> Iterator[Finding]:
     if doc.restrictive and doc.rule != "both":
         yield source.finding(
             (*path, "rule"),
-            "decides nothing beside `restrictive`, by which yes on one side makes it yes on both; take one of the two out",
+            "decides nothing beside `restrictive`, by which yes on one side makes it yes on both; "
+            "take one of the two out",
             code="rule-against-restrictive",
             warning=True,
         )
