@@ -160,7 +160,7 @@ def _gates(document: Document) -> Iterator[Finding]:
                 key=True,
             )
         for n, name in enumerate(gate.needs):
-            if name not in document.fields and name not in document.source.data.get("fields", {}):
+            if name not in document.fields and ("fields", name) not in document.source.keys:
                 yield document.source.finding(
                     (*path, "needs", n),
                     f"{name!r} is not a field of this mapping",

@@ -164,6 +164,7 @@ _LIVE: Final[Mapping[str, Code]] = {
     "value-unmapped": _code("a choice that is in no row: records that have it are held (a warning)", "`Cold` in no row", "add it to a row"),
     "status-unknown": _code("the CRM has no such status or stage", "`dynamics: Contactd`", "a label or value that it has"),
     "status-against-flag": _code("the row's state is not what the CRM's own flag says", "`Closed Won` in a row of state open", "move it to a row of that state"),
+    "converted-not-flagged": _code("a lead status is called converted, and its flag says otherwise (a warning)", "`Converted by hand` without the flag", "have the flag or the name corrected there"),
     "status-ambiguous": _code("one label, several statuses", "two stages called `Close` in one process", "give the value itself"),
     "status-inactive": _code("the status is switched off there (a warning)", "a retired stage first in its row", "put another first, or have it switched on"),
     "status-unmapped": _code("a status or stage that is in no row: records that have it are held (a warning)", "`Canceled` in no row", "add it to a row; the message has one to paste"),

@@ -1,5 +1,6 @@
 """The third layer of the check: a document against what the two CRMs really have."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -38,6 +39,10 @@ _FED: Final = frozenset(
     {"Status", "StageName", "CurrencyIsoCode", "OwnerId"}
     | {"statecode", "statuscode", "ownerid", "transactioncurrencyid", "salesstage", "customerid"}
 )
+
+# Labels that people read as "converted", in the languages of the shipped vocabularies (lifecycle §6, row 5).
+_CALLED_CONVERTED: Final = re.compile(r"(?<!un)(?<!dis)(convert|qualif|konverti|kvalificer)", re.IGNORECASE)
+_CALLED_NOT_CONVERTED: Final = re.compile(r"\b(not|non|nicht|inte|ej|ikke|no)\b", re.IGNORECASE)
 
 Spoiled = Callable[[Path], bool]
 
@@ -320,6 +325,7 @@ def _statuses(document: Document, described: Mapping[Side, DescriptionLike], spo
                     read.update((o.process, o.value) for o in hits if fits_state(o, row.state))
                     if kind is None or kind in row.by_kind.get(side, {}):
                         judged.append((row, word, hits, mine, n == 0, kind))
+        yield from _called_converted(document, side, known)
         unread[side] = [o for o in known if o.active and (o.process, o.value) not in read]
         for row, word, hits, mine, written, kind in judged:
             free = [o for o in unread[side] if o in mine]
@@ -329,6 +335,21 @@ def _statuses(document: Document, described: Mapping[Side, DescriptionLike], spo
             paste = row_to_paste(document, side, option, unread.get(other(side), ()))
             where = f"a row of `{document.axis}:`, or paste `{paste}` at its end"
             yield _unmapped(document, side, path, option, where, code="status-unmapped")
+
+
+def _called_converted(document: Document, side: Side, known: Sequence[OptionLike]) -> Iterator[Finding]:
+    """A status that people read as converted, whose flag says otherwise: who has it was never converted (L6)."""
+    for option in known:
+        called = _CALLED_CONVERTED.search(option.label) and not _CALLED_NOT_CONVERTED.search(option.label)
+        if document.entity == "lead" and option.active and called and option.state != "converted":
+            yield document.source.finding(
+                (document.axis or "",),
+                f"{document.names[side]}'s {option.label!r} is called converted, but its flag says it is not: leads "
+                "that have it were never converted; have the flag or the name corrected there",
+                code="converted-not-flagged",
+                key=True,
+                warning=True,
+            )
 
 
 def _stage_hits(row: StatusRow, word: NativeWord, known: Sequence[OptionLike]) -> list[OptionLike]:

@@ -42,7 +42,7 @@ class SharedTables:
         known = list(documents)
         found: list[Finding] = []
         for document in known:
-            own = document.source.data.get("values") or {}
+            own = [str(path[1]) for path in document.source.keys if len(path) == 2 and path[0] == "values"]
             found += [
                 document.source.finding(
                     ("values", name),

@@ -4,25 +4,20 @@ Counts, never rows: a check shows nobody's data (lifecycle §6). Whether fields,
 the mapping's own third layer; the descriptions that it needs come from here.
 """
 
-import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from crmbridge.cli.breakers import breakers
 from crmbridge.errors import ConfigError, CrmBridgeError
 from crmbridge.model import SIDES, Directory, Entity, Side
 
 if TYPE_CHECKING:
-    from connectors.base import Connector, Description, Identity, Option
+    from connectors.base import Connector, Description, Identity
     from crmbridge.cli.check import Findings
     from crmbridge.settings import Settings
     from mapping import Documents
 
 T = TypeVar("T")
-
-# Labels that people read as "converted", in the languages of the shipped vocabularies (lifecycle §6, row 5).
-CALLED_CONVERTED: Final = re.compile(r"(?<!un)(?<!dis)(convert|qualif|konverti|kvalificer)", re.IGNORECASE)
-CALLED_NOT_CONVERTED: Final = re.compile(r"\b(not|non|nicht|inte|ej|ikke|no)\b", re.IGNORECASE)
 
 
 def look(
@@ -123,19 +118,6 @@ def _table(found: "Findings", connector: "Connector", description: "Description"
         )
     elif not any(column.updateable for column in description.columns.values()):
         found.say("warning", where, "our user may change nothing here; give it the right to edit, or map one way only")
-    if description.entity == "lead":
-        for option in description.statuses:
-            if _is_called_converted(option) and option.state != "converted":
-                found.say(
-                    "warning",
-                    where,
-                    f"the status {option.label!r} is called converted, but its flag says it is not: leads that have it "
-                    "were never converted; they are shown as issues and their status is written nowhere",
-                )
-
-
-def _is_called_converted(option: "Option") -> bool:
-    return bool(CALLED_CONVERTED.search(option.label)) and not CALLED_NOT_CONVERTED.search(option.label)
 
 
 # --- owners and currencies ----------------------------------------------------------------------------------------

@@ -160,7 +160,7 @@ def test_what_a_draft_asks_the_check_tells_again(name: str, tmp_path: Path) -> N
     named = {one["code"] for one in found} - {"no-open-row"}
     assert named <= {
         *("status-unmapped", "value-unmapped", "converted-status-open", "column-required-unfed"),
-        *("won-not-flagged", "lost-flagged-won", "state-without-row"),
+        *("won-not-flagged", "converted-not-flagged", "lost-flagged-won", "state-without-row"),
     }
     if name == "relabelled":
         assert found == []
