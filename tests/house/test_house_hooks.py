@@ -1,4 +1,4 @@
-"""What other repositories take from this one: hooks for pre-commit, and a GitHub Action; each command is carried out."""
+"""What other repositories take from this one, hooks for pre-commit and a GitHub Action: each command is carried out."""
 
 import os
 import shutil
