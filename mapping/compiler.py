@@ -17,7 +17,7 @@ from mapping.end import End, Setting
 from mapping.ends import OWNERS, make_end
 from mapping.filters import filter_of
 from mapping.getting import weave_reader
-from mapping.money import CURRENCY_COLUMN, currency_wire
+from mapping.money import CURRENCY_COLUMN, currency_wire, currency_writer
 from mapping.putting import weave_creator
 from mapping.record_types import record_types
 from mapping.transforms import CONVERTERS, Same, coarser, rounded
@@ -82,6 +82,7 @@ def _side(
     system = document.systems[side]
     status_column = _STATUS_COLUMNS.get((system, document.entity)) if document.status else None
     has_money = any(doc.convert == "money" for doc in docs)
+    wire = currency_wire(system, description) if has_money else None
     also = [column for column in (status_column, CURRENCY_COLUMN.get(system) if has_money else None) if column]
 
     def plan(state: State | None) -> tuple[SidePlan, list[End]]:
@@ -121,8 +122,7 @@ def _side(
         columns=columns,
         plan=base,
         by_state=by_state,
-        currency=currency_wire(system, description) if has_money else None,
-        has_money=has_money,
+        currency=currency_writer(system, wire, document.names[side], side) if wire is not None else None,
         record_types=record_types(document, side, description),
         status_column=status_column,
     )

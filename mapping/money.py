@@ -1,15 +1,18 @@
 """Money: an amount and its currency are one value; the currency stands in the record, once for all its amounts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from crmbridge.model import Directory, Money, NativeRef, Value
+from crmbridge.model import Directory, Money, NativeRef, Side, Value
 from mapping.described import DescriptionLike
 from mapping.end import Facts, Made, Setting, Shortcut, attribute
 from mapping.transforms import Refusal, rounded
 
 CURRENCY_COLUMN: Final[Mapping[str, str]] = {"salesforce": "CurrencyIsoCode", "dynamics": "transactioncurrencyid"}
+
+
+CurrencyWriter = Callable[[str, Facts], dict[str, Any] | None]
 
 
 def currency_wire(system: str, description: DescriptionLike | None) -> str | None:
@@ -42,20 +45,7 @@ def make_money(setting: Setting) -> Made:
             )
         return iso
 
-    seen: dict[str, tuple[Directory, dict[str, Any] | None]] = {}
-
-    def columns_of(iso: str, facts: Facts) -> dict[str, Any] | None:
-        """The currency's columns, worked out once per currency; None where the CRM cannot hold it."""
-        directory = facts.directory[side]
-        known = seen.get(iso)
-        if known is not None and known[0] is directory:
-            return known[1]
-        try:
-            found = currency_columns(system, wire, here, iso, directory)
-        except Refusal:
-            found = None
-        seen[iso] = (directory, found)
-        return found
+    columns_of = currency_writer(system, wire, here, side)
 
     def read(values: Any, facts: Facts) -> Value:
         amount = raw(values)
@@ -77,6 +67,25 @@ def make_money(setting: Setting) -> Made:
     if raw_currency is None:
         return wires, None, Shortcut(read, "money", side), Shortcut(write, "money", (scale, columns_of))
     return wires, None, read, Shortcut(write, "money", (scale, columns_of))
+
+
+def currency_writer(system: str, wire: str | None, here: str, side: Side) -> CurrencyWriter:
+    """`currency_columns`, worked out once per currency; None where the CRM cannot hold it."""
+    seen: dict[str, tuple[Directory, dict[str, Any] | None]] = {}
+
+    def columns_of(iso: str, facts: Facts) -> dict[str, Any] | None:
+        directory = facts.directory[side]
+        known = seen.get(iso)
+        if known is not None and known[0] is directory:
+            return known[1]
+        try:
+            found = currency_columns(system, wire, here, iso, directory)
+        except Refusal:
+            found = None
+        seen[iso] = (directory, found)
+        return found
+
+    return columns_of
 
 
 def currency_columns(system: str, wire: str | None, here: str, iso: str, directory: Directory) -> dict[str, Any]:

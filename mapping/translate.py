@@ -12,7 +12,6 @@ from typing import Any, Final
 import msgspec
 
 from crmbridge.model import (
-    Directory,
     Entity,
     FieldRule,
     Fields,
@@ -34,7 +33,7 @@ from mapping.ends import filler_text
 from mapping.filters import Fits
 from mapping.getting import Reader
 from mapping.holding import Hold
-from mapping.money import currency_columns
+from mapping.money import CurrencyWriter
 from mapping.putting import Creator
 from mapping.record_types import RecordTypes
 from mapping.status import Standing, StatusTable, unmapped
@@ -72,8 +71,7 @@ class SideTable:
     columns: Mapping[str, Any]
     plan: SidePlan
     by_state: Mapping[State, SidePlan]
-    currency: str | None = None  # wire column of the record's currency, where money is mapped
-    has_money: bool = False
+    currency: CurrencyWriter | None = None  # where money is mapped, and records have a currency of their own
     status_column: str | None = None  # where a new record's status is written with its fields
     record_types: RecordTypes | None = None  # the rule for a new record's
 
@@ -159,7 +157,7 @@ class CompiledEntity:
         if currency:
             columns.update(currency)
         status = self._first_status(side, whole) if table.status_column is not None else None
-        if left or table.record_types is not None or (table.has_money and not currency):
+        if left or table.record_types is not None:
             writing = _Writing(table, side, facts, None, whole, columns)
             writing.create(left, fields)
             if table.record_types is not None and whole is not None:
@@ -169,6 +167,12 @@ class CompiledEntity:
             put = Put(columns=columns)
         if table.status_column is not None and status is not None:
             columns[table.status_column] = status
+        partner = None if currency or table.currency is None else facts.directory.get(other(side))
+        if table.currency is not None and partner is not None:
+            # The partner's currency even where there is no amount yet (lifecycle §7: always sent). Where the CRM does
+            # not have it, its own default is as good.
+            for column, native in (table.currency(partner.currency, facts) or {}).items():
+                columns.setdefault(column, native)
         return put
 
     def _first_status(self, side: Side, whole: Shared | None) -> str | int | None:
@@ -292,8 +296,6 @@ class _Writing:
         """What the compiled function left to the ends."""
         for end in left:
             self._create(end, fields)
-        if self._table.has_money:
-            self._currency()
 
     def _create(self, end: End, fields: Fields) -> None:
         value = fields.get(end.name)
@@ -370,19 +372,6 @@ class _Writing:
         owner = self._facts.directory[self._side].default_owner
         if owner is not None:
             self._columns[end.column] = NativeRef("user", owner)
-
-    def _currency(self) -> None:
-        """A new record gets the partner's currency even where it has no amount yet (lifecycle §7: always sent)."""
-        system, wire = self._table.system, self._table.currency
-        key = "transactioncurrencyid" if system == "dynamics" else wire
-        partner: Directory | None = self._facts.directory.get(other(self._side))
-        if key is None or key in self._columns or partner is None:
-            return
-        directory = self._facts.directory[self._side]
-        try:
-            self._columns.update(currency_columns(system, wire, self._table.name, partner.currency, directory))
-        except Refusal:
-            return  # without an amount the CRM's own default currency is as good
 
 
 _SLOT: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
