@@ -72,7 +72,7 @@ def test_every_key_of_every_login_flow_is_there() -> None:
     assert keys - {"flow"} <= _words(" ".join(flows))
 
 
-@pytest.mark.parametrize("word", reference.causes())
+@pytest.mark.parametrize("word", sorted(reference.causes()))
 def test_every_cause_and_code_is_explained(word: str) -> None:
     assert word in re.findall(r"`([^`\n]+)`", ERRORS), f"{word} is said at {reference.causes()[word]}"
 
