@@ -25,6 +25,8 @@ from ruamel.yaml import YAML
 
 import mapping
 from mapping.cel import compile_expression
+from mapping.explain import life_cycle
+from tests.support.mapping_boxes import out_of_the_box
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 ADDRESS_SPACE_BYTES: Final = 200 * 1024 * 1024
@@ -32,6 +34,7 @@ ALARM_SECONDS: Final = 60
 SIZE_MAX_BYTES: Final = 40_000  # of a seed after mutation; bombs are small
 FILES_IN_CI: Final = 10_000
 
+BOXES: Final = out_of_the_box()
 TOKENS: Final = [
     b"&a", b"*a", b"<<: *a", b"!!python/object/apply:os.system ['true']", b"!!binary aGk=", b"!<tag:x> ", b"%TAG ! x\n",
     b"%YAML 9.9\n", b"---\n", b"...\n", b"\t", b"\0", b"\x07", b"\x1b[31m", b"\xef\xbb\xbf", b"\xff\xfe", b"\xed\xa0\x80",
@@ -219,17 +222,22 @@ def _anything(rng: random.Random) -> Any:
 
 
 def tried(data: bytes) -> tuple[bool, list[str]]:
-    """What a child does: load, check, compile where nothing is wrong. Whether it is used, and the codes that are told."""
+    """What a child does: load, check with and without the CRMs, list losses and notes, compile where nothing is wrong.
+
+    Whether it is used, and the codes that are told."""
     documents, _ = mapping.load({"lead.yaml": data})  # type: ignore[dict-item]  # bytes, as a file has them
     findings = mapping.check(documents)
-    for finding in findings:
+    held_to = mapping.check(documents, BOXES) if len(documents) else []
+    for finding in (*findings, *held_to):
         str(finding)
     for document in documents:
         mapping.losses(document)
+        mapping.notes(document, BOXES)
+        life_cycle(document)
     errors = [finding.code for finding in findings if finding.severity == "error"]
     if not errors and len(documents):
         mapping.compile(documents)
-    return not errors, errors
+    return not errors, [*errors, *(f.code for f in held_to if f.severity == "error")]
 
 
 def run(count: int, seed: int, keep: Path, *, say: Callable[[str], None] = lambda text: None) -> Result:
