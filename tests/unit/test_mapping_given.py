@@ -325,6 +325,9 @@ def test_without_the_library_each_expression_is_told_with_what_to_install(monkey
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "cel_expr_python", None)
     found = told("x: {dynamics: x, compute: name}", tail='filter: name == "a"\n')
-    assert [one.split(": expressions")[0] for one in found] == ["account.yaml:6:29: fields.x.compute", "account.yaml:7:9: filter"]
+    assert [one.split(": expressions")[0] for one in found] == [
+        "account.yaml:6:29: fields.x.compute",
+        "account.yaml:7:9: filter",
+    ]
     assert all("pip install 'crmbridge[expr]'" in one and "[expression-library]" in one for one in found)
     assert told("a: {salesforce: A, dynamics: b}") == []
