@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from crmbridge.model import SIDES, Side, other
+from crmbridge.model import SIDES, Side, State, other
 from mapping.axis_live import hold_stages
 from mapping.described import ColumnLike, DescriptionLike, Descriptions, OptionLike
 from mapping.document import Document, FieldDoc, NativeWord, StatusRow
@@ -40,6 +40,8 @@ _FED: Final = frozenset(
     | {"statecode", "statuscode", "ownerid", "transactioncurrencyid", "salesstage", "customerid"}
 )
 
+# Columns that count in the states of an opportunity; None: in every other.
+_VARIANTS: Final[tuple[State | None, ...]] = (None, "won", "lost")
 # Labels that people read as "converted", in the languages of the shipped vocabularies (lifecycle §6, row 5).
 _CALLED_CONVERTED: Final = re.compile(r"(?<!un)(?<!dis)(convert|qualif|konverti|kvalificer)", re.IGNORECASE)
 _CALLED_NOT_CONVERTED: Final = re.compile(r"\b(not|non|nicht|inte|ej|ikke|no)\b", re.IGNORECASE)
@@ -152,26 +154,28 @@ def _kind(document: Document, doc: FieldDoc, path: Path, name: str, meta: Column
 
 def _losses(document: Document, doc: FieldDoc, described: Mapping[Side, DescriptionLike]) -> Iterator[Finding]:
     """Fewer decimals, or a day for an instant: refused until it is declared."""
-    metas = {s: described[s].columns.get(doc.columns[s].column) for s in SIDES if s in described and s in doc.columns}
-    left, right = metas.get("left"), metas.get("right")
-    if left is None or right is None:
-        return
     loss = scale_loss if doc.convert == "money" else CONVERTERS[doc.convert].loss if doc.convert in CONVERTERS else None
-    if loss is None:
+    if loss is None or any(side not in described or side not in doc.columns for side in SIDES):
         return
-    pairs: tuple[tuple[Side, ColumnLike, ColumnLike], ...] = (("right", left, right), ("left", right, left))
-    for side, source, target in pairs:
-        words, name = loss(source, target), document.names[side]
-        decimal = doc.convert in ("money", "number")
-        code = "decimals-undeclared" if decimal else "time-undeclared" if doc.convert == "date" else "loss-undeclared"
-        if words and side not in doc.lossy and _is_written(doc, side):
-            yield document.source.finding(
-                ("fields", doc.name),
-                f"{target.name} in {name} {words}; "
-                f"if that loss is meant, add `{lossy_hint(doc.lossy, name, document.names)}` to this line",
-                code=code,
-                key=True,
-            )
+    decimal = doc.convert in ("money", "number")
+    code = "decimals-undeclared" if decimal else "time-undeclared" if doc.convert == "date" else "loss-undeclared"
+    told: set[tuple[Side, str]] = set()
+    for state in _VARIANTS:
+        left, right = (described[side].columns.get(doc.columns[side].at(state)) for side in SIDES)
+        if left is None or right is None:
+            continue
+        pairs: tuple[tuple[Side, ColumnLike, ColumnLike], ...] = (("right", left, right), ("left", right, left))
+        for side, source, target in pairs:
+            words, name = loss(source, target), document.names[side]
+            if words and side not in doc.lossy and _is_written(doc, side) and (side, target.name) not in told:
+                told.add((side, target.name))
+                yield document.source.finding(
+                    ("fields", doc.name),
+                    f"{target.name} in {name} {words}; "
+                    f"if that loss is meant, add `{lossy_hint(doc.lossy, name, document.names)}` to this line",
+                    code=code,
+                    key=True,
+                )
 
 
 def _zone(document: Document, doc: FieldDoc, described: Mapping[Side, DescriptionLike]) -> Iterator[Finding]:

@@ -202,3 +202,27 @@ def test_the_walker_agrees_with_a_real_schema_validator(bad: str) -> None:
     source = read_text(bad, file="lead.yaml")
     prune(source, rules)
     assert jsonschema_rs.is_valid(rules, source.data) == (not source.findings)
+
+
+def test_a_loss_of_the_column_that_counts_once_it_is_won_is_told_too() -> None:
+    text = """\
+entity: opportunity
+salesforce: {object: Opportunity}
+dynamics: {table: opportunity}
+fields:
+  amount: {salesforce: Amount, dynamics: {column: estimatedvalue, won: actualvalue}, convert: money}
+stage:
+  work: {state: open, salesforce: Prospecting, dynamics: Qualify}
+  won: {state: won, salesforce: Closed Won, dynamics: Won}
+  lost: {state: lost, salesforce: Closed Lost, dynamics: Canceled}
+"""
+    boxes = out_of_the_box()
+    sales = boxes["right", "opportunity"]
+    whole = replace(sales.columns["actualvalue"], scale=0)
+    boxes["right", "opportunity"] = replace(sales, columns={**sales.columns, "actualvalue": whole})
+    documents, _ = mapping.load({"opportunity.yaml": text})
+    told = [str(f) for f in mapping.check(documents, boxes) if f.code == "decimals-undeclared"]
+    assert told == [
+        "opportunity.yaml:5:3: fields.amount: actualvalue in dynamics keeps 0 decimals of 2; if that loss is meant, add "
+        "`lossy: dynamics` to this line [decimals-undeclared]"
+    ]
