@@ -1,6 +1,7 @@
 """The choices of `crmbridge.yaml` with their expressions compiled over the mapping's fields: settings -> Policies."""
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import mapping
@@ -9,7 +10,9 @@ from crmbridge.model import Entity, Shared
 from crmbridge.policy import DEFAULT, Fits, Overlay, Policies, ReadAs, Segment, When, laid_over
 from crmbridge.settings import Settings
 from crmbridge.settings.options import Options
+from crmbridge.settings.profile import read_with_profile
 from mapping.cel import EvaluationError, ExpressionError, blank_troubles, compile_expression, predicate
+from mapping.field_check import CORRECT_IT
 from mapping.problem import closest
 
 # What an expression may ask besides the fields of the mapping.
@@ -54,11 +57,29 @@ def policies(settings: Settings, compiled: "mapping.Compiled") -> Policies:
         count = len(problems)
         raise ConfigError(
             f"{settings.path.name} has {'a problem' if count == 1 else f'{count} problems'}.",
-            problems=tuple(problems),
+            problems=tuple(_located(settings, problems)),
             fix="Correct what is named; nothing was started.",
         )
     base = laid_over(DEFAULT, chosen.overlay)
     return Policies(base=base, by_entity=chosen.by_entity, segments=tuple(segments), expressions=expressions)
+
+
+def _problem(said: str, *, code: str) -> str:
+    """As the settings' own problems end: with a code of `mapping.codes`."""
+    return f"{said} [{code}]"
+
+
+_SAID: Final = re.compile(r".+?: (?P<path>(?:lifecycle|segments)\.[^:\s]+): (?P<message>.*)", re.DOTALL)
+
+
+def _located(settings: Settings, problems: Iterable[str]) -> Iterator[str]:
+    """Each problem with the line of what it names; where the environment said it, there is none in the file."""
+    source = read_with_profile(settings.path, settings.profile)
+    for problem in problems:
+        said = _SAID.fullmatch(problem)
+        assert said is not None, problem
+        place = source.place(tuple(said["path"].split(".")))
+        yield f"{place}: {said['path']}: {said['message']}"
 
 
 def _unreadable_as(settings: Settings, compiled: "mapping.Compiled") -> Iterator[str]:
@@ -72,7 +93,8 @@ def _unreadable_as(settings: Settings, compiled: "mapping.Compiled") -> Iterator
             near = closest(choice.row, fitting)
             meant = f"; did you mean {near!r}?" if near else ""
             known = f"a row of the lead's status table that is open or disqualified ({', '.join(fitting)})"
-            yield f"{where}.convert.contradiction.as: {choice.row!r} must be {known}{meant}"
+            said = f"{where}.convert.contradiction.as: {choice.row!r} must be {known}{meant}"
+            yield _problem(said, code="read-as-unknown")
 
 
 def _overlays(settings: Settings) -> Iterator[tuple[str, Overlay]]:
@@ -128,13 +150,15 @@ def _compiled(
         try:
             holds[entity] = predicate(text, known)
         except ExpressionError as error:
-            meant = f"; did you mean {error.suggestion!r}?" if error.suggestion else ""
-            troubles.append(f"{where}: for {entity} records: {error.message}{meant}")
+            meant = f"did you mean {error.suggestion!r}?" if error.suggestion else CORRECT_IT
+            said = f"{where}: for {entity} records: {error.message}; {meant}"
+            troubles.append(_problem(said, code="segment-expression"))
             continue
         blank = blank_troubles(compile_expression(text, known), known)
         if blank:
             first = blank[0]
-            problems.append(f"{where}: fails where {first} is blank; write `{first} != null && …` before it")
+            said = f"{where}: fails where {first} is blank; write `{first} != null && …` before it"
+            problems.append(_problem(said, code="segment-blank"))
     if troubles and (entities is not None or not holds):
         problems.extend(troubles if entities is not None else troubles[:1])
         return None

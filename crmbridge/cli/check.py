@@ -1,8 +1,9 @@
 """`crmbridge check`: everything that is wrong with settings and mappings, at once; `--live` asks both CRMs as well."""
 
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import rich_click as click
 
@@ -115,6 +116,7 @@ def check(place: Place, live: bool, shape: Path | None, files_only: bool, losses
 
         _, descriptions = describe_shape(shape, wiring.connections(settings))
     _mapping_findings(found, documents, descriptions)
+    _choices(found, settings, documents, descriptions)
     lost = [loss for document in documents for loss in _losses(document)] if losses else None
     _print(found, live=live or shape is not None, as_json=as_json, profile=settings.profile, lost=lost)
     return found.exit_code
@@ -146,6 +148,40 @@ def _mapping_findings(found: Findings, documents: "Documents", descriptions: Any
     for document in documents:
         for note in mapping.notes(document, descriptions):
             found.tell(note)
+
+
+_PROBLEM: Final = re.compile(r"(?P<where>.+?): (?P<path>[a-z][\w.]*): (?P<message>.*) \[(?P<code>[a-z-]+)\]", re.DOTALL)
+_PLACE: Final = re.compile(r"(?P<file>.+):(?P<line>\d+):(?P<column>\d+)")
+
+
+def _choices(found: Findings, settings: "Settings", documents: "Documents", descriptions: Any) -> None:
+    """Segments and options ask the mapping's fields, so they are looked at where that one is right."""
+    import mapping
+    from crmbridge.errors import ConfigError
+    from crmbridge.segments import policies
+
+    if found.count("error") or not len(documents):
+        return
+    try:
+        policies(settings, mapping.compile(documents, descriptions=descriptions or None))
+    except ConfigError as error:
+        for problem in error.problems:
+            said = _PROBLEM.fullmatch(problem)
+            assert said is not None, problem
+            place = _PLACE.fullmatch(said["where"])
+            found.lines.append(
+                Line(
+                    level="error",
+                    where=said["where"],
+                    text=problem.removeprefix(f"{said['where']}: "),
+                    code=said["code"],
+                    file=place["file"] if place else said["where"],
+                    line=int(place["line"]) if place else None,
+                    column=int(place["column"]) if place else None,
+                    path=said["path"],
+                    message=said["message"],
+                )
+            )
 
 
 def _plain(loss: "Loss") -> dict[str, Any]:

@@ -99,3 +99,14 @@ def test_losses_are_listed_on_request(offline: Path, capsys: pytest.CaptureFixtu
     assert code == 2  # the secrets are not there
     listed = json.loads(told)["losses"]
     assert {"path": "fields.revenue", "side": "salesforce"}.items() <= listed[0].items()
+
+
+def test_segments_are_held_to_the_mappings_they_ask(offline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (offline / "crmbridge.yaml").open("a", encoding="utf-8") as file:
+        file.write("segments:\n  north: {entities: [lead], when: 'town == \"Kiel\"'}\n")
+    code, told = run(offline, capsys, "--shape", str(SHAPES / "own.yaml"), "--json")
+    assert code == 2
+    (one,) = [each for each in json.loads(told)["findings"] if each["severity"] == "error"]
+    assert (one["code"], one["path"]) == ("segment-expression", "segments.north.when")
+    assert (one["line"], one["column"]) == (11, 35)
+    assert one["file"].endswith("crmbridge.yaml")

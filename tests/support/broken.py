@@ -3,7 +3,7 @@
 A case is a file, or a folder of several, with the expected lines beside it (`name.txt`). `# shape: own` at the
 top holds it to tests/mapping/shapes/own.yaml, a shape as `crmbridge capture` writes it; `# profile: test` lays
 `lead.test.yaml` over `lead.yaml`; `# notes: yes` also tells what is no complaint;
-`# settings: yes` says that it is a crmbridge.yaml.
+`# settings: yes` says that it is a crmbridge.yaml; its expressions are held to the mappings that it names.
 `python -m tests.support.broken NAME...` writes the expected lines anew; read them before you keep them.
 """
 
@@ -18,6 +18,7 @@ import mapping
 from crmbridge import settings
 from crmbridge.cli.shape import describe_shape
 from crmbridge.errors import ConfigError
+from crmbridge.segments import policies
 from mapping.problem import Finding
 from mapping.schema import SHIPPED_CONNECTIONS
 from mapping.source import SIZE_MAX_BYTES
@@ -66,8 +67,11 @@ def lines(path: Path) -> str:
 
 def _settings(path: Path) -> str:
     """Of a crmbridge.yaml: all of its problems are in the one error."""
+    file = path / "crmbridge.yaml" if path.is_dir() else path
     try:
-        settings.load(path, env={}, secrets=False)
+        found = settings.load(file, env={}, secrets=False)
+        documents, _ = mapping.load(found.mappings_folder)
+        policies(found, mapping.compile(documents))
     except ConfigError as error:
         return "".join(f"{problem}\n" for problem in error.problems).replace(f"{path.parent}/", "")
     return ""

@@ -19,7 +19,7 @@ the same when the sentence is bettered, and `crmbridge check --json` has it as `
 mappings/lead.yaml:23:11: error: fields.email.salesfroce: unknown key; did you mean 'salesforce'? [unknown-key]
 ```
 """
-FOLDERS: Final = ("mapping", "crmbridge/settings")
+PARTS: Final = ("mapping/*.py", "crmbridge/settings/*.py", "crmbridge/segments.py")
 # What makes a finding of a code, for the search through the sources.
 _MAKERS: Final = frozenset({"Finding", "finding", "complain", "_complain_at", "_say", "say", "problem"})
 
@@ -40,7 +40,7 @@ def _cell(text: str) -> str:
 def told() -> dict[str, str]:
     """Every code that the program gives to a finding of a mapping -> where."""
     found = {code: "mapping/source.py" for _, code, _ in NOT_YAML}
-    for file in sorted(file for folder in FOLDERS for file in (CHECKOUT / folder).rglob("*.py")):
+    for file in sorted(file for part in PARTS for file in CHECKOUT.glob(part)):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             for word in _codes(node):
                 found.setdefault(word, f"{file.relative_to(CHECKOUT)}:{getattr(node, 'lineno', 0)}")
