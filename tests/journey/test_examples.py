@@ -51,7 +51,7 @@ def test_a_conversion_makes_no_opportunity(tmp_path: Path) -> None:
                 for name in ("Asp", "Björk", "Cypress")]  # fmt: skip
         made.settle()
         asp, bjork, cypress = (_partner(made, "lead", lead) for lead in kept)
-        one = there.qualify(asp, opportunity=True)
+        one = there.qualify(asp)
         assert one.opportunity is not None
         two = here.convert(kept[1], with_opportunity=False)
         here.update("Lead", kept[2], Status="Closed - Not Converted")
