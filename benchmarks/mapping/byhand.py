@@ -252,8 +252,12 @@ _NEW: Final = {row: row if state == "open" else "new" for row, (state, _, _) in 
 _STATUS_NAMES: Final = {row: dynamics for row, (_, _, dynamics) in STATUSES.items()}
 
 
-def write(record: Shared) -> Put:
-    """Columns of a new Dynamics lead."""
+def write(records: list[Shared]) -> list[Put]:
+    """Columns of new Dynamics leads."""
+    return [_new(record) for record in records]
+
+
+def _new(record: Shared) -> Put:
     get: Callable[..., Any] = record.fields.get
     cents = _CENTS
     columns: dict[str, Any] = {}

@@ -74,7 +74,7 @@ def prove(folder: Path, name: str) -> None:
 def timed(folder: Path, name: str, ours: bool) -> float:
     way, parts = _way(name, ours=ours), _parts(folder, name)
     way(parts[0])
-    rows = len(parts) if name == BACK else sum(len(orjson.loads(body)["records"]) for body in _pages(folder, name))
+    rows = sum(len(orjson.loads(body)["records"]) for body in _pages(folder, name))
     gc.collect()
     gc.freeze()  # what was made before is not walked through meanwhile
     return min(_spent(way, parts) for _ in range(ROUNDS)) / rows * 1e6
@@ -98,7 +98,7 @@ def _parts(folder: Path, name: str) -> list[Any]:
     if name == DICTS:
         return [orjson.loads(body)["records"] for body in pages]
     if name == BACK:
-        return [record for body in pages for record in byhand.read(body)]
+        return [byhand.read(body) for body in pages]
     return list(pages)
 
 

@@ -39,7 +39,9 @@ class Ours:
             for values in msgspec.convert(rows, list[self._row])
         ]
 
-    def write(self, record: Shared) -> mapping.Put:
-        return self.lead.put(
-            "right", record.fields, facts=self._facts, current=None, life=None, state="open", whole=record
-        )
+    def write(self, records: list[Shared]) -> list[mapping.Put]:
+        put, facts = self.lead.put, self._facts
+        return [
+            put("right", record.fields, facts=facts, current=None, life=None, state="open", whole=record)
+            for record in records
+        ]

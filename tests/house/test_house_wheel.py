@@ -20,6 +20,7 @@ SHIPPED = {
     ".env.example",
     "mapping.schema.json",
     *(f"mappings/{name}.yaml" for name in ("account", "contact", "lead", "lead.examples", "opportunity")),
+    *(str(file.relative_to(CHECKOUT / "config")) for file in CHECKOUT.glob("config/examples/**/*") if file.is_file()),
 }
 
 

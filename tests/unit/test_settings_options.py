@@ -135,8 +135,8 @@ def test_an_expression_that_cannot_work_is_refused_before_anything_is_read(
     [
         (
             "lifecycle: {convert: {contradiction: {as: contactd}}}\n",
-            "crmbridge.yaml:5:43: lifecycle.convert.contradiction.as: 'contactd' must be a row of the lead's status table "
-            "that is open or disqualified (",
+            "crmbridge.yaml:5:43: lifecycle.convert.contradiction.as: 'contactd' must be a row of the lead's status "
+            "table that is open or disqualified (",
         ),
         (
             "lifecycle: {lead: {convert: {contradiction: {as: converted}}}}\n",
