@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TIMESTAMP, TypeEngine
 
-REVISION: Final = "0002"  # the newest migration; the store migrates when the database says another one
+REVISION: Final = "0003"  # the newest migration; the store migrates when the database says another one
 
 metadata = MetaData()
 
