@@ -29,10 +29,10 @@ from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionErro
 
 from connectors.deadline import DeadlineAdapter, Exchange, exchange_of_now
 from connectors.origin import Origin
-from crmbridge import crashpoint
+from crmbridge import crashpoint, pace
 from crmbridge.errors import ConfigError, LostAnswer, TryLater
 
-call_deadline_seconds: Final = 120.0
+call_deadline_seconds: Final = pace.NOW.call  # 120
 login_deadline_seconds: Final = 30.0
 connect_seconds_max: Final = 10.0
 body_bytes_max: Final = 64 * 1024 * 1024  # a page of 5,000 wide rows is about 10 MB

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import mapping
 from connectors.base import Connector, Description, TablePlan
 from connectors.registry import connect
+from crmbridge import pace
 from crmbridge.errors import ConfigError
 from crmbridge.guard import Cap, Caps
 from crmbridge.lifecycle import DYNAMICS, SALESFORCE, Powers
@@ -46,6 +47,7 @@ def open_engine(
     in the folder, by name; `called` is told as the place where they stand.
 
     Raises ConfigError for settings or mappings, AccessError or OutsideError for what does not answer."""
+    _refuse_test_pace(settings)
     texts = mapping_texts(settings) if texts is None else dict(texts)
     documents = load_mapping(settings, texts, called)
     version = mapping.version_of(texts, documents)
@@ -74,6 +76,17 @@ def open_engine(
             connector.close()
         if store is not None:
             store.close()
+
+
+def _refuse_test_pace(settings: Settings) -> None:
+    """Leases of a test's length beside a real CRM, which may be at work on a lost call for minutes: never."""
+    away = [name for name in settings.names if not _is_loopback(settings.connections[name].url)]
+    if pace.NOW != pace.PRODUCTION and away:
+        raise ConfigError(
+            f"{pace.VARIABLE} is set, which is for tests against the sandbox alone; {away[0]} is not on this machine.",
+            fix=f"Start without {pace.VARIABLE}.",
+            code="test_pace",
+        )
 
 
 def open_store(settings: Settings) -> Store:
@@ -246,6 +259,9 @@ def _only(settings: Settings) -> Only:
 
 def _settle_seconds(settings: Settings, side: Side) -> float:
     connection = settings.side(side)
-    loopback = (urlsplit(connection.url).hostname or "") in {"localhost", "127.0.0.1", "::1"}
-    margin = SETTLE_MARGIN_LOOPBACK_SECONDS if loopback else SETTLE_MARGIN_SECONDS
+    margin = SETTLE_MARGIN_LOOPBACK_SECONDS if _is_loopback(connection.url) else SETTLE_MARGIN_SECONDS
     return connection.request_limit_seconds + margin
+
+
+def _is_loopback(url: str) -> bool:
+    return (urlsplit(url).hostname or "") in {"localhost", "127.0.0.1", "::1"}
