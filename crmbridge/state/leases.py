@@ -9,11 +9,11 @@ import sys
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
-from uuid import uuid4
 
 from sqlalchemy import Connection, Row, select, update
 
 from crmbridge.errors import LeaseTaken
+from crmbridge.ids import short_id
 from crmbridge.state.database import insert, now
 from crmbridge.state.schema import lease
 from crmbridge.state.words import Lease
@@ -32,7 +32,7 @@ def take(connection: Connection, name: str, seconds: float, owner: str | None) -
             code="lease_taken",
         )
     pid = os.getpid()
-    taken = Lease(name=name, owner=owner or f"{socket.gethostname()}:{pid}:{uuid4().hex[:8]}", fence=held.fence + 1)
+    taken = Lease(name=name, owner=owner or f"{socket.gethostname()}:{pid}:{short_id(8)}", fence=held.fence + 1)
     values = {"owner": taken.owner, "fence": taken.fence, "host": host(), "pid": pid, "born": born(pid)}
     values |= {"since": at, "until": at + timedelta(seconds=seconds)}
     connection.execute(update(lease).where(lease.c.name == name).values(values))

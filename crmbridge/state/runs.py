@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
 
 from sqlalchemy import Connection, insert, select, update
 
 from crmbridge.errors import ConfigError
+from crmbridge.ids import short_id
 from crmbridge.state import codec
 from crmbridge.state.schema import plan, run
 from crmbridge.state.words import Lease, PlanRow, RunRow
@@ -20,7 +20,7 @@ def start(connection: Connection, kind: str, held: Lease | None, at: datetime, m
     if held is not None:
         left = (run.c.lease == held.name, run.c.fence < held.fence, run.c.ended_at.is_(None))
         connection.execute(update(run).where(*left).values(ended_at=at, outcome="interrupted"))
-    started = RunRow(id=uuid4().hex[:12], kind=kind, started_at=at, mapping=mapping)
+    started = RunRow(id=short_id(12), kind=kind, started_at=at, mapping=mapping)
     values: dict[str, Any] = {"id": started.id, "kind": kind, "started_at": at, "outcome": "", "mapping": mapping}
     values |= {"counts": "{}", "calls": "{}"}
     values |= {"lease": held.name if held else None, "fence": held.fence if held else None}
@@ -46,7 +46,7 @@ def read(connection: Connection, limit: int | None) -> list[RunRow]:
 def save_plan(
     connection: Connection, counts: Mapping[str, Any], first_run: bool, id_: str | None, at: datetime
 ) -> PlanRow:
-    saved = PlanRow(id=id_ or uuid4().hex[:8], created_at=at, counts=counts, first_run=first_run)
+    saved = PlanRow(id=id_ or short_id(8), created_at=at, counts=counts, first_run=first_run)
     values = {"id": saved.id, "created_at": at, "counts": codec.dump(counts), "first_run": first_run}
     connection.execute(insert(plan), values)
     return saved

@@ -7,10 +7,10 @@ modules beside this one; the tables stand in `schema.py`.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self, TypeVar
-from uuid import uuid4
 
 from sqlalchemy import func, select
 
+from crmbridge.ids import new_id
 from crmbridge.model import Entity, Link, Ref, Side
 from crmbridge.state import intents, issues, leases, links, mappings, records, runs
 from crmbridge.state.codec import RowCodec, RowTypes
@@ -50,7 +50,7 @@ class Store:
             store._database.migrate()
             if store.meta("installation_id") is None:
                 with store._database.writing("open") as connection:
-                    new = {"name": "installation_id", "value": str(uuid4())}
+                    new = {"name": "installation_id", "value": new_id()}
                     connection.execute(insert(store._dialect, meta).on_conflict_do_nothing(), new)
         except BaseException:
             store.close()

@@ -8,12 +8,13 @@ next one goes on from there, and nothing is made twice.
 from collections.abc import Sequence
 from dataclasses import replace
 
+from crmbridge.ids import new_id
 from crmbridge.lifecycle import create_case
 from crmbridge.model import ENTITIES, Link, Row, Side, Step, other
 from crmbridge.plan import plan_create
 from crmbridge.state.words import Batch, Pair
 from crmbridge.sync.creates import NewRecord, push_creates
-from crmbridge.sync.hands import Hands, new_id
+from crmbridge.sync.hands import Hands
 from crmbridge.sync.scope import will_link
 from crmbridge.sync.view import View
 from crmbridge.sync.work import Work

@@ -13,6 +13,7 @@ import msgspec
 import mapping
 from connectors.base import Write
 from crmbridge.gate import first_row
+from crmbridge.ids import new_id
 from crmbridge.model import (
     SIDES,
     Base,
@@ -141,7 +142,7 @@ def key_of(partner: str, generation: int) -> str:
 def _new_link(entity: Entity, source: Seen, generation: int) -> Link:
     ref = source.row.ref
     return Link(
-        id=str(uuid.uuid4()),
+        id=new_id(),
         entity=entity,
         left_id=ref.id if ref.side == "left" else None,
         right_id=ref.id if ref.side == "right" else None,

@@ -76,6 +76,7 @@ class Engine:
     options: Options = field(default_factory=Options)
     progress: Progress = field(default_factory=Quiet)
     sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
     version: "mapping.Version" = field(default_factory=mapping.Version)
     previous: Previous = lambda version: None  # an earlier version of the mapping, compiled
     _identities: dict[Side, Identity] = field(default_factory=dict)
@@ -177,6 +178,7 @@ class Engine:
             options=self.options,
             run=run,
             lease=lease,
+            clock=self.clock,
             progress=self.progress,
             first_run=frozenset(entity for entity in self.options.entities if self._is_first_run(entity)),
         )

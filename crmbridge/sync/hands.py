@@ -3,9 +3,8 @@
 import hashlib
 import json
 import time
-import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -14,7 +13,9 @@ from typing import Any, Literal, Protocol
 
 import mapping
 from connectors.base import Connector, Identity
+from crmbridge import pace
 from crmbridge.guard import Caps
+from crmbridge.ids import new_id
 from crmbridge.lifecycle import Powers
 from crmbridge.model import SIDES, Directory, Entity, FieldRule, Link, NativeRef, Ref, Seen, Side
 from crmbridge.plan import under
@@ -23,8 +24,8 @@ from crmbridge.state.store import Store
 from crmbridge.state.words import Batch, Intent, Issue, Lease, RunRow
 
 LEASE_NAME = "cycle"
-LEASE_SECONDS = 150  # reliability §5; renewed before each call by the working code
-RENEW_SECONDS = 15  # ... but not more often: each renewal is a commit. 135 s left outlast a call of 120 s and 10 s more
+LEASE_SECONDS = pace.NOW.lease  # 150; renewed before each call by the working code
+RENEW_SECONDS = pace.NOW.renew  # 15; not more often: each renewal is a commit. 135 s left outlast a call by 15 s
 
 
 class Progress(Protocol):
@@ -95,12 +96,16 @@ class Hands:
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (side, entity, kind)
     by_key: Counter[str] = field(default_factory=Counter)  # "account: website + name" -> pairs
     touched: set[Ref] = field(default_factory=set)  # accounts and contacts that this run brought into scope
-    renewed_at: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float] = time.monotonic
+    renewed_at: float = 0.0
     untouchable: set[str] = field(default_factory=set)  # shared ids, or refs in words, whose last call may still land
     removed: set[str] = field(default_factory=set)  # a dry run's: links whose partner it would have removed
     first_run: frozenset[Entity] = frozenset()  # entities that were never synced
     # (side, entity, native id) -> lead whose conversion made or took it; asked once a run, by its dry pass
     born: dict[tuple[Side, Entity, str], str | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.renewed_at = self.clock()
 
     @property
     def dry(self) -> bool:
@@ -139,9 +144,9 @@ class Hands:
 
     def renew(self) -> None:
         """Before each call to a CRM: what is left of the lease must outlast the call (reliability §3.0)."""
-        if self.lease is not None and time.monotonic() - self.renewed_at > RENEW_SECONDS:
+        if self.lease is not None and self.clock() - self.renewed_at > RENEW_SECONDS:
             self.store.renew(self.lease, LEASE_SECONDS)
-            self.renewed_at = time.monotonic()
+            self.renewed_at = self.clock()
 
     def leave_alone(self, *names: str | None) -> None:
         """An answer was lost: nothing more is sent about this record before somebody looked, and the next run does."""
@@ -228,11 +233,6 @@ def fingerprint(columns: Mapping[str, Any]) -> str:
     """What was refused: the same payload is not sent again unchanged."""
     text = json.dumps({name: jsonable(value) for name, value in columns.items()}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def new_id() -> str:
-    """Of a link or an intent: the one place where chance is wanted."""
-    return str(uuid.uuid4())
 
 
 def new_intent(hands: Hands, **words: Any) -> Intent:

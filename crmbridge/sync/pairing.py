@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from crmbridge.ids import new_id
 from crmbridge.lifecycle import NOT_MIRRORED, create_case, not_mirrored
 from crmbridge.match import Candidate, Cluster, Matches, match
 from crmbridge.model import SIDES, Entity, Hold, Link, Ref, Seen, Side, Wait, other
@@ -10,7 +11,7 @@ from crmbridge.plan import plan_create
 from crmbridge.state.words import Batch, Issue, IssuePlace, Stored
 from crmbridge.sync.creates import NewRecord, push_creates
 from crmbridge.sync.fitting import fits, leave_out
-from crmbridge.sync.hands import Event, Hands, new_id
+from crmbridge.sync.hands import Event, Hands
 from crmbridge.sync.mirroring import is_mirrored
 from crmbridge.sync.scope import NOT_MASTER, claimed_by, in_scope, will_link
 from crmbridge.sync.view import View, link_ids

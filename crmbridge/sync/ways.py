@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Literal
 
 from connectors.base import Conversion
+from crmbridge.ids import new_id
 from crmbridge.lifecycle import with_opportunity
 from crmbridge.match import Candidate, match
 from crmbridge.model import (
@@ -25,7 +26,7 @@ from crmbridge.model import (
     other,
 )
 from crmbridge.policy import Bucket, Policy
-from crmbridge.sync.hands import Hands, new_id
+from crmbridge.sync.hands import Hands
 from crmbridge.sync.observe import fetch_missing
 from crmbridge.sync.view import View
 from crmbridge.sync.work import Work
