@@ -113,6 +113,23 @@ def still_open(connection: Connection) -> list[Intent]:
     return [_load(line) for line in connection.execute(statement)]
 
 
+def named(connection: Connection, side: Side, names: Sequence[str], since: datetime) -> set[str]:
+    """Which of these native ids and keys an intent on this side is about, whatever came of it."""
+    found: set[str] = set()
+    for column in (intent.c.native_id, intent.c.key):
+        statement = _named(connection.dialect.name, column.name)
+        for some in chunks(sorted(set(names))):
+            given = {"ids": array(connection.dialect.name, some), "of_side": side, "since": since}
+            found |= {getattr(line, column.name) for line in connection.execute(statement, given)}
+    return found
+
+
+@cache
+def _named(dialect: str, column: str) -> Any:
+    since = bindparam("since", type_=intent.c.sent_at.type)
+    return lookup(dialect, intent, intent.c[column], intent.c.side == bindparam("of_side"), intent.c.sent_at >= since)
+
+
 # --- journal ------------------------------------------------------------------------------------------------------
 
 

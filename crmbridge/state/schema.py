@@ -195,6 +195,9 @@ intent = Table(
 )
 IS_SENT = intent.c.state == literal_column("'sent'")
 Index("intent_open", intent.c.sent_at, sqlite_where=IS_SENT, postgresql_where=IS_SENT)
+# Whose change is it that a CRM shows under our name: asked by record and by key (ADR 13).
+Index("intent_native", intent.c.native_id)
+Index("intent_key", intent.c.key)
 
 # Every write that happened, before and after. `id` is the intent's.
 journal = Table(
@@ -307,4 +310,66 @@ lease = Table(
     Column("born", Text, nullable=False),  # start of the process: a pid alone may be another process by now
     Column("since", Instant),
     Column("until", Instant),
+)
+
+# When each kind of record was last synced by a worker, for its schedule.
+turn = Table(
+    "turn",
+    metadata,
+    Column("entity", Text, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("quiet", Integer, nullable=False),
+)
+
+# Writes that wait since a person said so; NULL is all of them.
+pause = Table(
+    "pause",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("entity", Text),
+    Column("side", Text),
+    Column("reading", Boolean, nullable=False),  # not even read
+    Column("since", Instant, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("ended_at", Instant),
+    Column("ended_by", Text),
+    Column("ended_why", Text),
+)
+
+# Processes that work, and when each was last seen at it.
+heartbeat = Table(
+    "heartbeat",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+# What is out of order, so that it is told once, again after a while, and when it is over.
+alarm = Table(
+    "alarm",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    Column("told_at", Instant, nullable=False),
+    Column("over_at", Instant),
+)
+
+# Alerts on their way: one line for each channel, kept until it has been taken.
+alert_message = Table(
+    "alert_message",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("channel", Text, nullable=False),
+    Column("body", Json, nullable=False),
+    Column("made_at", Instant, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text, nullable=False),
 )

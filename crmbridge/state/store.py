@@ -5,7 +5,7 @@ modules beside this one; the tables stand in `schema.py`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import func, select
@@ -246,6 +246,11 @@ class Store:
         """Sent, and nobody knows yet what came of it; oldest first."""
         with self._database.reading() as connection:
             return intents.still_open(connection)
+
+    def intended(self, side: Side, names: Sequence[str], within: timedelta) -> set[str]:
+        """Which of these native ids and keys we meant to write to lately, whatever came of it."""
+        with self._database.reading() as connection:
+            return intents.named(connection, side, names, now(connection) - within)
 
     def journal(
         self,
