@@ -373,3 +373,22 @@ alert_message = Table(
     Column("attempts", Integer, nullable=False),
     Column("error", Text, nullable=False),
 )
+
+# Who was taken out of the store at a person's word, and when: numbers only, nothing about the person.
+erasure = Table(
+    "erasure",
+    metadata,
+    Column("number", Serial, primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("counts", Json, nullable=False),
+)
+
+# What was taken out stays out: a keyed hash of side, kind and id, from which nobody can tell the record.
+erased = Table(
+    "erased",
+    metadata,
+    Column("mark", Id, primary_key=True),
+    Column("erasure", Integer, nullable=False),
+)

@@ -68,3 +68,18 @@ def upgrade() -> None:
         sa.Column("error", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_table(
+        "erasure",
+        sa.Column("number", Serial, autoincrement=True, nullable=False),
+        sa.Column("at", Instant(), nullable=False),
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("counts", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("number"),
+    )
+    op.create_table(
+        "erased",
+        sa.Column("mark", Id, nullable=False),
+        sa.Column("erasure", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("mark"),
+    )
