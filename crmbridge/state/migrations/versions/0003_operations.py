@@ -1,11 +1,9 @@
 """What several workers and the people on call need: work that is handed out, limits, pauses, alarms."""
 
-from alembic import op
-
 import sqlalchemy as sa
 from alembic import op
 
-from crmbridge.state.schema import Instant, Serial
+from crmbridge.state.schema import Id, Instant, Serial
 
 revision = "0003"
 down_revision = "0002"
