@@ -13,7 +13,7 @@ from crmbridge.state import codec
 from crmbridge.state.database import Upsert, array, insert, lookup
 from crmbridge.state.records import chunks
 from crmbridge.state.schema import IS_SENT, conversion, intent, journal
-from crmbridge.state.words import ConversionRow, Intent, JournalRow
+from crmbridge.state.words import ConversionRow, Intent, JournalRow, Lease
 
 _INTENT = tuple(column for column in intent.c if column.name not in ("payload_hash", "closed_at"))
 
@@ -46,9 +46,10 @@ def _load(values: Sequence[Any]) -> Intent:
 # --- intents ------------------------------------------------------------------------------------------------------
 
 
-def open_(connection: Connection, given: Iterable[Intent], fence: int, at: datetime) -> None:
+def open_(connection: Connection, given: Iterable[Intent], held: Lease, at: datetime) -> None:
     lines: list[dict[str, Any]] = [
-        {"id": one.id, "key": one.key, "pre_version": one.pre_version, "fence": fence, "sent_at": at}
+        {"id": one.id, "key": one.key, "pre_version": one.pre_version, "sent_at": at}
+        | {"fence": held.fence, "lease": held.name}
         | {"state": "sent", "reply": "", "closed_at": None, "payload_hash": _hash(payload)}
         | payload
         for one, payload in sorted(((one, _payload(one)) for one in given), key=lambda pair: pair[0].id)

@@ -24,7 +24,7 @@ def take(connection: Connection, name: str, seconds: float, owner: str | None) -
     connection.execute(insert(connection.dialect.name, lease).on_conflict_do_nothing(index_elements=["name"]), free)
     held = connection.execute(select(lease).where(lease.c.name == name).with_for_update()).one()
     at = now(connection)  # after the lock: the wait for it counts
-    if held.owner is not None and held.until > at and not _is_dead(held):
+    if held.owner is not None and held.until > at and not is_dead(held):
         raise LeaseTaken(
             f"Another run is at work ({name}): process {held.pid} on {held.host.split(' ')[0]} since "
             f"{held.since:%Y-%m-%d %H:%M:%S} UTC.",
@@ -65,7 +65,7 @@ def guard(connection: Connection, held: Lease) -> None:
 def holder(connection: Connection, name: str) -> tuple[str, int, datetime] | None:
     """Host, pid and since when, for `status`; None while it is free."""
     held = connection.execute(select(lease).where(lease.c.name == name)).one_or_none()
-    if held is None or held.owner is None or held.until <= now(connection) or _is_dead(held):
+    if held is None or held.owner is None or held.until <= now(connection) or is_dead(held):
         return None
     return held.host.split(" ")[0], held.pid, held.since
 
@@ -91,7 +91,7 @@ def born(pid: int) -> str:
         return ""
 
 
-def _is_dead(held: Row[tuple[object, ...]]) -> bool:
+def is_dead(held: Row[tuple[object, ...]]) -> bool:
     if held.host != host() or sys.platform == "win32":
         return False
     try:

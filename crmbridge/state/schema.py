@@ -192,6 +192,7 @@ intent = Table(
     Column("reply", Text, nullable=False),
     Column("sent_at", Instant, nullable=False),
     Column("closed_at", Instant),
+    Column("lease", Text),  # under which it was sent: while that is alive nobody else looks what came of it
 )
 IS_SENT = intent.c.state == literal_column("'sent'")
 Index("intent_open", intent.c.sent_at, sqlite_where=IS_SENT, postgresql_where=IS_SENT)
@@ -298,6 +299,26 @@ plan = Table(
     Column("why", Text),
 )
 
+# What the worker with the cycle has handed out: a line for each pair, gone when the next cycle begins. Pairs of one
+# lane share a record and go one after another; whoever holds the lease of a lane works in it.
+work = Table(
+    "work",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("link_id", Id, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("mapping", Text, nullable=False),  # version it was planned by; '' is none
+    Column("lane", Text, nullable=False),
+    Column("state", Text, nullable=False),  # due, done, left (to the next cycle), stopped (a person looks)
+    Column("attempts", Integer, nullable=False),  # begun, without coming to an end
+    Column("told", Json, nullable=False),  # what came of it, for the run's account
+    Column("due_at", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+)
+Index("work_link", work.c.link_id, unique=True)
+IS_DUE = work.c.state == literal_column("'due'")
+Index("work_due", work.c.id, sqlite_where=IS_DUE, postgresql_where=IS_DUE)
+
 # Who works; the fence says whose word counts (reliability §1.4).
 lease = Table(
     "lease",
@@ -391,4 +412,42 @@ erased = Table(
     metadata,
     Column("mark", Id, primary_key=True),
     Column("erasure", Integer, nullable=False),
+)
+
+# Per connection: when its bucket is full again (microseconds), until when nobody calls, what the CRM said of its day.
+budget = Table(
+    "budget",
+    metadata,
+    Column("connection", Text, primary_key=True),
+    Column("full_at", BigInteger, nullable=False),
+    Column("blocked_until", Instant),
+    Column("blocked_why", Text, nullable=False),
+    Column("told_used", Integer),
+    Column("told_limit", Integer),
+    Column("told_at", Instant),
+)
+
+# Calls of ours, by day (UTC) and class of work: requests, and what the CRM counts them as.
+usage = Table(
+    "usage",
+    metadata,
+    Column("connection", Text, primary_key=True),
+    Column("day", Text, primary_key=True),
+    Column("work", Text, primary_key=True),
+    Column("requests", Integer, nullable=False),
+    Column("operations", Integer, nullable=False),
+)
+
+# Per connection: is the CRM in trouble, and until when is it left alone? No row: closed, and nothing has happened.
+breaker = Table(
+    "breaker",
+    metadata,
+    Column("connection", Text, primary_key=True),
+    Column("troubles", Integer, nullable=False),
+    Column("logins", Integer, nullable=False),
+    Column("opened", Integer, nullable=False),
+    Column("until", Instant),
+    Column("prober", Text),
+    Column("probing_until", Instant),
+    Column("cause", Text, nullable=False),
 )

@@ -10,26 +10,48 @@ from typing import Any, Self, TypeVar
 
 from sqlalchemy import func, select
 
+from crmbridge.breaker import Breaker, Event, Verdict
+from crmbridge.budget import Grant, Rate, Work
 from crmbridge.ids import new_id
 from crmbridge.model import Entity, Link, Ref, Side
-from crmbridge.state import intents, issues, leases, links, mappings, records, runs
+from crmbridge.pauses import Pause
+from crmbridge.schedule import Turn
+from crmbridge.state import (
+    breaker,
+    budget,
+    intents,
+    issues,
+    leases,
+    links,
+    mappings,
+    operations,
+    pauses,
+    records,
+    runs,
+    work,
+)
 from crmbridge.state.codec import RowCodec, RowTypes
 from crmbridge.state.database import Database, insert, now, put
+from crmbridge.state.pauses import Queue
 from crmbridge.state.records import PageLike
 from crmbridge.state.schema import cursor, link, meta, record
 from crmbridge.state.words import (
     Batch,
+    Block,
     ConversionRow,
     Intent,
     Issue,
     IssueKind,
     JournalRow,
     Lease,
+    Limits,
     MappingRow,
     Pair,
     PlanRow,
     RunRow,
     Stored,
+    Used,
+    WorkRow,
 )
 
 T = TypeVar("T")
@@ -234,7 +256,7 @@ class Store:
             records.clean(connection, batch.clean)
             records.mark(connection, batch.touched, touched=True, quiet=frozenset(ref for ref, _ in batch.clean))
             records.mark(connection, batch.dirty)
-            intents.open_(connection, batch.open_intents, lease.fence, at)
+            intents.open_(connection, batch.open_intents, lease, at)
             intents.close(connection, batch.close_intents, at)
             intents.save_conversions(connection, batch.conversions, at)
             found = issues.open_(connection, batch.issues, at)
@@ -273,6 +295,53 @@ class Store:
     def conversion(self, lead_link: str, epoch: int) -> ConversionRow | None:
         with self._database.reading() as connection:
             return next(iter(intents.conversions(connection, [lead_link], epoch)), None)
+
+    # --- work that is handed out ----------------------------------------------------------------------------------
+
+    def hand_out(self, lease: Lease, run_id: str, mapping: str, lanes: Mapping[str, Sequence[str]]) -> None:
+        """Links by lane, for whoever claims them; planned by this version of the mapping."""
+        with self._database.writing("hand out") as connection:
+            leases.guard(connection, lease)
+            work.hand_out(connection, run_id, mapping, lanes, now(connection))
+
+    def take_over_work(self, lease: Lease) -> dict[str, frozenset[str]]:
+        """What earlier cycles handed out is planned anew, but for lanes that are worked in: lease -> links of each."""
+        with self._database.writing("take over work") as connection:
+            leases.guard(connection, lease)
+            return work.take_over(connection, now(connection))
+
+    def leave_work(self, run_id: str) -> None:
+        """A cycle breaks off: what nobody has begun of its work is for the next one."""
+        with self._database.writing("leave work") as connection:
+            work.leave(connection, run_id, now(connection))
+
+    def waiting_work(self) -> work.Waiting:
+        with self._database.reading() as connection:
+            return work.waiting(connection)
+
+    def count_work(self, run_id: str) -> int:
+        """How much of what this run handed out has not come to an end."""
+        with self._database.reading() as connection:
+            return work.left_over(connection, run_id)
+
+    def work_told(self, run_id: str, link_ids: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+        with self._database.reading() as connection:
+            return work.told(connection, run_id, link_ids)
+
+    def claim_work(self, mapping: str, seconds: float, *, run_id: str | None = None) -> tuple[Lease, WorkRow] | None:
+        """A lane that nobody works in, and its first pair, whose attempt is counted; None: there is none."""
+        with self._database.writing("claim work") as connection:
+            return work.claim(connection, mapping, seconds, run_id=run_id)
+
+    def finish_work(self, lease: Lease, id: int, told: Mapping[str, Any], *, more: bool = False) -> WorkRow | None:
+        """It came to an end. `more`: the lane's next pair is begun; else, or at its end, the lane is given back."""
+        with self._database.writing("finish work") as connection:
+            return work.finish(connection, lease, id, told, more=more)
+
+    def give_up_work(self, lease: Lease, id: int, *, counted: bool) -> None:
+        """It came to no end; the lane is given back. `counted`: the attempt stands."""
+        with self._database.writing("give up work") as connection:
+            work.give_up(connection, lease, id, counted=counted)
 
     # --- issues ---------------------------------------------------------------------------------------------------
 
@@ -324,6 +393,107 @@ class Store:
         """Try again in the next run; None: all open ones. Returns how many."""
         with self._database.writing("release issues") as connection:
             return issues.release(connection, ids, by, why, now(connection))
+
+    # --- for those on call ----------------------------------------------------------------------------------------
+
+    def turns(self) -> dict[Entity, Turn]:
+        """When each kind of record was last synced by a worker."""
+        with self._database.reading() as connection:
+            return operations.turns(connection)
+
+    def note_turns(self, quiet: Mapping[Entity, bool]) -> None:
+        with self._database.writing("turns") as connection:
+            operations.note_turns(connection, quiet)
+
+    def beat(self, what: str) -> None:
+        """This process is alive and at work."""
+        with self._database.writing("heartbeat") as connection:
+            operations.beat(connection, what)
+
+    def beats(self) -> list[operations.Beat]:
+        with self._database.reading() as connection:
+            return operations.beats(connection)
+
+    def issue_groups(self) -> list[operations.Group]:
+        """Open issues by cause, kind and kind of record."""
+        with self._database.reading() as connection:
+            return operations.groups(connection)
+
+    def backlog(self) -> dict[tuple[str, Entity], int]:
+        """Records that are due, by side and kind."""
+        with self._database.reading() as connection:
+            return operations.backlog(connection)
+
+    def pauses(self) -> list[Pause]:
+        """Those in force, the oldest first."""
+        with self._database.reading() as connection:
+            return pauses.in_force(connection)
+
+    def begin_pause(self, entity: Entity | None, side: Side | None, *, reading: bool, by: str, why: str) -> Pause:
+        with self._database.writing("pause") as connection:
+            return pauses.begin(connection, entity, side, reading=reading, by=by, why=why)
+
+    def end_pauses(self, ids: Sequence[int], by: str, why: str) -> None:
+        with self._database.writing("resume") as connection:
+            pauses.end(connection, ids, by, why)
+
+    def pause_queues(self) -> list[Queue]:
+        """How much waits for each pause."""
+        with self._database.reading() as connection:
+            return pauses.queues(connection)
+
+    # --- limits of the connections --------------------------------------------------------------------------------
+
+    def limits(self, connection_name: str, allowed: int | None = None) -> Limits:
+        """How a connection stands, by its name; `allowed`: calls a day as set."""
+        with self._database.reading() as connection:
+            at = now(connection)
+            return Limits(
+                at=at,
+                block=budget.blocked(connection, connection_name, at),
+                breaker=breaker.read(connection, connection_name),
+                standing=budget.standing(connection, connection_name, allowed, at),
+            )
+
+    def used_calls(self, connection_name: str) -> list[Used]:
+        """Ours of today, by class of work."""
+        with self._database.reading() as connection:
+            return budget.used(connection, connection_name, now(connection))
+
+    def take_turn(self, connection_name: str, rate: Rate, *, wait_max: int, at: datetime | None = None) -> Grant:
+        """The next call's place in the bucket that all workers share; `at`: for tests with a clock of their own."""
+        with self._database.writing("turn of a call") as connection:
+            return budget.take_turn(connection, connection_name, rate, wait_max=wait_max, at=at)
+
+    def reserve_calls(
+        self, connection_name: str, work: Work, *, requests: int, operations: int, allowed: int | None
+    ) -> str | None:
+        """Counted before they are made; the day they count for, or None if this class of work has to stop."""
+        with self._database.writing("reserve calls") as connection:
+            return budget.reserve(
+                connection, connection_name, work, requests=requests, operations=operations, allowed=allowed
+            )
+
+    def give_back_calls(self, connection_name: str, day: str, work: Work, *, requests: int, operations: int) -> None:
+        with self._database.writing("give back calls") as connection:
+            budget.give_back(connection, connection_name, day, work, requests=requests, operations=operations)
+
+    def note_told_usage(self, connection_name: str, used: int, limit: int) -> None:
+        with self._database.writing("told usage") as connection:
+            budget.note_told(connection, connection_name, used, limit)
+
+    def block_calls(self, connection_name: str, seconds: float, why: str) -> Block:
+        """Nobody calls this CRM for so long."""
+        with self._database.writing("block calls") as connection:
+            return budget.block(connection, connection_name, seconds, why)
+
+    def ask_breaker(self, connection_name: str, *, who: str, reads: bool) -> Verdict:
+        with self._database.writing("ask breaker") as connection:
+            return breaker.ask(connection, connection_name, who=who, reads=reads)
+
+    def report_breaker(self, connection_name: str, event: Event, cause: str = "") -> Breaker:
+        with self._database.writing("report breaker") as connection:
+            return breaker.report(connection, connection_name, event, cause)
 
     # --- runs and plans -------------------------------------------------------------------------------------------
 

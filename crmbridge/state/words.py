@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from crmbridge.breaker import Breaker
+from crmbridge.budget import Standing, Work
 from crmbridge.model import Entity, Link, Ref, Row, Side
 
 
@@ -59,6 +61,7 @@ class Intent:
     state: IntentState = "sent"
     reply: str = ""  # outcome in words, the CRM's code
     sent_at: datetime | None = None  # set by the store (database clock)
+    lease: str | None = None  # set by the store: under which it was sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +157,17 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkRow:
+    """One pair that the worker with the cycle has handed out, as whoever works in its lane gets it."""
+
+    id: int
+    link_id: str
+    run_id: str
+    lane: str
+    attempts: int  # this one counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
     id: str
     kind: str  # sync, first run, plan, verify
@@ -184,3 +198,30 @@ class PlanRow:
     approved_at: datetime | None = None
     approved_by: str | None = None
     why: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Asked to stay away: nobody calls until then."""
+
+    until: datetime
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """Calls of ours on one day, by class of work."""
+
+    work: Work
+    requests: int
+    operations: int  # as the CRM counts them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How one connection stands: may it be called, and what is left of its day?"""
+
+    at: datetime  # by the database's clock
+    block: Block | None
+    breaker: Breaker
+    standing: Standing

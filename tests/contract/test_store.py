@@ -410,7 +410,7 @@ def test_intents_become_journal_rows_once(store: Store, lease: Lease) -> None:
     store.apply(Batch(open_intents=sent), lease=lease)
     found = store.open_intents()
     assert [one.id for one in found] == ["i1", "i2", "i3"]
-    assert found[0] == replace(sent[0], fence=lease.fence, sent_at=found[0].sent_at)
+    assert found[0] == replace(sent[0], fence=lease.fence, sent_at=found[0].sent_at, lease=lease.name)
     assert found[0].sent_at is not None
     done = [replace(found[0], state="done", native_id="00Q1", reply="created"), replace(found[1], state="refused")]
     store.apply(Batch(close_intents=done), lease=lease)

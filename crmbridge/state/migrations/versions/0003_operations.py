@@ -12,6 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _lanes()
     op.create_index("intent_native", "intent", ["native_id"])
     op.create_index("intent_key", "intent", ["key"])
     op.create_table(
@@ -80,4 +81,58 @@ def upgrade() -> None:
         sa.Column("mark", Id, nullable=False),
         sa.Column("erasure", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("mark"),
+    )
+
+
+def _lanes() -> None:
+    op.create_table(
+        "work",
+        sa.Column("id", Serial, autoincrement=True, nullable=False),
+        sa.Column("link_id", Id, nullable=False),
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("mapping", sa.Text(), nullable=False),
+        sa.Column("lane", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("told", sa.Text(), nullable=False),
+        sa.Column("due_at", Instant(), nullable=False),
+        sa.Column("changed_at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("work_link", "work", ["link_id"], unique=True)
+    due = sa.text("state = 'due'")
+    op.create_index("work_due", "work", ["id"], sqlite_where=due, postgresql_where=due)
+    with op.batch_alter_table("intent") as batch:
+        batch.add_column(sa.Column("lease", sa.Text()))
+    op.create_table(
+        "budget",
+        sa.Column("connection", sa.Text(), nullable=False),
+        sa.Column("full_at", sa.BigInteger(), nullable=False),
+        sa.Column("blocked_until", Instant()),
+        sa.Column("blocked_why", sa.Text(), nullable=False),
+        sa.Column("told_used", sa.Integer()),
+        sa.Column("told_limit", sa.Integer()),
+        sa.Column("told_at", Instant()),
+        sa.PrimaryKeyConstraint("connection"),
+    )
+    op.create_table(
+        "usage",
+        sa.Column("connection", sa.Text(), nullable=False),
+        sa.Column("day", sa.Text(), nullable=False),
+        sa.Column("work", sa.Text(), nullable=False),
+        sa.Column("requests", sa.Integer(), nullable=False),
+        sa.Column("operations", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("connection", "day", "work"),
+    )
+    op.create_table(
+        "breaker",
+        sa.Column("connection", sa.Text(), nullable=False),
+        sa.Column("troubles", sa.Integer(), nullable=False),
+        sa.Column("logins", sa.Integer(), nullable=False),
+        sa.Column("opened", sa.Integer(), nullable=False),
+        sa.Column("until", Instant()),
+        sa.Column("prober", sa.Text()),
+        sa.Column("probing_until", Instant()),
+        sa.Column("cause", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("connection"),
     )
