@@ -1,15 +1,17 @@
 """The settings as a whole, typed: what stands in `crmbridge.yaml`, and what holds where nothing stands."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
-from pydantic import Discriminator, Field, PrivateAttr, Tag
+from pydantic import Discriminator, Field, PrivateAttr, Tag, model_validator
 
+from crmbridge import schedule
 from crmbridge.errors import ConfigError
-from crmbridge.model import SIDES, Side
+from crmbridge.model import ENTITIES, SIDES, Entity, Side
 from crmbridge.settings.connections import AnyConnection, DynamicsConnection, SalesforceConnection, system_tag
-from crmbridge.settings.kinds import Instant, Section, Text, UrlWithSecret, Words
+from crmbridge.settings.kinds import BusinessHours, CronTime, Idle, Instant, Section, Span, Text, UrlWithSecret, Words
 from crmbridge.settings.options import Options, SegmentSection
 from crmbridge.settings.secret import Address, Secret, Surroundings
 
@@ -39,8 +41,55 @@ class Guard(Section):
     percent: Annotated[float, Field(ge=0, le=100)] | None = None  # None: 10; updates 25; deletes and blanks 5
 
 
-class Schedules(Section):
+class Schedule(Section):
+    """How often one kind of record is synced; what is not said is as for all."""
+
+    every: Span | None = None
+    cron: CronTime | None = None
+    hours: BusinessHours | None = None
+    idle: Idle | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.every is not None and self.cron is not None:
+            raise ValueError("every and cron are two ways to say when; keep one of them")
+        if self.cron is not None and self.idle is not None:
+            raise ValueError("idle slows down what is given by every; cron's times stay as they are")
+        if self.cron is not None and not schedule.ever_open(self.cron, self.hours):
+            raise ValueError("none of cron's times is within the hours")
+        return self
+
+
+class Schedules(Schedule):
     every_seconds: Annotated[float, Field(ge=1, le=86400)] = 60  # from the end of one cycle to the next
+    account: Schedule | None = None
+    contact: Schedule | None = None
+    lead: Schedule | None = None
+    opportunity: Schedule | None = None
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        if "every_seconds" in self.model_fields_set and (self.every is not None or self.cron is not None):
+            raise ValueError("every_seconds says the same as every and cron; take it out")
+        for entity in ENTITIES:
+            self.rhythm(entity)
+        return self
+
+    def rhythm(self, entity: Entity) -> schedule.Rhythm:
+        """Its own, laid over the one for all."""
+        own: Schedule = getattr(self, entity) or Schedule()
+        cron = own.cron if own.cron or own.every else self.cron
+        every = own.every or self.every or timedelta(seconds=self.every_seconds)
+        hours = own.hours or self.hours
+        if cron is not None and not schedule.ever_open(cron, hours):
+            raise ValueError(f"{entity}: none of cron's times is within the hours")
+        return schedule.Rhythm(
+            every=every, cron=cron, hours=hours, idle=None if cron is not None else own.idle or self.idle
+        )
+
+    @property
+    def rhythms(self) -> dict[Entity, schedule.Rhythm]:
+        return {entity: self.rhythm(entity) for entity in ENTITIES}
 
 
 class Lifecycle(Section):

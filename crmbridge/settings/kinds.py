@@ -1,12 +1,14 @@
 """Kinds of values in the settings, each with its own complaint. None repeats the value: it might be a secret."""
 
-from datetime import UTC, date, datetime, time
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
+from crmbridge import schedule
 from crmbridge.errors import ConfigError
 from crmbridge.settings.secret import REFERENCE, Address, Secret, expand, has_literal_password, surroundings
 
@@ -127,3 +129,23 @@ SecretValue = Annotated[Secret, BeforeValidator(_secret)]
 UrlWithSecret = Annotated[Address, BeforeValidator(_address)]
 Instant = Annotated[datetime | None, BeforeValidator(_instant), AfterValidator(_utc)]
 Words = Annotated[tuple[Text, ...], BeforeValidator(_words)]
+
+
+def _span(value: Any) -> Any:
+    if isinstance(value, int | float):
+        raise ValueError(f"needs its unit; write {value} seconds, or {value} minutes")  # a number is no secret
+    return schedule.read_span(value) if isinstance(value, str) else value
+
+
+def _idle(value: Any) -> Any:
+    return _span(value.strip().removeprefix("up to ") if isinstance(value, str) else value)
+
+
+def _read(how: Callable[[str], Any]) -> BeforeValidator:
+    return BeforeValidator(lambda value: how(value) if isinstance(value, str) else value)
+
+
+Span = Annotated[timedelta, BeforeValidator(_span)]
+Idle = Annotated[timedelta, BeforeValidator(_idle)]
+CronTime = Annotated[schedule.Cron, _read(schedule.read_cron)]
+BusinessHours = Annotated[schedule.Hours, _read(schedule.read_hours)]

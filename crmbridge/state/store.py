@@ -433,9 +433,10 @@ class Store:
         with self._database.writing("pause") as connection:
             return pauses.begin(connection, entity, side, reading=reading, by=by, why=why)
 
-    def end_pauses(self, ids: Sequence[int], by: str, why: str) -> None:
+    def end_pauses(self, ids: Sequence[int], by: str, why: str, names: Mapping[Side, str]) -> int:
+        """`names`: of the connections. Returns how many writes waited for these alone."""
         with self._database.writing("resume") as connection:
-            pauses.end(connection, ids, by, why)
+            return pauses.end(connection, ids, by, why, names)
 
     def pause_queues(self) -> list[Queue]:
         """How much waits for each pause."""

@@ -26,6 +26,7 @@ from crmbridge.plan import settled_base
 from crmbridge.state.words import Batch, ConversionRow, Intent, IssuePlace
 from crmbridge.sync.hands import Event, Hands, fingerprint, new_id, new_intent
 from crmbridge.sync.observe import fetch_missing
+from crmbridge.sync.pausing import hold_back, pause_of
 from crmbridge.sync.premade import make_beforehand
 from crmbridge.sync.view import View, link_ids
 from crmbridge.sync.ways import RESULTS, Way, case_of, decide_ways, order_for
@@ -42,6 +43,12 @@ def mirror(hands: Hands, view: View, work: Work, step: Step) -> bool:
     blocked = [way for way in ways.values() if way.wait or way.hold]
     if blocked:
         _postpone(hands, work, blocked, source)
+        return False
+    made: list[Entity] = [entity for entity, way in ways.items() if way.create]
+    pause = pause_of(hands, target, "lead", *made)
+    if pause is not None:
+        work.axes_settled = False
+        hold_back(hands, work, pause, target)
         return False
     ways = make_beforehand(hands, view, work, ways, source)
     late = [way for way in ways.values() if way.wait]

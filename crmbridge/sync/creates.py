@@ -35,6 +35,7 @@ from crmbridge.plan import settled_base
 from crmbridge.state.words import Batch, Intent, Issue, IssuePlace
 from crmbridge.sync.echo import changed_since
 from crmbridge.sync.hands import Hands, fingerprint, new_intent
+from crmbridge.sync.pausing import pause_of, waits
 from crmbridge.sync.view import View
 from crmbridge.sync.work import (
     Order,
@@ -91,6 +92,7 @@ def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records:
     ready: list[_Ready] = []
     issues: list[Issue] = []
     refused = refusals(hands, refs=[record.source.row.ref for record in records])
+    pause = pause_of(hands, side, entity)
     for record in records:
         source = record.source
         put = put_new(hands, view, side, source, record.create.fields)
@@ -99,6 +101,9 @@ def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records:
             issues.extend(problem_issues(hands, entity, problems, ref=source.row.ref))
             continue
         if (source.row.ref.id, fingerprint(put.columns)) in refused:
+            continue
+        if pause is not None:
+            issues.append(waits(hands, pause, side, entity, ref=source.row.ref))
             continue
         link = replace(
             record.link or _new_link(entity, source, record.generation),

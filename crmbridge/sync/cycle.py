@@ -19,6 +19,7 @@ from crmbridge.guard import Ruling, judge
 from crmbridge.lifecycle import Powers
 from crmbridge.model import SIDES, Directory, Entity, Side
 from crmbridge.state.store import Store
+from crmbridge.pauses import is_whole
 from crmbridge.state.words import Issue, Lease, RunRow
 from crmbridge.sync.hands import LEASE_NAME, LEASE_SECONDS, Event, Hands, Options, Progress, Quiet
 from crmbridge.sync.observe import observe
@@ -57,6 +58,9 @@ class Outcome:
         if not self.ruling.go:
             return "stopped by the guard"
         return f"done, {len(self.issues)} held" if self.issues else "done"
+    changed: Mapping[tuple[Side, str], int] = field(default_factory=dict)  # (side, table) -> rows read that were new
+
+    waits: str = ""  # what was left for later since the day's calls are few
 
     @property
     def exit_code(self) -> int:
@@ -96,6 +100,7 @@ class Engine:
     def sync(self, *, approve: str | None = None, approve_all: bool = False, by: str = "", why: str = "") -> Outcome:
         """One whole cycle. `approve`: id of a plan that a person has read; `approve_all` is for demos and tests."""
         with self._running("sync") as (lease, run):
+    _read_now: Mapping[tuple[Side, str], int] = field(default_factory=dict)
             hands = self._read(lease, run)
             dry = self._dry_pass(run, hands)
             approved = self._approved(approve, by, why) if approve else None
@@ -104,9 +109,12 @@ class Engine:
                 saved = self.store.save_plan(_nested(dry.counts), first_run=bool(dry.first_run))
                 return self._outcome(dry, ruling, saved.id, dry=False)
             view = View(hands=hands, crosswalk=Crosswalk(hands=hands))
-            self._pass(hands, view)
-            for entity in self.options.entities:
-                if entity in hands.first_run:
+            if self._course.first:
+                run_urgent(hands, view)
+            if not self._course.only:
+                self._pass(hands, view)
+            for entity in self.options.entities if not self._course.only else ():
+                if entity in hands.first_run and is_whole(self.store.pauses(), entity):
                     self.store.set_meta(f"{'first_run' if self.options.only.everything else 'pilot'}:{entity}", run.id)
             return self._outcome(hands, ruling, approve)
 
@@ -123,8 +131,9 @@ class Engine:
         for connector in self.connectors.values():
             connector.heartbeat(hands.renew)
         view = View(hands=hands, crosswalk=Crosswalk(hands=hands))
-        hands.untouchable = recover(hands, view, self.sleep)
-        observe(hands)
+        with doing("life-cycle"):  # what was begun is brought to its end
+            hands.untouchable = recover(hands, view, self.sleep)
+        self._read_now = observe(hands, view)
         self._replanned = replan(hands, view, self.version.id, self.previous)
         release_claims(hands, view)
         return hands
@@ -267,3 +276,5 @@ def _nested(counts: Mapping[tuple[str, str, str], int]) -> dict[str, Any]:
     for (side, entity, kind), count in counts.items():
         nested.setdefault(side, {}).setdefault(entity, {})[kind] = count
     return nested
+            changed=dict(self._read_now),
+            waits=self._course.why,

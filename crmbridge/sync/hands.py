@@ -17,7 +17,7 @@ from crmbridge import pace
 from crmbridge.guard import Caps
 from crmbridge.ids import new_id
 from crmbridge.lifecycle import Powers
-from crmbridge.model import SIDES, Directory, Entity, FieldRule, Link, NativeRef, Ref, Seen, Side
+from crmbridge.model import ENTITIES, SIDES, Directory, Entity, FieldRule, Link, NativeRef, Ref, Seen, Side
 from crmbridge.plan import under
 from crmbridge.policy import Bucket, Policies, Policy
 from crmbridge.state.store import Store
@@ -84,9 +84,14 @@ class Hands:
     store: Store
     connectors: Mapping[Side, Connector]
     names: Mapping[Side, str]  # connection names, for people
+    reading: tuple[Entity, ...] = ()  # read as well, and not synced: it is not their time
     compiled: "mapping.Compiled"
     powers: Mapping[Side, Powers]
     identities: Mapping[Side, Identity]
+    @property
+    def reads(self) -> tuple[Entity, ...]:
+        return tuple(one for one in ENTITIES if one in self.entities or one in self.reading)
+
     directories: Mapping[Side, Directory]
     options: Options
     run: RunRow

@@ -11,6 +11,7 @@ from crmbridge.lifecycle import mirrors
 from crmbridge.model import Converted, Refused, Stale, Step, Unknown, other
 from crmbridge.state.words import Batch, Intent
 from crmbridge.sync.hands import Event, Hands, fingerprint, new_intent
+from crmbridge.sync.pausing import hold_back, pause_of
 from crmbridge.sync.view import View, link_ids
 from crmbridge.sync.work import Order, Work, refusals, refused_issue
 
@@ -33,6 +34,10 @@ def convert_here(hands: Hands, view: View, work: Work, step: Step) -> bool:
     work.axes_settled = False
     if (work.link.id, mark) in refusals(hands, links=[work.link]):
         work.open = work.skipped = True
+        return False
+    pause = pause_of(hands, side, "lead")
+    if pause is not None:
+        hold_back(hands, work, pause, side)
         return False
     hands.count(side, "lead", "convert")
     if hands.dry:

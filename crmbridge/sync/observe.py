@@ -4,6 +4,8 @@ from crmbridge.model import SIDES, Entity, Side
 from crmbridge.state.words import Batch
 from crmbridge.sync.hands import Hands
 
+from crmbridge.sync.pausing import unread
+from crmbridge.sync.view import View
 
 def observe(hands: Hands) -> dict[tuple[Side, str], int]:
     """Read all tables of both sides up to now, before anything is planned (claims need that). Returns changed rows."""
@@ -20,7 +22,10 @@ def observe(hands: Hands) -> dict[tuple[Side, str], int]:
 
 def sources(hands: Hands, side: Side) -> tuple[str, ...]:
     names: list[str] = []
-    for entity in hands.options.entities:
+    paused = unread(hands)
+    for entity in hands.options.reads:
+        if (side, entity) in paused:
+            continue
         names.append(entity)
         names.extend(name for name in hands.connectors[side].side_tables(entity) if name not in names)
     return tuple(names)

@@ -14,6 +14,7 @@ from crmbridge.model import SIDES, Entity, Link, Outcome, Ref, Refused, Row, See
 from crmbridge.removal import CLOSED, Fate, Kind, Left, fate_of
 from crmbridge.state.words import Batch, Intent, IssuePlace, Stored
 from crmbridge.sync.hands import Hands, fingerprint, jsonable, new_intent
+from crmbridge.sync.pausing import pause_of, waits
 from crmbridge.sync.view import View
 from crmbridge.sync.work import (
     fresh_rows,
@@ -167,6 +168,10 @@ def carry_out(hands: Hands, view: View, orders: Sequence[Order]) -> None:
         payload = _payload(order, move)
         if (order.link.id, _mark(order, payload)) in refused:
             continue  # its open issue stands
+        pause = pause_of(hands, order.side, order.link.entity)
+        if pause is not None:
+            hands.record(Batch(issues=[waits(hands, pause, order.side, order.link.entity, link=order.link)]))
+            continue
         hands.count(order.side, order.link.entity, _COUNTED[order.kind])
         if hands.dry:
             hands.removed.add(order.link.id)

@@ -28,9 +28,11 @@ from crmbridge.model import (
     Written,
     other,
 )
+from crmbridge.pauses import Pause, paused
 from crmbridge.plan import is_blank
 from crmbridge.state.words import Batch, Intent
 from crmbridge.sync.hands import Hands, fingerprint, jsonable, new_intent
+from crmbridge.sync.pausing import hold_back
 from crmbridge.sync.view import View
 from crmbridge.sync.work import (
     Order,
@@ -84,10 +86,11 @@ def push_steps(hands: Hands, view: View, due: Sequence[tuple[Work, Step]]) -> li
 
 def _push_chunk(hands: Hands, view: View, side: Side, some: Sequence[tuple[Work, Step]]) -> list[Work]:
     refused = refusals(hands, links=[work.link for work, _ in some])
+    pauses = hands.store.pauses()
     due: list[_Due] = []
     there: list[Work] = []
     for work, step in some:
-        one = _due(hands, view, work, step, refused)
+        one = _due(hands, view, work, step, refused, paused(pauses, side, work.entity))
         if one == "there":
             there.append(work)
         elif one is not None:
@@ -106,7 +109,9 @@ def _push_chunk(hands: Hands, view: View, side: Side, some: Sequence[tuple[Work,
     return [*there, *_settle_moves(hands, view, side, due, intents, outcomes)]
 
 
-def _due(hands: Hands, view: View, work: Work, step: Step, refused: Refusals) -> _Due | _There | None:
+def _due(
+    hands: Hands, view: View, work: Work, step: Step, refused: Refusals, pause: Pause | None
+) -> _Due | _There | None:
     side, seen = step.side, work.seen[step.side]
     move = _move(hands, view, work, step)
     if not isinstance(move, Move):
@@ -116,6 +121,10 @@ def _due(hands: Hands, view: View, work: Work, step: Step, refused: Refusals) ->
         payload["actual_value"] = move.actual_value
     if (work.link.id, fingerprint(payload)) in refused:
         work.axes_settled, work.open, work.skipped = False, True, True
+        return None
+    if pause is not None:
+        work.axes_settled = False
+        hold_back(hands, work, pause, side)
         return None
     hands.count(side, work.entity, _COUNTED.get(step.kind, "update"))
     work.source = other(side)

@@ -22,8 +22,10 @@ from crmbridge.model import (
     attribute_name,
     other,
 )
+from crmbridge.pauses import paused
 from crmbridge.state.words import Batch, Intent, Issue
 from crmbridge.sync.hands import Hands, fingerprint, new_intent
+from crmbridge.sync.pausing import hold_back
 from crmbridge.sync.view import View
 from crmbridge.sync.work import (
     Order,
@@ -54,9 +56,15 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
     ready: list[tuple[Work, Update, Write]] = []
     links: list[Link] = []
     refused = refusals(hands, links=[work.link for work, _ in due])
+    pauses = hands.store.pauses()
     for work, update in due:
         write, link = _update_write(hands, view, side, work, update, refused)
         if write is None:
+            continue
+        pause = paused(pauses, side, work.entity)
+        if pause is not None:
+            hold_back(hands, work, pause, side)
+            work.unsettled |= set(update.fields)
             continue
         if link is not work.link:
             work.link = link
