@@ -21,10 +21,12 @@ from crmbridge.model import SIDES, Directory, Entity, Side
 from crmbridge.state.store import Store
 from crmbridge.pauses import is_whole
 from crmbridge.state.words import Issue, Lease, RunRow
+from crmbridge.sync.foreign import stop_if_found
 from crmbridge.sync.hands import LEASE_NAME, LEASE_SECONDS, Event, Hands, Options, Progress, Quiet
 from crmbridge.sync.observe import observe
 from crmbridge.sync.phase import run_phase
 from crmbridge.sync.recover import recover
+from crmbridge.sync.relink import Relinked, relink
 from crmbridge.sync.replan import Previous, replan
 from crmbridge.sync.scope import release_claims, touch
 from crmbridge.sync.view import Crosswalk, View
@@ -102,6 +104,7 @@ class Engine:
         with self._running("sync") as (lease, run):
     _read_now: Mapping[tuple[Side, str], int] = field(default_factory=dict)
             hands = self._read(lease, run)
+            stop_if_found(self.store)
             dry = self._dry_pass(run, hands)
             approved = self._approved(approve, by, why) if approve else None
             ruling = self._judge(dry, dry.counts if approve_all else approved)
@@ -117,6 +120,13 @@ class Engine:
                 if entity in hands.first_run and is_whole(self.store.pauses(), entity):
                     self.store.set_meta(f"{'first_run' if self.options.only.everything else 'pilot'}:{entity}", run.id)
             return self._outcome(hands, ruling, approve)
+
+    def relink(self, *, by: str = "", why: str = "") -> Relinked:
+        """After a restore: read, find again what was made since, and let writing go on. No CRM is written to."""
+        with self._running("relink") as (lease, run):
+            hands = self._read(lease, run)
+            view = View(hands=hands, crosswalk=Crosswalk(hands=hands))
+            return relink(hands, view, by=by or getpass.getuser(), why=why)
 
     def look(self) -> View:
         """Records as a cycle would see them, for `verify` and `why`: without a lease nothing is written anywhere."""

@@ -2,19 +2,24 @@
 
 from crmbridge.model import SIDES, Entity, Side
 from crmbridge.state.words import Batch
+from crmbridge.sync.foreign import foreign
 from crmbridge.sync.hands import Hands
-
 from crmbridge.sync.pausing import unread
 from crmbridge.sync.view import View
 
-def observe(hands: Hands) -> dict[tuple[Side, str], int]:
+
+def observe(hands: Hands, view: View) -> dict[tuple[Side, str], int]:
     """Read all tables of both sides up to now, before anything is planned (claims need that). Returns changed rows."""
     changed: dict[tuple[Side, str], int] = {}
     for side in SIDES:
         for source in sources(hands, side):
             hands.progress.step(f"reading {source} from {hands.names[side]}")
             cursor = hands.store.cursor(side, source)
+            anew = cursor is None  # a read from the start shows what was there before us
             for page in hands.connectors[side].changes(source, cursor):
+                anew = anew or page.full
+                if not anew:
+                    hands.record(Batch(issues=foreign(hands, view, side, source, page)))
                 count = hands.store.save_page(side, source, page, lease=hands.lease)
                 changed[side, source] = changed.get((side, source), 0) + count
     return changed

@@ -1,0 +1,144 @@
+"""Changes under our user's name that this store knows nothing of (ADR 13).
+
+They mean one of two things: the store was put back from a backup and has forgotten what it did since, or a second
+installation writes with the same user. In both cases a create may double what is there already, so nothing more is
+written until a person has said which, and `relink` has taken up what was made.
+
+It is judged from the pages that are read anyway, and costs no call. Ours is what an intent of the last day is about,
+whatever came of it, and what goes with such a record: the results of a conversion, the children of an account that was
+handed over or merged, the pair that is still being made. An automation that runs under our name because of a write of
+ours is known by its place (the same record, its parent, its lead) or by touching nothing that is mapped.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+from connectors.base import Page
+from crmbridge.errors import GuardError
+from crmbridge.model import ENTITIES, Entity, Ref, Row, Seen, Side, Unlinked, attribute_name
+from crmbridge.state.store import Store
+from crmbridge.state.words import Issue, Stored
+from crmbridge.sync.hands import Hands
+from crmbridge.sync.view import View
+
+CAUSE: Final = "other_writer"
+FIX: Final = (
+    "If another installation runs with this user, stop it. Then, and after a store was put back from a backup: "
+    "crmbridge relink."
+)
+# What follows from a write of ours (a flow's next step, a nightly job) has come by then.
+OURS_FOR: Final = timedelta(days=1)
+# An automation makes records of its own in the request that set it off, or a moment later; by the CRM's own clock.
+MADE_ALONG: Final = timedelta(minutes=2)
+TOLD_MAX: Final = 20  # records of one page; more of them say nothing more
+
+
+def stop_if_found(store: Store) -> None:
+    """Raises GuardError while somebody else's hand was seen and nobody has said what it was."""
+    found = store.open_issues(cause=CAUSE)
+    if found:
+        some = ", ".join(sorted({f"{one.entity} {one.native_id}" for one in found})[:3])
+        raise GuardError(
+            f"Nothing is written: records changed under crmbridge's own user, and this store knows nothing of it "
+            f"({len(found)} seen, such as {some}).",
+            fix=FIX,
+            code=CAUSE,
+        )
+
+
+def foreign(hands: Hands, view: View, side: Side, source: str, page: Page) -> list[Issue]:
+    """Issues about rows of this page that our user changed and we did not. To be stored before the page is: then they
+    are known."""
+    entity: Entity | None = next((each for each in ENTITIES if each == source), None)
+    us = hands.our_users[side]
+    if entity is None:
+        return []
+    # A key that we alone write is evidence as well, whoever touched the row since.
+    rows = [
+        row for row in page.rows if not row.deleted and row.values is not None and (row.modified_by == us or row.key)
+    ]
+    if not rows:
+        return []
+    known = hands.store.records(side, entity, [row.ref.id for row in rows])
+    rows = [row for row in rows if _moved(hands, row, known.get(row.ref.id), us)]
+    strange = _unexplained(hands, view, side, entity, rows, known) if rows else []
+    return [_issue(hands, row, known.get(row.ref.id)) for row in strange[:TOLD_MAX]]
+
+
+def _moved(hands: Hands, row: Row, stored: Stored | None, us: str | None) -> bool:
+    """Did our user change, or make, something that is mapped, as far as the store knows?"""
+    if stored is None:
+        return True
+    old = stored.row
+    if row.modified_by != us or old.version == row.version or old.values is None:
+        return False
+    connector = hands.connectors[row.ref.side]
+    if connector.life(old) != connector.life(row):
+        return True
+    names = map(attribute_name, hands.compiled.entities[row.ref.entity].columns(row.ref.side))
+    return any(getattr(old.values, name, None) != getattr(row.values, name, None) for name in names)
+
+
+def _unexplained(
+    hands: Hands, view: View, side: Side, entity: Entity, rows: Sequence[Row], known: Mapping[str, Stored]
+) -> list[Row]:
+    own = {row.ref.id: {row.ref.id} | ({row.key} if row.key else set()) for row in rows}
+    around = {row.ref.id: _around(hands, view, view.see(row), new=row.ref.id not in known) for row in rows}
+    names = [name for some in (*own.values(), *around.values()) for name in some]
+    ours = hands.store.intended(side, names, OURS_FOR)
+    left = [row for row in rows if not (own[row.ref.id] | around[row.ref.id]) & ours]
+    if not left:
+        return []
+    if any(intent.side == side for intent in hands.store.open_intents()):
+        return []  # what a call made whose answer was lost is not known yet; when it is, all of it is read
+    links = hands.store.links_by_native(side, entity, [row.ref.id for row in left])
+    settled = [row for row in left if (link := links.get(row.ref.id)) is None or link.mode == "steady"]
+    return [row for row in settled if row.ref.id in known or not _made_along(hands, view, row)]
+
+
+def _around(hands: Hands, view: View, seen: Seen, *, new: bool) -> set[str]:
+    """Records whose writing may have touched this one: its lead, and what it hangs on. Under a parent that we wrote to
+    a second installation may make new rows, so for these only the lead counts."""
+    life = seen.life
+    names = {life.origin_lead_id, None if new else seen.row.merged_into}
+    if not new:
+        names |= {life.account_id, life.contact_id, life.opportunity_id, *_parents(hands, view, seen)}
+    return {name for name in names if name}
+
+
+def _parents(hands: Hands, view: View, seen: Seen) -> Iterable[str]:
+    side = seen.row.ref.side
+    for rule in hands.compiled.entities[seen.row.ref.entity].rules:
+        value = seen.shared.fields.get(rule.name) if rule.link is not None else None
+        if isinstance(value, Unlinked):
+            yield value.id
+        elif isinstance(value, str) and rule.link is not None:
+            native = view.crosswalk.native_id(side, rule.link, value)
+            if native is not None:
+                yield native
+
+
+def _made_along(hands: Hands, view: View, row: Row) -> bool:
+    """Was it made in the moment in which we wrote to its account or contact: by an automation, in our name?"""
+    us, side = hands.our_users[row.ref.side], row.ref.side
+    parents = list(_parents(hands, view, view.see(row)))
+    for entity in ("account", "contact"):
+        for stored in hands.store.records(side, entity, parents).values():
+            at, made = stored.row.modified_at, row.created_at
+            if stored.row.modified_by == us and at is not None and made is not None and abs(made - at) <= MADE_ALONG:
+                return True
+    return False
+
+
+def _issue(hands: Hands, row: Row, known: Stored | None) -> Issue:
+    what = "was changed" if known is not None else "was made"
+    return hands.issue(
+        "held",
+        cause=CAUSE,
+        entity=row.ref.entity,
+        ref=Ref(side=row.ref.side, entity=row.ref.entity, id=row.ref.id),
+        message=f"It {what} on {hands.names[row.ref.side]} under crmbridge's own user, and this store knows nothing of "
+        "it: the store was put back from a backup, or another installation is writing. Nothing is written meanwhile.",
+        fix=FIX,
+    )
