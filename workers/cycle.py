@@ -6,7 +6,7 @@ from structlog.contextvars import bound_contextvars
 
 from crmbridge.errors import CrmBridgeError, LeaseTaken
 from crmbridge.sync import Outcome
-from workers import schedule
+from workers import schedule, turns
 from workers.config import TICK_SECONDS
 from workers.desk import Busy, Desk
 from workers.logs import logger
@@ -21,8 +21,9 @@ _log = logger("crmbridge.workers")
 def tick(desk: Desk) -> list[str]:
     """The queues that have work now; none if another tick was a moment ago."""
     try:
+        desk.store.beat("tick")
         desk.store.take_lease(TICK_LEASE, TICK_LEASE_SECONDS)
-        return schedule.due(desk.store, desk.settings.schedules.every_seconds)
+        return _due(desk)
     except LeaseTaken:
         return []
     except CrmBridgeError as error:
@@ -34,16 +35,26 @@ def drain(desk: Desk, queue: str) -> None:
     last: str | None = None
     try:
         last = _last_run(desk)
-        if queue not in schedule.due(desk.store, desk.settings.schedules.every_seconds):
+        if queue not in _due(desk):
             return  # done meanwhile, or a hint of another version
+        desk.store.beat("cycle")
+        rhythms = desk.settings.schedules.rhythms
         with desk.engine() as engine:
+            turns.narrow(engine, desk.store, rhythms)
             outcome = engine.sync(by="worker")
+        if outcome.ruling.go:
+            turns.note(desk.store, engine.options.entities, outcome)
         _tell(desk, outcome)
     except (LeaseTaken, Busy):
         return  # another worker is at it
     except CrmBridgeError as error:
         _log.error(str(error), action="cycle_failed", code=error.code, problems=getattr(error, "problems", ()))
         _note_failure(desk, last, error)
+
+
+def _due(desk: Desk) -> list[str]:
+    schedules = desk.settings.schedules
+    return schedule.due(desk.store, schedules.every_seconds, schedules.rhythms)
 
 
 def _last_run(desk: Desk) -> str | None:

@@ -6,8 +6,8 @@ configuration has changed, when it has become old, and after any trouble.
 
 import threading
 import time
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterable
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +42,7 @@ class Desk:
         self._engine: Engine | None = None
         self._stack = ExitStack()
         self._mark: _Mark = ()
+        self._seen: _Mark = ()
         self._until = 0.0
 
     def after_fork(self) -> None:
@@ -51,8 +52,14 @@ class Desk:
 
     @property
     def settings(self) -> Settings:
+        """As they are now; of a file that was broken since, as they were before (the engine tells about it)."""
+        stamp = self._stamp()
         if self._settings is None:
             self._settings = settings_module.load(self._path)
+        elif stamp != self._seen:
+            with suppress(ConfigError):
+                self._settings = settings_module.load(self._path)
+        self._seen = stamp
         return self._settings
 
     @property
@@ -127,7 +134,12 @@ class Desk:
     def _mark_now(self) -> _Mark:
         """Changes when a file of the configuration, or a decision about a whole field, changes."""
         folder = self.settings.mappings_folder
+        return (*self._stamp(), *_stamps(sorted(folder.glob("*.y*ml"))), self.store.meta("choices"))
+
+    def _stamp(self) -> _Mark:
         own = sorted(self._path.parent.glob(f"{self._path.stem}*{self._path.suffix}"))  # with those of profiles
-        files = [*own, self._path.parent / ".env", *sorted(folder.glob("*.y*ml"))]
-        stamps = tuple((str(file), file.stat().st_mtime_ns) for file in files if file.exists())
-        return (*stamps, self.store.meta("choices"))
+        return _stamps([*own, self._path.parent / ".env"])
+
+
+def _stamps(files: Iterable[Path]) -> _Mark:
+    return tuple((str(file), file.stat().st_mtime_ns) for file in files if file.exists())

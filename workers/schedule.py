@@ -1,11 +1,13 @@
 """When is the next cycle due? Decided from what the store says about earlier runs, so that any worker may ask."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from crmbridge.model import Entity
+from crmbridge.schedule import Rhythm, earliest, shortest_seconds
 from crmbridge.state.store import Store
 from crmbridge.state.words import RunRow
 from crmbridge.sync.hands import LEASE_NAME
@@ -53,19 +55,32 @@ def _has_failed(run: RunRow) -> bool:
     return run.outcome.startswith("failed") and run.outcome not in BROKEN_OFF
 
 
-def due(store: Store, every_seconds: float) -> list[str]:
+def due(store: Store, every_seconds: float, rhythms: Mapping[Entity, Rhythm] | None = None) -> list[str]:
     """Queues with work to do now."""
     if store.lease_holder(LEASE_NAME) is not None:
         return []
-    at = next_cycle_at(store.runs(limit=RUNS_READ), every_seconds=every_seconds, stopped=stopped(store))
+    at = _next_at(store, every_seconds, rhythms)
     return [CYCLE] if at is None or at <= store.now() else []
 
 
-def overdue(store: Store, every_seconds: float) -> bool:
+def overdue(store: Store, every_seconds: float, rhythms: Mapping[Entity, Rhythm] | None = None) -> bool:
     if store.lease_holder(LEASE_NAME) is not None:
         return False
-    at = next_cycle_at(store.runs(limit=RUNS_READ), every_seconds=every_seconds, stopped=stopped(store))
+    at = _next_at(store, every_seconds, rhythms)
     return at is not None and store.now() > at + timedelta(seconds=OVERDUE_SECONDS)
+
+
+def _next_at(store: Store, every_seconds: float, rhythms: Mapping[Entity, Rhythm] | None) -> datetime | None:
+    """When both the pace and the schedule of some kind of record let a cycle begin."""
+    if rhythms is not None:
+        every_seconds = min(every_seconds, shortest_seconds(rhythms))
+    at = next_cycle_at(store.runs(limit=RUNS_READ), every_seconds=every_seconds, stopped=stopped(store))
+    if rhythms is None:
+        return at
+    turn = earliest(rhythms, store.turns(), store.now())
+    if at is None:
+        return None if turn <= store.now() else turn
+    return max(at, turn)
 
 
 def stopped(store: Store) -> Stopped | None:

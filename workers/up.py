@@ -4,6 +4,7 @@ This process only watches: the work is done by one Celery worker with beat insid
 restarts, or go deaf (both seen); so it is started again when it ends, and when work has been due for long.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,9 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from crmbridge import settings as settings_module
 from crmbridge import wiring
 from crmbridge.errors import ConfigError, CrmBridgeError, OutsideError
 from crmbridge.settings import Settings
+from crmbridge.settings.document import Schedules
 from workers import broker, logs, schedule
 
 GRACE_SECONDS: Final = 180.0  # a cycle under way is let to its end
@@ -129,11 +132,18 @@ class Tree:
         while not self._caught and time.monotonic() < end:
             time.sleep(POLL_SECONDS)
 
+    def _schedules(self) -> Schedules:
+        """As they stand in the file by now; of a broken one the worker goes by the last good one, and so do we."""
+        with contextlib.suppress(ConfigError):
+            self._settings = settings_module.load(self._settings.path, profile=self._settings.profile)
+        return self._settings.schedules
+
     def _wake_if_deaf(self) -> None:
         try:
             store = wiring.open_store(self._settings)
             try:
-                deaf = schedule.overdue(store, self._settings.schedules.every_seconds)
+                schedules = self._schedules()
+                deaf = schedule.overdue(store, schedules.every_seconds, schedules.rhythms)
             finally:
                 store.close()
         except CrmBridgeError as error:

@@ -13,9 +13,10 @@ import pytest
 from crmbridge.errors import AccessError, ConfigError, CrmBridgeError, LeaseTaken, OutsideError
 from crmbridge.guard import Ruling
 from crmbridge.settings import load
+from crmbridge.settings.document import Schedules
 from crmbridge.state.store import Store
 from crmbridge.state.words import RunRow
-from crmbridge.sync import Outcome
+from crmbridge.sync import Options, Outcome
 from workers import broker, cycle, schedule
 from workers.config import TICK_SECONDS, VISIBILITY_SECONDS, celery_settings, key_prefix, kombu_url
 from workers.schedule import Stopped, next_cycle_at
@@ -72,7 +73,8 @@ class PaperDesk:
     store: Store
     ending: Any = None
     cycles: int = 0
-    settings: Any = field(default_factory=lambda: SimpleNamespace(schedules=SimpleNamespace(every_seconds=60)))
+    settings: Any = field(default_factory=lambda: SimpleNamespace(schedules=Schedules(every_seconds=60)))
+    options: Options = Options()  # noqa: RUF009 - frozen
 
     @contextlib.contextmanager
     def engine(self) -> Generator[Any]:
@@ -137,7 +139,7 @@ def test_a_stop_by_the_guard_is_said_once(desk: Any, capsys: pytest.CaptureFixtu
     from workers import logs
 
     logs.configure()
-    desk.settings.schedules.every_seconds = 0
+    desk.settings.schedules = Schedules.model_construct(every_seconds=0)
     desk.ending = Ruling(go=False, reasons=("600 x create of lead",))
     cycle.drain(desk, "cycle")
     assert schedule.due(desk.store, 0) == []
