@@ -32,12 +32,14 @@ COMMANDS: Final[Table] = {
     "issues": ("crmbridge.cli.issues:issues", "What is held or failed, by cause, and what to do."),
     "retry": ("crmbridge.cli.issues:retry", "Try held or failed records again in the next sync."),
     "resolve": ("crmbridge.cli.issues:resolve", "Decide an open issue, or a conflict of a whole field."),
+    "erase": ("crmbridge.cli.erase:erase", "Remove every trace of a person from the store, and keep the person out."),
 }
 PANELS: Final = [
     {"name": "Try it", "commands": ["demo", "sandbox"]},
     {"name": "Set it up", "commands": ["init", "check", "mapping", "capture"]},
     {"name": "Run it", "commands": ["plan", "sync", "up", "verify"]},
     {"name": "Look into it", "commands": ["status", "runs", "show", "why", "issues", "retry", "resolve"]},
+    {"name": "Keep the data", "commands": ["erase"]},
 ]
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import ColumnElement, Connection, bindparam, case, delete, func, or_, select, update
 
 from crmbridge.model import ENTITIES, Entity, Ref, Row, Satellite, Side
-from crmbridge.state import codec
+from crmbridge.state import codec, erased
 from crmbridge.state.codec import RowCodec
 from crmbridge.state.database import Upsert, array, insert, lookup, now, put
 from crmbridge.state.schema import cursor, meta, record, satellite
@@ -113,7 +113,7 @@ def observe(connection: Connection, rows: RowCodec, given: Iterable[Row], *, mar
     """Store rows as they were shown. `marks`: one that differs from the stored one becomes dirty.
     `confirm`: a full compare is under way, so what is unchanged is noted as seen."""
     places: dict[tuple[Side, Entity], dict[str, Row]] = defaultdict(dict)
-    for row in given:
+    for row in erased.admitted(connection, given):
         places[row.ref.side, row.ref.entity][row.ref.id] = row  # shown twice: the later one counts
     dialect = connection.dialect.name
     seen = _compares(connection) if places else 0
@@ -255,7 +255,7 @@ def _save_satellites(
         return 0
     dialect, seen = connection.dialect.name, _compares(connection)
     by_kind: dict[str, dict[str, Satellite]] = defaultdict(dict)
-    for one in given:
+    for one in erased.without_parents(connection, given):
         by_kind[one.kind][one.id] = one
     parents: set[Ref] = set()
     count = 0
@@ -418,10 +418,11 @@ def mark(
 ) -> None:
     """Dirty; or touched, which makes dirty when it is new, because the record has just come into scope."""
     dialect, seen = connection.dialect.name, _compares(connection)
+    marked = set(refs)
     lines = [
         _parameters(_placeholder(ref.side, ref.entity, ref.id), _NO_TYPES, dirty=ref not in quiet, seen=seen)
         | {"touched": touched}
-        for ref in sorted(set(refs), key=lambda ref: (ref.side, ref.entity, ref.id))
+        for ref in sorted(marked - erased.among(connection, marked), key=lambda ref: (ref.side, ref.entity, ref.id))
     ]
     if lines:
         connection.execute(_mark(dialect, touched), lines)

@@ -4,7 +4,7 @@ Every commit is a place where a crash matters, and is passed on to `crashpoint`.
 modules beside this one; the tables stand in `schema.py`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar
 
@@ -19,6 +19,8 @@ from crmbridge.schedule import Turn
 from crmbridge.state import (
     breaker,
     budget,
+    erase,
+    erased,
     intents,
     issues,
     leases,
@@ -28,6 +30,7 @@ from crmbridge.state import (
     pauses,
     records,
     runs,
+    traces,
     work,
 )
 from crmbridge.state.codec import RowCodec, RowTypes
@@ -35,6 +38,7 @@ from crmbridge.state.database import Database, insert, now, put
 from crmbridge.state.pauses import Queue
 from crmbridge.state.records import PageLike
 from crmbridge.state.schema import cursor, link, meta, record
+from crmbridge.state.traces import Traces
 from crmbridge.state.words import (
     Batch,
     Block,
@@ -306,6 +310,9 @@ class Store:
 
     def take_over_work(self, lease: Lease) -> dict[str, frozenset[str]]:
         """What earlier cycles handed out is planned anew, but for lanes that are worked in: lease -> links of each."""
+        with self._database.reading() as connection:
+            if not work.is_any(connection):
+                return {}
         with self._database.writing("take over work") as connection:
             leases.guard(connection, lease)
             return work.take_over(connection, now(connection))
@@ -496,6 +503,43 @@ class Store:
         with self._database.writing("report breaker") as connection:
             return breaker.report(connection, connection_name, event, cause)
 
+    # --- a person's traces ----------------------------------------------------------------------------------------
+
+    def people(self, email: str) -> set[Ref]:
+        """Leads and contacts with this e-mail address."""
+        with self._database.reading() as connection:
+            return traces.people(connection, email)
+
+    def traces(self, refs: Collection[Ref], *, alone: bool = False) -> Traces:
+        """All that these records, and others of the same person, left in the store. `alone`: these and no others."""
+        with self._database.reading() as connection:
+            return traces.look(connection, set(refs) if alone else traces.closure(connection, refs))
+
+    def person_accounts(self, refs: Collection[Ref]) -> set[Ref]:
+        """Those of these accounts that are persons."""
+        with self._database.reading() as connection:
+            return traces.person_accounts(connection, refs)
+
+    def erase(self, found: Traces, by: str, why: str, *, lease: Lease) -> int:
+        """Take a person out; the lease keeps every run away meanwhile. Returns the number that it is noted under."""
+        with self._database.writing("erase") as connection:
+            leases.guard(connection, lease)
+            return erase.erase(connection, found, by, why, now(connection))
+
+    def erased(self, refs: Collection[Ref]) -> set[Ref]:
+        """Those of these records that were taken out and stay out."""
+        with self._database.reading() as connection:
+            return erased.among(connection, refs)
+
+    def let_back(self, refs: Collection[Ref]) -> set[Ref]:
+        """What was taken out may be read again; returns those that were kept out."""
+        with self._database.writing("let back") as connection:
+            return erased.let_back(connection, refs)
+
+    def scour(self) -> bool:
+        """Overwrite what was deleted in the database's own files; False: somebody else's reading kept some of it."""
+        return erase.scour(self._database)
+
     # --- runs and plans -------------------------------------------------------------------------------------------
 
     def start_run(self, kind: str, *, lease: Lease | None = None, mapping: str | None = None) -> RunRow:
@@ -508,6 +552,10 @@ class Store:
     ) -> None:
         with self._database.writing("end run") as connection:
             runs.end(connection, id, outcome, counts or {}, calls or {}, now(connection))
+
+    def run(self, id: str) -> RunRow | None:
+        with self._database.reading() as connection:
+            return runs.get(connection, id)
 
     def runs(self, limit: int | None = None) -> list[RunRow]:
         """Newest first."""

@@ -58,6 +58,8 @@ def foreign(hands: Hands, view: View, side: Side, source: str, page: Page) -> li
     rows = [
         row for row in page.rows if not row.deleted and row.values is not None and (row.modified_by == us or row.key)
     ]
+    gone = hands.store.erased([row.ref for row in rows])  # what was taken out at a person's word is not stored either
+    rows = [row for row in rows if row.ref not in gone]
     if not rows:
         return []
     known = hands.store.records(side, entity, [row.ref.id for row in rows])

@@ -5,7 +5,7 @@ again for it), and where it happened already.
 """
 
 from crmbridge.lifecycle import mirrors, recreates
-from crmbridge.model import Link, Row, Seen, Side, other
+from crmbridge.model import Link, Ref, Row, Seen, Side, other
 from crmbridge.policy import Policy
 from crmbridge.sync.fitting import record_fits
 from crmbridge.sync.hands import Hands
@@ -22,7 +22,7 @@ def is_due(hands: Hands, view: View, side: Side, lead_id: str) -> bool:
         return link.epoch == 0 and (stored is None or is_mirrored(hands, view, link, stored.row))
     # Not read yet: it converted a moment ago and comes with the next page; deleted: nobody will mirror it (C8).
     if stored is None:
-        return True
+        return not hands.store.erased([Ref(side=side, entity="lead", id=lead_id)])
     # One that takes no part is mirrored by nobody either.
     return (
         not stored.row.deleted

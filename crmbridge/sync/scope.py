@@ -151,7 +151,9 @@ def will_link(hands: Hands, view: View, ref: Ref) -> bool:
 def has_ended(hands: Hands, ref: Ref) -> bool:
     """Is this the record of a pair that has ended: its partner, or it itself, was deleted?"""
     link = hands.store.links_by_native(ref.side, ref.entity, [ref.id]).get(ref.id)
-    return link is not None and not link.alive
+    if link is None:
+        return bool(hands.store.erased([ref]))  # taken out of the store: its pair is no more
+    return not link.alive
 
 
 # --- claims -------------------------------------------------------------------------------------------------------
