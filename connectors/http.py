@@ -28,6 +28,7 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
 
 from connectors.deadline import DeadlineAdapter, Exchange, exchange_of_now
+from connectors.gate import SERVED, Gate, OpenGate, Passage, Told
 from connectors.origin import Origin
 from crmbridge import crashpoint, pace
 from crmbridge.errors import ConfigError, LostAnswer, TryLater
@@ -89,12 +90,15 @@ class Session:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         rng: random.Random | None = None,
+        told: "Callable[[Answer], Told]" = lambda answer: SERVED,  # what an answer says about limits and trouble
     ) -> None:
         self.origin = Origin.of(url, what=f"The address of connection {name}")
         self.name = name
         self.calls: Counter[tuple[str, str]] = Counter()  # (table, kind) -> HTTP requests
         self.server_time: datetime | None = None  # Date of the latest answer
         self.before_call: Callable[[], None] = lambda: None  # the engine's heartbeat: renews its lease
+        self.gate: Gate = OpenGate()  # every request passes it
+        self._told = told
         self._deadline_seconds = deadline_seconds
         self._clock, self._sleep = clock, sleep
         self._rng = rng or random.Random()  # noqa: S311 - jitter, no secret
@@ -134,23 +138,36 @@ class Session:
         body: bytes | None = None,
         repeat: bool = False,
         deadline_seconds: float | None = None,
+        operations: int = 1,
     ) -> Answer:
         """One call. `target` is a path with query, or a link from an answer; `repeat` is for reads alone.
+        `operations`: what the CRM counts it as, where a call holds several.
 
-        The deadline covers everything: connecting, waiting, repeating, reading the body."""
+        The deadline covers everything: connecting, waiting, repeating, reading the body. Raises LeftAlone where the CRM
+        is left alone at the moment: then nothing was sent."""
         ends_at = self._clock() + (deadline_seconds or self._deadline_seconds)
         target = self.origin.target(target)
         attempts = read_attempts_max if repeat else 1
+        passage = Passage(kind=kind, reads=repeat or method == "GET", operations=operations)
         for attempt in range(1, attempts + 1):
             answer, failure = None, None
             try:
+                asked = self._clock()
+                self.gate.enter(passage, self._sleep)
+                ends_at += self._clock() - asked  # waiting for our turn is not the CRM's time
                 answer = self._once(method, target, kind, table, headers or {}, body, ends_at)
+                self.gate.leave(passage, self._said(answer, passage))
             except (NotSent, LostAnswer) as error:
                 failure = error
+                if error.code != "too_large":
+                    self.gate.lost(passage, error.code)
             if answer is not None and (answer.status not in _passing or attempt == attempts):
                 return answer
             wait = self._wait(answer, attempt)
-            if attempt == attempts or wait > min(wait_seconds_max, ends_at - self._clock()) or _hopeless(failure):
+            patience = min(wait_seconds_max, ends_at - self._clock())
+            if answer is not None and answer.retry_after is not None:
+                patience = min(patience, self.gate.patience_seconds)
+            if attempt == attempts or wait > patience or _hopeless(failure):
                 if answer is not None:
                     return answer
                 assert failure is not None
@@ -162,6 +179,11 @@ class Session:
             )
             self._sleep(wait)
         raise AssertionError("the last attempt returns or raises")
+
+    def _said(self, answer: Answer, passage: Passage) -> Told:
+        if passage.login:
+            return Told(trouble=f"HTTP {answer.status}" if answer.status >= 400 else "")
+        return self._told(answer)
 
     def _wait(self, answer: Answer | None, attempt: int) -> float:
         asked = answer.retry_after if answer is not None else None

@@ -5,6 +5,7 @@
     ├── AccessError     the operator: credentials, rights, a pinned org that changed        exit 4
     ├── OutsideError    a CRM, login, broker, store or disk did not serve                   exit 4
     │   ├── TryLater    nobody: it passes by itself (limits, locks, maintenance)
+    │   │   └── LeftAlone  nobody: the CRM is left alone for a while; what was to be done waits
     │   ├── LostAnswer  nobody: sent, answer lost; the engine looks before it repeats
     │   └── LeaseTaken  nobody: another run is at work
     ├── StaleError      nobody: the record moved, plan again
@@ -52,6 +53,10 @@ class TryLater(OutsideError):
     def __init__(self, message: str, *, after_seconds: float | None = None, fix: str = "", code: str = "") -> None:
         super().__init__(message, fix=fix, code=code)
         self.after_seconds = after_seconds
+
+
+class LeftAlone(TryLater):
+    """Nothing was sent, and nothing has failed: limits, or trouble over there, and the work goes on afterwards."""
 
 
 class LostAnswer(OutsideError):

@@ -146,8 +146,9 @@ class Client:
         headers = {"Content-Type": content_type, "Prefer": "odata.continue-on-error"}
         tables = {each.table for item in items for each in (item.requests if isinstance(item, ChangeSet) else (item,))}
         table = tables.pop() if len(tables) == 1 else ""
+        inside = sum(len(item.requests) if isinstance(item, ChangeSet) else 1 for item in items)
         request = Request(method="POST", path=batch.PATH, headers=headers, body=body, table=table, kind=kind)
-        whole = self._send(request, repeat=repeat)
+        whole = self._send(request, repeat=repeat, operations=max(1, inside))
         if not next((v for n, v in whole.headers.items() if n.lower() == "content-type"), "").startswith("multipart/"):
             lost = Meaning(kind="unknown", status=whole.meaning.status, message="the batch's answer cannot be read")
             said = Reply(meaning=lost, headers=whole.headers, body=b"") if whole.done else whole
@@ -155,15 +156,15 @@ class Client:
         content = next(v for n, v in whole.headers.items() if n.lower() == "content-type")
         return [_replies(each) for each in batch.decode(items, content, whole.body)]
 
-    def _send(self, request: Request, *, repeat: bool) -> Reply:
-        answer = self._once(request, repeat=repeat)
+    def _send(self, request: Request, *, repeat: bool, operations: int = 1) -> Reply:
+        answer = self._once(request, repeat, operations)
         if answer.status == 401 and self._tokens.renew():
-            answer = self._once(request, repeat=repeat)
+            answer = self._once(request, repeat, operations)
         return Reply(
             meaning=meaning(answer.status, answer.headers, answer.body), headers=answer.headers, body=answer.body
         )
 
-    def _once(self, request: Request, *, repeat: bool) -> Answer:
+    def _once(self, request: Request, repeat: bool, operations: int) -> Answer:
         headers = {**_always, **request.headers, "Authorization": f"Bearer {self._tokens.token()}"}
         if request.body:
             headers.setdefault("Content-Type", "application/json; charset=utf-8")
@@ -175,6 +176,7 @@ class Client:
             headers=headers,
             body=request.body or None,
             repeat=repeat,
+            operations=operations,  # the day's limit counts what is inside a batch (dataverse-api §10.4)
         )
 
 

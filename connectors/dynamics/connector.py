@@ -9,7 +9,7 @@ from typing import Any
 from requests.adapters import BaseAdapter
 
 from connectors.base import Captured, Conversion, Cursor, Description, Identity, Move, Page, Removal, TablePlan, Write
-from connectors.dynamics import rows, writing
+from connectors.dynamics import limits, rows, writing
 from connectors.dynamics.auth import DynamicsConfig, tokens
 from connectors.dynamics.capture import Capture
 from connectors.dynamics.client import Client
@@ -22,6 +22,7 @@ from connectors.dynamics.removing import Removing
 from connectors.dynamics.rows import TABLES, Rows
 from connectors.dynamics.survey import Surveyor
 from connectors.dynamics.writing import Writing
+from connectors.gate import Gate
 from connectors.http import Session, call_deadline_seconds
 from connectors.survey import Questions, Survey
 from crmbridge.model import Converted, Directory, Entity, Life, Outcome, Row, Side
@@ -49,8 +50,10 @@ class DynamicsConnector:
         self._plans: dict[Entity, TablePlan] = {}
         self._rows: dict[Entity, Rows] = {}
 
+        self._sessions: list[Session] = []
+
         def session(url: str) -> Session:
-            return Session(
+            made = Session(
                 url,
                 name=config.name,
                 ca_file=config.ca_file,
@@ -61,7 +64,10 @@ class DynamicsConnector:
                 clock=clock,
                 sleep=sleep,
                 rng=rng,
+                told=limits.told,
             )
+            self._sessions.append(made)
+            return made
 
         self._session = session(config.url)
         client = Client(self._session, tokens(config, session))
@@ -90,6 +96,10 @@ class DynamicsConnector:
 
     def system_columns(self, entity: Entity) -> Mapping[str, type[Any]]:
         return TABLES[entity].system
+
+    def gated(self, gate: Gate) -> None:
+        for each in self._sessions:  # logins too
+            each.gate = gate
 
     def heartbeat(self, beat: Callable[[], None]) -> None:
         self._session.before_call = beat

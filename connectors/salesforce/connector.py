@@ -9,8 +9,9 @@ from typing import Any
 from requests.adapters import BaseAdapter
 
 from connectors.base import Captured, Conversion, Description, Identity, Move, Page, Removal, TablePlan, Write
+from connectors.gate import Gate
 from connectors.http import Session, call_deadline_seconds
-from connectors.salesforce import record_types, rows
+from connectors.salesforce import limits, record_types, rows
 from connectors.salesforce.auth import SalesforceConfig, Tokens
 from connectors.salesforce.capture import Capture
 from connectors.salesforce.client import Client
@@ -41,8 +42,10 @@ class SalesforceConnector:
     ) -> None:
         self._config = config
 
+        self._sessions: list[Session] = []
+
         def session(url: str) -> Session:
-            return Session(
+            made = Session(
                 url,
                 name=config.name,
                 ca_file=config.ca_file,
@@ -53,7 +56,10 @@ class SalesforceConnector:
                 clock=clock,
                 sleep=sleep,
                 rng=rng,
+                told=limits.told,
             )
+            self._sessions.append(made)
+            return made
 
         # Client credentials work at the org's own host alone (salesforce-api §1.2).
         login = session(config.url if config.flow == "client_credentials" else config.login_url)
@@ -85,6 +91,10 @@ class SalesforceConnector:
         return rows.system_columns(
             entity, key_field=self._config.key_field, person_accounts=self._config.person_accounts
         )
+
+    def gated(self, gate: Gate) -> None:
+        for each in self._sessions:  # logins too
+            each.gate = gate
 
     def heartbeat(self, beat: Callable[[], None]) -> None:
         self._session.before_call = beat
