@@ -1,5 +1,6 @@
 """What was about to be sent, what came of it (the journal), and the ledger of mirrored conversions (reliability §3)."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
@@ -151,10 +152,33 @@ def read_journal(
     }
     where = [column == value for column, value in wanted.items() if value is not None]
     statement = select(journal).where(*where).order_by(journal.c.number.desc()).limit(limit)
+    return _journal(connection.execute(statement).mappings())
+
+
+def _journal(lines: Iterable[Any]) -> list[JournalRow]:
     return [
-        JournalRow(**dict(line) | {name: codec.load(line[name]) for name in ("before", "after")})
-        for line in connection.execute(statement).mappings()
+        JournalRow(**dict(line) | {name: codec.load(line[name]) for name in ("before", "after")}) for line in lines
     ]
+
+
+def written_lately(
+    connection: Connection, link_ids: Sequence[str], since: datetime, at_least: int
+) -> dict[str, list[JournalRow]]:
+    """By pair, what was written since, oldest first; only of pairs that were written to so often."""
+    dialect = connection.dialect.name
+    statement = lookup(dialect, journal, journal.c.link_id, journal.c.at >= bindparam("since"))
+    numbers = statement.with_only_columns(statement.selected_columns.link_id, statement.selected_columns.number)
+    by_link: dict[str, list[int]] = defaultdict(list)
+    for some in chunks(sorted(set(link_ids))):
+        for line in connection.execute(numbers, {"ids": array(dialect, some), "since": since}):
+            by_link[line.link_id].append(line.number)
+    often = sorted(number for found in by_link.values() if len(found) >= at_least for number in found)
+    rows: dict[str, list[JournalRow]] = defaultdict(list)
+    for some in chunks(often):
+        where = journal.c.number.in_(some)
+        for row in _journal(connection.execute(select(journal).where(where).order_by(journal.c.number)).mappings()):
+            rows[row.link_id or ""].append(row)
+    return dict(rows)
 
 
 # --- ledger of conversions ----------------------------------------------------------------------------------------

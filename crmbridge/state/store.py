@@ -292,6 +292,11 @@ class Store:
                 connection, link_id=link_id, run_id=run_id, side=side, native_id=native_id, limit=limit
             )
 
+    def written_lately(self, link_ids: Sequence[str], within: timedelta, at_least: int) -> dict[str, list[JournalRow]]:
+        """What was written to these pairs so lately, oldest first; only of pairs that were written to so often."""
+        with self._database.reading() as connection:
+            return intents.written_lately(connection, link_ids, now(connection) - within, at_least)
+
     def conversions(self, lead_links: Sequence[str] | None = None) -> list[ConversionRow]:
         with self._database.reading() as connection:
             return intents.conversions(connection, lead_links)

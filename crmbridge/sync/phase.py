@@ -1,15 +1,16 @@
 """One entity's turn in a cycle: ended pairs, twins, creates, then what differs in linked pairs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from crmbridge.budget import doing
 from crmbridge.chosen import as_chosen, held_after_close
 from crmbridge.gate import guarded
 from crmbridge.lifecycle import LifePlan, edit_case, plan_lead, plan_opportunity
 from crmbridge.model import SIDES, Entity, Hold, Link, Money, Ref, Row, Side, Step, Update
 from crmbridge.plan import newest, plan_fields
 from crmbridge.policy import Policy
-from crmbridge.state.words import Issue, Pair, Stored
+from crmbridge.state.words import STOPPED, Issue, Pair, Stored, seen_as
 from crmbridge.sync import convert
 from crmbridge.sync.again import is_half, make_partners_again, new_lead
 from crmbridge.sync.ended import end_pairs
@@ -20,6 +21,7 @@ from crmbridge.sync.pairing import pair_up
 from crmbridge.sync.scope import has_ended, left_out, will_link
 from crmbridge.sync.settle import settle
 from crmbridge.sync.steps import push_steps
+from crmbridge.sync.swings import hold_swings
 from crmbridge.sync.updates import missing_key, push_updates, record_type
 from crmbridge.sync.view import View
 from crmbridge.sync.work import Work, is_ended, make_work, problem_issues
@@ -46,7 +48,7 @@ def _gather(hands: Hands, view: View, entity: Entity) -> tuple[list[Work], list[
     ended: list[Pair] = []
     halves: list[tuple[Link, Row]] = []
     for pair in hands.store.pending(entity):
-        if not _selected(hands, view, pair):
+        if not is_selected(hands, view, pair):
             continue
         if pair.link is None:
             stored = pair.left or pair.right
@@ -80,7 +82,7 @@ def _brought_in(hands: Hands, view: View, entity: Entity, known: set[Ref]) -> li
     return found
 
 
-def _selected(hands: Hands, view: View, pair: Pair) -> bool:
+def is_selected(hands: Hands, view: View, pair: Pair) -> bool:
     """`only:` pilots a few records and leaves the others alone."""
     only = hands.options.only
     if not only.ids and only.owner is None and only.modified_since is None:
@@ -113,7 +115,7 @@ def sync_pairs(hands: Hands, view: View, entity: Entity, works: Sequence[Work]) 
     for work in works:
         if len(work.rows) < len(SIDES):
             continue  # a dry run's new record: nothing to compare yet
-        life = _plan_life(hands, work)
+        life = plan_life(hands, work)
         lives[work.link.id] = life
         work.axes_settled = life.axes_settled
         for hold in life.holds:
@@ -133,19 +135,51 @@ def sync_pairs(hands: Hands, view: View, entity: Entity, works: Sequence[Work]) 
                 )
             )
         due.extend(_field_updates(hands, view, work, life))
+    due, swinging = hold_swings(hands, works, due, lives)
     push_updates(hands, view, due)
     able: list[tuple[Work, LifePlan]] = []
+    handed: list[Work] = []
+    stopped = _stopped(hands, works, lives)
     for work in works:
         life = lives.get(work.link.id)
         if life is None or work.moved:
+            continue
+        if work.link.id in swinging:  # held; its fields were written all the same
+            work.unsettled |= {name for names in life.carried.values() for name in names}
             continue
         if work.link.id in hands.untouchable:  # its update's answer was lost a moment ago
             work.axes_settled = work.axes_settled and not life.steps
             work.unsettled |= {name for names in life.carried.values() for name in names}
             continue
+        others = hands.crew is not None and work.link.id in hands.converting and _converts(life)
+        if others or work.link.id in stopped:  # not here, or not at all; what was found out so far is kept
+            work.axes_settled, work.open, work.skipped = False, True, True
+            work.unsettled |= {name for names in life.carried.values() for name in names}
+            handed += [work] if others and work.link.id not in stopped else []
+            continue
         able.append((work, life))
-    _take_steps(hands, view, able)
+    with doing("life-cycle"):
+        _take_steps(hands, view, able)
     settle(hands, view, [work for work in works if len(work.rows) == len(SIDES)])
+    if handed and hands.crew is not None:
+        hands.crew.work_off(hands, view, handed)
+
+
+def _converts(life: LifePlan) -> bool:
+    return any(_is_conversion(step) for step in life.steps)
+
+
+def _stopped(hands: Hands, works: Sequence[Work], lives: Mapping[str, LifePlan]) -> set[str]:
+    """Conversions that stopped their worker too often, and nobody has touched the pair or asked for another try."""
+    rows = {work.link.id: work.rows for work in works if (life := lives.get(work.link.id)) and _converts(life)}
+    issues = hands.store.issues_of(rows) if rows else []
+    return {
+        issue.link_id
+        for issue in issues
+        if issue.cause == STOPPED
+        and issue.link_id in rows
+        and issue.fingerprint == seen_as(*(rows[issue.link_id][side].version for side in SIDES))
+    }
 
 
 def _take_steps(hands: Hands, view: View, lives: Sequence[tuple[Work, LifePlan]]) -> None:
@@ -155,8 +189,13 @@ def _take_steps(hands: Hands, view: View, lives: Sequence[tuple[Work, LifePlan]]
         due = [(work, life.steps[number]) for work, life in on_their_way if number < len(life.steps)]
         done = {work.link.id for work in push_steps(hands, view, [one for one in due if not _is_conversion(one[1])])}
         for work, step in due:
-            if _is_conversion(step) and _convert(hands, view, work, step):
+            if not _is_conversion(step):
+                continue
+            converted = _convert(hands, view, work, step)
+            if converted:
                 done.add(work.link.id)
+            if hands.dry and (converted or work.orders):
+                hands.converting.add(work.link.id)
         for work, life in on_their_way:
             if number < len(life.steps) and work.link.id not in done:
                 work.unsettled |= {name for names in life.carried.values() for name in names}
@@ -173,7 +212,7 @@ def _convert(hands: Hands, view: View, work: Work, step: Step) -> bool:
     return _ALONE[step.kind](hands, view, work, step)
 
 
-def _plan_life(hands: Hands, work: Work) -> LifePlan:
+def plan_life(hands: Hands, work: Work) -> LifePlan:
     left, right = work.seen["left"], work.seen["right"]
     policy = hands.policy(left)
     last_edit = policy.master or newest(left.row, right.row, hands.our_users)
