@@ -361,6 +361,12 @@ class Bench:
                 return
         raise AssertionError(f"still busy after {rounds} cycles: {wanted(self.engine.plan())}")
 
+    def open_store(self, url: str) -> Store:
+        """Another store, or this one again after its file was put back."""
+        store = Store.open(url)
+        store.configure(_configure({"left": self.north, "right": self.south}, self.engine.compiled))
+        return store
+
     def pass_days(self, days: int) -> None:
         self.clock.now += timedelta(days=days)
 

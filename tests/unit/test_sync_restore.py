@@ -1,0 +1,178 @@
+"""A store that was put back from a backup, and a second installation: nothing is doubled, and people are told."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from crmbridge.errors import GuardError
+from crmbridge.model import ENTITIES, SIDES
+from crmbridge.sync.foreign import CAUSE
+from crmbridge.sync.relink import LOST_PARTNER, Relinked
+from tests.support.engine import US, Bench, bench, wanted
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "state.sqlite3"
+
+
+@pytest.fixture
+def desk(file: Path) -> Iterator[Bench]:
+    with bench(f"sqlite:///{file}") as made:
+        yield made
+
+
+def back_up(file: Path) -> Path:
+    copy = file.with_suffix(".backup")
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    return copy
+
+
+def put_back(desk: Bench, file: Path, copy: Path) -> None:
+    desk.store.close()
+    for old in file.parent.glob(f"{file.name}*"):
+        old.unlink()
+    file.write_bytes(copy.read_bytes())
+    desk.store = desk.engine.store = desk.open_store(f"sqlite:///{file}")
+
+
+def living(desk: Bench) -> Counter[tuple[str, str]]:
+    return Counter({(side, entity): len(desk.crm(side).live(entity)) for side in SIDES for entity in ENTITIES})
+
+
+def relinked(desk: Bench) -> Relinked:
+    return desk.engine.relink(by="ada", why="restored")
+
+
+def test_after_a_restore_nothing_is_written_until_what_was_made_is_found_again(desk: Bench, file: Path) -> None:
+    desk.lead_pair()
+    desk.deal_pair()
+    left, _ = desk.lead_pair(last_name="Converted", company="Later Ltd", email="c@later.example")
+    copy = back_up(file)
+
+    new_left = desk.north.add("lead", last_name="New", company="North Ltd", email="new@north.example")
+    new_right = desk.south.add("lead", last_name="New", company="South Ltd", email="new@south.example")
+    account = desk.north.add("account", name="Fresh Customer", city="Ulm")
+    deal = desk.north.add("opportunity", name="Fresh deal", account_id=account)
+    desk.north.convert_lead(left)
+    desk.settled()
+    before, written = living(desk), [len(desk.crm(side).ours) for side in SIDES]
+    partners = desk.must(new_left, "lead"), desk.must(new_right, "lead", "right"), desk.must(deal, "opportunity")
+
+    put_back(desk, file, copy)
+    with pytest.raises(GuardError) as told:
+        desk.sync()
+    assert told.value.code == CAUSE
+    assert "relink" in told.value.fix
+    with pytest.raises(GuardError):  # nor the next time: what was seen is remembered
+        desk.sync()
+    assert [len(desk.crm(side).ours) for side in SIDES] == written
+
+    done = relinked(desk)
+    assert done.held == []
+    assert done.released
+    assert (
+        desk.must(new_left, "lead"),
+        desk.must(new_right, "lead", "right"),
+        desk.must(deal, "opportunity"),
+    ) == partners
+    desk.settled()
+    assert living(desk) == before, "something was made a second time"
+    assert [len(desk.crm(side).ours) for side in SIDES] == written, "what was in step was written to again"
+    assert not wanted(desk.engine.plan())
+    assert desk.issues(CAUSE) == []
+
+
+def test_what_was_deleted_since_the_backup_is_not_made_again(desk: Bench, file: Path) -> None:
+    desk.lead_pair()
+    copy = back_up(file)
+    left = desk.north.add("lead", last_name="Gone", company="Gone Ltd", email="gone@example.com")
+    other = desk.north.add("lead", last_name="Stays", company="Stays Ltd", email="stays@example.com")
+    desk.settled()
+    desk.south.delete("lead", desk.must(left, "lead"))
+    desk.settled()
+    before = living(desk)
+
+    put_back(desk, file, copy)
+    with pytest.raises(GuardError):
+        desk.sync()
+    relinked(desk)
+    desk.settled()
+    assert living(desk) == before
+    assert desk.partner("left", "lead", left) is None
+    assert desk.must(other, "lead")
+
+
+def test_a_restore_without_writes_since_the_backup_needs_nothing(desk: Bench, file: Path) -> None:
+    left, right = desk.lead_pair()
+    copy = back_up(file)
+    desk.north.edit("lead", left, city="Bonn")
+    put_back(desk, file, copy)
+    desk.settled()
+    assert desk.south.read("lead", right)["city"] == "Bonn"
+
+
+def test_what_our_user_made_and_has_no_partner_waits_for_a_person(desk: Bench) -> None:
+    desk.lead_pair()
+    alone = desk.north.add("lead", by=US, last_name="Alone", company="Alone Ltd", email="alone@example.com")
+    with pytest.raises(GuardError):
+        desk.sync()
+    done = relinked(desk)
+    assert [(issue.cause, issue.native_id) for issue in done.held] == [(LOST_PARTNER, alone)]
+    desk.settled()
+    assert desk.partner("left", "lead", alone) is None
+    (issue,) = desk.issues(LOST_PARTNER)
+    assert issue.id is not None
+    desk.store.release_issues([issue.id], "ada", "it is a real lead")
+    desk.settled()
+    assert desk.must(alone, "lead")
+
+
+def test_a_second_installation_is_noticed_and_writing_stops(desk: Bench, tmp_path: Path) -> None:
+    left, right = desk.lead_pair()
+    second = desk.open_store(f"sqlite:///{tmp_path / 'second.sqlite3'}")
+    try:
+        rival = replace(desk.engine, store=second)
+        rival.sync(approve_all=True)
+        desk.north.add("lead", last_name="Rival", company="Rival Ltd", email="r@rival.example")
+        rival.sync(approve_all=True)  # makes the partner before we look
+        written = len(desk.south.ours)
+        with pytest.raises(GuardError, match="this store knows nothing of it"):
+            desk.sync()
+        assert len(desk.south.ours) == written
+        assert {issue.side for issue in desk.issues(CAUSE)} == {"right"}
+        assert desk.engine.plan().dry  # looking is allowed
+    finally:
+        second.close()
+    for issue in desk.issues(CAUSE):
+        assert issue.id is not None
+        desk.store.close_issue(issue.id, "ada", "the other one is stopped")
+    desk.settled()
+    assert len(desk.south.live("lead")) == 2
+    assert desk.must(left, "lead") == right
+
+
+def test_an_edit_of_a_second_installation_is_noticed(desk: Bench) -> None:
+    _, right = desk.lead_pair()
+    with desk.store._database.writing("test") as connection:  # pyright: ignore[reportPrivateUsage] - as if days had passed
+        connection.exec_driver_sql("UPDATE intent SET sent_at = '2020-01-01T00:00:00.000000+00:00'")
+    desk.south.edit("lead", right, by=US, city="Rome")
+    with pytest.raises(GuardError):
+        desk.sync()
+
+
+def test_people_and_automations_raise_no_alarm(desk: Bench) -> None:
+    left, right = desk.lead_pair()
+    desk.north.edit("lead", left, city="Bonn")
+    desk.settled()
+    desk.south.edit("lead", right, by=US, rating="hot")  # a flow that our own write set off
+    desk.south.edit("lead", right, by=US)  # nothing that is mapped
+    desk.settled()
+    assert desk.issues(CAUSE) == []
+    assert desk.north.read("lead", left)["rating"] == "hot"
