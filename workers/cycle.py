@@ -4,7 +4,8 @@ from typing import Any, Final
 
 from structlog.contextvars import bound_contextvars
 
-from crmbridge.errors import CrmBridgeError, LeaseTaken
+from crmbridge.budget import doing
+from crmbridge.errors import CrmBridgeError, LeaseTaken, LeftAlone
 from crmbridge.sync import Outcome
 from workers import schedule, turns
 from workers.config import TICK_SECONDS
@@ -39,7 +40,7 @@ def drain(desk: Desk, queue: str) -> None:
             return  # done meanwhile, or a hint of another version
         desk.store.beat("cycle")
         rhythms = desk.settings.schedules.rhythms
-        with desk.engine() as engine:
+        with doing("life-cycle"), desk.engine() as engine:  # what opening asks, conversions need as well
             turns.narrow(engine, desk.store, rhythms)
             outcome = engine.sync(by="worker")
         if outcome.ruling.go:
@@ -47,6 +48,8 @@ def drain(desk: Desk, queue: str) -> None:
         _tell(desk, outcome)
     except (LeaseTaken, Busy):
         return  # another worker is at it
+    except LeftAlone as error:
+        _log.info(f"the cycle waits: {error.message}", action="cycle_waits", code=error.code)
     except CrmBridgeError as error:
         _log.error(str(error), action="cycle_failed", code=error.code, problems=getattr(error, "problems", ()))
         _note_failure(desk, last, error)

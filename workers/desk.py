@@ -13,7 +13,7 @@ from typing import Final
 
 from crmbridge import settings as settings_module
 from crmbridge import wiring
-from crmbridge.errors import ConfigError
+from crmbridge.errors import ConfigError, LeftAlone
 from crmbridge.settings import Settings
 from crmbridge.state.store import Store
 from crmbridge.sync import Engine
@@ -80,6 +80,8 @@ class Desk:
             assert self._engine is not None
             try:
                 yield self._engine
+            except LeftAlone:
+                raise  # nothing is wrong with the engine, and opening one costs calls
             except BaseException:
                 self._close_engine()
                 raise

@@ -11,6 +11,7 @@ from crmbridge.schedule import Rhythm, earliest, shortest_seconds
 from crmbridge.state.store import Store
 from crmbridge.state.words import RunRow
 from crmbridge.sync.hands import LEASE_NAME
+from crmbridge.sync.limits import is_any_short, resumes_at
 
 CYCLE: Final = "cycle"  # the one queue of work there is
 RUN_KINDS: Final = frozenset({"sync"})
@@ -19,6 +20,8 @@ RUNS_READ: Final = 50
 FAILURE_SECONDS: Final = (0, 30, 60, 120, 300)
 # A cycle that the guard stopped is planned again so often: what it wanted may have changed meanwhile.
 STOPPED_SECONDS: Final = 900
+# When the day's calls are few: looking for conversions costs calls too.
+SHORT_SECONDS: Final = 300
 # Work that was due for so long and was not begun: the worker has gone deaf (seen with brokers that restart).
 OVERDUE_SECONDS: Final = 120
 # Broken off, but not by trouble: out of its time, or another run took over.
@@ -74,7 +77,12 @@ def _next_at(store: Store, every_seconds: float, rhythms: Mapping[Entity, Rhythm
     """When both the pace and the schedule of some kind of record let a cycle begin."""
     if rhythms is not None:
         every_seconds = min(every_seconds, shortest_seconds(rhythms))
+    if is_any_short(store):
+        every_seconds = max(every_seconds, SHORT_SECONDS)
     at = next_cycle_at(store.runs(limit=RUNS_READ), every_seconds=every_seconds, stopped=stopped(store))
+    resumes = resumes_at(store)  # a CRM that is left alone is waited for, by all
+    if resumes is not None:
+        at = resumes if at is None else max(at, resumes)
     if rhythms is None:
         return at
     turn = earliest(rhythms, store.turns(), store.now())

@@ -94,6 +94,9 @@ class Connection(Section):
     key_field: Text | None = None
     default_owner: Text | None = None  # e-mail of the user who gets what has no owner on this side
     request_limit_seconds: Annotated[float, Field(gt=0, le=3600)] = 600
+    calls_per_second: Annotated[float, Field(gt=0, le=1000)] | None = None  # None: 18; no limit on this machine
+    calls_at_once: Annotated[int, Field(ge=1, le=100_000)] = 600  # after a pause
+    daily_calls: Annotated[int, Field(ge=1)] | None = None  # None: as many as the CRM says
 
 
 SALESFORCE_FLOWS: Final = (Jwt, ClientCredentials, Password, RefreshToken, AccessToken)

@@ -15,7 +15,7 @@ from crmbridge.state.database import insert, now
 from crmbridge.state.schema import budget, usage
 from crmbridge.state.words import Block, Used
 
-_EMPTY = {"full_at": 0, "blocked_until": None, "blocked_why": "", "told_used": None, "told_limit": None}
+_EMPTY = {"full_at": 0, "blocked_until": None, "blocked_why": "", "told_used": None, "told_limit": None, "daily": None}
 
 
 def take_turn(connection: Connection, name: str, rate: Rate, *, wait_max: int, at: datetime | None = None) -> Grant:
@@ -26,23 +26,21 @@ def take_turn(connection: Connection, name: str, rate: Rate, *, wait_max: int, a
     return grant
 
 
-def standing(connection: Connection, name: str, allowed: int | None, at: datetime) -> Standing:
+def standing(connection: Connection, name: str, at: datetime) -> Standing:
     line = connection.execute(select(budget).where(budget.c.connection == name)).one_or_none()
     day = (usage.c.connection == name, usage.c.day == _day(at))
     own = connection.execute(select(func.sum(usage.c.operations)).where(*day)).scalar() or 0
     if line is None:
-        return Standing(own=int(own), allowed=allowed)
+        return Standing(own=int(own))
     told = {"told_used": line.told_used, "told_limit": line.told_limit, "told_at": line.told_at}
-    return Standing(own=int(own), allowed=allowed, **told)
+    return Standing(own=int(own), allowed=line.daily, **told)
 
 
-def reserve(
-    connection: Connection, name: str, work: Work, *, requests: int, operations: int, allowed: int | None
-) -> str | None:
+def reserve(connection: Connection, name: str, work: Work, *, requests: int, operations: int) -> str | None:
     """Counts them as used, before they are made; the day they count for, or None if this class of work has to stop."""
     _locked(connection, name)
     at = now(connection)
-    if not rules.may(work, standing(connection, name, allowed, at), at):
+    if not rules.may(work, standing(connection, name, at), at):
         return None
     _add(connection, name, _day(at), work, requests, operations)
     return _day(at)
@@ -83,11 +81,13 @@ def blocked(connection: Connection, name: str, at: datetime) -> Block | None:
     return Block(until=line.blocked_until, why=line.blocked_why)
 
 
-def unblock(connection: Connection, name: str) -> None:
-    """A person knows better: the limit was raised, or the trouble is over."""
-    connection.execute(
-        update(budget).where(budget.c.connection == name).values(blocked_until=None, blocked_why="", told_at=None)
-    )
+def set_daily(connection: Connection, name: str, daily: int | None) -> None:
+    if _locked(connection, name).daily != daily:
+        connection.execute(update(budget).where(budget.c.connection == name).values(daily=daily))
+
+
+def names(connection: Connection) -> list[str]:
+    return list(connection.execute(select(budget.c.connection).order_by(budget.c.connection)).scalars())
 
 
 def _locked(connection: Connection, name: str) -> Row[Any]:

@@ -425,6 +425,7 @@ budget = Table(
     Column("told_used", Integer),
     Column("told_limit", Integer),
     Column("told_at", Instant),
+    Column("daily", Integer),  # calls a day as set; NULL: as many as the CRM lets us
 )
 
 # Calls of ours, by day (UTC) and class of work: requests, and what the CRM counts them as.

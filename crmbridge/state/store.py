@@ -457,15 +457,15 @@ class Store:
 
     # --- limits of the connections --------------------------------------------------------------------------------
 
-    def limits(self, connection_name: str, allowed: int | None = None) -> Limits:
-        """How a connection stands, by its name; `allowed`: calls a day as set."""
+    def limits(self, connection_name: str) -> Limits:
+        """How a connection stands, by its name."""
         with self._database.reading() as connection:
             at = now(connection)
             return Limits(
                 at=at,
                 block=budget.blocked(connection, connection_name, at),
                 breaker=breaker.read(connection, connection_name),
-                standing=budget.standing(connection, connection_name, allowed, at),
+                standing=budget.standing(connection, connection_name, at),
             )
 
     def used_calls(self, connection_name: str) -> list[Used]:
@@ -478,14 +478,20 @@ class Store:
         with self._database.writing("turn of a call") as connection:
             return budget.take_turn(connection, connection_name, rate, wait_max=wait_max, at=at)
 
-    def reserve_calls(
-        self, connection_name: str, work: Work, *, requests: int, operations: int, allowed: int | None
-    ) -> str | None:
+    def limited(self) -> list[str]:
+        """Names of the connections that were called so far."""
+        with self._database.reading() as connection:
+            return budget.names(connection)
+
+    def set_daily_calls(self, connection_name: str, daily: int | None) -> None:
+        """As it stands in the settings; None: as many as the CRM lets us."""
+        with self._database.writing("daily calls") as connection:
+            budget.set_daily(connection, connection_name, daily)
+
+    def reserve_calls(self, connection_name: str, work: Work, *, requests: int, operations: int) -> str | None:
         """Counted before they are made; the day they count for, or None if this class of work has to stop."""
         with self._database.writing("reserve calls") as connection:
-            return budget.reserve(
-                connection, connection_name, work, requests=requests, operations=operations, allowed=allowed
-            )
+            return budget.reserve(connection, connection_name, work, requests=requests, operations=operations)
 
     def give_back_calls(self, connection_name: str, day: str, work: Work, *, requests: int, operations: int) -> None:
         with self._database.writing("give back calls") as connection:

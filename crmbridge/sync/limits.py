@@ -41,7 +41,7 @@ class Allowance:
     """What was set for one connection."""
 
     rate: Rate | None = None  # None: no limit of ours
-    daily: int | None = None
+    daily: int | None = None  # calls a day; None: as many as the CRM lets us
 
 
 @dataclass(slots=True)
@@ -65,6 +65,9 @@ class Keeper:
     _dirty: bool = True  # something about the breaker that a success would put right
     _told_at: datetime | None = None
     _told_used: int = -1
+
+    def __post_init__(self) -> None:
+        self.store.set_daily_calls(self.name, self.allowance.daily)
 
     # --- before -------------------------------------------------------------------------------------------------------
 
@@ -102,7 +105,7 @@ class Keeper:
         return not budget.may("bulk", limits.standing, limits.at)
 
     def _limits(self) -> Limits:
-        limits = self.store.limits(self.name, self.allowance.daily)
+        limits = self.store.limits(self.name)
         self._dirty = not limits.breaker.clean
         return limits
 
@@ -152,7 +155,6 @@ class Keeper:
                 work,
                 requests=some,
                 operations=some - 1 + passage.operations,
-                allowed=self.allowance.daily,
             )
             if day is None:
                 raise self._spent(limits, work)
@@ -292,3 +294,23 @@ def left_alone_by(keepers: Keepers, error: CrmBridgeError) -> LeftAlone | None:
         except LeftAlone as found:
             return found
     return None
+
+
+def resumes_at(store: Store) -> datetime | None:
+    """When a run may begin, as far as limits and breakers go; None: now. For schedules, from the store alone."""
+    moments: list[datetime] = []
+    for name in store.limited():
+        limits = store.limits(name)
+        if limits.block is not None:
+            moments.append(limits.block.until)
+        if limits.breaker.until is not None and limits.breaker.until > limits.at:
+            moments.append(limits.breaker.until)
+        if not budget.may("life-cycle", limits.standing, limits.at):
+            moments.append(budget.next_look_at(limits.standing, limits.at))
+    return max(moments, default=None)
+
+
+def is_any_short(store: Store) -> bool:
+    """Are conversions all that goes on at some connection?"""
+    every = [store.limits(name) for name in store.limited()]
+    return any(not budget.may("bulk", one.standing, one.at) for one in every)

@@ -113,6 +113,7 @@ def _lanes() -> None:
         sa.Column("told_used", sa.Integer()),
         sa.Column("told_limit", sa.Integer()),
         sa.Column("told_at", Instant()),
+        sa.Column("daily", sa.Integer()),
         sa.PrimaryKeyConstraint("connection"),
     )
     op.create_table(
