@@ -32,13 +32,14 @@ COMMANDS: Final[Table] = {
     "issues": ("crmbridge.cli.issues:issues", "What is held or failed, by cause, and what to do."),
     "retry": ("crmbridge.cli.issues:retry", "Try held or failed records again in the next sync."),
     "resolve": ("crmbridge.cli.issues:resolve", "Decide an open issue, or a conflict of a whole field."),
+    "relink": ("crmbridge.cli.relink:relink", "After a restore: find again what was made since, write nothing."),
     "erase": ("crmbridge.cli.erase:erase", "Remove every trace of a person from the store, and keep the person out."),
 }
 PANELS: Final = [
     {"name": "Try it", "commands": ["demo", "sandbox"]},
     {"name": "Set it up", "commands": ["init", "check", "mapping", "capture"]},
     {"name": "Run it", "commands": ["plan", "sync", "up", "verify"]},
-    {"name": "Look into it", "commands": ["status", "runs", "show", "why", "issues", "retry", "resolve"]},
+    {"name": "Look into it", "commands": ["status", "runs", "show", "why", "issues", "retry", "resolve", "relink"]},
     {"name": "Keep the data", "commands": ["erase"]},
 ]
 
