@@ -37,10 +37,16 @@ def end(
 
 def read(connection: Connection, limit: int | None) -> list[RunRow]:
     statement = select(*_RUN).order_by(run.c.started_at.desc(), run.c.id).limit(limit)
-    return [
-        RunRow(**dict(line) | {name: codec.load(line[name]) for name in ("counts", "calls")})
-        for line in connection.execute(statement).mappings()
-    ]
+    return [_load(line) for line in connection.execute(statement).mappings()]
+
+
+def get(connection: Connection, id_: str) -> RunRow | None:
+    line = connection.execute(select(*_RUN).where(run.c.id == id_)).mappings().one_or_none()
+    return _load(line) if line is not None else None
+
+
+def _load(line: Mapping[Any, Any]) -> RunRow:
+    return RunRow(**dict(line) | {name: codec.load(line[name]) for name in ("counts", "calls")})
 
 
 def save_plan(

@@ -156,6 +156,14 @@ class Lease:
     fence: int
 
 
+STOPPED = "stopped_worker"  # cause of an issue: a pair whose worker did not survive it, again and again
+
+
+def seen_as(left: str, right: str) -> str:
+    """Versions of both records, as that issue keeps them: a newer edit is worth another try."""
+    return f"{left} {right}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkRow:
     """One pair that the worker with the cycle has handed out, as whoever works in its lane gets it."""

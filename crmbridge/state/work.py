@@ -17,10 +17,9 @@ from crmbridge.state import codec, issues, leases
 from crmbridge.state.database import Upsert, insert, now
 from crmbridge.state.records import chunks
 from crmbridge.state.schema import IS_DUE, lease, link, record, work
-from crmbridge.state.words import Issue, Lease, WorkRow
+from crmbridge.state.words import STOPPED, Issue, Lease, WorkRow, seen_as
 
 ATTEMPTS_MAX: Final = 5
-STOPPED: Final = "stopped_worker"  # cause of its issue
 _LANE: Final = "lane:"
 _LOOK: Final = 20  # lanes that a claim looks at: others may take some of them at the same moment
 
@@ -59,6 +58,10 @@ def _hand_out(dialect: str) -> Upsert:
     }
     over["attempts"] = case((work.c.state.in_(("due", "left")), work.c.attempts), else_=0)
     return statement.on_conflict_do_update(index_elements=[work.c.link_id], set_=over)
+
+
+def is_any(connection: Connection) -> bool:
+    return connection.execute(select(work.c.id).limit(1)).first() is not None
 
 
 def take_over(connection: Connection, at: datetime) -> dict[str, frozenset[str]]:
@@ -196,6 +199,7 @@ def _stop(connection: Connection, line: Any, at: datetime) -> None:
     pair = connection.execute(select(link).where(link.c.id == line.link_id)).first()
     if pair is None:
         return
+    sides = (("left", pair.left_id), ("right", pair.right_id))
     stopped = Issue(
         kind="held",
         cause=STOPPED,
@@ -205,15 +209,11 @@ def _stop(connection: Connection, line: Any, at: datetime) -> None:
         native_id=None,
         message=f"It stopped the worker {line.attempts} times, so it is not tried again by itself.",
         fix="Look what the worker's log says of it; then: crmbridge retry ISSUE. An edit of the record frees it too.",
-        fingerprint=seen_as(connection, pair.entity, pair.left_id, pair.right_id),
+        fingerprint=seen_as(*(_version(connection, side, pair.entity, id_) for side, id_ in sides)),
     )
     issues.open_(connection, [stopped], at)
 
 
-def seen_as(connection: Connection, entity: str, left_id: str | None, right_id: str | None) -> str:
-    """Both records' versions: a newer edit is another try."""
-    found: list[str] = []
-    for side, id_ in (("left", left_id), ("right", right_id)):
-        where = (record.c.side == side, record.c.entity == entity, record.c.id == id_)
-        found.append(connection.execute(select(record.c.version).where(*where)).scalar() or "")
-    return codec.digest(*found)
+def _version(connection: Connection, side: str, entity: str, id_: str | None) -> str:
+    where = (record.c.side == side, record.c.entity == entity, record.c.id == id_)
+    return connection.execute(select(record.c.version).where(*where)).scalar() or ""

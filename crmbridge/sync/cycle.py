@@ -8,31 +8,39 @@ import getpass
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import mapping
 from connectors.base import Connector, Identity
-from crmbridge.errors import AccessError, ConfigError
+from crmbridge.budget import doing
+from crmbridge.errors import AccessError, ConfigError, CrmBridgeError
 from crmbridge.guard import Ruling, judge
 from crmbridge.lifecycle import Powers
 from crmbridge.model import SIDES, Directory, Entity, Side
-from crmbridge.state.store import Store
 from crmbridge.pauses import is_whole
+from crmbridge.state.store import Store
 from crmbridge.state.words import Issue, Lease, RunRow
 from crmbridge.sync.foreign import stop_if_found
+from crmbridge.sync.handed import Bench, Crew, drain
 from crmbridge.sync.hands import LEASE_NAME, LEASE_SECONDS, Event, Hands, Options, Progress, Quiet
+from crmbridge.sync.limits import Course, Keepers, course, left_alone_by
 from crmbridge.sync.observe import observe
 from crmbridge.sync.phase import run_phase
 from crmbridge.sync.recover import recover
 from crmbridge.sync.relink import Relinked, relink
 from crmbridge.sync.replan import Previous, replan
 from crmbridge.sync.scope import release_claims, touch
+from crmbridge.sync.urgent import ENTITIES as URGENT_ENTITIES
+from crmbridge.sync.urgent import run_urgent
 from crmbridge.sync.view import Crosswalk, View
 
 # Claims first, then parents before children; accounts and contacts come again for what the conversions made.
 PHASES: tuple[Entity, ...] = ("account", "contact", "lead", "account", "contact", "opportunity")
+
+
+WAITS = "waits"  # how the outcome of a run begins that left work behind since a CRM is left alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +59,9 @@ class Outcome:
     calls: Mapping[str, Mapping[str, int]]  # connection -> "table kind" -> HTTP requests
     identities: Mapping[Side, Identity] = field(default_factory=dict)
     replanned: Mapping[Entity, int] = field(default_factory=dict)  # records that a change of the mapping affects
+    changed: Mapping[tuple[Side, str], int] = field(default_factory=dict)  # (side, table) -> rows read that were new
+
+    waits: str = ""  # what was left for later since the day's calls are few
 
     @property
     def words(self) -> str:
@@ -59,10 +70,9 @@ class Outcome:
             return "planned"
         if not self.ruling.go:
             return "stopped by the guard"
+        if self.waits:
+            return f"{WAITS}: {self.waits}"
         return f"done, {len(self.issues)} held" if self.issues else "done"
-    changed: Mapping[tuple[Side, str], int] = field(default_factory=dict)  # (side, table) -> rows read that were new
-
-    waits: str = ""  # what was left for later since the day's calls are few
 
     @property
     def exit_code(self) -> int:
@@ -84,12 +94,17 @@ class Engine:
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     version: "mapping.Version" = field(default_factory=mapping.Version)
+    keepers: Keepers = field(default_factory=dict)  # of the connections' limits; none: everything may go out
     previous: Previous = lambda version: None  # an earlier version of the mapping, compiled
+    hint: Callable[[int], None] | None = None  # asks other workers to come and help; None: there are none
     _identities: dict[Side, Identity] = field(default_factory=dict)
     _directories: dict[Side, Directory] = field(default_factory=dict)
+    _course: Course = field(default_factory=Course)
     _last: Outcome | None = None  # what the run that is ending came to
     _replanned: Mapping[Entity, int] = field(default_factory=dict)
+    _read_now: Mapping[tuple[Side, str], int] = field(default_factory=dict)
     _calls_told: dict[str, Counter[str]] = field(default_factory=dict)  # by earlier runs of this engine
+    _crew: Crew | None = None  # of the run under way
 
     def plan(self) -> Outcome:
         """Read, and say what would be written; nothing is."""
@@ -101,8 +116,7 @@ class Engine:
 
     def sync(self, *, approve: str | None = None, approve_all: bool = False, by: str = "", why: str = "") -> Outcome:
         """One whole cycle. `approve`: id of a plan that a person has read; `approve_all` is for demos and tests."""
-        with self._running("sync") as (lease, run):
-    _read_now: Mapping[tuple[Side, str], int] = field(default_factory=dict)
+        with self._running("sync") as (lease, run), self._at_work():
             hands = self._read(lease, run)
             stop_if_found(self.store)
             dry = self._dry_pass(run, hands)
@@ -112,6 +126,9 @@ class Engine:
                 saved = self.store.save_plan(_nested(dry.counts), first_run=bool(dry.first_run))
                 return self._outcome(dry, ruling, saved.id, dry=False)
             view = View(hands=hands, crosswalk=Crosswalk(hands=hands))
+            if self.hint is not None and self.options.only.everything:
+                hands.crew = self._crew = Crew(bench=self._bench(), hint=self.hint)
+                hands.converting = dry.converting
             if self._course.first:
                 run_urgent(hands, view)
             if not self._course.only:
@@ -128,6 +145,21 @@ class Engine:
             view = View(hands=hands, crosswalk=Crosswalk(hands=hands))
             return relink(hands, view, by=by or getpass.getuser(), why=why)
 
+    def drain(self, seconds: float) -> int:
+        """Help with what the worker with the cycle has handed out, for so long; returns how many pairs were done."""
+        for keeper in self.keepers.values():
+            keeper.check("life-cycle")
+        end = self.clock() + seconds
+        try:
+            self._meet()
+            stop_if_found(self.store)
+            with doing("life-cycle"):
+                return drain(self._bench(), enough=lambda: self.clock() > end)
+        finally:
+            for keeper in self.keepers.values():
+                keeper.settle()
+            self._calls_told = self._all_calls()  # each pair tells its own
+
     def look(self) -> View:
         """Records as a cycle would see them, for `verify` and `why`: without a lease nothing is written anywhere."""
         self._meet()
@@ -142,7 +174,9 @@ class Engine:
             connector.heartbeat(hands.renew)
         view = View(hands=hands, crosswalk=Crosswalk(hands=hands))
         with doing("life-cycle"):  # what was begun is brought to its end
-            hands.untouchable = recover(hands, view, self.sleep)
+            lanes = self.store.take_over_work(lease)
+            hands.busy = frozenset(lanes)
+            hands.untouchable = recover(hands, view, self.sleep).union(*lanes.values())
         self._read_now = observe(hands, view)
         self._replanned = replan(hands, view, self.version.id, self.previous)
         release_claims(hands, view)
@@ -152,7 +186,10 @@ class Engine:
         hands = self._hands(run, None)
         hands.untouchable, hands.born = read.untouchable, read.born
         view = View(hands=hands, crosswalk=Crosswalk(hands=hands))
-        self._pass(hands, view)
+        if self._course.only:
+            run_urgent(hands, view)
+        else:
+            self._pass(hands, view)
         return hands
 
     def _pass(self, hands: Hands, view: View) -> None:
@@ -161,6 +198,25 @@ class Engine:
             if entity in self.options.entities:
                 hands.progress.step(f"{'planning' if hands.dry else 'syncing'} {entity} records")
                 run_phase(hands, view, entity)
+
+    def _bench(self) -> Bench:
+        def beat(call: Callable[[], None]) -> None:
+            for connector in self.connectors.values():
+                connector.heartbeat(call)
+
+        def hands(run_id: str, lease: Lease) -> Hands:
+            run = self.store.run(run_id)
+            assert run is not None, "work of a run that there never was"
+            return self._hands(run, lease)
+
+        return Bench(
+            store=self.store,
+            hands=hands,
+            mapping=self.version.id,
+            sleep=self.sleep,
+            calls=self._all_calls,
+            beat=beat,
+        )
 
     def _judge(self, hands: Hands, approved: Mapping[tuple[str, str, str], int] | None) -> Ruling:
         return judge(
@@ -194,9 +250,10 @@ class Engine:
             powers=self.powers,
             identities=self._identities,
             directories=self._directories,
-            options=self.options,
+            options=self._options_now,
             run=run,
             lease=lease,
+            keepers=self.keepers,
             clock=self.clock,
             progress=self.progress,
             first_run=frozenset(entity for entity in self.options.entities if self._is_first_run(entity)),
@@ -209,27 +266,57 @@ class Engine:
 
     @contextmanager
     def _running(self, kind: str) -> Generator[tuple[Lease, RunRow]]:
+        for keeper in self.keepers.values():
+            keeper.check("life-cycle")  # else there is nothing to begin with
         lease = self.store.take_lease(LEASE_NAME, LEASE_SECONDS)
         if self.version.id:
             self.store.save_mapping(self.version.id, self.version.label, self.version.texts)
         run = self.store.start_run(kind, lease=lease, mapping=self.version.id or None)
         outcome = "failed"
-        self._last = None
+        self._last = self._crew = None
         try:
+            self._course = course(self.keepers, self.connectors, was_left_alone=self._was_left_alone(run, kind))
             self._meet()
             yield lease, run
             outcome = self._last.words if self._last else "done"
         except KeyboardInterrupt:
             outcome = "interrupted"
             raise
+        except CrmBridgeError as error:
+            waits = left_alone_by(self.keepers, error)
+            outcome = f"failed: {type(error).__name__}" if waits is None else f"{WAITS}: {waits.message}"
+            if waits is None or waits is error:
+                raise
+            raise waits from error
         except Exception as error:
             outcome = f"failed: {type(error).__name__}"
             raise
         finally:
+            for keeper in self.keepers.values():
+                keeper.settle()
             counts = _nested(self._last.counts) if self._last else {}
             self.store.end_run(run.id, outcome, counts=counts, calls=self._calls())
             self._calls_told = self._all_calls()
+            if self._crew is not None:
+                self.store.leave_work(run.id)
             self.store.release(lease)
+
+    @property
+    def _options_now(self) -> Options:
+        """When calls are few only what conversions and closes need is read."""
+        if not self._course.only:
+            return self.options
+        some = tuple(entity for entity in self.options.entities if entity in URGENT_ENTITIES)
+        return replace(self.options, entities=some, reading=())
+
+    def _at_work(self) -> AbstractContextManager[None]:
+        """What a cycle reads and writes is bulk, but when conversions alone go on it is all for them."""
+        return doing("life-cycle" if self._course.only else "bulk")
+
+    def _was_left_alone(self, run: RunRow, kind: str) -> bool:
+        """Did the run before this one have to leave work behind?"""
+        before = (one for one in self.store.runs(limit=10) if one.kind == kind and one.id != run.id)
+        return next((one.outcome.startswith(WAITS) for one in before), False)
 
     def _meet(self) -> None:
         """Who are we talking to; the org is pinned at first contact, and if it changes writing stops."""
@@ -252,7 +339,11 @@ class Engine:
 
     def _calls(self) -> dict[str, dict[str, int]]:
         """Requests of this run; a worker's engine goes through many."""
-        return {name: dict(calls - self._calls_told.get(name, Counter())) for name, calls in self._all_calls().items()}
+        others = self._crew.calls if self._crew is not None else {}
+        return {
+            name: dict(calls - self._calls_told.get(name, Counter()) + others.get(name, Counter()))
+            for name, calls in self._all_calls().items()
+        }
 
     def _all_calls(self) -> dict[str, Counter[str]]:
         return {
@@ -277,6 +368,8 @@ class Engine:
             calls=self._calls(),
             identities=self._identities,
             replanned=dict(self._replanned),
+            changed=dict(self._read_now),
+            waits=self._course.why,
         )
         return self._last
 
@@ -286,5 +379,3 @@ def _nested(counts: Mapping[tuple[str, str, str], int]) -> dict[str, Any]:
     for (side, entity, kind), count in counts.items():
         nested.setdefault(side, {}).setdefault(entity, {})[kind] = count
     return nested
-            changed=dict(self._read_now),
-            waits=self._course.why,

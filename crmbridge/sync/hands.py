@@ -22,6 +22,7 @@ from crmbridge.plan import under
 from crmbridge.policy import Bucket, Policies, Policy
 from crmbridge.state.store import Store
 from crmbridge.state.words import Batch, Intent, Issue, Lease, RunRow
+from crmbridge.sync.limits import Keepers
 
 LEASE_NAME = "cycle"
 LEASE_SECONDS = pace.NOW.lease  # 150; renewed before each call by the working code
@@ -31,6 +32,14 @@ RENEW_SECONDS = pace.NOW.renew  # 15; not more often: each renewal is a commit. 
 class Progress(Protocol):
     def step(self, text: str, done: int = 0, total: int | None = None) -> None:
         """Something for people: which phase, how far."""
+        ...
+
+
+class Crew(Protocol):
+    """Others who carry out what takes long, beside the worker that has the cycle."""
+
+    def work_off(self, lead: "Hands", view: Any, works: Sequence[Any]) -> None:
+        """These pairs are worked at by whoever is there; back once each has come to an end."""
         ...
 
 
@@ -75,8 +84,13 @@ class Options:
     mirror_since: datetime | None = None
     policies: Policies = field(default_factory=Policies)  # what was chosen for the life cycle
     entities: tuple[Entity, ...] = ("account", "contact", "lead", "opportunity")
+    reading: tuple[Entity, ...] = ()  # read as well, and not synced: it is not their time
     only: Only = Only()
     settle_seconds: Mapping[Side, float] = field(default_factory=dict)  # request limit + margin (reliability §3)
+
+    @property
+    def reads(self) -> tuple[Entity, ...]:
+        return tuple(one for one in ENTITIES if one in self.entities or one in self.reading)
 
 
 @dataclass(kw_only=True)
@@ -84,18 +98,14 @@ class Hands:
     store: Store
     connectors: Mapping[Side, Connector]
     names: Mapping[Side, str]  # connection names, for people
-    reading: tuple[Entity, ...] = ()  # read as well, and not synced: it is not their time
     compiled: "mapping.Compiled"
     powers: Mapping[Side, Powers]
     identities: Mapping[Side, Identity]
-    @property
-    def reads(self) -> tuple[Entity, ...]:
-        return tuple(one for one in ENTITIES if one in self.entities or one in self.reading)
-
     directories: Mapping[Side, Directory]
     options: Options
     run: RunRow
     lease: Lease | None = None  # None: a dry run, which writes nothing anywhere
+    keepers: Keepers = field(default_factory=dict)  # of the connections' limits
     progress: Progress = field(default_factory=Quiet)
     events: list[Event] = field(default_factory=list)
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (side, entity, kind)
@@ -106,6 +116,9 @@ class Hands:
     untouchable: set[str] = field(default_factory=set)  # shared ids, or refs in words, whose last call may still land
     removed: set[str] = field(default_factory=set)  # a dry run's: links whose partner it would have removed
     first_run: frozenset[Entity] = frozenset()  # entities that were never synced
+    crew: Crew | None = None  # None: all is done here, one thing after another
+    converting: set[str] = field(default_factory=set)  # pairs whose conversion the dry run found to be due
+    busy: frozenset[str] = frozenset()  # leases of lanes that somebody works in since an earlier run
     # (side, entity, native id) -> lead whose conversion made or took it; asked once a run, by its dry pass
     born: dict[tuple[Side, Entity, str], str | None] = field(default_factory=dict)
 
@@ -143,8 +156,11 @@ class Hands:
         return under(self.compiled.entities[entity].rules, self.policy(seen), entity)
 
     def record(self, batch: Batch) -> None:
-        """One transaction under our lease; a dry run records nothing."""
+        """One transaction under our lease; a dry run records nothing. What may not be sent now is not even intended."""
         if self.lease is not None:
+            for side, keeper in self.keepers.items():
+                if any(intent.side == side for intent in batch.open_intents):
+                    keeper.check()
             self.store.apply(batch, lease=self.lease)
 
     def renew(self) -> None:

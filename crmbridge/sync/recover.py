@@ -25,11 +25,19 @@ from crmbridge.sync.work import Work, make_work
 WAIT_SECONDS_MAX = 10.0
 
 
-def recover(hands: Hands, view: View, sleep: Callable[[float], None] = time.sleep) -> set[str]:
-    """Resolve open intents. Returns shared ids that must be left alone in this run: their call may still land."""
+def recover(
+    hands: Hands,
+    view: View,
+    sleep: Callable[[float], None] = time.sleep,
+    mine: Callable[[Intent], bool] = lambda intent: True,
+) -> set[str]:
+    """Resolve open intents. Returns shared ids that must be left alone in this run: their call may still land, or
+    somebody is at them in a lane. `mine`: only these."""
     untouchable: set[str] = set()
-    for intent in hands.store.open_intents():
-        if not _resolve(hands, view, intent, sleep) and intent.link_id:
+    for intent in filter(mine, hands.store.open_intents()):
+        if intent.lease in hands.busy:
+            untouchable |= {intent.link_id} if intent.link_id else set()
+        elif not _resolve(hands, view, intent, sleep) and intent.link_id:
             untouchable.add(intent.link_id)
     return untouchable
 

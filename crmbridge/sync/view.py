@@ -53,6 +53,12 @@ class Crosswalk:
             if self.hands.dry:
                 self._planned[(side, link.entity, native)] = link
 
+    def forget(self) -> None:
+        """Others have made links meanwhile."""
+        self._shared.clear()
+        self._native.clear()
+        self._loaded.clear()
+
     def planned(self, ref: Ref) -> Link | None:
         """A dry run's own link of this record."""
         return self._planned.get((ref.side, ref.entity, ref.id))
