@@ -1,0 +1,151 @@
+"""Two companies' CRMs: the sandbox's own core, a journal of every change of a row, and who made it.
+
+The journal is the simulation's own knowledge. It is taken at the CRMs' stores, below every API, so that what is checked
+at the end does not rest on what crmbridge says about itself.
+"""
+
+import random
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from crmbridge.model import Entity, Side
+from crmbridge.sandbox.core import Reply, Request
+from crmbridge.sandbox.faults import Service
+from crmbridge.sandbox.sandbox import Sandbox
+from tests.simulation.scheduler import VirtualClock
+
+Row = Mapping[str, Any]
+Crm = Literal["salesforce", "dynamics"]
+
+SIDE: Final[Mapping[str, Side]] = {"salesforce": "left", "dynamics": "right"}
+CRM: Final[Mapping[Side, Crm]] = {"left": "salesforce", "right": "dynamics"}
+TABLES: Final[Mapping[Side, Mapping[Entity, str]]] = {
+    "left": {"account": "Account", "contact": "Contact", "lead": "Lead", "opportunity": "Opportunity"},
+    "right": {"account": "account", "contact": "contact", "lead": "lead", "opportunity": "opportunity"},
+}
+ENTITY: Final[Mapping[str, Entity]] = {name: entity for tables in TABLES.values() for entity, name in tables.items()}
+PEOPLE: Final = ("ada@example.com", "bo@example.com")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One row as it was and as it became; None: it was not there, or is not any more."""
+
+    at: float
+    actor: str  # "ada", "worker 1", "automation"
+    call: int  # number of the request that did it
+    side: Side
+    table: str
+    id: str
+    before: Row | None
+    after: Row | None
+
+    @property
+    def ours(self) -> bool:
+        return self.actor.startswith("worker")
+
+
+@dataclass(kw_only=True)
+class Company:
+    sandbox: Sandbox
+    clock: VirtualClock
+    tokens: dict[Side, str]
+    changes: list[Change] = field(default_factory=list)
+    watchers: list[Callable[[str, Service, Request, Reply, list[Change]], None]] = field(default_factory=list)
+    calls: int = 0
+    _actor: str = "nobody"
+
+    @classmethod
+    def found(cls, clock: VirtualClock, rng: random.Random) -> "Company":
+        sandbox = Sandbox("empty", clock=clock, rng=rng)
+        tokens: dict[Side, str] = {
+            side: sandbox.crms[crm].login_as(PEOPLE[0])["access_token"] for side, crm in CRM.items()
+        }
+        for crm in CRM.values():
+            sandbox.crms[crm].login_as(PEOPLE[1])
+        company = cls(sandbox=sandbox, clock=clock, tokens=tokens)
+        company._watch()
+        return company
+
+    # --- calls ----------------------------------------------------------------------------------------------------
+
+    def commit(self, actor: str, service: Service, request: Request) -> Reply:
+        """What the server does with one request, at this moment."""
+        self.calls += 1
+        self._actor = actor
+        first = len(self.changes)
+        reply = self.sandbox.commit(service, request)
+        assert reply.status != 500 or b"The sandbox itself failed" not in reply.body, reply.body
+        made = self.changes[first:]
+        for watcher in self.watchers:
+            watcher(actor, service, request, reply, made)
+        return reply
+
+    # --- rows -----------------------------------------------------------------------------------------------------
+
+    def rows(self, side: Side, entity: Entity) -> Mapping[str, Row]:
+        return self.table(side, TABLES[side][entity])
+
+    def table(self, side: Side, name: str) -> Mapping[str, Row]:
+        return self._stores[side].tables.table(name)
+
+    def live(self, side: Side, entity: Entity) -> list[str]:
+        rows = self.rows(side, entity)
+        return [id for id, row in rows.items() if is_live(side, row)]
+
+    @property
+    def _stores(self) -> Mapping[Side, Any]:
+        salesforce: Any = self.sandbox.crms["salesforce"]
+        dynamics: Any = self.sandbox.crms["dynamics"]
+        return {"left": salesforce._store, "right": dynamics.store}
+
+    def _watch(self) -> None:
+        """Every put and drop below the CRMs is noted; what a refused request rolls back is taken out again."""
+        for side, store in self._stores.items():
+            tables = store.tables
+            tables.put = self._noted(side, tables, tables.put)
+            tables.drop = self._noted(side, tables, tables.drop)
+
+    def _noted(self, side: Side, tables: Any, do: Callable[..., None]) -> Callable[..., None]:
+        def noted(name: str, key: str, row: Row | None = None) -> None:
+            before = tables.get(name, key)
+            if row is None:
+                do(name, key)
+            else:
+                do(name, key, row)
+            if name in ENTITY or name in BESIDE:
+                change = Change(
+                    at=self.clock.seconds,
+                    actor=self._actor,
+                    call=self.calls,
+                    side=side,
+                    table=name,
+                    id=key,
+                    before=before,
+                    after=row,
+                )
+                self.changes.append(change)
+                tables.on_undo(lambda: self._take_back(change))
+
+        return noted
+
+    def _take_back(self, change: Change) -> None:
+        last = self.changes.pop()
+        assert last is change, "changes are undone in the order opposite to the one they were made in"
+
+    @contextmanager
+    def acting(self, actor: str) -> Generator[None]:
+        before, self._actor = self._actor, actor
+        try:
+            yield
+        finally:
+            self._actor = before
+
+
+BESIDE: Final = frozenset({"OpportunityContactRole", "opportunityclose"})
+
+
+def is_live(side: Side, row: Row) -> bool:
+    return not row.get("IsDeleted") if side == "left" else not row.get("merged")

@@ -1,0 +1,281 @@
+"""Workers: each a process of its own as far as the engine can tell, with a desk, a store's door and two connectors.
+
+What a process is to the engine - its id, whether it lives, its sockets, its clock - is put in here; the code that works
+is the product's: `workers.cycle.tick` and `drain`, `Engine.sync`, both connectors, the store.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+
+import mapping
+from connectors.base import Connector
+from connectors.dynamics.auth import DynamicsConfig
+from connectors.dynamics.connector import DynamicsConnector
+from connectors.salesforce.auth import SalesforceConfig
+from connectors.salesforce.connector import SalesforceConnector
+from crmbridge import wiring
+from crmbridge.model import ENTITIES, SIDES, Side
+from crmbridge.sandbox.adapter import ORIGINS, CoreAdapter, Hooks
+from crmbridge.sandbox.core import Reply, Request
+from crmbridge.sandbox.faults import Service
+from crmbridge.sandbox.sandbox import Sandbox
+from crmbridge.settings import Settings, load
+from crmbridge.state.database import Database
+from crmbridge.sync import Engine, Options
+from tests.simulation.company import Company
+from tests.simulation.mappings import MAPPINGS
+from tests.simulation.scheduler import Killed, Scheduler, Thread, VirtualClock
+from tests.simulation.store import Door, WatchedStore
+from workers import cycle
+from workers.desk import Desk
+
+REQUEST_LIMIT: Mapping[Side, float] = {"left": 600.0, "right": 120.0}  # the vendors' figures (reliability §3)
+MARGIN = 60.0
+KEYED = "CrmBridge_Id__c"
+
+
+class Wire(HTTPAdapter):
+    """One adapter for all hosts of a connection: a call goes to the service that its host names."""
+
+    def __init__(self, services: Mapping[str, CoreAdapter]) -> None:
+        super().__init__()
+        self._services = services
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        url = request.url or ""
+        service = next(service for service, origin in ORIGINS.items() if url.startswith(origin))
+        return self._services[service].send(request, *args, **options)
+
+
+class Watched(CoreAdapter):
+    """The core behind a worker's socket: what it commits is noted as that worker's."""
+
+    def __init__(self, company: Company, service: Service, hooks: Hooks, actor: str) -> None:
+        super().__init__(_Acting(company, actor), service, hooks)  # pyright: ignore[reportArgumentType]
+
+
+class _Acting:
+    """The sandbox as CoreAdapter asks it, with commits made in the actor's name."""
+
+    def __init__(self, company: Company, actor: str) -> None:
+        self._company, self._actor = company, actor
+
+    def judge(self, service: Service, request: Request) -> Any:
+        return self._company.sandbox.judge(service, request)
+
+    def commit(self, service: Service, request: Request) -> Reply:
+        return self._company.commit(self._actor, service, request)
+
+    def date_of(self, service: Service) -> Any:
+        return self._company.sandbox.date_of(service)
+
+
+def connectors(
+    sandbox: Sandbox,
+    wire: HTTPAdapter,
+    *,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+    rng: random.Random,
+) -> dict[Side, Connector]:
+    told = sandbox.connection({service: (origin, origin) for service, origin in ORIGINS.items()})
+    salesforce, dynamics = told["salesforce"], told["dynamics"]
+    left = SalesforceConfig(
+        name="salesforce",
+        url=salesforce["https_url"],
+        login_url=salesforce["https_url"],
+        flow="client_credentials",
+        client_id=salesforce["client_id"],
+        client_secret=salesforce["client_secret"],
+        key_field=KEYED,
+        default_owner="ada@example.com",
+        request_limit_seconds=REQUEST_LIMIT["left"],
+    )
+    right = DynamicsConfig(
+        name="dynamics",
+        url=dynamics["https_url"],
+        tenant_id=dynamics["tenant_id"],
+        authority=dynamics["authority"].rpartition("/")[0],
+        client_id=dynamics["client_id"],
+        client_secret=dynamics["client_secret"],
+        default_owner="ada@example.com",
+        request_limit_seconds=REQUEST_LIMIT["right"],
+    )
+    more: Any = {"adapter": wire, "clock": clock, "sleep": sleep, "rng": rng}
+    return {"left": SalesforceConnector(left, "left", **more), "right": DynamicsConnector(right, "right", **more)}
+
+
+@cache
+def settings() -> Settings:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "crmbridge.yaml"
+        path.write_text(
+            """\
+connections:
+  salesforce:
+    {system: salesforce, url: https://salesforce.sandbox.test, auth: {flow: access_token, access_token: "${env:NONE}"}}
+  dynamics:
+    {system: dynamics, url: https://dynamics.sandbox.test, auth: {flow: access_token, access_token: "${env:NONE}"}}
+schedules:
+  every_seconds: 600
+""",
+            encoding="utf-8",
+        )
+        import os
+
+        os.environ.setdefault("NONE", "none")
+        return load(path)
+
+
+@cache
+def compiled() -> "tuple[mapping.Compiled, mapping.Version]":
+    """Once for all simulations: the shapes are the same."""
+    documents, findings = mapping.load(MAPPINGS, connections={"salesforce": "salesforce", "dynamics": "dynamics"})
+    assert not [one for one in findings if one.severity == "error"], findings
+    clock = VirtualClock()
+    sandbox = Sandbox("empty", clock=clock, rng=random.Random(0))
+    wire = Wire({service: CoreAdapter(sandbox, service) for service in ORIGINS})
+    made = connectors(sandbox, wire, clock=clock.monotonic, sleep=lambda seconds: None, rng=random.Random(0))
+    descriptions = wiring.describe(made)
+    for one in made.values():
+        one.close()
+    return mapping.compile(documents, descriptions=descriptions), mapping.version_of(MAPPINGS, documents)
+
+
+class Known:
+    """What one process has read of the environment's tables and processes is lent to the next: it never changes here,
+    and reading it costs more than a cycle."""
+
+    def __init__(self) -> None:
+        self._environments: list[Any] = []
+
+    def lend(self, dynamics: Any) -> None:
+        environment = dynamics._environment
+        for other in self._environments:
+            environment._tables |= other._tables
+            environment._processes = environment._processes or other._processes
+        self._environments = [*self._environments[-2:], environment]
+
+
+class SimDesk(Desk):
+    """A worker's desk whose engine is put together here, and whose files never change."""
+
+    def __init__(self, worker: "Worker") -> None:
+        super().__init__(Path("crmbridge.yaml"))
+        self._worker = worker
+        self._settings = settings()
+        self._store = worker.store
+
+    def _open_engine(self) -> None:
+        self._close_engine()
+        self._engine = self._worker.open_engine()
+        self._stack.callback(self._worker.close_connectors)
+
+    def _mark_now(self) -> tuple[object, ...]:
+        return ()
+
+
+class Worker:
+    """One process. It ends when it is killed, and another with the same name begins."""
+
+    def __init__(
+        self,
+        number: int,
+        company: Company,
+        database: Database,
+        scheduler: Scheduler,
+        rng: random.Random,
+        *,
+        network: "Callable[[Worker], Hooks]",
+        late: Callable[[str], None],
+        known: Known,
+    ) -> None:
+        self._known = known
+        self.name = f"worker {number}"
+        self.number, self.company, self.scheduler = number, company, scheduler
+        self.thread = Thread(scheduler, self.name)
+        self.pid = 1000 * number
+        self.busy = False
+        self.cycles = 0
+        self.skew = 0.0  # how far this machine's own clock is off; nobody should mind
+        self._database, self._rng, self._network, self._late = database, rng, network, late
+        self._made: dict[Side, Connector] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        """A new process."""
+        self.pid += 1
+        life = self.pid
+        self.store = WatchedStore(Door(self._database, lambda: self.thread.alive and self.pid == life), self._late)
+        self.thread.alive = True
+        self.busy = False
+        self.desk = SimDesk(self)
+
+    # --- what it does ---------------------------------------------------------------------------------------------
+
+    def drain(self, queue: str, done: Callable[[], None]) -> None:
+        """As Celery would call the task: one hint, one drain."""
+        self._run(lambda: cycle.drain(self.desk, queue), done)
+
+    def tick(self, send: Callable[[str], None], done: Callable[[], None]) -> None:
+        def run() -> None:
+            for queue in cycle.tick(self.desk):
+                send(queue)
+
+        self._run(run, done)
+
+    def _run(self, task: Callable[[], None], done: Callable[[], None]) -> None:
+        self.busy = True
+
+        def run() -> None:
+            try:
+                task()
+            except Killed:
+                return
+            self.busy = False
+            done()
+
+        self.thread.start(run)
+
+    # --- its engine -----------------------------------------------------------------------------------------------
+
+    def open_engine(self) -> Engine:
+        version = compiled()
+        hooks = self._network(self)
+        wire = Wire({service: Watched(self.company, service, hooks, self.name) for service in ORIGINS})
+        self._made = connectors(
+            self.company.sandbox, wire, clock=self._monotonic, sleep=self._sleep, rng=self._rng
+        )
+        self._known.lend(self._made["right"])
+        self.store.configure(wiring.configure(self._made, version[0]))
+        return Engine(
+            store=self.store,
+            connectors=self._made,
+            names={"left": "salesforce", "right": "dynamics"},
+            compiled=version[0],
+            powers={side: wiring.POWERS[self._made[side].system] for side in SIDES},
+            options=Options(
+                entities=ENTITIES, settle_seconds={side: REQUEST_LIMIT[side] + MARGIN for side in SIDES}
+            ),
+            sleep=self._sleep,
+            clock=self._monotonic,
+            version=version[1],
+        )
+
+    def close_connectors(self) -> None:
+        for one in self._made.values():
+            one.close()
+        self._made = {}
+
+    def _monotonic(self) -> float:
+        return self.scheduler.clock.monotonic()
+
+    def _sleep(self, seconds: float) -> None:
+        self.thread.pause(max(seconds, 0.0), "has slept")

@@ -1,0 +1,112 @@
+"""One SQLite database in memory for all workers of a simulation, seen by each through a door of its own.
+
+A killed worker's door is shut: what Python still runs of it (`finally:`) reaches nothing, as after SIGKILL. SQLite's
+clock is the simulation's. Doors also note under which fence something was written (I11).
+"""
+
+import sqlite3
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, event, select
+from sqlalchemy.pool import StaticPool
+
+from crmbridge.state.database import Database
+from crmbridge.state.schema import lease
+from crmbridge.state.store import Store
+from crmbridge.state.words import Lease
+from tests.simulation.scheduler import Killed
+
+
+def open_database(now: Callable[[], datetime]) -> Database:
+    """Empty, with its schema; `now` is what its clock shows."""
+    database = Database("sqlite://")
+    assert isinstance(database.engine.pool, StaticPool)
+
+    def tell_time(connection: sqlite3.Connection, record: object) -> None:
+        del record
+        # SQLite's own function under its own name: every statement that asks for the time gets the virtual one.
+        connection.create_function(
+            "strftime", 2, lambda form, moment: now().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3], deterministic=False
+        )
+
+    event.listen(database.engine, "connect", tell_time)
+    with database.engine.connect() as connection:
+        _template().backup(connection.connection.driver_connection)
+        connection.rollback()
+    return database
+
+
+@cache
+def _template() -> sqlite3.Connection:
+    """A new store's content: making one costs more than most simulations."""
+    store = Store.open("sqlite://")
+    raw: Any = store._database.engine.raw_connection().driver_connection
+    copy = sqlite3.connect(":memory:")
+    raw.backup(copy)
+    store.close()
+    return copy
+
+
+class Door(Database):
+    """A worker's way to the shared database."""
+
+    def __init__(self, shared: Database, alive: Callable[[], bool]) -> None:
+        self.url, self.dialect, self.place, self.engine = shared.url, shared.dialect, shared.place, shared.engine
+        self._alive = alive
+        self._open = False
+
+    def close(self) -> None:
+        """The database outlives the worker."""
+
+    @contextmanager
+    def reading(self) -> Generator[Connection]:
+        with self._passed(), super().reading() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self, name: str) -> Generator[Connection]:
+        with self._passed():
+            with super().writing(name) as connection:
+                yield connection
+
+    @contextmanager
+    def _passed(self) -> Generator[None]:
+        if not self._alive():
+            raise Killed
+        assert not self._open, "a transaction inside a transaction"
+        self._open = True
+        try:
+            yield
+        finally:
+            self._open = False
+
+
+class WatchedStore(Store):
+    """Notes each write under a fence that is not the newest (I11)."""
+
+    def __init__(self, database: Database, late: Callable[[str], None]) -> None:
+        super().__init__(database)
+        self._late = late
+
+    def apply(self, batch: Any, *, lease: Lease) -> None:
+        newest = self._newest(lease)
+        super().apply(batch, lease=lease)
+        if newest != lease.fence:
+            self._late(f"apply under fence {lease.fence} of {lease.name}, the newest is {newest}")
+
+    def save_page(self, side: Any, source: str, page: Any, *, lease: Lease | None = None) -> int:
+        newest = self._newest(lease) if lease else None
+        count = super().save_page(side, source, page, lease=lease)
+        if lease is not None and newest != lease.fence:
+            self._late(f"page under fence {lease.fence} of {lease.name}, the newest is {newest}")
+        return count
+
+    def _newest(self, held: Lease) -> int | None:
+        with self._database.engine.connect() as connection:
+            found = connection.execute(select(lease.c.fence).where(lease.c.name == held.name)).scalar()
+            connection.rollback()
+            return found
