@@ -162,7 +162,8 @@ def sync_pairs(hands: Hands, view: View, entity: Entity, works: Sequence[Work]) 
         _take_steps(hands, view, able)
     settle(hands, view, [work for work in works if len(work.rows) == len(SIDES)])
     if handed and hands.crew is not None:
-        hands.crew.work_off(hands, view, handed)
+        with doing("life-cycle"):
+            hands.crew.work_off(hands, view, handed)
 
 
 def _converts(life: LifePlan) -> bool:
