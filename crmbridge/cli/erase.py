@@ -25,9 +25,7 @@ _HOW_TO_NAME: Final = "PERSON is an e-mail address, a shared id, a native id or 
 @click.option("--yes", is_flag=True, help="Do it. Without this it is only shown.")
 @click.option("--only", is_flag=True, help="Of this one pair alone, not the same person's other records.")
 @click.option("--abandon", is_flag=True, help="Also where a conversion is held: it will never be mirrored.")
-@click.option(
-    "--allow-again", is_flag=True, help="Let an erased record be read again; PERSON is its native id."
-)
+@click.option("--allow-again", is_flag=True, help="Let an erased record be read again; PERSON is its native id.")
 @click.option("--clean-up", is_flag=True, help="Only overwrite what was deleted in the store's own files.")
 @click.option("--by", metavar="NAME", help="Who decided. Default: the user of this machine.")
 @click.option("--why", default="", help="Why, for the record; without the person's data. Needed with --yes.")
