@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,33 @@ class NoPostgres(Exception):
 
 
 class Cluster:
-    def __init__(self, folder: Path, process: subprocess.Popen[Any]) -> None:
+    def __init__(self, folder: Path, start: Callable[[], subprocess.Popen[Any]]) -> None:
         self.folder = folder
-        self.process = process
+        self._start = start
+        self.process = start()
         self._numbers = itertools.count(1)
+
+    def wait(self) -> None:
+        """Until it answers."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self.run("SELECT 1")
+                return
+            except ImportError as error:
+                raise NoPostgres("psycopg is not installed") from error
+            except Exception as error:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    text = (self.folder / "log").read_text(encoding="utf-8", errors="replace")[-300:]
+                    raise NoPostgres(f"PostgreSQL does not start: {text}") from error
+                time.sleep(0.05)
+
+    def restart(self, number: int = signal.SIGQUIT) -> None:
+        """By default as after a crash: "immediate", connections break, and it recovers from its log."""
+        self.process.send_signal(number)
+        self.process.wait(30)
+        self.process = self._start()
+        self.wait()
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://{_USER}@/{database}?host={self.folder}"
@@ -100,26 +123,21 @@ def _start(binaries: Path, folder: Path) -> Cluster:
     # No fsync: nobody cuts the power in a test, and a killed process loses nothing without it.
     settings = {"listen_addresses": "", "unix_socket_directories": str(folder), "fsync": "off", "max_connections": "60"}
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    with log.open("wb") as output:
-        command = [binaries / "postgres", "-D", data, *options]
-        process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, preexec_fn=_end_with_parent, **as_user
-        )
-    started = Cluster(folder, process)
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            started.run("SELECT 1")
-            return started
-        except ImportError as error:
-            started.stop()
-            raise NoPostgres("psycopg is not installed") from error
-        except Exception as error:
-            if process.poll() is not None or time.monotonic() > deadline:
-                text = log.read_text(encoding="utf-8", errors="replace")[-300:]
-                started.stop()
-                raise NoPostgres(f"PostgreSQL does not start: {text}") from error
-            time.sleep(0.05)
+    command = [binaries / "postgres", "-D", data, *options]
+
+    def begin() -> subprocess.Popen[Any]:
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, preexec_fn=_end_with_parent, **as_user
+            )
+
+    started = Cluster(folder, begin)
+    try:
+        started.wait()
+    except NoPostgres:
+        started.stop()
+        raise
+    return started
 
 
 def _binaries() -> Iterator[Path]:
