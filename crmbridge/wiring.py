@@ -1,9 +1,10 @@
 """The one place where parts are put together: settings -> connectors, store, compiled mapping -> engine."""
 
+import hashlib
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ from urllib.parse import urlsplit
 
 import mapping
 from connectors.base import Connector, Description, TablePlan
+from connectors.gate import Gated
 from connectors.registry import connect
 from crmbridge import pace
+from crmbridge.budget import Rate
+from crmbridge.drift import DRIFT_META, GONE, SHAPE_META, Shape, drifted
 from crmbridge.errors import ConfigError
 from crmbridge.guard import Cap, Caps
 from crmbridge.lifecycle import DYNAMICS, SALESFORCE, Powers
@@ -20,15 +24,20 @@ from crmbridge.model import ENTITIES, SIDES, Entity, Side
 from crmbridge.policy import DEFAULT, laid_over
 from crmbridge.segments import policies
 from crmbridge.settings import Guard, SalesforceConnection, Secret, Settings
+from crmbridge.settings.connections import AnyConnection
 from crmbridge.state.store import Store
 from crmbridge.sync import Engine, Only, Options, Progress
 from crmbridge.sync.hands import Quiet
+from crmbridge.sync.limits import Allowance, Bucket, Keeper
 from mapping.won_amount import with_estimates
 
 POWERS: Mapping[str, Powers] = {"salesforce": SALESFORCE, "dynamics": DYNAMICS}
 # Added to a request's longest run time before a lost call counts as never executed (reliability §3).
 SETTLE_MARGIN_SECONDS = 60.0
 SETTLE_MARGIN_LOOPBACK_SECONDS = 1.0
+# Dynamics: 6,000 requests in any five minutes (dataverse-api §10.4) = 18 a second, and 600 at once. Salesforce names no
+# such limit; the same pace keeps a mistake of ours from eating the day in an hour.
+CALLS_PER_SECOND = 18.0
 BROKEN_META = "configuration_broken"  # what is wrong with files that are not in force; blank: nothing
 INSTALLED_META = "installed"  # the day on which this store was first worked with
 
@@ -42,6 +51,7 @@ def open_engine(
     progress: Progress | None = None,
     texts: Mapping[str, str] | None = None,
     called: str | None = None,
+    bucket: Bucket | None = None,
 ) -> Generator[Engine]:
     """Everything a cycle needs, and all of it closed afterwards. `texts`: mapping files to go by instead of the ones
     in the folder, by name; `called` is told as the place where they stand.
@@ -53,25 +63,34 @@ def open_engine(
     version = mapping.version_of(texts, documents)
     connectors = open_connectors(settings)
     store: Store | None = None
+    keepers: dict[Side, Keeper] = {}
     try:
         store = open_store(settings)
+        keepers = keep(settings, store, connectors, bucket)
         descriptions = describe(connectors)
-        compiled = mapping.compile(_chosen(documents, settings), descriptions=descriptions)
+        names: dict[Side, str] = dict(zip(SIDES, settings.names, strict=True))
+        shapes = _shapes(texts, documents, descriptions)
+        stopped = _stopped(store, shapes, names)
+        known = {place: one for place, one in descriptions.items() if place[1] not in stopped}
+        compiled = mapping.compile(_chosen(documents, settings), descriptions=known)
+        _remember_shapes(store, shapes, stopped)
         row_types = configure(connectors, compiled)
         store.configure(row_types)
-        names: dict[Side, str] = dict(zip(SIDES, settings.names, strict=True))
         yield Engine(
             store=store,
             connectors=connectors,
             names=names,
             compiled=compiled,
             powers={side: POWERS[connectors[side].system] for side in SIDES},
-            options=_options(settings, store, compiled, only, entities),
+            options=replace(_options(settings, store, compiled, only, entities), stopped=frozenset(stopped)),
             progress=progress or Quiet(),
             version=version,
             previous=_Previous(settings=settings, store=store, descriptions=descriptions),
+            keepers=keepers,
         )
     finally:
+        for keeper in keepers.values():
+            keeper.settle()
         for connector in connectors.values():
             connector.close()
         if store is not None:
@@ -87,6 +106,29 @@ def _refuse_test_pace(settings: Settings) -> None:
             fix=f"Start without {pace.VARIABLE}.",
             code="test_pace",
         )
+
+
+def keep(
+    settings: Settings, store: Store, connectors: Mapping[Side, Connector], bucket: Bucket | None = None
+) -> dict[Side, Keeper]:
+    """Put the gate of limits and breakers before both connectors. `bucket`: who says whose turn it is, if not the
+    store."""
+    keepers: dict[Side, Keeper] = {}
+    for side, connector in connectors.items():
+        if isinstance(connector, Gated):
+            connection = settings.side(side)
+            allowance = Allowance(rate=_rate(connection), daily=connection.daily_calls)
+            keepers[side] = Keeper(store=store, name=settings.name(side), allowance=allowance, bucket=bucket)
+            connector.gated(keepers[side])
+    return keepers
+
+
+def _rate(connection: AnyConnection) -> Rate | None:
+    """As set; else the CRM's own limit, and none for a server on this machine."""
+    burst = connection.calls_at_once
+    if connection.calls_per_second is not None:
+        return Rate(per_second=connection.calls_per_second, burst=burst)
+    return None if _is_loopback(connection.url) else Rate(per_second=CALLS_PER_SECOND, burst=burst)
 
 
 def open_store(settings: Settings) -> Store:
@@ -183,6 +225,44 @@ def _chosen(documents: "mapping.Documents", settings: Settings) -> "mapping.Docu
 def connections(settings: Settings) -> dict[str, str]:
     """Connection name -> system, left first."""
     return {name: settings.connections[name].system for name in settings.names}
+
+
+def _shapes(
+    texts: Mapping[str, str], documents: "mapping.Documents", descriptions: Mapping[tuple[Side, Entity], Description]
+) -> dict[Entity, Shape]:
+    """What the mapped fields are now, by kind of record."""
+    shapes: dict[Entity, Shape] = {}
+    for document in documents:
+        own = [f"{name}\n{text}" for name, text in sorted(texts.items()) if name.partition(".")[0] == document.entity]
+        types: dict[Side, dict[str, str]] = {side: {} for side in SIDES}
+        for field in document.fields.values():
+            for side, choice in field.columns.items():
+                columns = descriptions[side, document.entity].columns
+                types[side] |= {name: columns[name].type if name in columns else GONE for name in choice.all()}
+        shapes[document.entity] = Shape(terms=hashlib.sha256("\n".join(own).encode()).hexdigest()[:16], types=types)
+    return shapes
+
+
+def _stopped(store: Store, shapes: Mapping[Entity, Shape], names: Mapping[Side, str]) -> dict[Entity, tuple[str, ...]]:
+    """Kinds of records whose fields changed under us, and how; kept for `crmbridge status`."""
+    stopped: dict[Entity, tuple[str, ...]] = {}
+    for entity, now in shapes.items():
+        kept = store.meta(SHAPE_META + entity)
+        before = Shape(**json.loads(kept)) if kept else None
+        told = drifted(before, now, names, entity)
+        if told:
+            stopped[entity] = told
+    text = json.dumps(stopped, sort_keys=True)
+    if (store.meta(DRIFT_META) or "{}") != text:
+        store.set_meta(DRIFT_META, text)
+    return stopped
+
+
+def _remember_shapes(store: Store, shapes: Mapping[Entity, Shape], stopped: Collection[Entity]) -> None:
+    for entity, now in shapes.items():
+        text = json.dumps({"terms": now.terms, "types": now.types}, sort_keys=True)
+        if entity not in stopped and store.meta(SHAPE_META + entity) != text:
+            store.set_meta(SHAPE_META + entity, text)
 
 
 def describe(connectors: Mapping[Side, Connector]) -> dict[tuple[Side, Entity], Description]:

@@ -17,6 +17,7 @@ from crmbridge.errors import ConfigError, LeftAlone
 from crmbridge.settings import Settings
 from crmbridge.state.store import Store
 from crmbridge.sync import Engine
+from workers.bucket import RedisBucket, bucket_of
 from workers.logs import logger
 
 ENGINE_SECONDS_MAX: Final = 900  # fields, users and statuses that were added meanwhile are seen after so long
@@ -94,7 +95,8 @@ class Desk:
         stack = ExitStack()
         try:
             settings = settings_module.load(self._path)  # the file may have changed
-            engine = stack.enter_context(wiring.open_engine(settings))
+            bucket = stack.enter_context(_bucket(settings))
+            engine = stack.enter_context(wiring.open_engine(settings, bucket=bucket))
         except ConfigError as error:
             stack.close()
             self._tell_broken(error)
@@ -103,7 +105,8 @@ class Desk:
             last = next(iter(self.store.mappings()), None)
             if error.code != "mapping" or last is None:
                 raise
-            engine = stack.enter_context(wiring.open_engine(self.settings, texts=last.texts))
+            bucket = stack.enter_context(_bucket(self.settings))
+            engine = stack.enter_context(wiring.open_engine(self.settings, texts=last.texts, bucket=bucket))
         else:
             self._settings = settings
             self._tell_broken(None)
@@ -141,6 +144,16 @@ class Desk:
     def _stamp(self) -> _Mark:
         own = sorted(self._path.parent.glob(f"{self._path.stem}*{self._path.suffix}"))  # with those of profiles
         return _stamps([*own, self._path.parent / ".env"])
+
+
+@contextmanager
+def _bucket(settings: Settings) -> Generator[RedisBucket | None]:
+    bucket = bucket_of(settings)
+    try:
+        yield bucket
+    finally:
+        if bucket is not None:
+            bucket.close()
 
 
 def _stamps(files: Iterable[Path]) -> _Mark:
