@@ -25,7 +25,11 @@ COMMANDS: Final[Table] = {
     "sync": ("crmbridge.cli.sync:sync", "Bring both CRMs in step, once, in this process."),
     "up": ("crmbridge.cli.up:up", "Keep them in step: scheduler, worker and broker in one process tree."),
     "verify": ("crmbridge.cli.verify:verify", "Compare both CRMs: counts, sums of money, differences by field."),
-    "status": ("crmbridge.cli.status:status", "How things stand: last runs, links, open issues."),
+    "pause": ("crmbridge.cli.pause:pause", "Let writes wait: of a kind of record, to one side, or all."),
+    "resume": ("crmbridge.cli.pause:resume", "Go on with what was paused."),
+    "status": ("crmbridge.cli.status:status", "How things stand: lag, backlog, what waits or failed, who works."),
+    "metrics": ("crmbridge.cli.metrics:metrics", "Serve numbers for Prometheus, /healthz and /readyz."),
+    "healthy": ("crmbridge.cli.metrics:healthy", "One line and an exit code for health checks."),
     "runs": ("crmbridge.cli.status:runs", "What was run when, and what came of it."),
     "show": ("crmbridge.cli.records:show", "All that is known about one record."),
     "why": ("crmbridge.cli.why:why", "Why a field of a record has the value it has."),
@@ -38,7 +42,7 @@ COMMANDS: Final[Table] = {
 PANELS: Final = [
     {"name": "Try it", "commands": ["demo", "sandbox"]},
     {"name": "Set it up", "commands": ["init", "check", "mapping", "capture"]},
-    {"name": "Run it", "commands": ["plan", "sync", "up", "verify"]},
+    {"name": "Run it", "commands": ["plan", "sync", "up", "verify", "pause", "resume"]},
     {"name": "Look into it", "commands": ["status", "runs", "show", "why", "issues", "retry", "resolve", "relink"]},
     {"name": "Keep the data", "commands": ["erase"]},
 ]

@@ -4,7 +4,10 @@ from typing import Any
 
 import rich_click as click
 
+from crmbridge import drift
 from crmbridge.cli.context import Place, names
+from crmbridge.cli.limits import limits, print_limits
+from crmbridge.cli.standing import print_standing, standing
 from crmbridge.model import ENTITIES, SIDES
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -14,12 +17,14 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
 @_json
 @click.pass_obj
 def status(place: Place, as_json: bool) -> None:
-    """How things stand: who is at work, last runs, what is linked, what is open. Asks the store only."""
+    """How things stand: who is at work, how far it is behind, what waits, is paused, held or failed. Asks the store
+    only."""
     from crmbridge.sync.hands import LEASE_NAME
     from crmbridge.sync.replan import VERSION_META
     from crmbridge.wiring import BROKEN_META
 
-    connections = names(place.settings())
+    settings = place.settings()
+    connections = names(settings)
     with place.store() as store:
         holder = store.lease_holder(LEASE_NAME)
         document: dict[str, Any] = {
@@ -39,7 +44,10 @@ def status(place: Place, as_json: bool) -> None:
             "open_issues": store.count_issues(),
             "mapping": store.meta(VERSION_META),
             "configuration_broken": (store.meta(BROKEN_META) or "").splitlines(),
+            "stopped": drift.told(store.meta(drift.DRIFT_META)),
             "lost_answers": len(store.open_intents()),
+            "limits": limits(store, connections),
+            **standing(store, settings, connections),
         }
     if as_json:
         from crmbridge.cli.output import print_json
@@ -71,7 +79,8 @@ def _print(document: dict[str, Any], connections: list[str]) -> None:
         ],
         right=["linked", *connections],
     )
-    table(["read", "last at (UTC)"], list(document["read_at"].items()))
+    print_limits(document["limits"])
+    print_standing(document)
     table(["open issues", "count"], list(document["open_issues"].items()), right=["count"])
     if document["mapping"]:
         say(f"mapping  {document['mapping']}; `crmbridge mapping versions` lists those before it")
@@ -79,6 +88,10 @@ def _print(document: dict[str, Any], connections: list[str]) -> None:
         say("The files are broken; the workers go on by the last good ones:")
         for line in document["configuration_broken"]:
             say(f"  {line}")
+    for entity, sentences in document["stopped"].items():
+        say(f"{entity} records are stopped, the others go on:")
+        for sentence in (*sentences, drift.fix(entity)):
+            say(f"  {sentence}")
     if document["lost_answers"]:
         say(f"{document['lost_answers']} calls whose answer was lost: the next sync looks what came of them.")
     if sum(count for kind, count in document["open_issues"].items() if kind in {"held", "failed"}):

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 import rich_click as click
 
 from crmbridge.cli.context import Place
+from crmbridge.cli.pause import queue_document
+from crmbridge.drift import fix
 from crmbridge.errors import ConfigError
 from crmbridge.model import ENTITIES, SIDES, Entity, Side
+from crmbridge.pauses import PAUSED
 
 if TYPE_CHECKING:
+    from crmbridge.state.pauses import Queue
     from crmbridge.state.words import Issue
     from crmbridge.sync.cycle import Outcome
     from crmbridge.sync.hands import Event, Only
@@ -59,7 +63,13 @@ def plan(
     """Say what a sync would do. Reads both CRMs; nothing is written there."""
     with place.engine(only=parse_only(only), entities=entities or None) as engine:
         outcome = engine.plan()
-        shown = Shown(outcome=outcome, names=engine.names, store=engine.store.place, examples=examples)
+        shown = Shown(
+            outcome=outcome,
+            names=engine.names,
+            store=engine.store.place,
+            examples=examples,
+            queues=engine.store.pause_queues(),
+        )
     if csv_file is not None:
         write_held(csv_file, [event for event in outcome.events if event.kind in {"held", "failed"}])
     if as_json:
@@ -93,7 +103,13 @@ def sync(
     """Bring both CRMs in step, once, in this process. A first run needs an approved plan."""
     with place.engine(only=parse_only(only), entities=entities or None) as engine:
         outcome = engine.sync(approve=approve, why=why)
-        shown = Shown(outcome=outcome, names=engine.names, store=engine.store.place, examples=examples)
+        shown = Shown(
+            outcome=outcome,
+            names=engine.names,
+            store=engine.store.place,
+            examples=examples,
+            queues=engine.store.pause_queues(),
+        )
     if as_json:
         from crmbridge.cli.output import print_json
 
@@ -148,6 +164,7 @@ class Shown:
     names: Mapping[Side, str]
     store: str
     examples: int = EXAMPLES_MAX
+    queues: "Sequence[Queue]" = ()  # of what is paused
 
     def document(self) -> dict[str, Any]:
         outcome = self.outcome
@@ -167,6 +184,7 @@ class Shown:
             "counts": nested(outcome.counts),
             "matched": dict(outcome.by_key),
             "replanned": dict(outcome.replanned),
+            "stopped": {entity: list(sentences) for entity, sentences in outcome.stopped.items()},
             "examples": [
                 {
                     "on": on,
@@ -181,6 +199,10 @@ class Shown:
             if outcome.dry
             else [issue_document(one) for one in outcome.issues],
             "waiting": sum(event.kind == "waiting" for event in outcome.events),
+            "paused_writes": {
+                "count": sum(event.cause == PAUSED for event in outcome.events),
+                "queues": [queue_document(queue) for queue in self.queues],
+            },
             "calls": {name: dict(calls) for name, calls in outcome.calls.items()},
         }
 
@@ -234,9 +256,18 @@ class Shown:
         if sum(outcome.replanned.values()):
             told = ", ".join(many(count, f"{entity} record") for entity, count in outcome.replanned.items() if count)
             say(f"The mapping has changed since the last run; it affects {told}, which were looked at again.")
+        for entity, sentences in outcome.stopped.items():
+            head(f"{entity} records are stopped: nothing of them is read or written")
+            for sentence in (*sentences, fix(entity)):
+                say(f"  {sentence}")
         self._print_examples()
         self._print_held()
-        waiting = sum(event.kind == "waiting" for event in outcome.events)
+        paused = sum(event.cause == PAUSED for event in outcome.events)
+        if paused:
+            since = min((queue.oldest for queue in self.queues), default=None)
+            told = f", the oldest since {since:%Y-%m-%d %H:%M} UTC" if since else ""
+            say(f"{many(paused, 'write')} waiting, since that is paused{told}: crmbridge status, crmbridge resume")
+        waiting = sum(event.kind == "waiting" and event.cause != PAUSED for event in outcome.events)
         if waiting:
             say(f"{many(waiting, 'record')} waiting for a parent or a conversion; that is not a failure.")
         calls = ", ".join(f"{name} {sum(by_kind.values())}" for name, by_kind in outcome.calls.items())
