@@ -74,9 +74,10 @@ def block(connection: Connection, name: str, seconds: float, why: str) -> Block:
     return Block(until=until, why=why[:200])
 
 
-def blocked(connection: Connection, name: str, at: datetime) -> Block | None:
+def blocked(connection: Connection, name: str) -> Block | None:
+    """The last one, which may be over."""
     line = connection.execute(select(budget).where(budget.c.connection == name)).one_or_none()
-    if line is None or line.blocked_until is None or line.blocked_until <= at:
+    if line is None or line.blocked_until is None:
         return None
     return Block(until=line.blocked_until, why=line.blocked_why)
 

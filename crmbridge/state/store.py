@@ -461,9 +461,11 @@ class Store:
         """How a connection stands, by its name."""
         with self._database.reading() as connection:
             at = now(connection)
+            block = budget.blocked(connection, connection_name)
             return Limits(
                 at=at,
-                block=budget.blocked(connection, connection_name, at),
+                block=block if block is not None and block.until > at else None,
+                blocked_until=block.until if block is not None else None,
                 breaker=breaker.read(connection, connection_name),
                 standing=budget.standing(connection, connection_name, at),
             )

@@ -231,5 +231,6 @@ class Limits:
 
     at: datetime  # by the database's clock
     block: Block | None
+    blocked_until: datetime | None  # the last time, which may be over
     breaker: Breaker
     standing: Standing

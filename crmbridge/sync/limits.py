@@ -5,7 +5,8 @@ fails a record: what may not go out raises `LeftAlone`, and the work waits where
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
@@ -98,6 +99,10 @@ class Keeper:
     def is_half_open(self) -> bool:
         limits = self._limits()
         return breakers.state(limits.breaker, limits.at) == "half-open"
+
+    def was_blocked_since(self, at: datetime) -> bool:
+        until = self._limits().blocked_until
+        return until is not None and until > at
 
     def is_short(self) -> bool:
         """Are the day's calls so far gone that bulk work has stopped?"""
@@ -294,6 +299,18 @@ def left_alone_by(keepers: Keepers, error: CrmBridgeError) -> LeftAlone | None:
         except LeftAlone as found:
             return found
     return None
+
+
+@contextmanager
+def told_apart(keepers: Keepers) -> Generator[None]:
+    """What goes wrong inside since a CRM as a whole does not serve is told as that."""
+    try:
+        yield
+    except CrmBridgeError as error:
+        waits = left_alone_by(keepers, error)
+        if waits is None or waits is error:
+            raise
+        raise waits from error
 
 
 def resumes_at(store: Store) -> datetime | None:
