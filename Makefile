@@ -8,13 +8,14 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 READY  := $(VENV)/.ready
 TOOLS  := $(VENV)/.ready-for-tests
 
-.PHONY: demo test test-slow clients lint style imports dependencies types clean help
+.PHONY: demo test test-slow clients models lint style imports dependencies types clean help
 
 help:
 	@echo "make demo       see it all at work, on a sandbox of both CRMs on this machine"
 	@echo "make test       unit, property, contract, protocol, migration, house and journey tests"
 	@echo "make test-slow  the long ones: kill points, load, two hosts, installation from the wheel"
 	@echo "make clients    the sandbox, driven by clients that other people wrote; installs them, with npm for some"
+	@echo "make models     every state of the write protocol's models, within stated bounds; needs spin and gcc"
 	@echo "make lint       style, import contracts, types, dependencies"
 	@echo "make clean      remove the virtual environment and what was built"
 
@@ -32,6 +33,10 @@ test-slow: $(TOOLS)
 clients: $(TOOLS)
 	$(BIN)/python -m tests.clients.environments
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m clients tests/clients
+
+# Installs nothing but the project: spin and gcc come from the system (Debian, Ubuntu: apt-get install spin gcc).
+models: $(TOOLS)
+	$(BIN)/python -m tests.models.spin
 
 lint: style imports dependencies types
 
