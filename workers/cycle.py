@@ -1,5 +1,7 @@
-"""What the tasks do: a tick finds what is due; a drain runs one cycle and tells the log what came of it."""
+"""What the tasks do: a tick finds what is due; a drain runs one cycle, or helps with one for a while, and tells the
+log what came of it."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from structlog.contextvars import bound_contextvars
@@ -7,6 +9,7 @@ from structlog.contextvars import bound_contextvars
 from crmbridge.budget import doing
 from crmbridge.errors import CrmBridgeError, LeaseTaken, LeftAlone
 from crmbridge.sync import Outcome
+from crmbridge.sync.cycle import WAITS
 from workers import schedule, turns
 from workers.config import TICK_SECONDS
 from workers.desk import Busy, Desk
@@ -15,6 +18,7 @@ from workers.logs import logger
 TICK_LEASE: Final = "tick"
 TICK_LEASE_SECONDS: Final = TICK_SECONDS - 0.5  # not given back: it ends by itself, before the next tick of this beat
 DRAIN_HINT_SECONDS: Final = 30
+HELP_SECONDS: Final = 20.0  # then the process is free for what else is due
 
 _log = logger("crmbridge.workers")
 
@@ -32,7 +36,11 @@ def tick(desk: Desk) -> list[str]:
         return []
 
 
-def drain(desk: Desk, queue: str) -> None:
+def drain(desk: Desk, queue: str, hint: Callable[[int], None] | None = None) -> None:
+    """`hint`: asks so many workers to help with what a cycle hands out; None: there are none."""
+    if queue == schedule.LANES:
+        _help(desk, hint)
+        return
     last: str | None = None
     try:
         last = _last_run(desk)
@@ -42,17 +50,38 @@ def drain(desk: Desk, queue: str) -> None:
         rhythms = desk.settings.schedules.rhythms
         with doing("life-cycle"), desk.engine() as engine:  # what opening asks, conversions need as well
             turns.narrow(engine, desk.store, rhythms)
+            engine.hint = hint
             outcome = engine.sync(by="worker")
         if outcome.ruling.go:
-            turns.note(desk.store, engine.options.entities, outcome)
+            turns.note(desk.store, (*engine.options.entities, *engine.options.stopped), outcome)
         _tell(desk, outcome)
     except (LeaseTaken, Busy):
         return  # another worker is at it
     except LeftAlone as error:
         _log.info(f"the cycle waits: {error.message}", action="cycle_waits", code=error.code)
+        _note_end(desk, last, f"{WAITS}: {error.message}")
     except CrmBridgeError as error:
         _log.error(str(error), action="cycle_failed", code=error.code, problems=getattr(error, "problems", ()))
-        _note_failure(desk, last, error)
+        _note_end(desk, last, f"failed: {type(error).__name__}")
+
+
+def _help(desk: Desk, hint: Callable[[int], None] | None) -> None:
+    """A share of what the worker with the cycle has handed out. Nobody needs to: it would do it alone."""
+    try:
+        if not desk.store.waiting_work().lanes:
+            return
+        with doing("life-cycle"), desk.engine() as engine:
+            done = engine.drain(HELP_SECONDS)
+        if done:
+            _log.info("pairs carried out for a cycle", action="lanes_done", pairs=done)
+            if hint is not None and desk.store.waiting_work().lanes:
+                hint(1)
+    except (LeaseTaken, Busy):
+        return
+    except LeftAlone as error:
+        _log.info(f"the work waits: {error.message}", action="lanes_wait", code=error.code)
+    except CrmBridgeError as error:  # what it was at is given back, and fails the cycle if it fails there as well
+        _log.error(str(error), action="lanes_failed", code=error.code, problems=getattr(error, "problems", ()))
 
 
 def _due(desk: Desk) -> list[str]:
@@ -64,12 +93,12 @@ def _last_run(desk: Desk) -> str | None:
     return next((run.id for run in desk.store.runs(limit=1)), None)
 
 
-def _note_failure(desk: Desk, last: str | None, error: CrmBridgeError) -> None:
-    """A cycle that failed before it began leaves a run as well: the pace of the next ones follows from it."""
+def _note_end(desk: Desk, last: str | None, outcome: str) -> None:
+    """A cycle that ended before it began leaves a run as well: the pace of the next ones follows from it."""
     try:
         if _last_run(desk) == last:
             run = desk.store.start_run("sync")
-            desk.store.end_run(run.id, f"failed: {type(error).__name__}")
+            desk.store.end_run(run.id, outcome)
     except CrmBridgeError as worse:  # the store itself is in trouble
         _log.error(str(worse), action="store_failed", code=worse.code)
 

@@ -10,10 +10,12 @@ from crmbridge.model import Entity
 from crmbridge.schedule import Rhythm, earliest, shortest_seconds
 from crmbridge.state.store import Store
 from crmbridge.state.words import RunRow
+from crmbridge.sync.handed import FEW, HINTS_MAX
 from crmbridge.sync.hands import LEASE_NAME
 from crmbridge.sync.limits import is_any_short, resumes_at
 
-CYCLE: Final = "cycle"  # the one queue of work there is
+CYCLE: Final = "cycle"  # queues of work: a whole cycle ...
+LANES: Final = "lanes"  # ... and what the worker that has it has handed out
 RUN_KINDS: Final = frozenset({"sync"})
 RUNS_READ: Final = 50
 # After so many failed cycles in a row: the usual pace, then slower (reliability §8).
@@ -59,14 +61,22 @@ def _has_failed(run: RunRow) -> bool:
 
 
 def due(store: Store, every_seconds: float, rhythms: Mapping[Entity, Rhythm] | None = None) -> list[str]:
-    """Queues with work to do now."""
+    """Queues with work to do now, one for each worker that could begin."""
     if store.lease_holder(LEASE_NAME) is not None:
-        return []
+        return [LANES] * _helpers(store.waiting_work().lanes)
     at = _next_at(store, every_seconds, rhythms)
     return [CYCLE] if at is None or at <= store.now() else []
 
 
+def _helpers(lanes: int) -> int:
+    """What is little the worker with the cycle does alone: an engine that is opened for it costs calls."""
+    return min(lanes, HINTS_MAX) if lanes > FEW else 0
+
+
 def overdue(store: Store, every_seconds: float, rhythms: Mapping[Entity, Rhythm] | None = None) -> bool:
+    work = store.waiting_work()
+    if work.lanes and not work.busy and work.moved_at is not None:  # handed out, and nobody is at any of it
+        return store.now() > work.moved_at + timedelta(seconds=OVERDUE_SECONDS)
     if store.lease_holder(LEASE_NAME) is not None:
         return False
     at = _next_at(store, every_seconds, rhythms)

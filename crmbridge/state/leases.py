@@ -19,10 +19,14 @@ from crmbridge.state.schema import lease
 from crmbridge.state.words import Lease
 
 
-def take(connection: Connection, name: str, seconds: float, owner: str | None) -> Lease:
+def take(connection: Connection, name: str, seconds: float, owner: str | None, *, wait: bool = True) -> Lease:
+    """`wait`: for another transaction that has it under its hands at this moment; else it counts as taken."""
     free = {"name": name, "owner": None, "fence": 0, "host": "", "pid": 0, "born": "", "since": None, "until": None}
     connection.execute(insert(connection.dialect.name, lease).on_conflict_do_nothing(index_elements=["name"]), free)
-    held = connection.execute(select(lease).where(lease.c.name == name).with_for_update()).one()
+    mine = select(lease).where(lease.c.name == name).with_for_update(skip_locked=not wait)
+    held = connection.execute(mine).one_or_none()
+    if held is None:
+        raise LeaseTaken(f"Another worker takes it at this moment ({name}).", code="lease_taken")
     at = now(connection)  # after the lock: the wait for it counts
     if held.owner is not None and held.until > at and not is_dead(held):
         raise LeaseTaken(

@@ -29,7 +29,8 @@ class Waiting:
     """What is due, for those who send hints and those who watch."""
 
     lanes: int  # that nobody works in
-    since: datetime | None  # the longest that one of them has been due, or last moved
+    busy: int  # that somebody does
+    moved_at: datetime | None  # when any of it was last handed out, begun or ended
 
 
 # --- handing out ----------------------------------------------------------------------------------------------------
@@ -56,7 +57,8 @@ def _hand_out(dialect: str) -> Upsert:
     over: dict[str, Any] = {
         name: new[name] for name in ("run_id", "mapping", "lane", "state", "told", "due_at", "changed_at")
     }
-    over["attempts"] = case((work.c.state.in_(("due", "left")), work.c.attempts), else_=0)
+    begun = (work.c.state == "due") | (work.c.state == "left")
+    over["attempts"] = case((begun, work.c.attempts), else_=0)
     return statement.on_conflict_do_update(index_elements=[work.c.link_id], set_=over)
 
 
@@ -68,16 +70,17 @@ def take_over(connection: Connection, at: datetime) -> dict[str, frozenset[str]]
     """At the beginning of a cycle: what an earlier one handed out and nobody works at is planned anew.
 
     Returns the lanes that somebody does work in, by the name of their lease, and their links."""
-    # Locked first: whoever is about to claim one of them has its lease written down when this goes on.
+    # Leases before pairs, as everywhere here, or two transactions would wait for each other.
+    lanes = select(lease.c.name).where(lease.c.name.startswith(_LANE)).order_by(lease.c.name).with_for_update()
+    names = list(connection.execute(lanes).scalars())
+    # With the pairs locked, whoever claimed one of them has written its lease down, and nobody claims another.
     due = connection.execute(select(work.c.id, work.c.lane, work.c.link_id).where(IS_DUE).with_for_update()).all()
     alive = _alive(connection, at)
     left = [{"at_id": line.id, "at": at} for line in due if _LANE + line.lane not in alive]
     if left:
         connection.execute(_LEAVE, left)
     connection.execute(delete(work).where(work.c.state == "done"))
-    over = select(lease.c.name).where(lease.c.name.startswith(_LANE))
-    names = [name for name in connection.execute(over).scalars() if name not in alive]
-    for some in chunks(sorted(names)):
+    for some in chunks([name for name in names if name not in alive]):
         connection.execute(delete(lease).where(lease.c.name.in_(some)))
     return {name: frozenset(line.link_id for line in due if _LANE + line.lane == name) for name in alive}
 
@@ -102,11 +105,11 @@ def _alive(connection: Connection, at: datetime) -> frozenset[str]:
 
 
 def waiting(connection: Connection) -> Waiting:
-    at = now(connection)
-    alive = _alive(connection, at)
-    places = select(work.c.lane, func.min(work.c.due_at).label("since")).where(IS_DUE).group_by(work.c.lane)
-    free = [line for line in connection.execute(places) if _LANE + line.lane not in alive]
-    return Waiting(lanes=len(free), since=min((line.since for line in free), default=None))
+    alive = _alive(connection, now(connection))
+    lanes = set(connection.execute(select(work.c.lane).where(IS_DUE).distinct()).scalars())
+    busy = {lane for lane in lanes if _LANE + lane in alive}
+    moved_at = connection.execute(select(func.max(work.c.changed_at))).scalar() if lanes else None
+    return Waiting(lanes=len(lanes - busy), busy=len(busy), moved_at=moved_at)
 
 
 def left_over(connection: Connection, run_id: str) -> int:
@@ -137,9 +140,9 @@ def claim(
     alive = _alive(connection, now(connection))
     busy = [name.removeprefix(_LANE) for name in alive]
     free = select(work.c.lane).where(*where, work.c.lane.not_in(busy)).order_by(work.c.id).limit(_LOOK)
-    for lane in dict.fromkeys(connection.execute(free.with_for_update(skip_locked=True)).scalars()):
+    for lane in dict.fromkeys(connection.execute(free).scalars()):
         try:
-            held = leases.take(connection, _LANE + lane, seconds, None)
+            held = leases.take(connection, _LANE + lane, seconds, None, wait=False)
         except LeaseTaken:
             continue  # somebody was quicker
         begun = begin_next(connection, held, now(connection))
