@@ -263,6 +263,19 @@ class Capturer(Protocol):
 
 
 @runtime_checkable
+class Witness(Protocol):
+    """A connector that can tell what was made in its system where no key does (reliability §4, "no key field")."""
+
+    def alike(self, entity: Entity, wanted: Sequence[Native]) -> tuple[Sequence[Sequence[Row]], datetime | None]:
+        """Per position the live rows whose columns have these values, and the server's time as it answered."""
+        ...
+
+    def made_since(self, entity: Entity, user_id: str, since: datetime) -> Sequence[Row]:
+        """Live rows that this user made at that time of the server's clock or later."""
+        ...
+
+
+@runtime_checkable
 class Surveyor(Protocol):
     """A connector that can count in its system what breaks on the first day; not every system has one."""
 

@@ -298,6 +298,11 @@ def _options(
         policies=policies(settings, compiled),
         entities=entities or ENTITIES,
         only=only or _only(settings),
+        on_unknown={
+            side: connection.on_unknown
+            for side in SIDES
+            if isinstance(connection := settings.side(side), SalesforceConnection)
+        },
         settle_seconds={side: _settle_seconds(settings, side) for side in SIDES},
     )
 

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from requests.adapters import BaseAdapter
@@ -22,7 +23,7 @@ from connectors.salesforce.removing import Removing
 from connectors.salesforce.survey import Surveyor
 from connectors.salesforce.writer import Writer, batch_size
 from connectors.survey import Questions, Survey
-from crmbridge.model import Converted, Directory, Entity, Life, Outcome, Row, Side
+from crmbridge.model import Converted, Directory, Entity, Life, Native, Outcome, Row, Side
 
 
 class SalesforceConnector:
@@ -121,6 +122,13 @@ class SalesforceConnector:
 
     def born_of(self, entity: Entity, ids: Sequence[str]) -> Mapping[str, str]:
         return self._reader.born_of(entity, ids)
+
+    def alike(self, entity: Entity, wanted: Sequence[Native]) -> tuple[Sequence[Sequence[Row]], datetime | None]:
+        found = self._reader.alike(entity, wanted)
+        return found, self._session.server_time
+
+    def made_since(self, entity: Entity, user_id: str, since: datetime) -> Sequence[Row]:
+        return self._reader.made_since(entity, user_id, since)
 
     def complete(self, row: Row) -> Row:
         return rows.with_contact(row)

@@ -21,7 +21,7 @@ from connectors.salesforce.auth import SalesforceConfig
 from connectors.salesforce.client import Client
 from connectors.salesforce.rows import OBJECTS, ROLES, Role, Rows, role_columns, roles, with_roles
 from crmbridge.errors import OutsideError
-from crmbridge.model import Entity, Ref, Row, Satellite, Side
+from crmbridge.model import Entity, Native, Ref, Row, Satellite, Side
 
 T = TypeVar("T")
 
@@ -264,6 +264,25 @@ class Reader:
                 found += rows.page(body)[0]
         asked = {each.lower(): each for each in keys}  # a key field that is not case-sensitive answers any case
         return {asked[row.key.lower()]: row for row in self._complete(rows, found) if row.key}
+
+    def alike(self, entity: Entity, wanted: Sequence[Native]) -> list[list[Row]]:
+        """A query each, several to a call: their answers must be told apart. An index of search would lag (§4)."""
+        rows = self.rows(entity)
+        calls = [
+            protocol.query(soql.select(rows.columns, rows.table, soql.equal(protocol.wire(columns))), rows.table)
+            for columns in wanted
+        ]
+        found: list[list[Row]] = []
+        for some in chunks(calls, protocol.composite_reads_max):
+            found += [[row for row in rows.page(body)[0] if not row.deleted] for body in self._bodies(some)]
+        return found
+
+    def made_since(self, entity: Entity, user_id: str, since: datetime) -> list[Row]:
+        rows = self.rows(entity)
+        where = f"{soql.equal({'CreatedById': user_id})} AND CreatedDate >= {soql.instant(since)}"
+        statement = soql.select(rows.columns, rows.table, where, "CreatedDate ASC, Id ASC")
+        found = [row for body in self.query(statement, rows.table) for row in rows.page(body)[0]]
+        return self._complete(rows, [row for row in found if not row.deleted])
 
     def born_of(self, entity: Entity, ids: Sequence[str]) -> dict[str, str]:
         """One query per 200 rows; deleted leads do not count (lifecycle §1.3)."""

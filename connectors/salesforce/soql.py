@@ -1,7 +1,7 @@
 """SOQL statements. Every value passes `text` or `instant`, every name `name` (salesforce-api §2.3, reliability §11)."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -55,6 +55,11 @@ def id18(value: str) -> str:
 
 def any_of(column: str, values: Iterable[str]) -> str:
     return f"{name(column)} IN ({','.join(text(value) for value in values)})"
+
+
+def equal(columns: Mapping[str, str]) -> str:
+    """All of these columns have these values; texts are compared without case (§2.3)."""
+    return " AND ".join(f"{name(column)} = {text(value)}" for column, value in sorted(columns.items()))
 
 
 def select(columns: Sequence[str], table: str, where: str = "", order: str = "") -> str:

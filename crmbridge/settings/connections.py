@@ -113,8 +113,15 @@ class SalesforceConnection(Connection):
         | Annotated[AccessToken, Tag("<access_token>")],
         _tag(*SALESFORCE_FLOWS),
     ]
-    key_field: Text | None = "CrmBridge_Id__c"  # Text 36, External ID, Unique; null where an admin cannot add it
+    key_field: Text | None = "CrmBridge_Id__c"  # Text 36, External ID, Unique; null or none where it cannot be added
+    # Without a key field: what becomes of a create whose answer was lost, once it cannot be under way any more.
+    on_unknown: Literal["wait", "hold"] = "wait"  # sent again if nothing like it is there, or left to a person
     request_limit_seconds: Annotated[float, Field(gt=0, le=3600)] = 600  # reliability §3
+
+    @field_validator("key_field")
+    @classmethod
+    def _none(cls, value: str | None) -> str | None:
+        return None if value is not None and value.casefold() == "none" else value
 
     @property
     def login(self) -> str:

@@ -6,6 +6,7 @@ A dry run goes the same way, but for the call and the store: it counts, and lays
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -33,6 +34,7 @@ from crmbridge.model import (
 )
 from crmbridge.plan import settled_base
 from crmbridge.state.words import Batch, Intent, Issue, IssuePlace
+from crmbridge.sync import alike
 from crmbridge.sync.echo import changed_since
 from crmbridge.sync.hands import Hands, fingerprint, new_intent
 from crmbridge.sync.pausing import pause_of, waits
@@ -75,6 +77,7 @@ class _Ready:
     link: Link
     write: Write
     problems: tuple[Problem, ...]
+    natural: alike.Key | None = None  # what it is known by, where the CRM enforces no key
 
 
 def push_creates(hands: Hands, view: View, entity: Entity, records: Sequence[NewRecord]) -> list[Work]:
@@ -93,6 +96,8 @@ def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records:
     issues: list[Issue] = []
     refused = refusals(hands, refs=[record.source.row.ref for record in records])
     pause = pause_of(hands, side, entity)
+    witness = alike.witness(connector)
+    on_their_way = alike.on_their_way(hands, side, entity) if witness is not None else set()
     for record in records:
         source = record.source
         put = put_new(hands, view, side, source, record.create.fields)
@@ -110,13 +115,25 @@ def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records:
             fillers={side: put.fillers} if put.fillers else {},
             how=record.create.reason,
         )
+        natural = alike.natural_key(hands, side, entity, put.columns) if witness is not None else None
+        if witness is not None and natural is None:
+            issues.append(alike.lacks_key(hands, entity, side, source.row.ref))
+            continue
+        if natural is not None:
+            if alike.same(natural) in on_their_way:
+                continue  # one of a kind at a time: else nobody could tell whose a lost answer was
+            on_their_way.add(alike.same(natural))
         chosen = connector.chosen_id(hands.identities[other(side)].org_id, source.row.ref.id, record.generation)
         key = key_of(source.row.ref.id, record.generation)
         write = Write(kind="create", entity=entity, id=chosen, key=key, columns=put.columns)
-        ready.append(_Ready(record=record, link=link, write=write, problems=put.problems))
+        ready.append(_Ready(record=record, link=link, write=write, problems=put.problems, natural=natural))
         hands.count(side, entity, "create")
     if hands.dry:
         return [_planned(hands, view, one, side) for one in ready]
+    before: datetime | None = None
+    if witness is not None and ready:
+        there, before = alike.there_already(hands, witness, side, entity, [one.natural or {} for one in ready])
+        ready = [one for n, one in enumerate(ready) if n not in there]
     intents = [
         new_intent(
             hands,
@@ -126,9 +143,10 @@ def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records:
             link_id=one.link.id,
             native_id=one.write.id,
             source_id=one.record.source.row.ref.id,
-            key=one.write.key,
+            key=one.write.key if one.natural is None else alike.marked(one.natural),
             reason=one.record.create.reason,
             after=journal(one.write.columns),
+            pre_version=before.isoformat() if before is not None else None,
         )
         for one in ready
     ]

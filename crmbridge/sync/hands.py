@@ -86,6 +86,7 @@ class Options:
     entities: tuple[Entity, ...] = ("account", "contact", "lead", "opportunity")
     reading: tuple[Entity, ...] = ()  # read as well, and not synced: it is not their time
     only: Only = Only()
+    on_unknown: Mapping[Side, Literal["wait", "hold"]] = field(default_factory=dict)  # of creates without a key
     settle_seconds: Mapping[Side, float] = field(default_factory=dict)  # request limit + margin (reliability §3)
 
     @property

@@ -10,9 +10,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from crmbridge.model import SIDES, Converted, Link, Row, Side, other
+from crmbridge.model import SIDES, Converted, Link, Ref, Row, Side, other
 from crmbridge.state.words import Batch, ConversionRow, Intent
-from crmbridge.sync import here
+from crmbridge.sync import alike, here
 from crmbridge.sync.convert import finish, found_converted
 from crmbridge.sync.creates import first_base, put_new
 from crmbridge.sync.echo import holds
@@ -39,11 +39,13 @@ def recover(
             untouchable |= {intent.link_id} if intent.link_id else set()
         elif not _resolve(hands, view, intent, sleep) and intent.link_id:
             untouchable.add(intent.link_id)
+            if intent.kind == "create":  # there is no link yet
+                untouchable.add(str(Ref(side=other(intent.side), entity=intent.entity, id=intent.source_id or "")))
     return untouchable
 
 
 def _resolve(hands: Hands, view: View, intent: Intent, sleep: Callable[[float], None]) -> bool:
-    if intent.kind == "create":
+    if intent.kind == "create" and not alike.is_marked(intent):
         return _create(hands, view, intent)
     if intent.kind in {"update", "deactivate"}:
         return _update(hands, intent)
@@ -57,6 +59,9 @@ def _resolve(hands: Hands, view: View, intent: Intent, sleep: Callable[[float], 
         sleep(wait)
         if look(hands, view, intent):
             return True
+    if intent.kind == "create" and hands.options.on_unknown.get(intent.side) == "hold":
+        alike.give_up(hands, intent, "`on_unknown: hold` leaves it to you.")
+        return True
     lost = replace(intent, state="lost", reply="never arrived")
     hands.record(Batch(close_intents=[lost], conversions=_planned_again(hands, intent)))
     return True
@@ -88,6 +93,19 @@ def _create(hands: Hands, view: View, intent: Intent) -> bool:
     if row is None:
         hands.record(Batch(close_intents=[replace(intent, state="lost", reply="never arrived")]))
         return True
+    return _adopt(hands, view, intent, row)
+
+
+def _alike(hands: Hands, view: View, intent: Intent) -> bool:
+    """No key tells: is it among what our user has made since?"""
+    found = alike.made(hands, intent)
+    if found.doubt:
+        alike.give_up(hands, intent, found.doubt, found.doubtful)
+        return True
+    return found.row is not None and _adopt(hands, view, intent, found.row)
+
+
+def _adopt(hands: Hands, view: View, intent: Intent, row: Row) -> bool:
     assert intent.link_id is not None
     assert intent.source_id is not None
     source = hands.store.records(other(intent.side), intent.entity, [intent.source_id]).get(intent.source_id)
@@ -234,6 +252,7 @@ def _tell(hands: Hands, link: Link, intent: Intent, kind: str) -> None:
 
 
 _LOOKS: Final[Mapping[str, Callable[[Hands, View, Intent], bool]]] = {
+    "create": _alike,
     "convert": _convert,
     here.KIND: _converted_here,
     "delete": _removed,

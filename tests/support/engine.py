@@ -28,6 +28,7 @@ from crmbridge.model import (
     Later,
     Life,
     Link,
+    Native,
     Outcome,
     Refused,
     Row,
@@ -293,6 +294,35 @@ class SalesforceLike(Crm):
         return super()._convert(replace(order, create_account=True, create_contact=True), by=by)
 
 
+class Keyless(SalesforceLike):
+    """An org whose administrator added no key field: nothing keeps a create that is repeated from doubling."""
+
+    key_field = None
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        return super().write([replace(one, key=None) for one in writes])
+
+    def alike(self, entity: Entity, wanted: Sequence[Native]) -> tuple[list[list[Row]], datetime | None]:
+        self.calls[entity, "query"] += 1
+        found = [
+            [
+                self._row(entity, one)
+                for one in self.live(entity)
+                if all(
+                    str(one.columns.get(name) or "").casefold() == str(getattr(value, "id", value)).casefold()
+                    for name, value in columns.items()
+                )
+            ]
+            for columns in wanted
+        ]
+        return found, self._clock()
+
+    def made_since(self, entity: Entity, user_id: str, since: datetime) -> list[Row]:
+        self.calls[entity, "query"] += 1
+        made = {id for kind, of, id in self.ours if kind == "create" and of == entity} if user_id == US else set[str]()
+        return [self._row(entity, one) for one in self.live(entity) if one.id in made and one.created_at >= since]
+
+
 class DynamicsLike(Crm):
     """What a Dynamics environment does, as far as the engine could notice (lifecycle §1, §2)."""
 
@@ -424,10 +454,12 @@ def bench(
     mappings: Mapping[str, str] | None = None,
     options: Options | None = None,
     first_run: bool = False,
+    keyless: bool = False,
 ) -> Iterator[Bench]:
-    """`first_run`: nothing was ever synced; else the first runs are behind us and both companies are empty."""
+    """`keyless`: north has no key field.
+    `first_run`: nothing was ever synced; else the first runs are behind us and both companies are empty."""
     clock = _Clock()
-    north = SalesforceLike("north", "left", NORTH_STATUSES, clock=clock)
+    north = (Keyless if keyless else SalesforceLike)("north", "left", NORTH_STATUSES, clock=clock)
     south = DynamicsLike("south", "right", SOUTH_STATUSES, clock=clock)
     documents, findings = mapping.load(
         {**MAPPINGS, **(mappings or {})}, connections={"north": "memory", "south": "memory"}
