@@ -30,6 +30,7 @@ COMMANDS: Final[Table] = {
     "status": ("crmbridge.cli.status:status", "How things stand: lag, backlog, what waits or failed, who works."),
     "metrics": ("crmbridge.cli.metrics:metrics", "Serve numbers for Prometheus, /healthz and /readyz."),
     "healthy": ("crmbridge.cli.metrics:healthy", "One line and an exit code for health checks."),
+    "alerts": ("crmbridge.cli.alerts:alerts_group", "What is out of order, and who hears of it."),
     "runs": ("crmbridge.cli.status:runs", "What was run when, and what came of it."),
     "show": ("crmbridge.cli.records:show", "All that is known about one record."),
     "why": ("crmbridge.cli.why:why", "Why a field of a record has the value it has."),
@@ -43,7 +44,8 @@ PANELS: Final = [
     {"name": "Try it", "commands": ["demo", "sandbox"]},
     {"name": "Set it up", "commands": ["init", "check", "mapping", "capture"]},
     {"name": "Run it", "commands": ["plan", "sync", "up", "verify", "pause", "resume"]},
-    {"name": "Look into it", "commands": ["status", "runs", "show", "why", "issues", "retry", "resolve", "relink"]},
+    {"name": "Look into it", "commands": ["status", "alerts", "runs", "show", "why", "issues", "retry", "resolve", "relink"]},
+    {"name": "Watch it", "commands": ["metrics", "healthy"]},
     {"name": "Keep the data", "commands": ["erase"]},
 ]
 
