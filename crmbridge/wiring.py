@@ -28,7 +28,7 @@ from crmbridge.settings.connections import AnyConnection
 from crmbridge.state.store import Store
 from crmbridge.sync import Engine, Only, Options, Progress
 from crmbridge.sync.hands import Quiet
-from crmbridge.sync.limits import Allowance, Bucket, Keeper
+from crmbridge.sync.limits import Allowance, Bucket, Keeper, told_apart
 from mapping.won_amount import with_estimates
 
 POWERS: Mapping[str, Powers] = {"salesforce": SALESFORCE, "dynamics": DYNAMICS}
@@ -67,7 +67,8 @@ def open_engine(
     try:
         store = open_store(settings)
         keepers = keep(settings, store, connectors, bucket)
-        descriptions = describe(connectors)
+        with told_apart(keepers):
+            descriptions = describe(connectors)
         names: dict[Side, str] = dict(zip(SIDES, settings.names, strict=True))
         shapes = _shapes(texts, documents, descriptions)
         stopped = _stopped(store, shapes, names)

@@ -10,7 +10,7 @@ from crmbridge.budget import doing
 from crmbridge.errors import CrmBridgeError, LeaseTaken, LeftAlone
 from crmbridge.sync import Outcome
 from crmbridge.sync.cycle import WAITS
-from workers import schedule, turns
+from workers import alerting, schedule, turns
 from workers.config import TICK_SECONDS
 from workers.desk import Busy, Desk
 from workers.logs import logger
@@ -34,6 +34,14 @@ def tick(desk: Desk) -> list[str]:
     except CrmBridgeError as error:
         _log.error(str(error), action="tick_failed", code=error.code)
         return []
+
+
+def watch(desk: Desk) -> None:
+    """Is anything out of order that somebody should hear of? After the hints were sent: telling may take a while."""
+    try:
+        alerting.watch(desk.store, desk.settings)
+    except CrmBridgeError as error:
+        _log.error(str(error), action="alerting_failed", code=error.code)
 
 
 def drain(desk: Desk, queue: str, hint: Callable[[int], None] | None = None) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import rich_click as click
 
 from crmbridge import drift
+from crmbridge.cli.alerts import alarms_document, print_alarms
 from crmbridge.cli.context import Place, names
 from crmbridge.cli.limits import limits, print_limits
 from crmbridge.cli.standing import print_standing, standing
@@ -48,6 +49,7 @@ def status(place: Place, as_json: bool) -> None:
             "lost_answers": len(store.open_intents()),
             "limits": limits(store, connections),
             **standing(store, settings, connections),
+            "alarms": alarms_document(store),
         }
     if as_json:
         from crmbridge.cli.output import print_json
@@ -80,6 +82,7 @@ def _print(document: dict[str, Any], connections: list[str]) -> None:
         right=["linked", *connections],
     )
     print_limits(document["limits"])
+    print_alarms(document["alarms"])
     print_standing(document)
     table(["open issues", "count"], list(document["open_issues"].items()), right=["count"])
     if document["mapping"]:

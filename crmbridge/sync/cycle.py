@@ -15,6 +15,8 @@ from typing import Any
 import mapping
 from connectors.base import Connector, Identity
 from crmbridge.budget import doing
+from crmbridge.drift import DRIFT_META
+from crmbridge.drift import told as drift_told
 from crmbridge.errors import AccessError, ConfigError, CrmBridgeError
 from crmbridge.guard import Ruling, judge
 from crmbridge.lifecycle import Powers
@@ -61,6 +63,7 @@ class Outcome:
     replanned: Mapping[Entity, int] = field(default_factory=dict)  # records that a change of the mapping affects
     changed: Mapping[tuple[Side, str], int] = field(default_factory=dict)  # (side, table) -> rows read that were new
 
+    stopped: Mapping[Entity, tuple[str, ...]] = field(default_factory=dict)  # whose fields changed in a CRM, and how
     waits: str = ""  # what was left for later since the day's calls are few
 
     @property
@@ -72,14 +75,15 @@ class Outcome:
             return "stopped by the guard"
         if self.waits:
             return f"{WAITS}: {self.waits}"
-        return f"done, {len(self.issues)} held" if self.issues else "done"
+        told = [f"{len(self.issues)} held"] if self.issues else []
+        return ", ".join(["done", *told, *(f"{entity} stopped" for entity in sorted(self.stopped))])
 
     @property
     def exit_code(self) -> int:
         """0 all done; 1 records held or failed, or stopped by the guard."""
         if self.dry:
             return 0
-        return 1 if not self.ruling.go or self.issues else 0
+        return 1 if not self.ruling.go or self.issues or self.stopped else 0
 
 
 @dataclass(kw_only=True)
@@ -315,8 +319,11 @@ class Engine:
 
     def _was_left_alone(self, run: RunRow, kind: str) -> bool:
         """Did the run before this one have to leave work behind?"""
-        before = (one for one in self.store.runs(limit=10) if one.kind == kind and one.id != run.id)
-        return next((one.outcome.startswith(WAITS) for one in before), False)
+        before = next((one for one in self.store.runs(limit=10) if one.kind == kind and one.id != run.id), None)
+        if before is None:
+            return False
+        ended = before.ended_at or before.started_at  # a block since then kept somebody from even beginning
+        return before.outcome.startswith(WAITS) or any(one.was_blocked_since(ended) for one in self.keepers.values())
 
     def _meet(self) -> None:
         """Who are we talking to; the org is pinned at first contact, and if it changes writing stops."""
@@ -369,6 +376,7 @@ class Engine:
             identities=self._identities,
             replanned=dict(self._replanned),
             changed=dict(self._read_now),
+            stopped=drift_told(self.store.meta(DRIFT_META)) if self.options.stopped else {},
             waits=self._course.why,
         )
         return self._last

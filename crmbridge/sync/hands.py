@@ -85,9 +85,15 @@ class Options:
     policies: Policies = field(default_factory=Policies)  # what was chosen for the life cycle
     entities: tuple[Entity, ...] = ("account", "contact", "lead", "opportunity")
     reading: tuple[Entity, ...] = ()  # read as well, and not synced: it is not their time
+    stopped: frozenset[Entity] = frozenset()  # the CRM's schema changed under them: neither read nor synced
     only: Only = Only()
     on_unknown: Mapping[Side, Literal["wait", "hold"]] = field(default_factory=dict)  # of creates without a key
     settle_seconds: Mapping[Side, float] = field(default_factory=dict)  # request limit + margin (reliability §3)
+
+    def __post_init__(self) -> None:
+        for name in ("entities", "reading"):
+            left = tuple(one for one in getattr(self, name) if one not in self.stopped)
+            object.__setattr__(self, name, left)
 
     @property
     def reads(self) -> tuple[Entity, ...]:

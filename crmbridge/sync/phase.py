@@ -5,6 +5,8 @@ from dataclasses import replace
 
 from crmbridge.budget import doing
 from crmbridge.chosen import as_chosen, held_after_close
+from crmbridge.drift import CAUSE as DRIFT
+from crmbridge.drift import needed_for_conversions
 from crmbridge.gate import guarded
 from crmbridge.lifecycle import LifePlan, edit_case, plan_lead, plan_opportunity
 from crmbridge.model import SIDES, Entity, Hold, Link, Money, Ref, Row, Side, Step, Update
@@ -210,6 +212,13 @@ def _is_conversion(step: Step) -> bool:
 
 
 def _convert(hands: Hands, view: View, work: Work, step: Step) -> bool:
+    missing = needed_for_conversions(hands.options.stopped)
+    if missing:
+        kinds = ", ".join(sorted(missing))
+        work.axes_settled, work.open = False, True
+        text = f"Its conversion waits: {kinds} records are stopped, since their fields changed in a CRM."
+        work.issues.append(hands.issue("waiting", cause=DRIFT, entity=work.entity, link=work.link, message=text))
+        return False
     return _ALONE[step.kind](hands, view, work, step)
 
 

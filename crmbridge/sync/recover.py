@@ -35,7 +35,7 @@ def recover(
     somebody is at them in a lane. `mine`: only these."""
     untouchable: set[str] = set()
     for intent in filter(mine, hands.store.open_intents()):
-        if intent.lease in hands.busy:
+        if intent.lease in hands.busy or intent.entity in hands.options.stopped:
             untouchable |= {intent.link_id} if intent.link_id else set()
         elif not _resolve(hands, view, intent, sleep) and intent.link_id:
             untouchable.add(intent.link_id)

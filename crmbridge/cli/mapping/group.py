@@ -24,6 +24,7 @@ COMMANDS: Final[Table] = {
     "explain": ("crmbridge.cli.mapping.explain:explain", "Show the life cycle and its rows, as a table or a diagram."),
     "schema": ("crmbridge.cli.mapping.schema:schema", "Write what an editor needs to complete and explain."),
     "versions": ("crmbridge.cli.mapping.versions:versions", "List the mappings by which runs went."),
+    "accept": ("crmbridge.cli.mapping.accept:accept", "Go on with records whose fields changed their type in a CRM."),
     "rollback": ("crmbridge.cli.mapping.versions:rollback", "Write the files of an earlier version back."),
 }
 
