@@ -20,6 +20,7 @@ from typing import Any, Final
 import click
 
 from crmbridge.errors import ConfigError, CrmBridgeError
+from crmbridge.printable import printable
 
 DONE: Final = 0
 HELD: Final = 1
@@ -56,7 +57,7 @@ def _tell(error: BaseException, *, as_json: bool) -> int:
         from crmbridge.cli.output import print_json
 
         print_json({"ok": False, "exit_code": code, "error": document})
-    click.echo(_sentences(error, document), err=True)
+    click.echo(printable(_sentences(error, document)), err=True)  # a message may quote a record
     return code
 
 

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
+from crmbridge.printable import json_text, one_line, printable
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 
 def print_json(document: Any) -> None:
-    sys.stdout.write(json.dumps(document, indent=2, default=_plain, ensure_ascii=False) + "\n")
+    text = json.dumps(document, indent=2, default=_plain, ensure_ascii=False)
+    sys.stdout.write(json_text(text) + "\n")
     sys.stdout.flush()
 
 
@@ -49,11 +52,13 @@ def console() -> "Console":
 
 
 def say(text: "RenderableType" = "") -> None:
+    if isinstance(text, str):
+        text = printable(text)
     console().print(text, markup=False, soft_wrap=True)  # a sentence or a path is never cut
 
 
 def head(text: str) -> None:
-    console().print(text, style="bold", markup=False, soft_wrap=True)
+    console().print(printable(text), style="bold", markup=False, soft_wrap=True)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "", right: Iterable[str] = ()) -> None:
@@ -68,7 +73,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str =
         grid.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
     count = 0
     for row in rows:
-        grid.add_row(*(Text(word(cell)) for cell in row))
+        grid.add_row(*(Text(one_line(word(cell))) for cell in row))
         count += 1
     if count:
         console().print(grid)

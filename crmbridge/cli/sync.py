@@ -15,6 +15,7 @@ from crmbridge.drift import fix
 from crmbridge.errors import ConfigError
 from crmbridge.model import ENTITIES, SIDES, Entity, Side
 from crmbridge.pauses import PAUSED
+from crmbridge.printable import one_line
 
 if TYPE_CHECKING:
     from crmbridge.state.pauses import Queue
@@ -362,10 +363,15 @@ def write_held(file: Path, events: Iterable["Event"]) -> None:
         writer.writerow(["entity", "left id", "right id", "field", "cause", "what", "what to do", "decision", "remark"])
         for event in events:
             ids = [event.ids.get("left") or "", event.ids.get("right") or ""]
-            what = [event.cause or "", event.reason, event.fix]
-            writer.writerow([event.entity, *ids, ", ".join(event.fields), *map(_cell, what), "", ""])
+            cells = [event.entity, *ids, ", ".join(event.fields), event.cause or "", event.reason, event.fix]
+            writer.writerow([*map(_cell, cells), "", ""])
+
+
+# How a formula begins, in full width too; DDE begins with any of them.
+_FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def _cell(text: str) -> str:
-    """A text that a spreadsheet would take for a formula is shown as text."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+    """A text that a spreadsheet would take for a formula is shown as text; some drop blanks before they look."""
+    text = one_line(text)
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
