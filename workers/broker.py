@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from crmbridge import private
 from crmbridge.errors import ConfigError, OutsideError
 
 START_SECONDS: Final = 15.0
@@ -30,7 +31,7 @@ _PR_SET_PDEATHSIG: Final = 1
 def embedded(folder: Path) -> Generator[str]:
     """Starts the server; yields its address for kombu; stops it at the end."""
     server = find_server()
-    folder.mkdir(parents=True, exist_ok=True)
+    private.folder(folder)
     with _alone(folder), _socket_path(folder) as path:
         if _answers(path):  # left behind by one that was killed, where the system does not end children with a parent
             raise _taken(f"its broker answers at {path}")
@@ -124,6 +125,7 @@ def _start(server: Path, folder: Path, path: Path) -> subprocess.Popen[bytes]:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for us to hear; the worker still needs its broker to stop well
+            umask=0o077,
             preexec_fn=end_with_parent,  # noqa: PLW1509 - `up` has no threads
         )
     end = time.monotonic() + START_SECONDS

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import rich_click as click
 
+from crmbridge import private
 from crmbridge.cli.context import Place
 from crmbridge.errors import ConfigError
 
@@ -63,7 +64,7 @@ def capture(place: Place, out: Path, also: tuple[str, ...], force: bool, as_json
         click.echo(text, nl=False)
     else:
         draft = out.with_name(f".{out.name}.new")  # a file that is there is whole, whatever happens meanwhile
-        draft.write_text(text, encoding="utf-8")
+        private.write_text(draft, text)
         draft.replace(out)
     if as_json:
         print_json({"file": str(out), "notes": {name: list(one.notes) for name, one in found.items()}})

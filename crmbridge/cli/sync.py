@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import rich_click as click
 
+from crmbridge import private
 from crmbridge.cli.context import Place
 from crmbridge.cli.pause import queue_document
 from crmbridge.drift import fix
@@ -358,7 +359,7 @@ def issue_document(issue: "Issue") -> dict[str, Any]:
 
 def write_held(file: Path, events: Iterable["Event"]) -> None:
     """The held list for a spreadsheet: the last two columns are for the person who decides."""
-    with file.open("w", newline="", encoding="utf-8-sig") as stream:
+    with private.opened(file, newline="", encoding="utf-8-sig") as stream:
         writer = csv.writer(stream)
         writer.writerow(["entity", "left id", "right id", "field", "cause", "what", "what to do", "decision", "remark"])
         for event in events:

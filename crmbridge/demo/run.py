@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from crmbridge import private
 from crmbridge.cli.start import copy_shipped, shipped_config
 from crmbridge.demo.day import Announced, Company, a_day, morning, qualify_early, reactivate, work_leads
 from crmbridge.demo.people import DynamicsPerson, SalesforcePerson
@@ -166,9 +167,9 @@ connections:
 """,
         "utf-8",
     )
-    (folder / ".env").write_text(
+    private.write_text(
+        folder / ".env",
         f"DEMO_SALESFORCE_SECRET={salesforce['client_secret']}\nDEMO_DYNAMICS_SECRET={dynamics['client_secret']}\n",
-        "utf-8",
     )
 
 

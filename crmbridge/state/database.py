@@ -7,7 +7,7 @@ Both must survive power loss (reliability §5): SQLite in WAL mode with `synchro
 import sqlite3
 import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -34,6 +34,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import StaticPool
 
+from crmbridge import private
 from crmbridge.crashpoint import reached
 from crmbridge.errors import ConfigError, CrmBridgeError, OutsideError, TryLater
 from crmbridge.state import schema
@@ -56,8 +57,11 @@ class Database:
         else:
             if "timeout" not in self.url.query:
                 options["connect_args"] = {"timeout": _LOCK_SECONDS}  # SQLite's busy_timeout
-            if self.url.database in (None, "", ":memory:"):
+            if not self.url.database or self.url.database == ":memory:":
                 options["poolclass"] = StaticPool
+            elif not self.url.database.startswith("file:"):
+                with suppress(OSError):  # what is wrong with the place is told by the first connection
+                    private.touch(Path(self.url.database))
         # hide_parameters: a traceback of ours must not show customers' values.
         self.engine = create_engine(self.url, hide_parameters=True, **options)
         event.listen(self.engine, "connect", _prepare_sqlite if self.dialect == "sqlite" else _prepare_postgresql)
