@@ -14,7 +14,7 @@ import mapping
 from connectors.base import Connector, Description, TablePlan
 from connectors.gate import Gated
 from connectors.registry import connect
-from crmbridge import pace
+from crmbridge import pace, tracing
 from crmbridge.budget import Rate
 from crmbridge.drift import DRIFT_META, GONE, SHAPE_META, Shape, drifted
 from crmbridge.errors import ConfigError
@@ -58,6 +58,7 @@ def open_engine(
 
     Raises ConfigError for settings or mappings, AccessError or OutsideError for what does not answer."""
     _refuse_test_pace(settings)
+    tracing.begin()
     texts = mapping_texts(settings) if texts is None else dict(texts)
     documents = load_mapping(settings, texts, called)
     version = mapping.version_of(texts, documents)
@@ -299,6 +300,7 @@ def _options(
         policies=policies(settings, compiled),
         entities=entities or ENTITIES,
         only=only or _only(settings),
+        retention=settings.retention.ages(),
         on_unknown={
             side: connection.on_unknown
             for side in SIDES

@@ -10,9 +10,11 @@ from pydantic import Discriminator, Field, PrivateAttr, Tag, model_validator
 from crmbridge import schedule
 from crmbridge.errors import ConfigError
 from crmbridge.model import ENTITIES, SIDES, Entity, Side
+from crmbridge.settings.alerts import Alerts
 from crmbridge.settings.connections import AnyConnection, DynamicsConnection, SalesforceConnection, system_tag
 from crmbridge.settings.kinds import BusinessHours, CronTime, Idle, Instant, Section, Span, Text, UrlWithSecret, Words
 from crmbridge.settings.options import Options, SegmentSection
+from crmbridge.settings.retention import Retention
 from crmbridge.settings.secret import Address, Secret, Surroundings
 
 FILE_NAME: Final = "crmbridge.yaml"
@@ -122,6 +124,8 @@ class Settings(Section):
     mappings: Text = "mappings"
     guard: Guard = Guard()
     schedules: Schedules = Schedules()
+    alerts: Alerts = Alerts()
+    retention: Retention = Retention()
     lifecycle: Lifecycle = Lifecycle()
     only: Only = Only()
 

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 
 from sqlalchemy import func, select
 
+from crmbridge.alerts import Alarm
 from crmbridge.breaker import Breaker, Event, Verdict
 from crmbridge.budget import Grant, Rate, Work
 from crmbridge.ids import new_id
@@ -17,6 +18,7 @@ from crmbridge.model import Entity, Link, Ref, Side
 from crmbridge.pauses import Pause
 from crmbridge.schedule import Turn
 from crmbridge.state import (
+    alarms,
     breaker,
     budget,
     erase,
@@ -28,11 +30,13 @@ from crmbridge.state import (
     mappings,
     operations,
     pauses,
+    prune,
     records,
     runs,
     traces,
     work,
 )
+from crmbridge.state.alarms import Message
 from crmbridge.state.codec import RowCodec, RowTypes
 from crmbridge.state.database import Database, insert, now, put
 from crmbridge.state.pauses import Queue
@@ -237,11 +241,16 @@ class Store:
 
         return _in_chunks(chunk, lambda one: one.id)
 
-    def count_links(self, entity: Entity) -> int:
-        """Live ones."""
+    def count_links(self, entity: Entity, *, up_to: int | None = None) -> int:
+        """Live ones. `up_to`: as many count as this many, so that no more of them need be read."""
         live = (link.c.entity == entity, link.c.alive.is_(True))
         with self._database.reading() as connection:
-            return connection.execute(select(func.count()).select_from(link).where(*live)).scalar_one()
+            if up_to is None:
+                return connection.execute(select(func.count()).select_from(link).where(*live)).scalar_one()
+            # Along an index: the ones with a left record are enough to tell that there are many.
+            some = select(link.c.left_id).where(*live, link.c.left_id.is_not(None)).order_by(link.c.left_id)
+            few = some.limit(up_to).subquery()
+            return connection.execute(select(func.count()).select_from(few)).scalar_one()
 
     def find_record(self, text: str) -> list[tuple[Entity, Link | None, Ref | None]]:
         """By shared id or native id."""
@@ -552,6 +561,44 @@ class Store:
     def scour(self) -> bool:
         """Overwrite what was deleted in the database's own files; False: somebody else's reading kept some of it."""
         return erase.scour(self._database)
+
+    def alarms(self) -> list[Alarm]:
+        """What is out of order, as it was last looked at."""
+        with self._database.reading() as connection:
+            return alarms.current(connection)
+
+    def save_alarms(self, changed: Sequence[Alarm], messages: Sequence[tuple[str, Mapping[str, str]]]) -> None:
+        """`messages`: (channel, body) that are to be sent."""
+        with self._database.writing("alarms") as connection:
+            alarms.save(connection, changed, messages)
+
+    def take_alerts(self, limit: int) -> list[Message]:
+        """Alerts to send now; nobody else gets them for a while."""
+        with self._database.writing("take alerts") as connection:
+            return alarms.take(connection, limit)
+
+    def alert_sent(self, id: int) -> None:
+        with self._database.writing("alert sent") as connection:
+            alarms.sent(connection, id)
+
+    def alert_not_sent(self, id: int, error: str) -> bool:
+        """Tried again later; False: given up."""
+        with self._database.writing("alert not sent") as connection:
+            return alarms.not_sent(connection, id, error)
+
+    def alerts_waiting(self) -> list[Message]:
+        with self._database.reading() as connection:
+            return alarms.waiting(connection)
+
+    def refused_lately(self, since: timedelta) -> int:
+        """Records that a CRM refused in this time and that are still open."""
+        with self._database.reading() as connection:
+            return alarms.refused_lately(connection, since)
+
+    def prune(self, what: str, older_than: timedelta, limit: int) -> int:
+        """One slice of old history; fewer than `limit`: nothing that old is left."""
+        with self._database.writing("prune") as connection:
+            return prune.prune(connection, what, now(connection) - older_than, limit)
 
     # --- runs and plans -------------------------------------------------------------------------------------------
 

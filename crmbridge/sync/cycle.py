@@ -22,6 +22,7 @@ from crmbridge.guard import Ruling, judge
 from crmbridge.lifecycle import Powers
 from crmbridge.model import SIDES, Directory, Entity, Side
 from crmbridge.pauses import is_whole
+from crmbridge.retention import sweep
 from crmbridge.state.store import Store
 from crmbridge.state.words import Issue, Lease, RunRow
 from crmbridge.sync.foreign import stop_if_found
@@ -37,6 +38,7 @@ from crmbridge.sync.scope import release_claims, touch
 from crmbridge.sync.urgent import ENTITIES as URGENT_ENTITIES
 from crmbridge.sync.urgent import run_urgent
 from crmbridge.sync.view import Crosswalk, View
+from crmbridge.tracing import span
 
 # Claims first, then parents before children; accounts and contacts come again for what the conversions made.
 PHASES: tuple[Entity, ...] = ("account", "contact", "lead", "account", "contact", "opportunity")
@@ -140,6 +142,7 @@ class Engine:
             for entity in self.options.entities if not self._course.only else ():
                 if entity in hands.first_run and is_whole(self.store.pauses(), entity):
                     self.store.set_meta(f"{'first_run' if self.options.only.everything else 'pilot'}:{entity}", run.id)
+            sweep(self.store, self.options.retention, hands.renew)
             return self._outcome(hands, ruling, approve)
 
     def relink(self, *, by: str = "", why: str = "") -> Relinked:
@@ -201,7 +204,8 @@ class Engine:
         for entity in PHASES:
             if entity in self.options.entities:
                 hands.progress.step(f"{'planning' if hands.dry else 'syncing'} {entity} records")
-                run_phase(hands, view, entity)
+                with span("phase", entity=entity, dry=hands.dry):
+                    run_phase(hands, view, entity)
 
     def _bench(self) -> Bench:
         def beat(call: Callable[[], None]) -> None:
@@ -281,7 +285,8 @@ class Engine:
         try:
             self._course = course(self.keepers, self.connectors, was_left_alone=self._was_left_alone(run, kind))
             self._meet()
-            yield lease, run
+            with span(kind, run=run.id):
+                yield lease, run
             outcome = self._last.words if self._last else "done"
         except KeyboardInterrupt:
             outcome = "interrupted"

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from typing import Any, Literal, Protocol
@@ -88,6 +88,7 @@ class Options:
     stopped: frozenset[Entity] = frozenset()  # the CRM's schema changed under them: neither read nor synced
     only: Only = Only()
     on_unknown: Mapping[Side, Literal["wait", "hold"]] = field(default_factory=dict)  # of creates without a key
+    retention: Mapping[str, timedelta] = field(default_factory=dict)  # what is older goes, a little with each cycle
     settle_seconds: Mapping[Side, float] = field(default_factory=dict)  # request limit + margin (reliability §3)
 
     def __post_init__(self) -> None:
