@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from celery import Celery, signals
 
 from crmbridge import settings as settings_module
+from crmbridge import tracing
 from crmbridge.errors import CrmBridgeError
 from workers import logs
 from workers.config import POOLS_REFUSED, celery_settings
@@ -63,3 +64,4 @@ def _begin_process(**_: Any) -> None:
 @signals.worker_process_shutdown.connect
 def _end_process(**_: Any) -> None:
     desk.close()
+    tracing.end()
