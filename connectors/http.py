@@ -27,6 +27,7 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
 
+from connectors import bounds
 from connectors.deadline import DeadlineAdapter, Exchange, exchange_of_now
 from connectors.gate import SERVED, Gate, OpenGate, Passage, Told
 from connectors.origin import Origin
@@ -225,6 +226,9 @@ class Session:
             raise self._failure(error, exchange, kind) from error
         finally:
             exchange_of_now.reset(token)
+        wrong = bounds.beyond(response.headers.get("Content-Type", ""), content)
+        if wrong is not None:
+            raise LostAnswer(f"{self.name}: an answer {wrong}; it was thrown away.", code="too_large")
         answer = Answer(
             status=response.status_code,
             headers=response.headers,

@@ -97,7 +97,11 @@ def decode(items: Sequence[Item], content_type: str, body: bytes) -> list[Result
 
 
 def _parts(content_type: str, body: bytes) -> list[Response | list[Response | None] | None]:
-    message = BytesParser(policy=compat32).parsebytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)
+    whole = b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body
+    try:
+        message = BytesParser(policy=compat32).parsebytes(whole)
+    except RecursionError:  # parts within parts within parts: nothing of it is Dynamics'
+        return []
     if not message.is_multipart():
         return []
     found: list[Response | list[Response | None] | None] = []
