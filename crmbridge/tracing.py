@@ -1,8 +1,8 @@
 """Spans for OpenTelemetry: a run, its phases, its calls to a CRM. Nothing where nobody asked for them.
 
 They are sent when the extra `otel` is installed and OTEL_EXPORTER_OTLP_ENDPOINT (or ..._TRACES_ENDPOINT) is set; the
-other variables of OpenTelemetry hold as well. A span has names, ids and numbers; never a URL, a value of a record or the
-text of an error.
+other variables of OpenTelemetry hold as well. A span has names, ids and numbers; never a URL, a value of a record or
+the text of an error.
 """
 
 import os

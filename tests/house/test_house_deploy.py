@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -178,3 +180,44 @@ def test_the_panels_lie_beside_each_other() -> None:
         assert all(x < 24 for x, _ in cells)
         taken |= cells
     assert len({panel["id"] for panel in PANELS}) == len(PANELS)
+
+
+# --- the broker as compose starts it --------------------------------------------------------------------------------
+
+
+def test_the_brokers_user_may_do_what_workers_do_and_no_more(tmp_path: Path) -> None:
+    """The very words of compose.yaml, given to a real server; then what Celery and `check --live` ask of it."""
+    import redis
+    from celery import Celery
+
+    from workers.broker import find_server, ping
+
+    script: str = YAML(typ="safe").load(DEPLOY / "compose.yaml")["services"]["redis"]["command"][2]
+    script = script.replace("$$", "$").replace("/run/secrets/broker", str(tmp_path / "broker"))
+    (tmp_path / "broker").write_text("secret-of-the-broker", "utf-8")
+    path = tmp_path / "s"
+    with tempfile.TemporaryDirectory(prefix="crmbridge-") as short:
+        path = Path(short) / "s"
+        script = script.replace("exec redis-server", f"exec {find_server()} --port 0 --unixsocket {path} --dir {short}")
+        server = subprocess.Popen(["/bin/sh", "-c", script], stdout=subprocess.DEVNULL)
+        try:
+            url = f"unix://crmbridge:secret-of-the-broker@{path}?db=0"
+            for _ in range(200):
+                if path.exists():
+                    break
+                time.sleep(0.05)
+            assert ping(url) == "noeviction"
+            app = Celery(broker=url.replace("unix://", "redis+socket://").replace("?db=0", "?virtual_host=0"))
+            app.conf.broker_transport_options = {"global_keyprefix": "crmbridge:"}
+            with app.connection_for_write() as connection:
+                queue = connection.SimpleQueue("crmbridge")
+                queue.put({"hint": 1})
+                assert queue.get(timeout=10).payload == {"hint": 1}
+                queue.close()
+            with redis.Redis.from_url(url) as client, pytest.raises(redis.exceptions.NoPermissionError):
+                client.flushall()
+            with redis.Redis.from_url(f"unix://{path}") as nobody, pytest.raises(redis.exceptions.AuthenticationError):
+                nobody.ping()
+        finally:
+            server.terminate()
+            server.wait(20)
