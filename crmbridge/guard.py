@@ -12,6 +12,12 @@ class Cap:
     count: int
     percent: float  # of the entity's linked pairs
 
+    def enough(self, wanted: int) -> int:
+        """With so many linked pairs this is allowed, however many more there are."""
+        if wanted <= self.count or self.percent <= 0:
+            return 0
+        return int(wanted * 100 / self.percent) + 1
+
     def allows(self, wanted: int, linked: int) -> bool:
         return wanted <= max(self.count, int(linked * self.percent / 100))
 

@@ -100,6 +100,7 @@ class Engine:
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     version: "mapping.Version" = field(default_factory=mapping.Version)
+    stamp: str = ""  # of the mapping and of both CRMs' columns
     keepers: Keepers = field(default_factory=dict)  # of the connections' limits; none: everything may go out
     previous: Previous = lambda version: None  # an earlier version of the mapping, compiled
     hint: Callable[[int], None] | None = None  # asks other workers to come and help; None: there are none
@@ -230,10 +231,17 @@ class Engine:
         return judge(
             hands.counts,
             caps=self.options.caps,
-            linked={entity: self.store.count_links(entity) for entity in self.options.entities},
+            linked={entity: self._linked(hands, entity) for entity in self.options.entities},
             first_run_of=frozenset(hands.first_run),
             approved=approved,
         )
+
+    def _linked(self, hands: Hands, entity: Entity) -> int:
+        """How many pairs there are, as far as the guard wants to know it: a million are not counted each cycle."""
+        wanted = [(kind, n) for (_, of, kind), n in hands.counts.items() if of == entity and n]
+        enough = max((self.options.caps.cap_for(kind).enough(n) for kind, n in wanted), default=0)
+        found = self.store.count_links(entity, up_to=enough) if enough else 0
+        return found if found >= enough else self.store.count_links(entity)
 
     def _approved(self, plan_id: str, by: str, why: str) -> Counter[tuple[str, str, str]]:
         plan = self.store.plan(plan_id)
@@ -262,6 +270,7 @@ class Engine:
             run=run,
             lease=lease,
             keepers=self.keepers,
+            stamp=self.stamp,
             clock=self.clock,
             progress=self.progress,
             first_run=frozenset(entity for entity in self.options.entities if self._is_first_run(entity)),

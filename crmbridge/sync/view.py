@@ -1,5 +1,6 @@
 """Stored rows as the planner sees them: translated, with links resolved through the crosswalk."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -11,8 +12,10 @@ from crmbridge.policy import ReadAs
 from crmbridge.state.words import Stored
 from crmbridge.sync.hands import Hands
 
-# Crosswalks up to this many links are held in memory for the time of a run; larger ones are asked row by row.
-CROSSWALK_ROWS_MAX = 300_000
+# Links are asked for one by one until so many have been; then all are read at once if there are not many more of them
+# than were asked for, and else at twice as many. So a small cycle over many links reads few of them.
+ASKED_MIN = 512
+LOADED_FOR_ASKED = 8
 _HAVE_ACCOUNT = frozenset({"contact", "opportunity"})
 
 
@@ -24,20 +27,19 @@ class Crosswalk:
     _shared: dict[tuple[Side, Entity, str], str | None] = field(default_factory=dict)
     _native: dict[tuple[Side, Entity, str], str | None] = field(default_factory=dict)
     _loaded: set[Entity] = field(default_factory=set)
+    _asked: Counter[Entity] = field(default_factory=Counter)
     _planned: dict[tuple[Side, Entity, str], Link] = field(default_factory=dict)
 
     def shared_id(self, side: Side, entity: Entity, native_id: str) -> str | None:
-        self._load(entity)
         place = (side, entity, native_id)
-        if place not in self._shared and entity not in self._loaded:
+        if place not in self._shared and not self._load(entity):
             link = self.hands.store.links_by_native(side, entity, [native_id]).get(native_id)
             self._shared[place] = link.id if link and link.alive else None
         return self._shared.get(place)
 
     def native_id(self, side: Side, entity: Entity, shared_id: str) -> str | None:
-        self._load(entity)
         place = (side, entity, shared_id)
-        if place not in self._native and entity not in self._loaded:
+        if place not in self._native and not self._load(entity):
             link = self.hands.store.links([shared_id]).get(shared_id)
             self._native[place] = link.id_on(side) if link and link.alive else None
         return self._native.get(place)
@@ -63,11 +65,17 @@ class Crosswalk:
         """A dry run's own link of this record."""
         return self._planned.get((ref.side, ref.entity, ref.id))
 
-    def _load(self, entity: Entity) -> None:
+    def _load(self, entity: Entity) -> bool:
+        """Are all of them at hand?"""
         if entity in self._loaded:
-            return
-        if self.hands.store.count_links(entity) > CROSSWALK_ROWS_MAX:
-            return
+            return True
+        self._asked[entity] += 1
+        asked = self._asked[entity]
+        if asked < ASKED_MIN or asked.bit_count() != 1:  # looked at again at each power of two
+            return False
+        many = asked * LOADED_FOR_ASKED
+        if self.hands.store.count_links(entity, up_to=many) >= many:
+            return False
         self._loaded.add(entity)
         for link in self.hands.store.all_links(entity):
             if link.alive:
@@ -76,6 +84,7 @@ class Crosswalk:
                     if native is not None:
                         self._shared.setdefault((side, entity, native), link.id)
                         self._native.setdefault((side, entity, link.id), native)
+        return True
 
 
 @dataclass(kw_only=True)

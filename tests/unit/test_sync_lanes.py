@@ -56,7 +56,7 @@ def each_once(desk: Bench, leads: list[str]) -> None:
     """Both have as many of everything, each conversion is in the ledger once, and nothing is left to do."""
     for entity in ("account", "contact", "opportunity"):
         assert len(desk.north.live(entity)) == len(desk.south.live(entity)) == len(leads), entity
-    conversions = Counter(id for kind, entity, id in desk.south.ours if kind == "convert")
+    conversions = Counter(one[2] for one in desk.south.ours if one[0] == "convert")
     assert set(conversions.values()) == {1}
     assert len(conversions) == len(leads)
     assert all(row.state == "done" for row in desk.store.conversions())
@@ -69,7 +69,7 @@ def at_call(desk: Bench, nth: int, do: Callable[[], Lie | None]) -> None:
     """Something happens at the nth conversion that a worker asks the south for."""
     count = 0
 
-    def lies(kind: str, entity: object, id: str | None) -> Lie | None:
+    def lies(kind: str, entity: object, id: object) -> Lie | None:
         nonlocal count
         count += kind == "convert"
         return do() if kind == "convert" and count == nth else None
