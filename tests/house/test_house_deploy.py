@@ -189,6 +189,7 @@ def test_the_brokers_user_may_do_what_workers_do_and_no_more(tmp_path: Path) -> 
     """The very words of compose.yaml, given to a real server; then what Celery and `check --live` ask of it."""
     import redis
     from celery import Celery
+    from redis.exceptions import AuthenticationError, NoPermissionError
 
     from workers.broker import find_server, ping
 
@@ -214,9 +215,9 @@ def test_the_brokers_user_may_do_what_workers_do_and_no_more(tmp_path: Path) -> 
                 queue.put({"hint": 1})
                 assert queue.get(timeout=10).payload == {"hint": 1}
                 queue.close()
-            with redis.Redis.from_url(url) as client, pytest.raises(redis.exceptions.NoPermissionError):
+            with redis.Redis.from_url(url) as client, pytest.raises(NoPermissionError):
                 client.flushall()
-            with redis.Redis.from_url(f"unix://{path}") as nobody, pytest.raises(redis.exceptions.AuthenticationError):
+            with redis.Redis.from_url(f"unix://{path}") as nobody, pytest.raises(AuthenticationError):
                 nobody.ping()
         finally:
             server.terminate()
