@@ -1,10 +1,19 @@
-"""One line per event: for people on a terminal, JSON elsewhere. A sentence, a stable word, and the run's id."""
+"""One line per event: for people on a terminal, JSON elsewhere. A sentence, a stable word, and the run's id.
+
+Of an error that nobody expected types and places are logged, never its text nor any variable: both may hold what a
+customer wrote. CRMBRIDGE_DEBUG=1 shows Python's own traceback.
+"""
 
 import logging
+import os
 import sys
+from collections.abc import MutableMapping
 from typing import Any, Final
 
 import structlog
+
+from crmbridge.printable import one_line
+from crmbridge.trouble import where
 
 # Celery says for each message that it came and went: at one tick in five seconds that is noise.
 _QUIET: Final = ("celery.worker.strategy", "celery.app.trace", "celery.beat", "celery.worker.consumer.gossip", "kombu")
@@ -18,17 +27,21 @@ def configure(level: int = logging.INFO) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     terminal = sys.stderr.isatty()
-    renderer: Any = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    # Its usual tracebacks show the variables of each frame.
+    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer: Any = console if terminal else structlog.processors.JSONRenderer()
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            *([] if terminal else [structlog.processors.format_exc_info]),
+            *([] if os.environ.get("CRMBRIDGE_DEBUG") else [_places_only]),
+            *([_on_one_line] if terminal else [structlog.processors.format_exc_info]),
             renderer,
         ],
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
+    handler.addFilter(_without_values)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -49,3 +62,30 @@ def configure(level: int = logging.INFO) -> None:
 
 def logger(name: str) -> Any:
     return structlog.get_logger(name)
+
+
+def _without_values(record: logging.LogRecord) -> bool:
+    """Celery says of a task that failed what the exception said, in words and once more as data."""
+    data = getattr(record, "data", None)
+    if record.name == "celery.app.trace" and isinstance(data, dict) and not os.environ.get("CRMBRIDGE_DEBUG"):
+        error = record.exc_info[1] if record.exc_info else None
+        record.msg, record.args = "Task %s failed: %s", (data.get("name"), type(error).__name__)
+        record.__dict__.pop("data")
+    return True
+
+
+def _places_only(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    error = event.pop("exc_info", None)
+    error = error[1] if isinstance(error, tuple) else sys.exc_info()[1] if error is True else error
+    if isinstance(error, BaseException):
+        event["exception"] = "\n".join(where(error))
+    event.pop("stack_info", None)
+    return event
+
+
+def _on_one_line(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """On a terminal nothing that was logged looks like a line of ours, or is obeyed. JSON escapes by itself."""
+    kept = ("exception", "exc_info")
+    return {
+        name: one_line(value) if isinstance(value, str) and name not in kept else value for name, value in event.items()
+    }

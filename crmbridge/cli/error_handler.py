@@ -21,6 +21,7 @@ import click
 
 from crmbridge.errors import ConfigError, CrmBridgeError
 from crmbridge.printable import printable
+from crmbridge.trouble import where
 
 DONE: Final = 0
 HELD: Final = 1
@@ -135,23 +136,7 @@ def report(error: BaseException) -> str:
         f"python       {platform.python_version()} on {platform.system()} {platform.machine()}",
         f"libraries    {', '.join(of(name) for name in ('celery', 'requests', 'simple-salesforce', 'SQLAlchemy'))}",
     ]
-    link: BaseException | None = error
-    while link is not None:
-        lines.append(f"{type(link).__module__}.{type(link).__qualname__}")
-        for frame in traceback.extract_tb(link.__traceback__):
-            lines.append(f"  {_short(frame.filename)}:{frame.lineno} in {frame.name}")
-        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
-    return "\n".join(lines)
-
-
-def _short(path: str) -> str:
-    """A path without the part that tells about the machine it is on."""
-    parts = path.replace("\\", "/").split("/")
-    for root in ("site-packages", "crmbridge", "connectors", "mapping", "workers"):
-        if root in parts:
-            place = len(parts) - 1 - parts[::-1].index(root)
-            return "/".join(parts[place + (root == "site-packages") :])
-    return parts[-1]
+    return "\n".join([*lines, *where(error)])
 
 
 def _flush() -> None:
