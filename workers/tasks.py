@@ -16,6 +16,7 @@ def tick() -> None:
     """Every few seconds: send hints for what is due. The lease makes one tick of many beats."""
     for queue in cycle.tick(desk):
         _send(queue)
+    cycle.watch(desk)
 
 
 @task(name="crmbridge.drain")

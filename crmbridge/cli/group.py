@@ -44,8 +44,8 @@ PANELS: Final = [
     {"name": "Try it", "commands": ["demo", "sandbox"]},
     {"name": "Set it up", "commands": ["init", "check", "mapping", "capture"]},
     {"name": "Run it", "commands": ["plan", "sync", "up", "verify", "pause", "resume"]},
-    {"name": "Look into it", "commands": ["status", "alerts", "runs", "show", "why", "issues", "retry", "resolve", "relink"]},
-    {"name": "Watch it", "commands": ["metrics", "healthy"]},
+    {"name": "Look into it", "commands": ["status", "runs", "show", "why", "issues", "retry", "resolve", "relink"]},
+    {"name": "Watch it", "commands": ["metrics", "healthy", "alerts"]},
     {"name": "Keep the data", "commands": ["erase"]},
 ]
 

@@ -12,7 +12,7 @@ from crmbridge import schedule
 from crmbridge.errors import ConfigError
 from crmbridge.settings.secret import REFERENCE, Address, Secret, expand, has_literal_password, surroundings
 
-_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
 class FromEnvironment(str):
@@ -59,7 +59,7 @@ def _web(value: str) -> str:
         raise ValueError("must be a URL such as https://example.com")
     if parts.username or parts.password:
         raise ValueError("must not hold a user or password")
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise ValueError("must begin with https:// (http is for this machine only)")
     return value.rstrip("/")
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from crmbridge.errors import ConfigError
+from crmbridge.settings.alerts import AlertChannel, AlertRule
 from crmbridge.settings.connections import DYNAMICS_FLOWS, SALESFORCE_FLOWS, SYSTEMS, DynamicsConnection, flow_of
 from crmbridge.settings.document import FILE_NAME, Lifecycle, Settings
 from crmbridge.settings.kinds import FromEnvironment
@@ -245,6 +246,8 @@ def _known(data: Any, way: Way) -> list[str]:
         if way[2:] == ("auth",) and model:
             flows = DYNAMICS_FLOWS if model is DynamicsConnection else SALESFORCE_FLOWS
             model = next((one for one in flows if flow_of(one) == connection["auth"].get("flow")), None)
+    elif way[:2] in (("alerts", "channels"), ("alerts", "rules")) and len(way) > 2:
+        model = AlertChannel if way[1] == "channels" else AlertRule
     elif way:
         model = Settings.model_fields[str(way[0])].annotation
     return list(model.model_fields) if model else []
