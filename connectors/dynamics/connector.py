@@ -20,10 +20,12 @@ from connectors.dynamics.moves import Moves, moves_per_batch
 from connectors.dynamics.reading import Reading, overlap_slack_seconds
 from connectors.dynamics.removing import Removing
 from connectors.dynamics.rows import TABLES, Rows
+from connectors.dynamics.setup import Setup
 from connectors.dynamics.survey import Surveyor
 from connectors.dynamics.writing import Writing
 from connectors.gate import Gate
 from connectors.http import Session, call_deadline_seconds
+from connectors.setup import Wish
 from connectors.survey import Questions, Survey
 from crmbridge.model import Converted, Directory, Entity, Life, Outcome, Row, Side
 
@@ -182,6 +184,17 @@ class DynamicsConnector:
 
     def survey(self, questions: Questions, user_id: str) -> Survey:
         return Surveyor(self._client, user_id, datetime.now(UTC)).survey(questions)
+
+    # --- Installer ------------------------------------------------------------------------------------------------
+
+    def wishes(self) -> Sequence[Wish]:
+        return Setup(self._client, self._environment, self.identity().user_id).wishes()
+
+    def rights(self) -> Sequence[Wish]:
+        return Setup(self._client, self._environment, self.identity().user_id).rights()
+
+    def make(self, wish: Wish) -> Wish:
+        return wish  # nothing is made here by us
 
     # --- Capturer -------------------------------------------------------------------------------------------------
 

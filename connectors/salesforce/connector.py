@@ -20,8 +20,10 @@ from connectors.salesforce.describer import Describer
 from connectors.salesforce.lifecycle import LifeCycle
 from connectors.salesforce.reader import Reader
 from connectors.salesforce.removing import Removing
+from connectors.salesforce.setup import Setup
 from connectors.salesforce.survey import Surveyor
 from connectors.salesforce.writer import Writer, batch_size
+from connectors.setup import Wish
 from connectors.survey import Questions, Survey
 from crmbridge.model import Converted, Directory, Entity, Life, Native, Outcome, Row, Side
 
@@ -179,6 +181,17 @@ class SalesforceConnector:
     def survey(self, questions: Questions, user_id: str) -> Survey:
         del user_id  # the org knows who asks
         return Surveyor(self._client).survey(questions)
+
+    # --- Installer ------------------------------------------------------------------------------------------------
+
+    def wishes(self) -> Sequence[Wish]:
+        return Setup(self._client, self._config.key_field, self._describer.describe).wishes()
+
+    def rights(self) -> Sequence[Wish]:
+        return Setup(self._client, self._config.key_field, self._describer.describe).rights()
+
+    def make(self, wish: Wish) -> Wish:
+        return Setup(self._client, self._config.key_field, self._describer.describe).make(wish)
 
     # --- Capturer -------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ COMMANDS: Final[Table] = {
     "sandbox": ("crmbridge.cli.sandbox:sandbox_command", "Run both CRMs on localhost, to try things on."),
     "init": ("crmbridge.cli.start:init", "Make a working folder: crmbridge.yaml, mappings, .env.example."),
     "check": ("crmbridge.cli.check:check", "Find all that is wrong with settings and mappings."),
+    "setup": ("crmbridge.cli.setup:setup", "Say what crmbridge wants in both CRMs, and make what they let it."),
     "mapping": ("crmbridge.cli.mapping.group:mapping_group", "Try, compare, explain and tidy the mapping files."),
     "capture": (
         "crmbridge.cli.capture:capture",
@@ -42,7 +43,7 @@ COMMANDS: Final[Table] = {
 }
 PANELS: Final = [
     {"name": "Try it", "commands": ["demo", "sandbox"]},
-    {"name": "Set it up", "commands": ["init", "check", "mapping", "capture"]},
+    {"name": "Set it up", "commands": ["init", "check", "setup", "mapping", "capture"]},
     {"name": "Run it", "commands": ["plan", "sync", "up", "verify", "pause", "resume"]},
     {"name": "Look into it", "commands": ["status", "runs", "show", "why", "issues", "retry", "resolve", "relink"]},
     {"name": "Watch it", "commands": ["metrics", "healthy", "alerts"]},

@@ -36,6 +36,7 @@ def look(
         directory = _ask(found, connector, connector.directory)
         if directory is not None:
             directories[side] = directory
+        _rights(found, connector)
         for document in documents:
             entity = document.entity
             description = _ask(found, connector, lambda e=entity, c=connector: c.describe(e))
@@ -96,6 +97,21 @@ def _ask(found: "Findings", connector: "Connector", question: Callable[[], T]) -
         if error.exit_code != ConfigError.exit_code and found.outside is None:
             found.outside = error
         return None
+
+
+def _rights(found: "Findings", connector: "Connector") -> None:
+    """What our user lacks at the level of the organization, and what is too much for it."""
+    from connectors.setup import Installer
+
+    if not isinstance(connector, Installer):
+        return
+    for wish in _ask(found, connector, connector.rights) or ():
+        if wish.state == "too much":
+            found.say(
+                "warning", connector.name, f"our user has a right that is too much for it: {wish.what}. {wish.how}"
+            )
+        elif wish.state == "by hand":
+            found.say("warning", connector.name, f"our user lacks: {wish.what}. {wish.how}")
 
 
 # --- tables -------------------------------------------------------------------------------------------------------

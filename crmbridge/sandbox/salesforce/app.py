@@ -5,6 +5,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from email.utils import format_datetime
 from typing import Any, Final, Literal
 from urllib.parse import unquote
@@ -31,10 +32,11 @@ from crmbridge.sandbox.salesforce.org import Org
 from crmbridge.sandbox.salesforce.parameters import check_parameters
 from crmbridge.sandbox.salesforce.records import Records
 from crmbridge.sandbox.salesforce.rest import Rest
-from crmbridge.sandbox.salesforce.schema import NUMBER, Shape
+from crmbridge.sandbox.salesforce.schema import NUMBER, Shape, SObject
 from crmbridge.sandbox.salesforce.soap_calls import SoapCalls
 from crmbridge.sandbox.salesforce.soap_endpoint import SoapEndpoint
 from crmbridge.sandbox.salesforce.store import Store
+from crmbridge.sandbox.salesforce.tooling import Tooling
 from crmbridge.sandbox.salesforce.tree import Tree
 from crmbridge.sandbox.salesforce.values import plain
 from crmbridge.sandbox.salesforce.wire import check_size, effective_method, packed, unpacked
@@ -50,13 +52,19 @@ class SalesforceApp:
 
     def __init__(self, world: World, shape: Shape) -> None:
         self._world = world
-        self._shape = shape
+        self._given = shape
         self.reset()
 
     # -- the org -------------------------------------------------------------------------------------------------
 
     def reset(self) -> None:
         """An empty org with its integration user; ids, tokens and secrets are new ones."""
+        # Its own objects, as fields may be added to them; the shape serves other orgs as well.
+        own = {
+            name: SObject(name=each.name, document=each.document, fields=dict(each.fields))
+            for name, each in self._given.objects.items()
+        }
+        self._shape = replace(self._given, objects=own)
         self._sequence = Sequence(base62(self._world.rng.randrange(62**2), 2) + "0")
         self._store = Store(self._shape)
         self._records = Records(self._store, self._sequence, self._world.clock.now)
@@ -66,6 +74,7 @@ class SalesforceApp:
         self._composite = Composite(self._store, self._serve)
         self._graphs = Graphs(self._composite)
         self._batch = Batch(self._store, self._limits, self._serve)
+        self._tooling = Tooling(self._store, self._sequence)
         self._tree = Tree(self._store, self._records, self._rest.recent)
         self._jobs = Jobs(self._store, self._records, self._sequence, self._world.clock.now, self._limits)
         self._bulk = Bulk(self._jobs)
@@ -222,6 +231,8 @@ class SalesforceApp:
                 return self._graphs.answer(ask)
             case ("composite", "batch"):
                 return self._batch.answer(ask)
+            case ("tooling", "sobjects", *_):
+                return self._tooling.answer(ask)
             case ("composite", "tree", name):
                 return self._tree.answer(ask, self._rest.sobject(name))
             case _:

@@ -353,6 +353,12 @@ class SObject:
     document: ObjectDocument
     fields: dict[str, Field] = field(default_factory=dict)
 
+    def add(self, field: Field) -> None:
+        """One more field, and what was worked out from the others is worked out anew."""
+        self.fields[field.name] = field
+        for name in [name for name in self.__dict__ if isinstance(getattr(type(self), name, None), cached_property)]:
+            del self.__dict__[name]
+
     @cached_property
     def by_lower(self) -> dict[str, Field]:
         return {name.lower(): item for name, item in self.fields.items()}

@@ -78,6 +78,14 @@ class Store:
         rows = self.referring(members, "GroupId", queue) if members else []
         return any(row.get("UserOrGroupId") == user and not row.get("IsDeleted") for row in rows)
 
+    def add_field(self, sobject: SObject, field: Field) -> None:
+        """A field that the org did not have; rows hold nothing in it."""
+        whole = self.whole.objects[sobject.name]
+        for row in self.rows(whole).values():
+            row[field.name] = None
+        whole.add(field)
+        self._views.clear()
+
     def sees(self, row: Row) -> bool:
         """Whether the running user may see the row."""
         if self.access is None or self.access.sees_all:
