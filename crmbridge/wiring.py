@@ -89,6 +89,7 @@ def open_engine(
             version=version,
             previous=_Previous(settings=settings, store=store, descriptions=descriptions),
             keepers=keepers,
+            stamp=_stamp(version, descriptions),
         )
     finally:
         for keeper in keepers.values():
@@ -265,6 +266,17 @@ def _remember_shapes(store: Store, shapes: Mapping[Entity, Shape], stopped: Coll
         text = json.dumps({"terms": now.terms, "types": now.types}, sort_keys=True)
         if entity not in stopped and store.meta(SHAPE_META + entity) != text:
             store.set_meta(SHAPE_META + entity, text)
+
+
+def _stamp(version: "mapping.Version", descriptions: Mapping[tuple[Side, Entity], Description]) -> str:
+    """What was refused may be taken once this has changed."""
+    lines = sorted(
+        f"{side} {entity} {one.name} {one.type} {one.length} {one.scale} {one.required} {one.createable} "
+        f"{one.updateable} {one.restricted} {sorted(str(option.value) for option in one.options if option.active)}"
+        for (side, entity), description in descriptions.items()
+        for one in description.columns.values()
+    )
+    return hashlib.sha256("\n".join([version.id, *lines]).encode()).hexdigest()[:12]
 
 
 def describe(connectors: Mapping[Side, Connector]) -> dict[tuple[Side, Entity], Description]:

@@ -30,7 +30,7 @@ from crmbridge.sync.pausing import hold_back, pause_of
 from crmbridge.sync.premade import make_beforehand
 from crmbridge.sync.view import View, link_ids
 from crmbridge.sync.ways import RESULTS, Way, case_of, decide_ways, order_for
-from crmbridge.sync.work import Order, Work, refused_issue
+from crmbridge.sync.work import Order, Work, refused_issue, stands
 
 # How a result came about, as the ledger keeps it.
 NEW, EXISTING, BEFOREHAND = "new", "existing", "made beforehand"
@@ -423,8 +423,7 @@ def _plan_results(hands: Hands, view: View, work: Work, ways: Mapping[Entity, Wa
 def _tried_before(hands: Hands, work: Work, mark: str) -> bool:
     now = hands.store.now()
     return any(
-        issue.fingerprint == mark and issue.next_try_at is not None and issue.next_try_at > now
-        for issue in hands.store.open_issues(entity="lead", link_id=work.link.id)
+        stands(hands, issue, now) == mark for issue in hands.store.open_issues(entity="lead", link_id=work.link.id)
     )
 
 

@@ -114,6 +114,7 @@ class Hands:
     run: RunRow
     lease: Lease | None = None  # None: a dry run, which writes nothing anywhere
     keepers: Keepers = field(default_factory=dict)  # of the connections' limits
+    stamp: str = ""  # changes with the mapping, and with the columns of either CRM
     progress: Progress = field(default_factory=Quiet)
     events: list[Event] = field(default_factory=list)
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (side, entity, kind)
@@ -188,6 +189,11 @@ class Hands:
             found = self.connectors[side].born_of(entity, missing)
             self.born |= {(side, entity, id): found.get(id) for id in missing}
         return {id: lead for id in ids if (lead := self.born[side, entity, id]) is not None}
+
+    def stamped(self, mark: str) -> str:
+        """A fingerprint of what was refused, with what it was made by: another mapping, or other columns over there,
+        release it (reliability §8)."""
+        return f"{mark}@{self.stamp}" if mark and self.stamp else mark
 
     def tell(self, event: Event) -> None:
         self.events.append(event)

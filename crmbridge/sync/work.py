@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar
 
 import mapping
@@ -146,7 +147,7 @@ def refused_issue(
         field=outcome.fields[0] if outcome.fields else None,
         message=f"{where} refused it: {outcome.message}",
         fix="Correct the record or the rule there; it is tried again by itself, or with: crmbridge retry ISSUE.",
-        fingerprint=mark,
+        fingerprint=hands.stamped(mark),
     )
 
 
@@ -154,12 +155,23 @@ def refusals(hands: Hands, *, links: Iterable[Link] = (), refs: Iterable[Ref] = 
     """What was refused and is not due again: sent unchanged it would only be refused again."""
     now = hands.store.now()
     return frozenset(
-        (id, issue.fingerprint)
+        (id, mark)
         for issue in hands.store.issues_of([link.id for link in links], refs)
-        if issue.next_try_at is not None and issue.next_try_at > now
+        if (mark := stands(hands, issue, now)) is not None
         for id in (issue.link_id, issue.native_id)
         if id is not None
     )
+
+
+def stands(hands: Hands, issue: Issue, now: datetime) -> str | None:
+    """The fingerprint of what was refused, if that is not to be sent again yet: before its time, or for good once all
+    tries are used up; another mapping or other columns over there are a reason to try at once (reliability §8)."""
+    mark, _, stamp = issue.fingerprint.partition("@")
+    if not mark or (stamp and stamp != hands.stamp):
+        return None
+    if issue.next_try_at is None:
+        return mark if issue.kind == "held" else None
+    return mark if issue.next_try_at > now else None
 
 
 def read_back(hands: Hands, side: Side, entity: Entity, outcomes: Iterable[Outcome]) -> dict[str, Row]:
