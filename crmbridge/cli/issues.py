@@ -13,6 +13,7 @@ from crmbridge.cli.context import Place, names
 from crmbridge.cli.sync import issue_document
 from crmbridge.errors import ConfigError
 from crmbridge.model import ENTITIES, Entity, Link, Ref, Side, other
+from crmbridge.oncall import page_of
 
 if TYPE_CHECKING:
     from crmbridge.state.store import Store
@@ -24,29 +25,50 @@ RESOLVE_LEASE_SECONDS: Final = 30
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 _by = click.option("--by", default=None, metavar="NAME", help="Who decides; default: the user of this system.")
 _why = click.option("--why", default="", metavar="TEXT", help="Kept with the decision.")
+_entity = click.option("--entity", type=click.Choice(ENTITIES), help="Only about this kind of record.")
+_cause = click.option("--cause", help="All of this cause.")
+_KINDS = click.Choice(["held", "failed", "waiting", "report"])
+_kinds = click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=_KINDS,
+    help="Default: held and failed, which need somebody. May be given several times.",
+)
+_kinds_all = click.option("--kind", "kinds", multiple=True, type=_KINDS, help="All of this kind; may be given again.")
+RECORDS_SHOWN: Final = 20
 
 
 # --- issues -------------------------------------------------------------------------------------------------------
 
 
 @click.command("issues")
-@click.option("--entity", type=click.Choice(ENTITIES), help="Only about this kind of record.")
-@click.option("--cause", help="Only of this cause.")
+@click.argument("listed", metavar="[CAUSE]", required=False)
+@_entity
+@click.option("--cause", help="Only of this cause; the same as CAUSE.")
+@_kinds
 @click.option(
-    "--kind",
-    "kinds",
-    multiple=True,
-    type=click.Choice(["held", "failed", "waiting", "report"]),
-    help="Default: held and failed, which need somebody. May be given several times.",
+    "--records", type=click.IntRange(0, 10_000), default=None, help="Records shown of each cause; with CAUSE 20."
 )
-@click.option("--records", type=click.IntRange(0, 10_000), default=20, show_default=True, help="Shown of each cause.")
 @_json
 @click.pass_obj
 def issues(
-    place: Place, entity: Entity | None, cause: str | None, kinds: tuple[str, ...], records: int, as_json: bool
+    place: Place,
+    listed: str | None,
+    entity: Entity | None,
+    cause: str | None,
+    kinds: tuple[str, ...],
+    records: int | None,
+    as_json: bool,
 ) -> int:
-    """What is held or failed, by cause: what happened, to which records, what to do. Exits 1 while there is some."""
+    """What is held or failed: by cause, how many, what to do, and the page that explains it; with CAUSE the records.
+
+    Exits 1 while there is some.
+    """
     connections = names(place.settings())
+    if listed is not None and cause is not None and listed != cause:
+        raise click.UsageError("CAUSE and --cause name two causes.")
+    cause = listed or cause
     wanted = kinds or ("held", "failed")
     with place.store() as store:
         found = [one for one in store.open_issues(entity=entity, cause=cause) if one.kind in wanted]
@@ -65,7 +87,9 @@ def issues(
                         "kind": some[0].kind,
                         "entity": some[0].entity,
                         "count": len(some),
+                        "oldest": min((one.opened_at for one in some if one.opened_at), default=None),
                         "fix": some[0].fix,
+                        "page": page_of(name),
                         "issues": [issue_document(one) for one in some],
                     }
                     for (_, name, _), some in groups.items()
@@ -73,7 +97,8 @@ def issues(
             }
         )
     else:
-        _print_issues(groups, where, records)
+        shown = records if records is not None else RECORDS_SHOWN if cause is not None else 0
+        _print_issues(groups, where, shown)
     return 1 if any(one.kind in {"held", "failed"} for one in found) else 0
 
 
@@ -105,19 +130,69 @@ def _print_issues(groups: "Mapping[tuple[str, str, str], list[Issue]]", where: M
 
     if not groups:
         say("No open issues.")
-    for (entity, cause, field), some in groups.items():
-        head(f"{cause}: {many(len(some), entity)}{f', {field}' if field else ''}")
-        if some[0].fix:
-            say(f"  What to do: {some[0].fix}")
-        table(
-            ["issue", "kind", "record", "what", "tries", "next try (UTC)"],
+        return
+    table(
+        ["count", "cause", "kind", "entity", "field", "oldest (UTC)"],
+        [
             [
-                [one.id, one.kind, where[one.id or 0], one.message, one.attempts, one.next_try_at]
+                len(some),
+                cause,
+                some[0].kind,
+                entity,
+                field,
+                min((one.opened_at for one in some if one.opened_at), default=None),
+            ]
+            for (entity, cause, field), some in groups.items()
+        ],
+        right=["count"],
+    )
+    for cause, some in _by_name(groups).items():
+        head(f"{cause}: {many(len(some), 'record')}")
+        for fix in dict.fromkeys(one.fix for one in some if one.fix):
+            say(f"  What to do: {fix}")
+        say(f"  More: {page_of(cause)}")
+        if not records:
+            say(f"  Records: crmbridge issues {cause}")
+            continue
+        table(
+            ["issue", "kind", "entity", "record", "field", "what", "tries", "next try (UTC)"],
+            [
+                [
+                    one.id,
+                    one.kind,
+                    one.entity,
+                    where[one.id or 0],
+                    one.field,
+                    one.message,
+                    one.attempts,
+                    one.next_try_at,
+                ]
                 for one in some[:records]
             ],
         )
         if len(some) > records:
-            say(f"  {len(some) - records} more: crmbridge issues --cause {cause} --records {len(some)}")
+            say(f"  {len(some) - records} more: crmbridge issues {cause} --records {len(some)}")
+
+
+def _by_name(groups: "Mapping[tuple[str, str, str], list[Issue]]") -> "dict[str, list[Issue]]":
+    """A cause is explained once, whatever it is about."""
+    causes: dict[str, list[Issue]] = defaultdict(list)
+    for (_, cause, _), some in groups.items():
+        causes[cause].extend(some)
+    return causes
+
+
+# --- which ones ---------------------------------------------------------------------------------------------------
+
+
+def _chosen(
+    store: "Store", *, ids: tuple[int, ...], cause: str | None, entity: Entity | None, kinds: tuple[str, ...]
+) -> list[int]:
+    """Open issues by number, or by what they have in common."""
+    if ids:
+        return list(ids)
+    found = store.open_issues(cause=cause, entity=entity)
+    return [one.id for one in found if one.id is not None and (not kinds or one.kind in kinds)]
 
 
 # --- retry --------------------------------------------------------------------------------------------------------
@@ -126,16 +201,32 @@ def _print_issues(groups: "Mapping[tuple[str, str, str], list[Issue]]", where: M
 @click.command("retry")
 @click.argument("issue_ids", metavar="[ISSUE]...", nargs=-1, type=int)
 @click.option("--all", "every", is_flag=True, help="All that is open.")
+@_cause
+@_entity
+@_kinds_all
 @_by
 @_why
 @_json
 @click.pass_obj
-def retry(place: Place, issue_ids: tuple[int, ...], every: bool, by: str | None, why: str, as_json: bool) -> None:
-    """Try held or failed records again in the next sync, though nothing about them has changed."""
-    if bool(issue_ids) == every:
-        raise click.UsageError("Give either the numbers of issues or --all.")
+def retry(
+    place: Place,
+    issue_ids: tuple[int, ...],
+    every: bool,
+    cause: str | None,
+    entity: Entity | None,
+    kinds: tuple[str, ...],
+    by: str | None,
+    why: str,
+    as_json: bool,
+) -> None:
+    """Try held or failed records again in the next sync, though nothing about them has changed: by number, by cause,
+    kind of record or kind of issue, or all."""
+    by_filter = bool(cause or entity or kinds)
+    if bool(issue_ids) + every + by_filter != 1:
+        raise click.UsageError("Give either the numbers of issues, or --cause, --entity, --kind, or --all.")
     with place.store() as store:
-        count = store.release_issues(None if every else list(issue_ids), by or getpass.getuser(), why)
+        chosen = None if every else _chosen(store, ids=issue_ids, cause=cause, entity=entity, kinds=kinds)
+        count = store.release_issues(chosen, by or getpass.getuser(), why)
     if as_json:
         from crmbridge.cli.output import print_json
 
@@ -154,6 +245,9 @@ def retry(place: Place, issue_ids: tuple[int, ...], every: bool, by: str | None,
 @click.option("--with", "partner", metavar="NATIVE_ID", help="The record on the other side that it is the same as.")
 @click.option("--field", metavar="ENTITY.FIELD", help="Decide the conflicts of a whole field, e.g. lead.industry.")
 @click.option("--prefer", metavar="CONNECTION", help="With --field: whose value counts.")
+@_cause
+@_entity
+@_kinds_all
 @_by
 @_why
 @_json
@@ -164,19 +258,28 @@ def resolve(
     partner: str | None,
     field: str | None,
     prefer: str | None,
+    cause: str | None,
+    entity: Entity | None,
+    kinds: tuple[str, ...],
     by: str | None,
     why: str,
     as_json: bool,
 ) -> None:
-    """Decide what was held: close an issue, name the right partner, or choose a side for a whole field."""
-    if (issue_id is None) == (field is None):
-        raise click.UsageError("Give either the number of an issue, or --field with --prefer.")
+    """Decide what was held: close an issue or all of a cause, name the right partner, or choose a side for a whole
+    field. Several at once, by --cause, --entity or --kind, need --why."""
+    several = bool(cause or entity or kinds)
+    if (issue_id is not None) + (field is not None) + several != 1:
+        raise click.UsageError("Give either the number of an issue, or --field with --prefer, or --cause.")
+    if several and not why.strip():
+        raise click.UsageError("Several at once need --why: it is kept with each of them.")
     if (prefer is not None and field is None) or (partner is not None and issue_id is None):
         raise click.UsageError("--with goes with the number of an issue, --prefer with --field.")
     who = by or getpass.getuser()
     connections = names(place.settings())
     with place.store() as store:
-        if field is not None:
+        if several:
+            told = _close_all(store, cause, entity, kinds, who, why)
+        elif field is not None:
             told = _choose(place, store, field, prefer, connections, who, why)
         else:
             assert issue_id is not None
@@ -187,6 +290,16 @@ def resolve(
         print_json({"ok": True, **told})
     else:
         click.echo(told["message"])
+
+
+def _close_all(
+    store: "Store", cause: str | None, entity: Entity | None, kinds: tuple[str, ...], by: str, why: str
+) -> dict[str, Any]:
+    from crmbridge.cli.output import many
+
+    closed = store.close_issues(_chosen(store, ids=(), cause=cause, entity=entity, kinds=kinds), by, why)
+    told = f"{many(closed, 'issue')} {'is' if closed == 1 else 'are'} closed."
+    return {"closed": closed, "message": f"{told} Each opens again if its cause is found there again."}
 
 
 def _choose(

@@ -149,6 +149,16 @@ def close(connection: Connection, id_: int, by: str, why: str, at: datetime) -> 
     connection.execute(_CLOSE, {"at_id": id_, "closed_at": at, "closed_by": by, "closed_why": why})
 
 
+def close_many(connection: Connection, ids: Sequence[int], by: str, why: str, at: datetime) -> int:
+    """Those that are still open; returns how many."""
+    closed = 0
+    for some in chunks(list(ids)):
+        mine = (issue.c.id.in_(some), issue.c.closed_at.is_(None))
+        values = {"closed_at": at, "closed_by": by, "closed_why": why}
+        closed += connection.execute(update(issue).where(*mine).values(values)).rowcount
+    return closed
+
+
 def release(connection: Connection, ids: Sequence[int] | None, by: str, why: str, at: datetime) -> int:
     """Try again now: what is concerned is planned in the next run, even if it is unchanged. Attempts are kept."""
     chosen = read(connection) if ids is None else [_one_open(connection, id_) for id_ in ids]

@@ -420,6 +420,11 @@ class Store:
     def turns(self) -> dict[Entity, Turn]:
         """When each kind of record was last synced by a worker."""
         with self._database.reading() as connection:
+    def close_issues(self, ids: Sequence[int], by: str, why: str) -> int:
+        """Many at once; returns how many were open."""
+        with self._database.writing("close issues") as connection:
+            return issues.close_many(connection, ids, by, why, now(connection))
+
             return operations.turns(connection)
 
     def note_turns(self, quiet: Mapping[Entity, bool]) -> None:
