@@ -41,7 +41,7 @@ class Origin:
 
     def target(self, link: str) -> str:
         """Path and query of a link from an answer, or an error if it leads anywhere else."""
-        if re.search(r"[\x00-\x20\x7f\\]", link):
+        if re.search(r"[\x00-\x20\x7f\\]|^//", link):
             raise _hostile()
         try:
             parts = urlsplit(link)
