@@ -39,6 +39,7 @@ COMMANDS: Final[Table] = {
     "retry": ("crmbridge.cli.issues:retry", "Try held or failed records again in the next sync."),
     "resolve": ("crmbridge.cli.issues:resolve", "Decide an open issue, or a conflict of a whole field."),
     "relink": ("crmbridge.cli.relink:relink", "After a restore: find again what was made since, write nothing."),
+    "report": ("crmbridge.cli.report:report", "Write a masked bundle for whoever helps from outside."),
     "erase": ("crmbridge.cli.erase:erase", "Remove every trace of a person from the store, and keep the person out."),
 }
 PANELS: Final = [
@@ -47,7 +48,7 @@ PANELS: Final = [
     {"name": "Run it", "commands": ["plan", "sync", "up", "verify", "pause", "resume"]},
     {"name": "Look into it", "commands": ["status", "runs", "show", "why", "issues", "retry", "resolve", "relink"]},
     {"name": "Watch it", "commands": ["metrics", "healthy", "alerts"]},
-    {"name": "Keep the data", "commands": ["erase"]},
+    {"name": "Keep the data", "commands": ["report", "erase"]},
 ]
 
 

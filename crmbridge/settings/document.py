@@ -187,7 +187,7 @@ class Settings(Section):
     def unresolved(self) -> tuple[str, ...]:
         """References to secrets that lead nowhere at the moment: `connections.x.auth.client_secret: ...`."""
         problems: list[str] = []
-        for way, secret in _secrets(self, ()):
+        for way, secret in secrets_of(self, ()):
             try:
                 secret.get_secret_value()
             except ConfigError as error:
@@ -195,12 +195,12 @@ class Settings(Section):
         return tuple(problems)
 
 
-def _secrets(section: Any, way: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Secret]]:
+def secrets_of(section: Any, way: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Secret]]:
     if isinstance(section, Secret):
         yield way, section
     elif isinstance(section, dict):
         for name, inner in section.items():
-            yield from _secrets(inner, (*way, name))
+            yield from secrets_of(inner, (*way, name))
     elif isinstance(section, Section):
         for name in type(section).model_fields:
-            yield from _secrets(getattr(section, name), (*way, name))
+            yield from secrets_of(getattr(section, name), (*way, name))

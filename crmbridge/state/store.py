@@ -41,7 +41,7 @@ from crmbridge.state.codec import RowCodec, RowTypes
 from crmbridge.state.database import Database, insert, now, put
 from crmbridge.state.pauses import Queue
 from crmbridge.state.records import PageLike
-from crmbridge.state.schema import cursor, link, meta, record
+from crmbridge.state.schema import REVISION, cursor, link, meta, record
 from crmbridge.state.traces import Traces
 from crmbridge.state.words import (
     Batch,
@@ -107,6 +107,16 @@ class Store:
     def place(self) -> str:
         """Its address, without the password."""
         return self._database.place
+
+    def facts(self) -> dict[str, str]:
+        """Which database it is, and which schema."""
+        with self._database.reading() as connection:
+            found = connection.dialect.server_version_info or ()
+        return {
+            "database": self._dialect,
+            "version": ".".join(map(str, found)),
+            "schema": REVISION,
+        }
 
     def meta(self, name: str) -> str | None:
         with self._database.reading() as connection:
@@ -410,6 +420,11 @@ class Store:
         with self._database.writing("close issue") as connection:
             issues.close(connection, id, by, why, now(connection))
 
+    def close_issues(self, ids: Sequence[int], by: str, why: str) -> int:
+        """Many at once; returns how many were open."""
+        with self._database.writing("close issues") as connection:
+            return issues.close_many(connection, ids, by, why, now(connection))
+
     def release_issues(self, ids: Sequence[int] | None, by: str, why: str) -> int:
         """Try again in the next run; None: all open ones. Returns how many."""
         with self._database.writing("release issues") as connection:
@@ -420,11 +435,6 @@ class Store:
     def turns(self) -> dict[Entity, Turn]:
         """When each kind of record was last synced by a worker."""
         with self._database.reading() as connection:
-    def close_issues(self, ids: Sequence[int], by: str, why: str) -> int:
-        """Many at once; returns how many were open."""
-        with self._database.writing("close issues") as connection:
-            return issues.close_many(connection, ids, by, why, now(connection))
-
             return operations.turns(connection)
 
     def note_turns(self, quiet: Mapping[Entity, bool]) -> None:
