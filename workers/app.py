@@ -14,7 +14,9 @@ from crmbridge import tracing
 from crmbridge.errors import CrmBridgeError
 from workers import logs
 from workers.config import POOLS_REFUSED, celery_settings
+from workers.cycle import DRAIN_HINT_SECONDS
 from workers.desk import Desk
+from workers.pulse import Pulse
 
 
 def _fail(error: CrmBridgeError) -> NoReturn:
@@ -37,6 +39,9 @@ except CrmBridgeError as problem:
     _fail(problem)
 
 
+_pulse: Pulse | None = None
+
+
 @signals.setup_logging.connect
 def _set_up_logging(loglevel: int | None = None, **_: Any) -> None:
     logs.configure(loglevel or logging.INFO)
@@ -54,6 +59,23 @@ def refuse_green_pools(sender: Any = None, **_: Any) -> None:
             file=sys.stderr,
         )
         raise SystemExit(2)
+
+
+@signals.worker_ready.connect
+def _begin_pulse(**_: Any) -> None:
+    global _pulse  # noqa: PLW0603 - one worker in a process
+    _pulse = Pulse(desk.settings.path, _send)
+    _pulse.begin()
+
+
+def _send(queue: str) -> None:
+    app.send_task("crmbridge.drain", (queue,), expires=DRAIN_HINT_SECONDS)
+
+
+@signals.worker_shutting_down.connect
+def _end_pulse(**_: Any) -> None:
+    if _pulse is not None:
+        _pulse.end()
 
 
 @signals.worker_process_init.connect

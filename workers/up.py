@@ -1,7 +1,7 @@
 """`crmbridge up`: broker, scheduler and worker in one process tree, without services.
 
 This process only watches: the work is done by one Celery worker with beat inside. A worker may exit when the broker
-restarts, or go deaf (both seen); so it is started again when it ends, and when work has been due for long.
+restarts (seen), or by itself when it has gone deaf (`workers.pulse`); so it is started again when it ends.
 """
 
 import contextlib
@@ -17,14 +17,13 @@ from typing import Any, Final
 
 from crmbridge import settings as settings_module
 from crmbridge import wiring
-from crmbridge.errors import ConfigError, CrmBridgeError, OutsideError
+from crmbridge.errors import ConfigError, OutsideError
 from crmbridge.settings import Settings
 from crmbridge.settings.document import Schedules
-from workers import broker, logs, schedule
+from workers import broker, logs
 
 GRACE_SECONDS: Final = 180.0  # a cycle under way is let to its end
 KILL_SECONDS: Final = 10.0
-WATCH_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.2
 RESTART_SECONDS: Final = (0.0, 1.0, 2.0, 5.0, 15.0, 30.0)
 STEADY_SECONDS: Final = 60.0  # a worker that lived so long begins again with an empty account
@@ -67,16 +66,13 @@ class Tree:
         """Until a signal comes."""
         deaths = 0
         self._start()
-        began = watched = time.monotonic()
+        began = time.monotonic()
         while not self._caught:
             time.sleep(POLL_SECONDS)
             assert self._worker is not None
             code = self._worker.poll()
             now = time.monotonic()
             if code is None:
-                if now - watched > WATCH_SECONDS:
-                    watched = now
-                    self._wake_if_deaf()
                 continue
             if code in (ConfigError.exit_code, OutsideError.exit_code):
                 raise OutsideError("The worker could not begin; what it said stands above.", code="worker")
@@ -90,7 +86,7 @@ class Tree:
             self._pause(pause)
             if not self._caught:
                 self._start()
-                began = watched = time.monotonic()
+                began = time.monotonic()
 
     def stop(self, grace_seconds: float) -> None:
         """A warm shutdown: the cycle under way ends, then the worker. A second signal does not wait for it."""
@@ -137,21 +133,6 @@ class Tree:
         with contextlib.suppress(ConfigError):
             self._settings = settings_module.load(self._settings.path, profile=self._settings.profile)
         return self._settings.schedules
-
-    def _wake_if_deaf(self) -> None:
-        try:
-            store = wiring.open_store(self._settings)
-            try:
-                schedules = self._schedules()
-                deaf = schedule.overdue(store, schedules.every_seconds, schedules.rhythms)
-            finally:
-                store.close()
-        except CrmBridgeError as error:
-            _log.error(str(error), action="store_failed", code=error.code)
-            return
-        if deaf and self._worker is not None:
-            _log.warning("work is due and nobody began it; the worker is started again", action="worker_deaf")
-            self._worker.terminate()
 
 
 @contextmanager

@@ -273,6 +273,18 @@ def test_two_workers_on_redis_and_postgresql_one_killed_on_the_way(company: Proj
         both_sides_agree(company, done)
 
 
+def test_a_worker_goes_on_without_any_beat(company: Project, tmp_path: Path) -> None:
+    """Beat is one process on one machine: when it is away, workers tick by themselves."""
+    company.first_run()
+    with broker.embedded(tmp_path / "redis") as url:
+        company.env["CRMBRIDGE_BROKER__URL"] = url
+        before = cycles(company)
+        worker = company.start_program(sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-l", "INFO")
+        wait_until("two cycles", lambda: cycles(company) >= before + 2, seconds=120)
+        assert company.run("healthy", "--here").code == 0
+        assert stop(worker, signal.SIGTERM).code == 0
+
+
 def test_what_celery_must_not_do_is_refused_at_the_start(company: Project) -> None:
     def celery(*words: str, **env: str) -> Any:
         program = (sys.executable, "-m", "celery", "-A", "workers.app", *words)

@@ -1,0 +1,123 @@
+"""A worker's pulse: a sign, a tick where beat is away, and an end where nobody hears the hints."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from kombu.exceptions import OperationalError
+
+from crmbridge.model import ENTITIES
+from crmbridge.state.schema import run, turn
+from crmbridge.state.store import Store
+from tests.support.metrics import SETTINGS
+from workers import broker, schedule
+from workers.pulse import DEAF_PULSES, Pulse
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    text = (
+        SETTINGS + f"store: {{url: 'sqlite:///{tmp_path}/state.sqlite3'}}\nbroker: {{url: 'redis://127.0.0.1:9/0'}}\n"
+    )
+    (tmp_path / "crmbridge.yaml").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def store(folder: Path) -> Iterator[Store]:
+    opened = Store.open(f"sqlite:///{folder}/state.sqlite3")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def a_broker() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="crmbridge-") as short, broker.embedded(Path(short)) as url:
+        yield url
+
+
+def last_ran(store: Store, minutes_ago: float) -> None:
+    began = store.start_run("sync")
+    store.end_run(began.id, "done")
+    store.note_turns(dict.fromkeys(ENTITIES, False))
+    at = store.now() - timedelta(minutes=minutes_ago)
+    with store._database.writing("test") as connection:
+        connection.execute(run.update().values(started_at=at, ended_at=at))
+        connection.execute(turn.update().values(at=at))
+
+
+def left_after(pulse: Pulse, left: list[bool]) -> int | None:
+    for number in range(1, DEAF_PULSES + 3):
+        pulse.once()
+        if left:
+            return number
+    return None
+
+
+def make(folder: Path, sent: list[str], left: list[bool]) -> Pulse:
+    return Pulse(folder / "crmbridge.yaml", sent.append, lambda: left.append(True))
+
+
+def test_it_gives_a_sign_and_sends_hints_without_any_beat(folder: Path, store: Store) -> None:
+    sent: list[str] = []
+    make(folder, sent, []).once()
+    assert sent == [schedule.CYCLE], "nothing was run yet: due at once"
+    assert store.beats() != []
+
+
+def test_it_leaves_when_the_broker_answers_and_nobody_begins(
+    folder: Path, store: Store, a_broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRMBRIDGE_BROKER__URL", a_broker)
+    last_ran(store, minutes_ago=60)
+    left: list[bool] = []
+    assert left_after(make(folder, [], left), left) == DEAF_PULSES
+
+
+def test_it_stays_while_the_broker_is_away(folder: Path, store: Store) -> None:
+    last_ran(store, minutes_ago=60)
+    left: list[bool] = []
+    assert left_after(make(folder, [], left), left) is None
+
+    def no_broker(queue: str) -> None:
+        raise OperationalError(f"no {queue}")
+
+    pulse = Pulse(folder / "crmbridge.yaml", no_broker, lambda: left.append(True))
+    assert left_after(pulse, left) is None
+
+
+def test_it_stays_while_nothing_is_overdue(
+    folder: Path, store: Store, a_broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRMBRIDGE_BROKER__URL", a_broker)
+    last_ran(store, minutes_ago=0.1)
+    left: list[bool] = []
+    assert left_after(make(folder, [], left), left) is None
+
+
+def test_it_stays_while_a_cycle_is_under_way(
+    folder: Path, store: Store, a_broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRMBRIDGE_BROKER__URL", a_broker)
+    last_ran(store, minutes_ago=60)
+    store.take_lease("cycle", 600)
+    left: list[bool] = []
+    assert left_after(make(folder, [], left), left) is None
+
+
+PROGRAM = """
+import signal, sys, time
+from workers import pulse
+pulse.GRACE_SECONDS = 0.5
+signal.signal(signal.SIGTERM, lambda *_: print("asked", flush=True))
+pulse.leave()
+"""
+
+
+def test_leaving_is_asked_first_and_then_done() -> None:
+    ran = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False, timeout=60)
+    assert (ran.returncode, ran.stdout) == (1, "asked\n")
