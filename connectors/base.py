@@ -7,7 +7,7 @@ its `protocol.py`; nothing above it knows a vendor's code. It never repeats a wr
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -272,6 +272,24 @@ class Witness(Protocol):
 
     def made_since(self, entity: Entity, user_id: str, since: datetime) -> Sequence[Row]:
         """Live rows that this user made at that time of the server's clock or later."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """That a row is there, or was, in which version; nothing of what it holds."""
+
+    id: str
+    version: str
+    deleted: bool = False
+
+
+@runtime_checkable
+class Auditor(Protocol):
+    """A connector that can list what changed by id and version, in few calls."""
+
+    def known_since(self, entity: Entity, since: datetime, settled: timedelta) -> Iterator[Sequence[Known]]:
+        """Rows that changed at `since` or later, but for the youngest: these are `settled` by the server's clock."""
         ...
 
 

@@ -12,7 +12,19 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Final, cast
 
-from connectors.base import Column, Conversion, Description, Identity, Move, Option, Page, Removal, TablePlan, Write
+from connectors.base import (
+    Column,
+    Conversion,
+    Description,
+    Identity,
+    Known,
+    Move,
+    Option,
+    Page,
+    Removal,
+    TablePlan,
+    Write,
+)
 from crmbridge.errors import OutsideError
 from crmbridge.model import (
     ENTITIES,
@@ -200,6 +212,15 @@ class MemoryConnector:
         self.calls[entity, "query"] += 1
         records = [each for each in self.tables[entity].values() if each.key in keys and not each.deleted]
         return {each.key: self._row(entity, each) for each in records if each.key}
+
+    def known_since(self, entity: Entity, since: datetime, settled: timedelta) -> Iterator[list[Known]]:
+        del settled  # a change is told at once
+        self.calls[entity, "reconcile"] += 1
+        yield [
+            Known(id=each.id, version=str(each.version), deleted=each.deleted)
+            for each in self.tables[entity].values()
+            if each.modified_at >= since
+        ]
 
     def born_of(self, entity: Entity, ids: Sequence[str]) -> dict[str, str]:
         self.calls["lead", "query"] += 1

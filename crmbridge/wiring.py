@@ -38,6 +38,7 @@ SETTLE_MARGIN_LOOPBACK_SECONDS = 1.0
 # Dynamics: 6,000 requests in any five minutes (dataverse-api §10.4) = 18 a second, and 600 at once. Salesforce names no
 # such limit; the same pace keeps a mistake of ours from eating the day in an hour.
 CALLS_PER_SECOND = 18.0
+RECONCILE_EVERY = timedelta(days=1)  # reliability §7
 BROKEN_META = "configuration_broken"  # what is wrong with files that are not in force; blank: nothing
 INSTALLED_META = "installed"  # the day on which this store was first worked with
 
@@ -313,6 +314,7 @@ def _options(
         entities=entities or ENTITIES,
         only=only or _only(settings),
         retention=settings.retention.ages(),
+        reconcile_every=RECONCILE_EVERY,
         on_unknown={
             side: connection.on_unknown
             for side in SIDES

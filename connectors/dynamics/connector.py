@@ -8,7 +8,19 @@ from typing import Any
 
 from requests.adapters import BaseAdapter
 
-from connectors.base import Captured, Conversion, Cursor, Description, Identity, Move, Page, Removal, TablePlan, Write
+from connectors.base import (
+    Captured,
+    Conversion,
+    Cursor,
+    Description,
+    Identity,
+    Known,
+    Move,
+    Page,
+    Removal,
+    TablePlan,
+    Write,
+)
 from connectors.dynamics import limits, rows, writing
 from connectors.dynamics.auth import DynamicsConfig, tokens
 from connectors.dynamics.capture import Capture
@@ -124,6 +136,9 @@ class DynamicsConnector:
 
     def changes(self, source: str, cursor: Cursor | None) -> Iterator[Page]:
         return self._reading.changes(source, cursor)
+
+    def known_since(self, entity: Entity, since: datetime, settled: timedelta) -> Iterator[Sequence[Known]]:
+        return self._reading.known_since(entity, since, settled)
 
     def fetch(self, entity: Entity, ids: Sequence[str]) -> Mapping[str, Row]:
         return self._reading.fetch(entity, ids)

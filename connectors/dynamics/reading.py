@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, cast
 
 import msgspec
 
-from connectors.base import Cursor, Page
+from connectors.base import Cursor, Known, Page
 from connectors.dynamics.client import Client, Replies, Reply
 from connectors.dynamics.environment import Environment
 from connectors.dynamics.instances import Instance, instance_page, instance_view
@@ -174,6 +174,37 @@ class Reading:
                 return
             full, request = False, self._follow(feed, found.next_link)
 
+    def known_since(self, entity: Entity, since: datetime, settled: timedelta) -> Iterator[list[Known]]:
+        """Deletions are told by change tracking alone. The end is cut by the environment's own clock."""
+        table = TABLES[entity]
+        start = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        request = read(
+            table.set,
+            table=entity,
+            kind="reconcile",
+            select=f"{table.key},modifiedon",
+            filter=f"modifiedon ge {start}",
+            orderby=f"modifiedon asc,{table.key} asc",
+            rows=page_rows_max,
+        )
+        while True:
+            page = decoded(self._client.read(request).body, _Stamps)
+            end = (self._client.session.server_time or datetime.now(UTC)) - settled
+            yield [
+                Known(id=str(each[table.key]), version=str(each["@odata.etag"]))
+                for each in page.value
+                if datetime.fromisoformat(each["modifiedon"]) < end
+            ]
+            if page.next_link is None:
+                return
+            request = Request(
+                method="GET",
+                path=self._client.session.origin.target(page.next_link),
+                headers=prefer(rows=page_rows_max),
+                table=entity,
+                kind="reconcile",
+            )
+
     def _feed(self, source: str) -> _Feed:
         for process in self._environment.processes().values() if source not in TABLES else ():
             if source in (process.set, process.table):
@@ -318,6 +349,11 @@ class Reading:
                 if each.get("_originatingleadid_value"):
                     found[each[table.key]] = each["_originatingleadid_value"]
         return found
+
+
+class _Stamps(msgspec.Struct):
+    value: list[dict[str, Any]]
+    next_link: str | None = msgspec.field(name="@odata.nextLink", default=None)
 
 
 class _Born(msgspec.Struct):

@@ -4,12 +4,12 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from requests.adapters import BaseAdapter
 
-from connectors.base import Captured, Conversion, Description, Identity, Move, Page, Removal, TablePlan, Write
+from connectors.base import Captured, Conversion, Description, Identity, Known, Move, Page, Removal, TablePlan, Write
 from connectors.gate import Gate
 from connectors.http import Session, call_deadline_seconds
 from connectors.salesforce import limits, record_types, rows
@@ -131,6 +131,9 @@ class SalesforceConnector:
 
     def made_since(self, entity: Entity, user_id: str, since: datetime) -> Sequence[Row]:
         return self._reader.made_since(entity, user_id, since)
+
+    def known_since(self, entity: Entity, since: datetime, settled: timedelta) -> Iterator[Sequence[Known]]:
+        return self._reader.known_since(entity, since, settled)
 
     def complete(self, row: Row) -> Row:
         return rows.with_contact(row)

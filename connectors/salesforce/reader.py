@@ -15,11 +15,11 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from connectors.base import Page, TablePlan
+from connectors.base import Known, Page, TablePlan
 from connectors.salesforce import protocol, soql
 from connectors.salesforce.auth import SalesforceConfig
 from connectors.salesforce.client import Client
-from connectors.salesforce.rows import OBJECTS, ROLES, Role, Rows, role_columns, roles, with_roles
+from connectors.salesforce.rows import OBJECTS, ROLES, Role, Rows, role_columns, roles, version_of, with_roles
 from crmbridge.errors import OutsideError
 from crmbridge.model import Entity, Native, Ref, Row, Satellite, Side
 
@@ -284,6 +284,24 @@ class Reader:
         found = [row for body in self.query(statement, rows.table) for row in rows.page(body)[0]]
         return self._complete(rows, [row for row in found if not row.deleted])
 
+    def known_since(self, entity: Entity, since: datetime, settled: timedelta) -> Iterator[list[Known]]:
+        """The end is cut by the answer's own Date, as everywhere here; deletions are among the rows (§8.1)."""
+        rows = self.rows(entity)
+        columns = ("Id", "IsDeleted", "LastModifiedDate", "SystemModstamp")
+        call = protocol.query(soql.window(columns, rows.table, since=since), rows.table, deleted=True)
+        while True:
+            answer = self._client.read(call)
+            end = (answer.date or datetime.now(UTC)) - settled
+            page = msgspec.json.decode(answer.body, type=_Stamps)
+            yield [
+                Known(id=soql.id18(each.Id), version=version_of(each.LastModifiedDate), deleted=each.IsDeleted)
+                for each in page.records
+                if each.SystemModstamp < end
+            ]
+            if page.done or not page.nextRecordsUrl:
+                return
+            call = protocol.next_page(page.nextRecordsUrl, rows.table)
+
     def born_of(self, entity: Entity, ids: Sequence[str]) -> dict[str, str]:
         """One query per 200 rows; deleted leads do not count (lifecycle §1.3)."""
         column = _converted.get(entity)
@@ -356,6 +374,19 @@ def _by_opportunity(found: Iterable[Role]) -> dict[str, list[Role]]:
 def _read_roles(body: bytes) -> tuple[Sequence[Role], Sequence[datetime], str | None]:
     found, link = roles(body)
     return found, [role.SystemModstamp for role in found], link
+
+
+class _Stamp(msgspec.Struct):
+    Id: str
+    IsDeleted: bool
+    LastModifiedDate: datetime
+    SystemModstamp: datetime
+
+
+class _Stamps(msgspec.Struct):
+    records: list[_Stamp]
+    done: bool = True
+    nextRecordsUrl: str | None = None  # noqa: N815 - the wire's name
 
 
 class _Leads(msgspec.Struct):

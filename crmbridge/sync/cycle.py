@@ -31,6 +31,7 @@ from crmbridge.sync.hands import LEASE_NAME, LEASE_SECONDS, Event, Hands, Option
 from crmbridge.sync.limits import Course, Keepers, course, left_alone_by
 from crmbridge.sync.observe import observe
 from crmbridge.sync.phase import run_phase
+from crmbridge.sync.reconcile import reconcile
 from crmbridge.sync.recover import recover
 from crmbridge.sync.relink import Relinked, relink
 from crmbridge.sync.replan import Previous, replan
@@ -186,6 +187,8 @@ class Engine:
             hands.busy = frozenset(lanes)
             hands.untouchable = recover(hands, view, self.sleep).union(*lanes.values())
         self._read_now = observe(hands, view)
+        if self.options.reconcile_every is not None and not self._course.only:
+            reconcile(hands, self.options.reconcile_every)
         self._replanned = replan(hands, view, self.version.id, self.previous)
         release_claims(hands, view)
         return hands

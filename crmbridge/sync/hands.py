@@ -87,6 +87,7 @@ class Options:
     reading: tuple[Entity, ...] = ()  # read as well, and not synced: it is not their time
     stopped: frozenset[Entity] = frozenset()  # the CRM's schema changed under them: neither read nor synced
     only: Only = Only()
+    reconcile_every: timedelta | None = None  # how often it is looked for what the cursors missed
     on_unknown: Mapping[Side, Literal["wait", "hold"]] = field(default_factory=dict)  # of creates without a key
     retention: Mapping[str, timedelta] = field(default_factory=dict)  # what is older goes, a little with each cycle
     settle_seconds: Mapping[Side, float] = field(default_factory=dict)  # request limit + margin (reliability §3)
