@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import Connection, bindparam, or_, select, update
+from sqlalchemy import Connection, bindparam, exists, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from crmbridge.errors import StaleError
@@ -186,11 +186,8 @@ def unlinked(
     connection: Connection, rows: RowCodec, side: Side, entity: Entity, after: str, limit: int
 ) -> tuple[list[Stored], str | None]:
     where = (record.c.side == side, record.c.entity == entity, record.c.id > after, record.c.deleted.is_(False))
-    found = connection.execute(select(record).where(*where, is_observed()).order_by(record.c.id).limit(limit))
-    live = list(found)
-    statement = _by_native(connection.dialect.name, side)
-    columns = statement.selected_columns
-    statement = statement.with_only_columns(columns.left_id if side == "left" else columns.right_id)
-    parameters = {"of_entity": entity, "ids": array(connection.dialect.name, [line.id for line in live])}
-    linked = set(connection.execute(statement, parameters).scalars())
-    return [stored(line, rows) for line in live if line.id not in linked], live[-1].id if len(live) == limit else None
+    native = link.c.left_id if side == "left" else link.c.right_id
+    has_link = exists().where(link.c.entity == entity, native == record.c.id)  # an index look-up for each record
+    statement = select(record).where(*where, is_observed(), ~has_link).order_by(record.c.id).limit(limit)
+    found = [stored(line, rows) for line in connection.execute(statement)]
+    return found, found[-1].row.ref.id if len(found) == limit else None
