@@ -345,8 +345,13 @@ def plan_opportunity(
     if link.mode == "matched" or (link.mode == "steady" and _never_agreed(link)):
         return _states_at_first_sight(seen, reports, frozenset())
     if link.mode in {"fresh", "converted"} and link.origin is not None:
-        # The partner was just made: the origin's state is the wanted one.
-        return _opportunity_toward(other(link.origin), seen, powers, reports, holds=holds)
+        # The partner was just made: the origin's state is the wanted one. But nothing is made closed: if it is, and we
+        # were not the last to save it, a person was quicker than our first look.
+        made = other(link.origin)
+        closed_there = last_edit == made and seen[made].shared.state in {"won", "lost"}
+        if closed_there and seen[link.origin].shared.state == "open":
+            return _opportunity_toward(link.origin, seen, powers, reports, holds=holds)
+        return _opportunity_toward(made, seen, powers, reports, holds=holds)
     changed: dict[Side, bool] = {side: not _same_axes(seen[side].shared, link.base.axes(side)) for side in SIDES}
     # Where one side cannot say that it is on hold, that alone moves nothing (O4).
     for side in SIDES:

@@ -149,8 +149,20 @@ def decide_field(
         if is_blank(left if origin == "left" else right):
             return Verdict(why="as the target shows it")
         return _toward(other(origin), left, right, "from the record it was made from")
-    if mode == "converted" and origin is not None and isinstance(base_left, _Absent):
-        return _after_conversion(origin, left, right, fills_back=fills_back, create_only=rule.rule == "create only")
+    at_origin, at_target = (base_left, base_right) if origin == "left" else (base_right, base_left)
+    if mode == "converted" and origin is not None and isinstance(at_origin, _Absent):
+        now = right if origin == "left" else left
+        if isinstance(at_target, _Absent):
+            # The answer was lost, and somebody saved it before we saw how it was made: a blank takes what is there.
+            fills_back = fills_back or last_edit == other(origin)
+            return _after_conversion(origin, left, right, fills_back=fills_back)
+        if rule.same(now, at_target):
+            return _after_conversion(origin, left, right, fills_back=fills_back)
+        # Somebody edited there what the conversion had made, before the two were first compared: no fill, an edit.
+        if is_blank(left if origin == "left" else right):
+            return _toward(origin, left, right, "changed since the conversion")
+        winner = last_edit or origin
+        return _toward(other(winner), left, right, "both changed, newest wins" if last_edit else "both changed at once")
     if isinstance(base_left, _Absent) or isinstance(base_right, _Absent):
         return _without_base(rule, left, right, choice)
     left_changed, right_changed = left != base_left, right != base_right
@@ -214,9 +226,9 @@ def _conflict(rule: FieldRule) -> Hold:
     )
 
 
-def _after_conversion(origin: Side, left: Value, right: Value, *, fills_back: bool, create_only: bool) -> Verdict:
-    """The origin's values win for what is mapped; the other CRM's own fill stays where the origin is blank (§1.4)."""
-    del create_only  # these rows were created a moment ago: "create only" still means now
+def _after_conversion(origin: Side, left: Value, right: Value, *, fills_back: bool) -> Verdict:
+    """The origin's values win for what is mapped, "create only" too: these rows were made a moment ago. The other CRM's
+    own fill stays where the origin is blank (§1.4)."""
     at_origin = left if origin == "left" else right
     if not is_blank(at_origin):
         return _toward(other(origin), left, right, "from the converted side")

@@ -16,6 +16,7 @@ from crmbridge.model import (
     Link,
     Ref,
     Refused,
+    Row,
     Side,
     Stale,
     Step,
@@ -24,6 +25,7 @@ from crmbridge.model import (
 )
 from crmbridge.plan import settled_base
 from crmbridge.state.words import Batch, ConversionRow, Intent, IssuePlace
+from crmbridge.sync.echo import touched
 from crmbridge.sync.hands import Event, Hands, fingerprint, new_id, new_intent
 from crmbridge.sync.observe import fetch_missing
 from crmbridge.sync.pausing import hold_back, pause_of
@@ -298,6 +300,9 @@ def finish(
     over.append(("lead", work.link.id, None, None, None))
     for link in links:
         view.crosswalk.learn(link)
+    links = [
+        _as_made(hands, view, link, read.get(link.entity, {}).get(link.id_on(target) or ""), target) for link in links
+    ]
     hands.record(
         Batch(
             rows=rows,
@@ -314,6 +319,15 @@ def finish(
     kind = "adopt" if row.case == "C9" else "convert"
     hands.tell(_event(work.link, target, kind, _told(row, source, hands), row.case))
     return True
+
+
+def _as_made(hands: Hands, view: View, link: Link, row: Row | None, target: Side) -> Link:
+    """With what the conversion made of it as the base on that side: what differs from it later is somebody's edit.
+    Where somebody has saved it already (our answer was lost), nobody knows how it was made."""
+    if row is None or row.values is None or link.mode != "converted" or touched(hands, row):
+        return link
+    made = view.see(row, link=link).shared.fields
+    return replace(link, base=replace(link.base, left=made) if target == "left" else replace(link.base, right=made))
 
 
 def _was_there(row: ConversionRow, entity: Entity) -> bool:
@@ -339,6 +353,9 @@ def _result_link(
     linked_here = hands.store.links_by_native(source, entity, [here]).get(here)
     if any(one is not None and not one.alive for one in (linked_here, linked_there)):
         return None, None  # one of the two lost its partner before: a tombstone is never linked again
+    ends = (Ref(side=source, entity=entity, id=here), Ref(side=target, entity=entity, id=there))
+    if hands.store.erased(ends):
+        return None, None
     if linked_here is not None and linked_here.alive:
         if linked_here.id_on(target) == there:
             return None, None

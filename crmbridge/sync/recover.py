@@ -18,6 +18,7 @@ from crmbridge.sync.creates import first_base, put_new
 from crmbridge.sync.echo import holds
 from crmbridge.sync.hands import Event, Hands, jsonable
 from crmbridge.sync.removals import ended
+from crmbridge.sync.settle import agreed_by_now
 from crmbridge.sync.view import View, link_ids
 from crmbridge.sync.work import Work, make_work
 
@@ -48,7 +49,7 @@ def _resolve(hands: Hands, view: View, intent: Intent, sleep: Callable[[float], 
     if intent.kind == "create" and not alike.is_marked(intent):
         return _create(hands, view, intent)
     if intent.kind in {"update", "deactivate"}:
-        return _update(hands, intent)
+        return _update(hands, view, intent)
     look = _LOOKS.get(intent.kind, _move)
     if look(hands, view, intent):
         return True
@@ -137,7 +138,7 @@ def _adopt(hands: Hands, view: View, intent: Intent, row: Row) -> bool:
     return True
 
 
-def _update(hands: Hands, intent: Intent) -> bool:
+def _update(hands: Hands, view: View, intent: Intent) -> bool:
     """Harmless to repeat with the same values: take what is there now, and let the next plan decide."""
     assert intent.native_id is not None
     row = hands.connectors[intent.side].fetch(intent.entity, [intent.native_id]).get(intent.native_id)
@@ -148,8 +149,22 @@ def _update(hands: Hands, intent: Intent) -> bool:
         reply="found done after a lost answer" if landed else "not found after a lost answer",
     )
     rows = [row] if row else []
-    hands.record(Batch(rows=rows, dirty=[row.ref for row in rows], close_intents=[state]))
+    links = _agreed_links(hands, view, intent, row) if row is not None and landed else []
+    hands.record(Batch(rows=rows, links=links, dirty=[row.ref for row in rows], close_intents=[state]))
     return True
+
+
+def _agreed_links(hands: Hands, view: View, intent: Intent, row: Row) -> list[Link]:
+    """What was written is agreed on as far as the partner, as it was last read, still shows the same."""
+    link = hands.store.links([intent.link_id or ""]).get(intent.link_id or "")
+    if link is None or not link.alive or link.id_on(intent.side) != intent.native_id:
+        return []
+    id = link.id_on(other(intent.side)) or ""
+    partner = hands.store.records(other(intent.side), intent.entity, [id]).get(id)
+    if partner is None or partner.row.values is None or row.values is None:
+        return []
+    left, right = (row, partner.row) if intent.side == "left" else (partner.row, row)
+    return [agreed_by_now(hands, view, link, left, right)]
 
 
 def _convert(hands: Hands, view: View, intent: Intent) -> bool:

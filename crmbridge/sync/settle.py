@@ -1,18 +1,23 @@
 """The new base of each pair, once everything that was due has been pushed."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 import msgspec
 
 from crmbridge.model import (
+    SIDES,
     Base,
+    Fields,
     Link,
     Ref,
+    Row,
     Seen,
     Shared,
     Side,
+    Unlinked,
     Value,
+    other,
 )
 from crmbridge.plan import settled_base
 from crmbridge.state.words import Batch, Issue, IssuePlace
@@ -63,6 +68,38 @@ def _settled_link(hands: Hands, view: View, work: Work) -> Link:
             last_open[side] = sticky
     mode = work.link.mode if work.open and work.link.mode != "steady" else "steady"
     return replace(work.link, base=base, mode=mode, last_open=last_open)
+
+
+def just_written(hands: Hands, view: View, work: Work, side: Side, names: Collection[str]) -> Link:
+    """The link, with what was written just now as agreed on: it belongs into the transaction that closes the intent
+    (reliability §3.5). A run that ends before the pair is settled would else leave a value of ours on one side that
+    the next run takes for somebody's edit."""
+    planned = work.planned.get(other(side))
+    if planned is None:
+        return work.link
+    now = view.see_pair(work.link, work.rows["left"], work.rows["right"], source=work.source or work.link.origin)
+    here, there = now[0 if side == "left" else 1], planned.shared.fields
+    shown: Fields = {**here.shared.fields, **_overwritten(hands, side, work, here)}
+    # A late edit of a converted lead comes from the lead, not from the partner, who is to get it yet.
+    copied = [name for name in names if name in there and there[name] == work.written[side].get(name)]
+    views: dict[Side, Fields] = {side: shown, other(side): there}
+    for end, fields in views.items():
+        mine = {name: fields[name] for name in copied if name in fields and not isinstance(fields[name], Unlinked)}
+        views[end] = {**work.link.base.view(end), **mine}
+    return replace(work.link, base=replace(work.link.base, left=views["left"], right=views["right"]))
+
+
+def agreed_by_now(hands: Hands, view: View, link: Link, left: Row, right: Row) -> Link:
+    """After a lost answer: what both sides show alike is agreed on, whoever wrote it."""
+    now = view.see_pair(link, left, right, source=link.origin)
+    views: dict[Side, dict[str, Value]] = {"left": dict(link.base.left), "right": dict(link.base.right)}
+    for rule in hands.compiled.entities[link.entity].rules:
+        if len(rule.sides) < len(SIDES) or any(rule.name not in one.shared.fields for one in now):
+            continue
+        here, there = (one.shared.fields[rule.name] for one in now)
+        if not isinstance(here, Unlinked) and not isinstance(there, Unlinked) and rule.same(here, there):
+            views["left"][rule.name], views["right"][rule.name] = here, there
+    return replace(link, base=replace(link.base, left=views["left"], right=views["right"]))
 
 
 def _agreed(hands: Hands, side: Side, work: Work, now: Seen) -> Shared:

@@ -26,6 +26,7 @@ from crmbridge.pauses import paused
 from crmbridge.state.words import Batch, Intent, Issue
 from crmbridge.sync.hands import Hands, fingerprint, new_intent
 from crmbridge.sync.pausing import hold_back
+from crmbridge.sync.settle import just_written
 from crmbridge.sync.view import View
 from crmbridge.sync.work import (
     Order,
@@ -108,6 +109,7 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
     issues: list[Issue] = []
     stored: list[Row] = []
     moved: list[Ref] = []
+    agreed: list[Link] = []
     for (work, update, write), intent, outcome in zip(ready, intents, outcomes, strict=True):
         names = tuple(update.fields)
         if isinstance(outcome, Written):
@@ -118,6 +120,9 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
             work.wrote = True
             work.written[side] |= update.fields
             work.sent[side] |= journal(write.columns)
+            if row is not None:
+                work.link = just_written(hands, view, work, side, names)
+                agreed.append(work.link)
             closed.append(replace(intent, state="done", reply=reply_text(outcome)))
             hands.tell(work_event(work.link, side, "update", update.reason, names))
             continue
@@ -136,7 +141,7 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
             work.moved = True
             moved.append(work.rows[side].ref)
     stored.extend(fresh_rows(hands, moved))
-    hands.record(Batch(rows=stored, dirty=moved, close_intents=closed, issues=issues))
+    hands.record(Batch(rows=stored, links=agreed, dirty=moved, close_intents=closed, issues=issues))
 
 
 def _update_write(

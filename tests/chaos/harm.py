@@ -5,13 +5,10 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Final
 
 from tests.chaos.plan import Harm
 from tests.chaos.services import Crew, Redis, Worker
 from tests.support.postgres import Cluster
-
-_LOOK_SECONDS: Final = 20.0  # for somebody at work; a worker that was killed needs some to come back
 
 
 class Harmer:
@@ -25,6 +22,7 @@ class Harmer:
         holders: Callable[[], set[int]],
         tend: Callable[[], None],
         lease: float,
+        look: float = 20.0,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._crew = crew
@@ -33,6 +31,7 @@ class Harmer:
         self._holders = holders
         self._tend = tend
         self._lease = lease
+        self._look = look  # for somebody at work; a worker that was killed needs some time to come back
 
     def do(self, harm: Harm) -> None:
         match harm.kind:
@@ -49,11 +48,11 @@ class Harmer:
 
     def _kill(self, harm: Harm) -> None:
         while True:
-            found = self._at_work(_LOOK_SECONDS) if harm.at_work else None
+            found = self._at_work(self._look) if harm.at_work else None
             if found is not None:
                 self._wait(harm.into)
                 if found[1] not in self._holders():  # it was quicker
-                    found = self._at_work(_LOOK_SECONDS)
+                    found = self._at_work(self._look)
             worker, pid = found or self._anybody(harm.pick)
             try:
                 if harm.victim == "group":
@@ -75,7 +74,7 @@ class Harmer:
     def _stop(self, harm: Harm) -> None:
         """A holder of a lease, until that lease is over."""
         while True:
-            found = self._at_work(120.0)
+            found = self._at_work(6 * self._look)
             assert found is not None, "nobody works any more"
             worker, pid = found
             self._wait(min(0.5, harm.into))

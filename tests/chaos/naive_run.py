@@ -100,7 +100,7 @@ def _run(plan: Plan, folder: Path, project: Project, redis: Redis, cluster: post
     def holders() -> set[int]:
         return {int(mark.name) for mark in at_work.iterdir()}
 
-    harmer = Harmer(crew, redis, cluster, holders, tend, world.LEASE_SECONDS)
+    harmer = Harmer(crew, redis, cluster, holders, tend, world.LEASE_SECONDS, look=5.0)
     harms = plan.harms()
     done = 0
 
@@ -115,8 +115,8 @@ def _run(plan: Plan, folder: Path, project: Project, redis: Redis, cluster: post
         people.start()
         for harm in harms:
             pause(harm.gap)
+            done += 1  # now some are converted, so that somebody is at work
             harmer.do(harm)
-            done += 1
         while len(people.done) < plan.conversions:
             assert people.problem is None, people.problem
             pause(0.5)

@@ -1,0 +1,128 @@
+"""What people do between our write and the moment when a pair is first compared, or compared again: never lost.
+
+Each of these was seen with real workers under SIGKILL.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crmbridge.model import SIDES, Entity, Side, other
+from crmbridge.state.words import Batch
+from tests.support.engine import Bench, Fell, Lie, bench
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Bench]:
+    with bench(f"sqlite:///{tmp_path}/state.sqlite3") as made:
+        yield made
+
+
+def _falls_once(desk: Bench, side: Side, kind: str, entity: Entity, lie: Lie) -> None:
+    """The machine goes down at the first such call of ours."""
+    crm = desk.crm(side)
+
+    def liar(what: str, of: Entity, id: str | None) -> Lie | None:
+        del id
+        if (what, of) != (kind, entity):
+            return None
+        crm.lies = lambda kind, entity, id: None
+        return lie
+
+    crm.lies = liar
+    with pytest.raises(Fell):
+        desk.sync()
+
+
+def _converted(desk: Bench, side: Side) -> tuple[str, str]:
+    """A lead of both, converted on one side only."""
+    left, right = desk.lead_pair()
+    here, there = (left, right) if side == "left" else (right, left)
+    desk.crm(side).convert_lead(here)
+    return here, there
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_later_edit_survives_a_crash_after_the_first_one_was_written_across(desk: Bench, side: Side) -> None:
+    """Else our own write looks like somebody's edit, and the newer value is taken for the older one."""
+    left, right = desk.deal_pair()
+    here, there = (left, right) if side == "left" else (right, left)
+    mine, theirs = desk.crm(side), desk.crm(other(side))
+    mine.edit("opportunity", here, description="first")
+    _falls_once(desk, other(side), "update", "opportunity", "fall after")
+    mine.edit("opportunity", here, description="second")
+    theirs.edit("opportunity", there, name="another field, edited later there")
+    desk.settled()
+    for crm, id in ((mine, here), (theirs, there)):
+        assert crm.read("opportunity", id)["description"] == "second"
+        assert crm.read("opportunity", id)["name"] == "another field, edited later there"
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_it_survives_a_run_that_ends_before_the_pair_is_settled(
+    desk: Bench, side: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The base of what was written belongs into the transaction that closes the intent (reliability §3.5)."""
+    left, right = desk.deal_pair()
+    here, there = (left, right) if side == "left" else (right, left)
+    mine, theirs = desk.crm(side), desk.crm(other(side))
+    mine.edit("opportunity", here, description="first")
+    apply = desk.store.apply
+    closed = False
+
+    def fails_after_the_close(batch: Batch, **words: object) -> None:
+        nonlocal closed
+        if closed:
+            raise Fell("the machine went down")
+        apply(batch, **words)
+        closed = any(one.kind == "update" and one.state == "done" for one in batch.close_intents)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.store, "apply", fails_after_the_close)
+        with pytest.raises(Fell):
+            desk.sync()
+    assert theirs.read("opportunity", there)["description"] == "first"
+    mine.edit("opportunity", here, description="second")
+    theirs.edit("opportunity", there, name="another field, edited later there")
+    desk.settled()
+    for crm, id in ((mine, here), (theirs, there)):
+        assert crm.read("opportunity", id)["description"] == "second"
+        assert crm.read("opportunity", id)["name"] == "another field, edited later there"
+
+
+@pytest.mark.parametrize("lie", ["fall after", "lose"])
+@pytest.mark.parametrize("side", SIDES)
+def test_what_was_just_made_by_a_mirrored_conversion_may_be_edited_before_we_look(
+    desk: Bench, side: Side, lie: Lie
+) -> None:
+    """The answer was lost, so nobody saw how the conversion made it; a blank origin takes a person's value."""
+    here, there = _converted(desk, side)
+    target = desk.crm(other(side))
+    if lie == "fall after":
+        _falls_once(desk, other(side), "convert", "lead", lie)
+        opportunity = target.read("lead", there)["opportunity_id"]
+        target.edit("opportunity", opportunity, description="written at once")
+    else:
+        target.lies = lambda kind, entity, id: "lose" if (kind, entity) == ("convert", "lead") else None
+        desk.sync()
+        target.lies = lambda kind, entity, id: None
+        opportunity = target.read("lead", there)["opportunity_id"]
+        target.edit("opportunity", opportunity, description="written at once")
+    desk.settled()
+    mine = desk.crm(side).read("opportunity", desk.crm(side).read("lead", here)["opportunity_id"])
+    assert mine["description"] == "written at once"
+    assert target.read("opportunity", opportunity)["description"] == "written at once"
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_what_was_just_made_may_be_won_before_we_look(desk: Bench, side: Side) -> None:
+    here, there = _converted(desk, side)
+    target = desk.crm(other(side))
+    _falls_once(desk, other(side), "convert", "lead", "fall after")
+    opportunity = target.read("lead", there)["opportunity_id"]
+    target.set_status("opportunity", opportunity, "Closed Won" if other(side) == "left" else "won")
+    desk.settled()
+    mine = desk.crm(side).read("opportunity", desk.crm(side).read("lead", here)["opportunity_id"])
+    assert mine["state"] == "won"
+    assert target.read("opportunity", opportunity)["state"] == "won"
