@@ -47,6 +47,8 @@ _chunk_bytes: Final = 64 * 1024
 # salesforce-api §9.3 (420: edge maintenance; 406: airbyte), dataverse-api (429 with Retry-After): worth a second read.
 _passing: Final = frozenset({406, 408, 420, 429, 500, 502, 503, 504})
 
+_declares: Final = re.compile(rb"<!(DOCTYPE|ENTITY)", re.IGNORECASE)
+
 log = logging.getLogger(__name__)
 # Its debug lines hold whole URLs, and with them queries and ids.
 logging.getLogger("urllib3").setLevel(logging.INFO)
@@ -377,6 +379,7 @@ class LibrarySession:
         response.headers = CaseInsensitiveDict(answer.headers)
         response.headers.pop("Content-Encoding", None)  # the body is plain already
         response.encoding = "utf-8"
-        response.raw = io.BytesIO(answer.body)
+        # The library's reader of XML expands entities: what declares any is an answer without a word.
+        response.raw = io.BytesIO(b"" if _declares.search(answer.body) else answer.body)
         response.url = url
         return response

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from urllib.parse import urlencode, urlsplit
+from xml.parsers.expat import ExpatError
 
 import msgspec
 
@@ -159,7 +160,7 @@ class Tokens:
                 fix=f"Give connections.{config.name}.auth.private_key an RSA key in PEM form, without a passphrase.",
                 code="private_key",
             ) from None
-        except (AttributeError, TypeError, KeyError):  # an answer of another shape
+        except (AttributeError, TypeError, KeyError, ExpatError, RecursionError):  # an answer of another shape
             raise self._strange() from None
 
     def _by_refresh_token(self) -> str:

@@ -182,6 +182,10 @@ class Serving:
                 with peer:
                     self.seen.append(peer.recv(65536))
                     peer.sendall(self._answer)
+                    peer.shutdown(socket.SHUT_WR)
+                    peer.settimeout(10)
+                    while peer.recv(65536):  # closed with something unread it would be a reset
+                        pass
 
 
 # --- redirects, proxies, netrc ----------------------------------------------------------------------------------------
