@@ -10,7 +10,9 @@ CRM_CODE: Final = "crm-code"  # whatever a CRM says in its own words
 # page -> section -> causes and codes
 PAGES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "records": {
-        "same-record": ("ambiguous_match", "already_linked"),
+        "same-record": ("ambiguous_match", "already_linked", "no_partner_found"),
+        "unsure": ("no_natural_key", "unsure_create"),
+        "missed": ("missed_by_cursor",),
         "never-agreed": ("first_run_conflict", "state_differs", "ask"),
         "not-in-the-mapping": ("unmapped_status", "unmapped_reason", "unmapped_value", "record_type"),
         "does-not-fit": ("required_blank", "too_long", "invalid_email", "not_whole", "not_money", "not_updateable"),
@@ -24,8 +26,9 @@ PAGES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "circle": ("A2",),
         "paused": ("paused",),
         "not-master": ("not_master",),
-        "closed-deal": ("closed_edit",),
-        "refused": ("NOT_POSSIBLE", "MALFORMED_ID", "INVALID_STATUS", "bad_id", "no_id", "worker_stopped"),
+        "closed-deal": ("O10", "O11"),
+        "stops-the-worker": ("stopped_worker",),
+        "refused": ("NOT_POSSIBLE", "MALFORMED_ID", "INVALID_STATUS", "bad_id", "no_id"),
         "moved": ("PRECONDITION_FAILED", "0x80060882", "0x80060892", "0x80040237"),
         "gone": ("0x80040217", "NOT_FOUND", "ENTITY_IS_DELETED"),
         "stage": ("0x80048408", "0x80060452", "0x80092003", "0x80100002"),
@@ -34,7 +37,7 @@ PAGES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "conversions": {
         "results-do-not-fit": ("C3", "C9", "C10"),
         "nothing-to-convert-into": ("C5", "C6"),
-        "not-carried-out": ("before_mirror_since", "not_mirrored", "conversion_exists", "C1", "C2", "C4", "C12", "C14"),
+        "not-carried-out": ("before_mirror_since", "not_mirrored", "conversion_exists"),
         "opened-again": ("C11", "C13"),
         "partner-gone": ("C7", "C8"),
         "label-without-flag": ("L6", "O21"),
@@ -45,7 +48,7 @@ PAGES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "closed-differently": ("O20",),
         "deleted": ("L8", "L14", "O18", "A5", "A6"),
         "restored": ("L9", "O19", "A7"),
-        "merged": ("L10", "L11", "L15", "A8"),
+        "merged": ("L10", "L15", "A8"),
     },
     "outside": {
         "does-not-answer": ("unreachable", "tls", "too_large", "unreadable", "cut_off", "401", "login_down"),
@@ -64,7 +67,7 @@ PAGES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "settings": ("no_settings", "config", "profile", "system", "url", "ca_file", "test_pace"),
         "login-settings": ("auth", "private_key", "default_owner", "converted_status"),
         "mapping": ("mapping", "mapping_init", "expr", "converter"),
-        "tools": ("capture", "shape", "erase", "setup", "relink", "report"),
+        "tools": ("capture", "shape", "erase", "relink", "report"),
     },
 }
 

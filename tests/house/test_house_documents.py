@@ -90,7 +90,7 @@ def test_yaml_in_documents_is_yaml(page: Path) -> None:
 def test_the_settings_of_the_documents_are_accepted(tmp_path: Path) -> None:
     """Sections of crmbridge.yaml that the documents show, each laid over the one that `init` makes."""
     shipped = (CHECKOUT / "config" / "crmbridge.yaml").read_text(encoding="utf-8")
-    sections = {"store", "broker", "guard", "schedules", "lifecycle", "only", "connections"}
+    sections = {"store", "broker", "guard", "schedules", "alerts", "lifecycle", "only", "connections"}
     tried = 0
     for page in (CHECKOUT / "docs").rglob("*.md"):
         for block in _blocks(page, "yaml"):
