@@ -61,8 +61,8 @@ def celery_settings(settings: Settings, broker_url: str | None = None) -> dict[s
         "task_soft_time_limit": TASK_SECONDS,
         "worker_soft_shutdown_timeout": SOFT_SHUTDOWN_SECONDS,
         "worker_send_task_events": False,
-        # One process for the cycle, one for ticks. More would only wait for the lease.
-        "worker_concurrency": 2,
+        # One process has the cycle; the others tick, and help with what it hands out.
+        "worker_concurrency": 4,
         "worker_pool": "prefork",
         "worker_redirect_stdouts": False,
         "task_default_queue": QUEUE,

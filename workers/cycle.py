@@ -12,7 +12,7 @@ from crmbridge.sync import Outcome
 from crmbridge.sync.cycle import WAITS
 from workers import alerting, schedule, turns
 from workers.config import TICK_SECONDS
-from workers.desk import Busy, Desk
+from workers.desk import Desk
 from workers.logs import logger
 
 TICK_LEASE: Final = "tick"
@@ -63,7 +63,7 @@ def drain(desk: Desk, queue: str, hint: Callable[[int], None] | None = None) -> 
         if outcome.ruling.go:
             turns.note(desk.store, (*engine.options.entities, *engine.options.stopped), outcome)
         _tell(desk, outcome)
-    except (LeaseTaken, Busy):
+    except LeaseTaken:
         return  # another worker is at it
     except LeftAlone as error:
         _log.info(f"the cycle waits: {error.message}", action="cycle_waits", code=error.code)
@@ -84,7 +84,7 @@ def _help(desk: Desk, hint: Callable[[int], None] | None) -> None:
             _log.info("pairs carried out for a cycle", action="lanes_done", pairs=done)
             if hint is not None and desk.store.waiting_work().lanes:
                 hint(1)
-    except (LeaseTaken, Busy):
+    except LeaseTaken:
         return
     except LeftAlone as error:
         _log.info(f"the work waits: {error.message}", action="lanes_wait", code=error.code)

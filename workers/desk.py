@@ -1,4 +1,5 @@
-"""What one worker process keeps between tasks: the store, and an engine while it is worth keeping.
+"""What one worker process keeps between tasks: the store, and an engine for each thread that is at work, while it is
+worth keeping.
 
 Opening an engine asks both CRMs for their descriptions, which an idle cycle must not do. It is opened anew when the
 configuration has changed, when it has become old, and after any trouble.
@@ -27,8 +28,18 @@ _log = logger("crmbridge.workers")
 _Mark = tuple[object, ...]
 
 
-class Busy(Exception):
-    """Another thread of this process runs a cycle."""
+class _Seat:
+    """An engine, and what it was opened by. One thread at a time uses it."""
+
+    def __init__(self) -> None:
+        self.engine: Engine | None = None
+        self.stack = ExitStack()
+        self.mark: _Mark = ()
+        self.until = 0.0
+
+    def close(self) -> None:
+        self.engine = None
+        self.stack.close()
 
 
 class Desk:
@@ -40,11 +51,8 @@ class Desk:
     def _forget(self) -> None:
         self._settings: Settings | None = None
         self._store: Store | None = None
-        self._engine: Engine | None = None
-        self._stack = ExitStack()
-        self._mark: _Mark = ()
+        self._seats: list[_Seat] = []  # that nobody sits at
         self._seen: _Mark = ()
-        self._until = 0.0
 
     def after_fork(self) -> None:
         """In a new process nothing of the parent's is touched: its sockets are the parent's."""
@@ -65,31 +73,33 @@ class Desk:
 
     @property
     def store(self) -> Store:
-        if self._store is None:
-            self._store = wiring.open_store(self.settings)
-        return self._store
+        with self._lock:
+            if self._store is None:
+                self._store = wiring.open_store(self.settings)
+            return self._store
 
     @contextmanager
     def engine(self) -> Generator[Engine]:
-        if not self._lock.acquire(blocking=False):
-            raise Busy
+        with self._lock:
+            seat = self._seats.pop() if self._seats else _Seat()
         try:
             mark = self._mark_now()
-            if self._engine is None or mark != self._mark or time.monotonic() > self._until:
-                self._open_engine()
-                self._mark, self._until = mark, time.monotonic() + ENGINE_SECONDS_MAX
-            assert self._engine is not None
+            if seat.engine is None or mark != seat.mark or time.monotonic() > seat.until:
+                self._open_engine(seat)
+                seat.mark, seat.until = mark, time.monotonic() + ENGINE_SECONDS_MAX
+            assert seat.engine is not None
             try:
-                yield self._engine
+                yield seat.engine
             except LeftAlone:
                 raise  # nothing is wrong with the engine, and opening one costs calls
             except BaseException:
-                self._close_engine()
+                seat.close()
                 raise
         finally:
-            self._lock.release()
+            with self._lock:
+                self._seats.append(seat)
 
-    def _open_engine(self) -> None:
+    def _open_engine(self, seat: _Seat) -> None:
         """By the files as they are now. A broken one never replaces a good one: the engine goes on as it is, or is
         opened by the last version that a run went by; the next change of a file is looked at again."""
         stack = ExitStack()
@@ -100,7 +110,7 @@ class Desk:
         except ConfigError as error:
             stack.close()
             self._tell_broken(error)
-            if self._engine is not None:
+            if seat.engine is not None:
                 return
             last = next(iter(self.store.mappings()), None)
             if error.code != "mapping" or last is None:
@@ -110,8 +120,8 @@ class Desk:
         else:
             self._settings = settings
             self._tell_broken(None)
-        self._close_engine()
-        self._engine, self._stack = engine, stack
+        seat.close()
+        seat.engine, seat.stack = engine, stack
 
     def _tell_broken(self, error: ConfigError | None) -> None:
         """`crmbridge status` shows it for as long as it lasts."""
@@ -127,14 +137,11 @@ class Desk:
             )
 
     def close(self) -> None:
-        self._close_engine()
+        for seat in self._seats:
+            seat.close()
         if self._store is not None:
             self._store.close()
         self._forget()
-
-    def _close_engine(self) -> None:
-        self._engine = None
-        self._stack.close()
 
     def _mark_now(self) -> _Mark:
         """Changes when a file of the configuration, or a decision about a whole field, changes."""

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,7 @@ class Stage:
         for file in (told, end):
             file.unlink(missing_ok=True)
         log = (self.one.folder / f"workers-{workers}.log").open("w")
-        quiet = {"stdout": log, "stderr": subprocess.STDOUT}
+        quiet: dict[str, Any] = {"stdout": log, "stderr": subprocess.STDOUT}
         helpers = [self.one.start_program(*WORKER, "help", str(end), **quiet) for _ in range(workers - 1)]
         lead = self.one.start_program(*WORKER, "lead", str(told), **quiet)
         code = lead.wait(RUN_SECONDS_MAX)
@@ -71,7 +71,7 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path, cluster: postgres.Cluster) -> Iterator[Stage]:
+def stage(folder: Path, cluster: postgres.Cluster) -> Generator[Stage]:
     with project(folder, seed="empty") as one:
         one.add(GUARD)
         one.env["CRMBRIDGE_STORE__URL"] = cluster.new_database()

@@ -43,11 +43,11 @@ def measure(cluster: postgres.Cluster, links: int) -> Read:
             _multiply(database, links)
             at.sync()  # one as any other, so that nothing is measured that happens once
             _edit(at)
-            before = _figures(database)
+            before = _figures(at, database)
             began = time.monotonic()
             ran = at.sync()
             seconds = time.monotonic() - began
-            after = _figures(database)
+            after = _figures(at, database)
             assert sum(ran.counts.values()) == CHANGES, ran.counts
         finally:
             database.close()
@@ -101,6 +101,20 @@ def _multiply(database: Database, links: int) -> None:
                     ),
                     {"copies": copies, "side": side, "entity": entity, "id": id_},
                 )
+        # Each pair was made and changed once, and one in ten had a matter that is over.
+        number = {"number": "nextval(pg_get_serial_sequence('journal', 'number'))"}
+        other = {name: f"{name} || '-copy-' || n" for name in ("id", "run_id", "link_id", "native_id", "source_id")}
+        one = connection.execute(text("SELECT id FROM journal ORDER BY number LIMIT 1")).scalar_one()
+        copied = text(_copy("journal", number | other) + " WHERE id = :id")
+        connection.execute(copied, {"copies": 2 * links, "id": one})
+        connection.execute(
+            text(
+                "INSERT INTO issue (kind, cause, entity, subject, link_id, field, message, fix, attempts, fingerprint, "
+                "opened_at, seen_at, closed_at) SELECT 'held', 'C3', 'lead', 'over-' || n, 'over-' || n, '', '', '', "
+                "1, '', now(), now(), now() FROM generate_series(1, :copies) AS n"
+            ),
+            {"copies": links // 10},
+        )
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("VACUUM ANALYZE")
 
@@ -115,11 +129,10 @@ def _copy(table: str, changed: dict[str, str]) -> str:
     return f"INSERT INTO {table} ({names}) SELECT {values} FROM {source}"
 
 
-def _figures(database: Database) -> dict[str, tuple[int, int]]:
-    """Rows read and sequential scans, by table, once every connection has told its part."""
-    time.sleep(1.2)
-    with database.engine.connect() as connection:
-        connection.exec_driver_sql("SELECT pg_stat_force_next_flush()")
+def _figures(at: Bench, database: Database) -> dict[str, tuple[int, int]]:
+    """Rows read and sequential scans, by table, once every connection has told its part: at its end."""
+    at.store.close()  # it goes on with new ones
+    time.sleep(1)
     with database.engine.connect() as connection:
         lines = connection.exec_driver_sql(
             "SELECT relname, seq_tup_read + coalesce(idx_tup_fetch, 0), seq_scan FROM pg_stat_user_tables"
