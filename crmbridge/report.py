@@ -41,9 +41,9 @@ def versions() -> dict[str, Any]:
         found = _PACKAGES.match(line)
         if found is not None:
             try:
-                named[found[0]] = version(found[0])
+                named[found[0].lower()] = version(found[0])
             except PackageNotFoundError:
-                named[found[0]] = "not installed"
+                named[found[0].lower()] = "not installed"
     return {
         "crmbridge": version("crmbridge"),
         "python": platform.python_version(),

@@ -1,6 +1,7 @@
 """The reference tells all there is, and nothing that there is not."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -38,6 +39,8 @@ def _shown(default: Any) -> str:
         return "required"
     if default in (None, ()):
         return "none"
+    if isinstance(default, timedelta):
+        return f"`{default.days} days`"
     return re.sub(r"^Address\((.*)\)$", r"`\1`", repr(default)) if not isinstance(default, str) else f"`{default}`"
 
 
