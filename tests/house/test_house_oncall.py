@@ -6,6 +6,7 @@ import pytest
 
 from crmbridge.alerts import KINDS, PAGE
 from crmbridge.oncall import PAGES, is_known, page_of
+from crmbridge.sandbox.fault_words import WORDS
 from tests.support import oncall
 from tests.support.oncall import CHECKOUT, FOLDER, INDEX, PARTS
 from tests.support.reference import DOCS
@@ -57,3 +58,9 @@ def test_what_the_program_prints_is_there() -> None:
     for place in (page_of("gate"), page_of("SOME_CRM_CODE"), *(f"{PAGE}#{kind}" for kind in KINDS)):
         file, _, anchor = place.partition("#")
         assert anchor in oncall.sections(CHECKOUT / file), place
+
+
+def test_every_failure_that_the_sandbox_can_play_leads_to_a_page() -> None:
+    table = INDEX.read_text(encoding="utf-8").partition("## What a CRM or a network may do")[2].partition("## Index")[0]
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| [^|]+ \| \[[^|]+\) \|$", table, re.MULTILINE)
+    assert {word for row in rows for word in re.findall(r"`(\w+)`", row)} == set(WORDS)
