@@ -1,0 +1,118 @@
+"""A record that is refused: when it is tried again, when not any more, and what releases it (reliability §8)."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from crmbridge.errors import LeftAlone
+from crmbridge.state.issues import BACKOFF_SECONDS, backoff
+from crmbridge.state.schema import issue
+from crmbridge.state.words import Issue
+from crmbridge.sync.limits import Keeper
+from tests.support.engine import Bench, Lie, bench
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Bench]:
+    with bench(f"sqlite:///{tmp_path}/state.sqlite3") as made:
+        made.engine.stamp = "first"
+        yield made
+
+
+class Refusing:
+    """South refuses every update of a lead, and counts them."""
+
+    def __init__(self, desk: Bench) -> None:
+        self.desk, self.times = desk, 0
+        self.lead = desk.lead_pair(phone="1")[0]
+        desk.south.lies = lambda kind, entity, native: self._lie(kind, entity)
+        desk.north.edit("lead", self.lead, phone="2")
+
+    def _lie(self, kind: str, entity: str) -> Lie | None:
+        if (kind, entity) == ("update", "lead"):
+            self.times += 1
+            return "refuse"
+        return None
+
+    def tries(self, syncs: int = 2) -> int:
+        before = self.times
+        for _ in range(syncs):
+            self.desk.sync()
+        return self.times - before
+
+    def issue(self) -> Issue:
+        [one] = self.desk.issues("RULE")
+        return one
+
+    def is_due(self) -> None:
+        self.put(next_try_at=self.desk.store.now() - timedelta(seconds=1))
+
+    def put(self, **values: object) -> None:
+        with self.desk.store._database.writing("test") as connection:
+            connection.execute(update(issue).where(issue.c.id == self.issue().id).values(**values))
+
+
+def test_waits_grow_and_differ_by_record_yet_are_the_same_each_time() -> None:
+    for attempt, seconds in enumerate(BACKOFF_SECONDS, 1):
+        waits = {backoff(attempt, f"record {n}") for n in range(50)}
+        assert len(waits) > 40
+        assert all(wait is not None and 0.8 * seconds <= wait.total_seconds() <= 1.2 * seconds for wait in waits)
+    assert backoff(7, "record") is None
+    assert backoff(3, "record") == backoff(3, "record")
+
+
+def test_seven_refusals_and_then_a_person_is_needed(desk: Bench) -> None:
+    record = Refusing(desk)
+    assert record.tries() == 1
+    for attempt in range(2, 8):
+        assert record.issue().kind == "failed"
+        record.is_due()
+        assert record.tries() == 1, "each time once"
+        assert record.issue().attempts == attempt
+    assert (record.issue().kind, record.issue().next_try_at) == ("held", None)
+    assert record.tries(4) == 0, "held, and sent again unchanged"
+
+
+def held(desk: Bench) -> Refusing:
+    record = Refusing(desk)
+    record.tries(1)
+    record.put(kind="held", attempts=7, next_try_at=None)
+    assert record.tries() == 0
+    return record
+
+
+def test_a_person_releases_it(desk: Bench) -> None:
+    record = held(desk)
+    desk.store.release_issues(None, "ada", "the rule is gone")
+    assert record.tries() == 1
+
+
+def test_a_newer_edit_releases_it(desk: Bench) -> None:
+    record = held(desk)
+    desk.north.edit("lead", record.lead, phone="3")
+    assert record.tries() == 1
+    assert record.issue().attempts == 1, "something else was refused: the count starts again"
+
+
+def test_another_mapping_or_other_columns_release_it(desk: Bench) -> None:
+    record = held(desk)
+    desk.engine.stamp = "second"
+    assert record.tries() == 1
+    assert record.issue().attempts == 1
+
+
+def test_a_crm_that_is_left_alone_costs_no_record_a_try(desk: Bench) -> None:
+    lead = desk.lead_pair(phone="1")[0]
+    desk.engine.keepers = {side: Keeper(store=desk.store, name=name) for side, name in desk.engine.names.items()}
+    desk.north.edit("lead", lead, phone="2")
+    desk.south.lies = lambda kind, entity, native: "later" if kind == "update" else None
+    desk.sync()
+    assert desk.issues() == []
+    desk.store.block_calls("south", 600, "429")
+    with pytest.raises(LeftAlone):
+        desk.sync()
+    assert desk.issues() == []
+    assert desk.store.open_intents() == []
