@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
+import msgspec
 import requests
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
@@ -31,7 +32,7 @@ from connectors import bounds
 from connectors.deadline import DeadlineAdapter, Exchange, exchange_of_now
 from connectors.gate import SERVED, Gate, OpenGate, Passage, Told
 from connectors.origin import Origin
-from crmbridge import crashpoint, pace
+from crmbridge import crashpoint, pace, tracing
 from crmbridge.errors import ConfigError, LostAnswer, TryLater
 
 call_deadline_seconds: Final = pace.NOW.call  # 120
@@ -158,7 +159,9 @@ class Session:
                 asked = self._clock()
                 self.gate.enter(passage, self._sleep)
                 ends_at += self._clock() - asked  # waiting for our turn is not the CRM's time
-                answer = self._once(method, target, kind, table, headers or {}, body, ends_at)
+                with tracing.span("call", connection=self.name, table=table, kind=kind, method=method) as told:
+                    answer = self._once(method, target, kind, table, headers or {}, body, ends_at)
+                    told["status"] = answer.status
                 self.gate.leave(passage, self._said(answer, passage))
             except (NotSent, LostAnswer) as error:
                 failure = error
@@ -231,6 +234,12 @@ class Session:
         wrong = bounds.beyond(response.headers.get("Content-Type", ""), content)
         if wrong is not None:
             raise LostAnswer(f"{self.name}: an answer {wrong}; it was thrown away.", code="too_large")
+        if response.ok and "json" in response.headers.get("Content-Type", "") and not _is_whole(content):
+            raise LostAnswer(
+                f"{self.name}: the answer to {kind} came cut off.",
+                fix="It is looked up before anything is sent again.",
+                code="cut_off",
+            )
         answer = Answer(
             status=response.status_code,
             headers=response.headers,
@@ -323,6 +332,15 @@ def _reason(error: BaseException) -> str:
         if _caused(error, kind):
             return words
     return "the connection broke"
+
+
+def _is_whole(body: bytes) -> bool:
+    """A proxy may cut a body and still say that this was all of it (reliability §2: then the outcome is unknown)."""
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)
+    except msgspec.DecodeError:
+        return not body.strip()
+    return True
 
 
 def _http_date(text: str) -> datetime | None:

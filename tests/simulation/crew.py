@@ -5,7 +5,8 @@ is the product's: `workers.cycle.tick` and `drain`, `Engine.sync`, both connecto
 """
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,12 +29,13 @@ from crmbridge.sandbox.faults import Service
 from crmbridge.sandbox.sandbox import Sandbox
 from crmbridge.settings import Settings, load
 from crmbridge.state.database import Database
+from crmbridge.state.store import Store
 from crmbridge.sync import Engine, Options
 from tests.simulation.company import Company
 from tests.simulation.mappings import MAPPINGS
 from tests.simulation.scheduler import Killed, Scheduler, Thread, VirtualClock
 from tests.simulation.store import Door, WatchedStore
-from workers import cycle
+from workers import cycle, schedule
 from workers.desk import Desk
 
 REQUEST_LIMIT: Mapping[Side, float] = {"left": 600.0, "right": 120.0}  # the vendors' figures (reliability §3)
@@ -170,16 +172,27 @@ class SimDesk(Desk):
     def __init__(self, worker: "Worker") -> None:
         super().__init__(Path("crmbridge.yaml"))
         self._worker = worker
-        self._settings = settings()
-        self._store = worker.store
+        self._kept: Engine | None = None
 
-    def _open_engine(self) -> None:
-        self._close_engine()
-        self._engine = self._worker.open_engine()
-        self._stack.callback(self._worker.close_connectors)
+    @property
+    def settings(self) -> Settings:
+        return settings()
 
-    def _mark_now(self) -> tuple[object, ...]:
-        return ()
+    @property
+    def store(self) -> Store:
+        return self._worker.store
+
+    @contextmanager
+    def engine(self) -> Generator[Engine]:
+        """Kept while all goes well, as in the real one."""
+        try:
+            if self._kept is None:
+                self._kept = self._worker.open_engine()
+            yield self._kept
+        except BaseException:
+            self._kept = None
+            self._worker.close_connectors()
+            raise
 
 
 class Worker:
@@ -220,9 +233,14 @@ class Worker:
 
     # --- what it does ---------------------------------------------------------------------------------------------
 
-    def drain(self, queue: str, done: Callable[[], None]) -> None:
-        """As Celery would call the task: one hint, one drain."""
-        self._run(lambda: cycle.drain(self.desk, queue), done)
+    def drain(self, queue: str, send: Callable[[str], None], done: Callable[[], None]) -> None:
+        """As Celery would call the task: one hint, one drain, which may ask others for help."""
+
+        def ask_for_help(workers: int) -> None:
+            for _ in range(workers):
+                send(schedule.LANES)
+
+        self._run(lambda: cycle.drain(self.desk, queue, ask_for_help), done)
 
     def tick(self, send: Callable[[str], None], done: Callable[[], None]) -> None:
         def run() -> None:
@@ -250,9 +268,7 @@ class Worker:
         version = compiled()
         hooks = self._network(self)
         wire = Wire({service: Watched(self.company, service, hooks, self.name) for service in ORIGINS})
-        self._made = connectors(
-            self.company.sandbox, wire, clock=self._monotonic, sleep=self._sleep, rng=self._rng
-        )
+        self._made = connectors(self.company.sandbox, wire, clock=self._monotonic, sleep=self._sleep, rng=self._rng)
         self._known.lend(self._made["right"])
         self.store.configure(wiring.configure(self._made, version[0]))
         return Engine(
@@ -261,9 +277,7 @@ class Worker:
             names={"left": "salesforce", "right": "dynamics"},
             compiled=version[0],
             powers={side: wiring.POWERS[self._made[side].system] for side in SIDES},
-            options=Options(
-                entities=ENTITIES, settle_seconds={side: REQUEST_LIMIT[side] + MARGIN for side in SIDES}
-            ),
+            options=Options(entities=ENTITIES, settle_seconds={side: REQUEST_LIMIT[side] + MARGIN for side in SIDES}),
             sleep=self._sleep,
             clock=self._monotonic,
             version=version[1],

@@ -37,6 +37,7 @@ class People:
         self.number = 0
         self.doubled: set[str] = set()  # tags that people themselves may double
         self.again: set[str] = set()  # leads that were opened again, or converted on both sides
+        self.converted: set[str] = set()  # leads that people converted, by their tags
         self.done: dict[str, int] = {}
         self.actor = "ada"
         self._actions: Mapping[str, tuple[int, Callable[[Side], bool]]] = {
@@ -85,14 +86,19 @@ class People:
     def types_the_same_lead(self, side: Side) -> bool:
         person = self._person()
         self.doubled.add(person["last"])  # whether we see the one before we make its partner is a matter of seconds
-        return all([self._new_lead(one, person) for one in (side, other(side))])
+        first = self._new_lead(side, person)
+        return self._new_lead(other(side), person) and first
 
     def _new_lead(self, side: Side, person: Mapping[str, str]) -> bool:
         if side == "left":
             columns = {"Title": self._text(), "Status": self._rng.choice(OPEN_STATUSES), **self._unmapped(side, "lead")}
             names = {"first": "FirstName", "last": "LastName", "company": "Company", "email": "Email"}
         else:
-            columns = {"jobtitle": self._text(), "subject": f"Matter{self.number}", **self._unmapped(side, "lead")}
+            columns = {
+                "jobtitle": self._text(),
+                "subject": person["last"].replace("Person", "Matter"),
+                **self._unmapped(side, "lead"),
+            }
             names = {"first": "firstname", "last": "lastname", "company": "companyname", "email": "emailaddress1"}
         columns |= {names[key]: value for key, value in person.items()}
         return self._create(side, "lead", columns) is not None
@@ -193,10 +199,9 @@ class People:
         row = self.company.rows(side, "lead")[lead]
         twin = self._twin(side, "lead", lead)
         tags = {str(row.get("LastName") or row.get("lastname")), str(row.get("Company") or row.get("companyname"))}
-        before = {entity: len(self.company.changes) for entity in ENTITIES}
-        del before
-        if twin is not None and self._converted(other(side), twin):
+        if tags & self.converted or (twin is not None and self._converted(other(side), twin)):
             self.again |= tags
+        self.converted |= tags
         if side == "right" and row.get("parentaccountid"):  # it was qualified before
             self.again |= tags
         account = self._pick(side, "account") if self._rng.random() < 0.3 else None
@@ -298,7 +303,9 @@ class People:
         id = self._pick(side, entity)
         if id is None:
             return False
-        path = f"/services/data/v60.0/sobjects/{TABLES[side][entity]}/{id}" if side == "left" else self._path(entity, id)
+        path = (
+            f"/services/data/v60.0/sobjects/{TABLES[side][entity]}/{id}" if side == "left" else self._path(entity, id)
+        )
         return self._call(side, "DELETE", path).status < 300
 
     def undeletes(self, side: Side) -> bool:

@@ -7,6 +7,7 @@ another worker's step, a person's edit, their own end.
 import hashlib
 import heapq
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -130,7 +131,5 @@ class Thread:
         if self.current:
             raise Killed
         if self._greenlet is not None and not self._greenlet.dead and self._greenlet:
-            try:
+            with suppress(Killed):
                 self._greenlet.throw(Killed)
-            except Killed:
-                pass

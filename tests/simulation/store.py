@@ -69,9 +69,8 @@ class Door(Database):
 
     @contextmanager
     def writing(self, name: str) -> Generator[Connection]:
-        with self._passed():
-            with super().writing(name) as connection:
-                yield connection
+        with self._passed(), super().writing(name) as connection:
+            yield connection
 
     @contextmanager
     def _passed(self) -> Generator[None]:

@@ -125,6 +125,8 @@ def test_the_deadline_is_total(script: Script) -> None:
     [
         says(b""),  # closed without a word
         says(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort"),  # truncated
+        # cut off, with a length as if that were all
+        says(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n{"a": [1'),
         says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"),
         says(b"nonsense\r\n\r\n"),
         answer("200 OK", b"not gzip", "Content-Encoding: gzip"),

@@ -290,3 +290,28 @@ def test_a_fresh_pair_found_after_a_crash_takes_what_the_record_it_was_made_from
     verdict = fresh(None, left="Head of buying", right=None)
     assert (verdict.write, verdict.value) == ("right", "Head of buying")
     assert fresh(None, left=None, right="Warm").write is None, "what the target filled in stays there"
+
+
+def converted(made: Value | None, *, left: Value, right: Value) -> Verdict:
+    """A conversion on the left was mirrored on the right, and made this there; `made` None: nobody knows what."""
+    return decide_field(
+        FieldRule(name="description"),
+        mode="converted",
+        origin="left",
+        base_left=ABSENT,
+        base_right=ABSENT if made is None else made,
+        left=left,
+        right=right,
+        last_edit="right",
+        choice=None,
+        fills_back=False,
+    )
+
+
+def test_what_a_conversion_filled_in_stays_there_but_an_edit_of_it_is_carried() -> None:
+    assert converted("from the lead", left=None, right="from the lead").write is None
+    verdict = converted("from the lead", left=None, right="typed since")
+    assert (verdict.write, verdict.value) == ("left", "typed since")
+    verdict = converted("from the lead", left="a plan", right="typed since")
+    assert (verdict.write, verdict.value) == ("left", "typed since")
+    assert converted(None, left="a plan", right="from the lead").write == "right"

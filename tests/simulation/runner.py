@@ -1,0 +1,106 @@
+"""Many seeds, and what they came to."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from tests.simulation import invariants
+from tests.simulation.faults import KINDS
+from tests.simulation.simulation import Result, Simulation
+
+FIXED: Final = Path(__file__).with_name("seeds.txt")
+PLACES: Final = Path(__file__).with_name("places.txt")
+TARGETS: Final = 6  # crash points of a seed at which a worker is certainly killed
+
+
+@dataclass(kw_only=True)
+class Sum:
+    """Of many seeds."""
+
+    seeds: int = 0
+    events: int = 0
+    disturbances: int = 0
+    days: float = 0.0
+    seconds: float = 0.0
+    cycles: int = 0
+    conversions: int = 0
+    struck: Counter[str] = field(default_factory=Counter[str])
+    seeds_of: Counter[str] = field(default_factory=Counter[str])  # kind of fault -> seeds in which it struck
+    checks: Counter[str] = field(default_factory=Counter[str])
+    places: Counter[str] = field(default_factory=Counter[str])
+    killed_at: Counter[str] = field(default_factory=Counter[str])
+    failed: dict[int, str] = field(default_factory=dict[int, str])
+
+    def add(self, result: Result, seconds: float) -> None:
+        self.seeds += 1
+        self.events += result.events
+        self.disturbances += result.disturbances
+        self.days += result.days
+        self.seconds += seconds
+        self.cycles += result.cycles
+        self.conversions += result.conversions
+        self.struck += result.struck
+        self.seeds_of.update(kind for kind, count in result.struck.items() if count)
+        self.checks += result.checks
+        self.places += result.places
+        self.killed_at += result.killed_at
+
+
+def places() -> tuple[str, ...]:
+    return tuple(PLACES.read_text(encoding="utf-8").splitlines())
+
+
+def simulate(seed: int, *, events: int, keep: int = 0) -> Result:
+    """One seed, as everybody runs it: the places where it kills follow from the seed alone."""
+    known = places()
+    targets = tuple(known[(seed * TARGETS + n) % len(known)] for n in range(TARGETS)) if known else ()
+    simulation = Simulation(
+        seed, events=events, kill_at=targets, keep=keep, check=invariants.check, after_call=invariants.after_call
+    )
+    return simulation.run()
+
+
+def run(
+    seeds: Iterable[int],
+    *,
+    events: int,
+    minutes: float | None = None,
+    stop: bool = False,
+    say: Callable[[str], None] = print,
+) -> Sum:
+    total = Sum()
+    ends = time.perf_counter() + minutes * 60 if minutes else None
+    for seed in seeds:
+        began = time.perf_counter()
+        if ends is not None and began > ends:
+            break
+        try:
+            total.add(simulate(seed, events=events), time.perf_counter() - began)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the seed has failed
+            total.failed[seed] = f"{type(error).__name__}: {error}"
+            say(f"seed {seed}: {total.failed[seed]}\n   again: {command(seed, events)}")
+            if stop:
+                break
+    return total
+
+
+def command(seed: int, events: int) -> str:
+    return f"python -m tests.simulation --seed {seed} --events {events}"
+
+
+def table(total: Sum) -> Sequence[str]:
+    share = 100 * total.disturbances / total.events if total.events else 0
+    lines = [
+        f"seeds {total.seeds}, violated {len(total.failed)}",
+        f"events {total.events}, of which outside edits and faults {share:.0f} %",
+        f"simulated days {total.days:.1f}, cycles {total.cycles}, conversions by us {total.conversions}",
+        f"seconds {total.seconds:.0f}, events/s {total.events / total.seconds if total.seconds else 0:.0f}",
+        f"crash points reached {len(total.places)}, workers killed at {len(total.killed_at)} of them",
+        "invariants checked: " + ", ".join(f"{name} {count}" for name, count in sorted(total.checks.items())),
+        "faults by kind (times, in so many seeds):",
+    ]
+    lines += [f"  {kind:28} {total.struck[kind]:7} {total.seeds_of[kind]:6}" for kind in KINDS]
+    return lines
