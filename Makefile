@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 READY  := $(VENV)/.ready
 TOOLS  := $(VENV)/.ready-for-tests
 
-.PHONY: demo test test-slow clients models lint style imports dependencies types clean help
+.PHONY: demo test test-slow clients models sbom lint style imports dependencies types clean help
 
 help:
 	@echo "make demo       see it all at work, on a sandbox of both CRMs on this machine"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-slow  the long ones: kill points, load, two hosts, installation from the wheel"
 	@echo "make clients    the sandbox, driven by clients that other people wrote; installs them, with npm for some"
 	@echo "make models     every state of the write protocol's models, within stated bounds; needs spin and gcc"
+	@echo "make sbom       what comes along with crmbridge, as CycloneDX JSON in dist/"
 	@echo "make lint       style, import contracts, types, dependencies"
 	@echo "make clean      remove the virtual environment and what was built"
 
@@ -37,6 +38,10 @@ clients: $(TOOLS)
 # Installs nothing but the project: spin and gcc come from the system (Debian, Ubuntu: apt-get install spin gcc).
 models: $(TOOLS)
 	$(BIN)/python -m tests.models.spin
+
+# The packages that crmbridge[all] brings along, as CycloneDX JSON.
+sbom: $(TOOLS)
+	$(BIN)/python -m tests.support.sbom dist/crmbridge.cdx.json
 
 lint: style imports dependencies types
 

@@ -68,7 +68,7 @@ def shipped_apps(world: World, shapes: Mapping[Crm, Path]) -> Apps:
     # And a clock of its own, so that the two can be apart.
     clocks: dict[Crm, SkewedClock] = {crm: SkewedClock(shared=world.clock) for crm in get_args(Crm)}
     left, right = (
-        replace(world, rng=random.Random(world.rng.getrandbits(64)), clock=clock)  # noqa: S311
+        replace(world, rng=random.Random(world.rng.getrandbits(64)), clock=clock)  # noqa: S311 - chance that must repeat
         for clock in clocks.values()
     )
     try:
