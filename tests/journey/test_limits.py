@@ -1,16 +1,21 @@
 """Limits, as both CRMs and their people see them: a CRM that asks to be left alone is, conversions go first
 afterwards, the forecast is told, and nothing is lost."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+import redis
 from sqlalchemy import update
 
 from crmbridge.state.schema import budget
 from crmbridge.state.store import Store
 from tests.support.project import Project, Ran, project, wait_until
+from workers import broker
+from workers.desk import Desk
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
 
@@ -179,3 +184,27 @@ def _conversion_comes_first(calls: list[dict[str, Any]]) -> None:
     qualify = next(n for n, what in enumerate(operations) if "Qualify" in what)
     plain = next(n for n, what in enumerate(operations) if what.startswith("contact") and "update" in what)
     assert qualify < plain, operations
+
+
+def test_workers_take_their_turns_from_redis(company: Project) -> None:
+    """The engine of a worker: its calls have their place in the broker's bucket, and go on when it is away."""
+    with broker.embedded(company.folder / "redis") as url, mock.patch.dict(os.environ, company.environment()):
+        company.change("connections:\n", f"broker: {{url: '{url}'}}\nconnections:\n")
+        company.change("    system: salesforce\n", "    system: salesforce\n    calls_per_second: 900\n")
+        desk = Desk(company.settings)
+        try:
+            with desk.engine() as engine:
+                engine.sync(by="worker")
+            with redis.Redis.from_url(_plain(url), decode_responses=True) as client:
+                keys = [str(key) for key in client.keys("*bucket:*")]
+                assert [key.rpartition(":")[2] for key in keys] == ["salesforce"], "dynamics has no pace here"
+                client.shutdown(nosave=True)
+            with desk.engine() as engine:
+                assert engine.sync(by="worker").ruling.go
+        finally:
+            desk.close()
+
+
+def _plain(url: str) -> str:
+    """As redis-py writes it."""
+    return url.replace("redis+socket", "unix").replace("virtual_host", "db")

@@ -103,3 +103,19 @@ def test_a_plan_counts_what_the_sync_then_does(desk: Bench) -> None:
     plan = desk.engine.plan()
     ran = desk.sync()
     assert plan.counts == {**ran.counts, ("south", "opportunity", "close"): 1}
+
+
+@pytest.mark.parametrize(("blanked", "go"), [(25, True), (26, False)])
+def test_more_than_25_values_made_blank_in_a_run_need_a_person(tmp_path: Path, blanked: int, go: bool) -> None:
+    with bench(f"sqlite:///{tmp_path}/state.sqlite3") as desk:
+        for n in range(30):
+            desk.north.add("lead", last_name=f"Person{n}", company=f"Company{n}", phone="1")
+        desk.settled()
+        for record in desk.north.live("lead")[:blanked]:
+            desk.north.edit("lead", record.id, phone=None)
+        ruling = desk.sync(approve_all=False).ruling
+        assert ruling.go == go, ruling.reasons
+        assert not ruling.over or set(ruling.over) == {("south", "lead", "blank")}
+        assert sum(desk.south.read("lead", one.id)["phone"] is None for one in desk.south.live("lead")) == (
+            blanked if go else 0
+        )
