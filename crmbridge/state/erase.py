@@ -13,7 +13,18 @@ from crmbridge.model import Ref
 from crmbridge.state import codec, erased
 from crmbridge.state.database import Database
 from crmbridge.state.records import chunks, mark
-from crmbridge.state.schema import conversion, erasure, intent, issue, journal, link, metadata, record, satellite
+from crmbridge.state.schema import (
+    conversion,
+    erasure,
+    intent,
+    issue,
+    journal,
+    link,
+    metadata,
+    record,
+    satellite,
+    work,
+)
 from crmbridge.state.traces import ERASED, PEOPLE, Traces, text_columns
 
 _NOBODY: Final[Mapping[str, Any]] = {
@@ -39,6 +50,7 @@ def erase(connection: Connection, traces: Traces, by: str, why: str, at: datetim
             connection.execute(update(table).where(own).values(_NOBODY))
         else:
             connection.execute(delete(table).where(own))
+    connection.execute(delete(work).where(work.c.link_id.in_(traces.links)))
     _empty_ledger(connection, traces)
     for name, keys in traces.texts.items():
         _blot(connection, metadata.tables[name], keys, traces.words)
@@ -80,7 +92,8 @@ def _blot(connection: Connection, table: Table, keys: Sequence[tuple[Any, ...]],
     forms = {form for word in words for form in (word, codec.dump(word)[1:-1])}
     pattern = re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)), re.IGNORECASE)
     columns = text_columns(table)
-    in_key = [column.name for column in columns if column.primary_key]
+    single = {next(iter(index.columns)).name for index in table.indexes if index.unique and len(index.columns) == 1}
+    in_key = [column.name for column in columns if column.primary_key or column.name in single]
     for some in chunks(keys, _KEYS):
         where = or_(*(_at(table, key) for key in some))
         for line in connection.execute(select(table).where(where)).mappings().all():

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, Text, func, or_, select
 
 from crmbridge.model import ENTITIES, SIDES, Entity, Ref, Side, other
 from crmbridge.state import codec
-from crmbridge.state.schema import conversion, intent, issue, journal, link, metadata, record, satellite
+from crmbridge.state.schema import conversion, intent, issue, journal, link, metadata, record, satellite, work
 
 PEOPLE: Final[tuple[Entity, ...]] = ("contact", "lead")
 ERASED: Final = "[erased]"
@@ -93,11 +93,14 @@ def look(connection: Connection, refs: Collection[Ref]) -> Traces:
         texts=texts,
         alike=tuple(sorted(alike, key=str)),
         mentions=tuple(sorted(mentions, key=str)),
-        open_calls=connection.execute(
-            select(func.count()).select_from(intent).where(_about(intent, refs, links), intent.c.state == "sent")
-        ).scalar_one(),
+        open_calls=_count(connection, intent, _about(intent, refs, links), intent.c.state == "sent")
+        + _count(connection, work, work.c.link_id.in_(links), work.c.state == "due"),
         open_conversions={line.lead_link: line.state for line in ledger if line.state != "done"},
     )
+
+
+def _count(connection: Connection, table: Table, *where: Any) -> int:
+    return connection.execute(select(func.count()).select_from(table).where(*where)).scalar_one()
 
 
 # --- who is the same person ---------------------------------------------------------------------------------------
@@ -275,6 +278,8 @@ def _own_lines(connection: Connection, refs: Collection[Ref], links: Collection[
     for table in (intent, journal, issue):
         lines = connection.execute(select(*table.primary_key).where(_about(table, refs, links)))
         own[table.name] = [tuple(line) for line in lines]
+    handed = select(work.c.id).where(work.c.link_id.in_(links))
+    own["work"] = [tuple(line) for line in connection.execute(handed)]
     own["link"] = [(one,) for one in links]
     own["record"] = [(ref.side, ref.entity, ref.id) for ref in refs if _known(connection, ref)]
     own["satellite"] = [

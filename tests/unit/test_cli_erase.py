@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ import pytest
 from crmbridge.cli.error_handler import run
 from crmbridge.cli.start import copy_shipped, shipped_config
 from crmbridge.model import Base, Entity, Link, Ref, Row, Side
+from crmbridge.state import schema
 from crmbridge.state.store import Store
 from crmbridge.state.words import Batch, ConversionRow, Intent, Issue
 from crmbridge.sync.hands import LEASE_NAME
@@ -29,6 +31,7 @@ connections:
 """
 LEAD = "00Q3S0001000001UAA"
 GUID = "739d7e6d-ce44-4247-b263-c5a55e5c95e5"
+AT = datetime(2026, 1, 1, tzinfo=UTC)
 LINK = Link(id="shared-lead", entity="lead", left_id=LEAD, right_id=GUID, base=Base(left={"email": "ada@x.example"}))
 
 
@@ -176,3 +179,17 @@ def test_a_file_of_ours_that_names_the_person_is_told(store: Store, capsys: pyte
     assert run(["erase", LEAD, "--json"]) == 0
     (told,) = json.loads(capsys.readouterr().out)["left"]["files"]
     assert "lead.examples.yaml" in told
+
+
+@pytest.mark.parametrize(("state", "code"), [("due", 2), ("done", 0)])
+def test_what_was_handed_out_to_a_worker_comes_first(store: Store, state: str, code: int) -> None:
+    lines = [{"link_id": LINK.id, "told": json.dumps({"lead": LEAD})}, {"link_id": "other", "told": "{}"}]
+    more = {"run_id": "r", "mapping": "", "lane": "a", "state": state, "attempts": 0, "due_at": AT, "changed_at": AT}
+    with store._database.writing("test") as connection:
+        connection.execute(schema.work.insert(), [line | more for line in lines])
+    assert run(["erase", LEAD, "--yes", "--why", "request 12"]) == code
+    with store._database.reading() as connection:
+        left = set(connection.execute(schema.work.select()).mappings().all()[0].values())
+        count = len(connection.execute(schema.work.select()).all())
+    assert count == (2 if code else 1)
+    assert code or LINK.id not in left
