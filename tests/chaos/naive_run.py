@@ -38,7 +38,7 @@ class Found:
     def __str__(self) -> str:
         kills = sum(self.counts[f"kill {victim}"] for victim in ("child", "group", "parent"))
         kinds = Counter(line.split(" ")[1] for line in self.duplicates)
-        words = ", ".join(f"{count} of {kind}s" for kind, count in sorted(kinds.items())) or "none"
+        words = ", ".join(f"{count} by {kind}" for kind, count in sorted(kinds.items())) or "none"
         return "\n".join(
             [
                 f"naive tasks, seed {self.plan.seed}, {self.plan.pool}, {self.plan.acks} acknowledgements",
