@@ -78,7 +78,8 @@ def _converted(leads: Sequence[str], took: Sequence[conversions.Took]) -> str:
             f"| {one.seconds / each.seconds:.2f} |\n"
             for each in took
         ),
-        f"\nThe aim is 3.2 times as fast with four workers: **{one.seconds / four.seconds:.2f}**. Load at the end: {os.getloadavg()[0]:.1f}.\n\n",
+        f"\nThe aim is 3.2 times as fast with four workers: **{one.seconds / four.seconds:.2f}**. "
+        f"Load at the end: {os.getloadavg()[0]:.1f}.\n\n",
     ]
     return "".join(lines)
 
@@ -94,7 +95,8 @@ def _changed(leads: Sequence[str], took: Sequence[conversions.Took]) -> str:
             f"| {each.workers} | {each.seconds:.0f} | {each.requests:,} | {each.cpu * 1000 / len(leads):.2f} |\n"
             for each in took
         ),
-        f"\nThe aim is at most 1.2 times the requests with eight workers: **{eight.requests / one.requests:.2f}**. Load at the end: {os.getloadavg()[0]:.1f}.\n\n",
+        f"\nThe aim is at most 1.2 times the requests with eight workers: **{eight.requests / one.requests:.2f}**. "
+        f"Load at the end: {os.getloadavg()[0]:.1f}.\n\n",
     ]
     return "".join(lines)
 
