@@ -64,6 +64,4 @@ def print_limits(document: Mapping[str, Any]) -> None:
         if one["stopped"]:
             say(f"{name} has few calls left today; stopped for now: {', '.join(one['stopped'])}.")
         elif one["limit"] is not None and one["forecast"] is not None and one["forecast"] > one["limit"]:
-            say(
-                f"At today's rate {name} uses its calls up before the day ends: see docs/reference/limits.md."
-            )
+            say(f"At today's rate {name} uses its calls up before the day ends: see docs/reference/limits.md.")
