@@ -55,6 +55,7 @@ class Company:
     changes: list[Change] = field(default_factory=list)
     watchers: list[Callable[[str, Service, Request, Reply, list[Change]], None]] = field(default_factory=list)
     calls: int = 0
+    gateway: Callable[[str, Service, Request, Reply], Reply] = lambda actor, service, request, reply: reply
     _actor: str = "nobody"
 
     @classmethod
@@ -81,7 +82,7 @@ class Company:
         made = self.changes[first:]
         for watcher in self.watchers:
             watcher(actor, service, request, reply, made)
-        return reply
+        return self.gateway(actor, service, request, reply)
 
     # --- rows -----------------------------------------------------------------------------------------------------
 

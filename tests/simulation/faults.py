@@ -89,7 +89,7 @@ class Faults:
     def choose(cls, rng: random.Random, only: tuple[str, ...] | None = None) -> "Faults":
         """`only`: these kinds and no other, for a hunt."""
         chosen = [kind for kind in KINDS if rng.random() < 0.3] if only is None else list(only)
-        return cls(rates={kind: rng.choice((0.01, 0.02, 0.05)) for kind in chosen})
+        return cls(rates={kind: rng.choice((0.01, 0.02, 0.05) if only is None else (0.1,)) for kind in chosen})
 
     def arm(self, sandbox: Sandbox) -> None:
         for kind, rate in self.rates.items():

@@ -17,9 +17,11 @@ import connectors.http
 from connectors.dynamics.connector import DynamicsConnector
 from connectors.salesforce.connector import SalesforceConnector
 from crmbridge.state import intents, leases
+from crmbridge.state.words import Lease
 from crmbridge.sync import recover, settle
 from tests.simulation import crew
 from tests.simulation.runner import simulate
+from tests.simulation.simulation import Violation
 from tests.simulation.store import WatchedStore
 
 Install = Callable[[ExitStack], None]
@@ -29,6 +31,7 @@ Install = Callable[[ExitStack], None]
 class Mutant:
     name: str
     install: Install
+    faults: tuple[str, ...]  # what makes it show: only these strike
     without: str = ""  # the guard that is off as well
 
 
@@ -52,11 +55,11 @@ _open, _close = intents.open_, intents.close
 def _close_unopened(connection: Any, given: Any, at: Any) -> None:
     """Journal rows without intents before them."""
     done = list(given)
-    _open(connection, done, max((one.fence for one in done), default=0), at)
+    _open(connection, done, Lease(name="cycle", owner="", fence=0), at)
     _close(connection, done, at)
 
 
-def _no_intent(connection: Any, given: Any, fence: int, at: Any) -> None:
+def _no_intent(connection: Any, given: Any, held: Any, at: Any) -> None:
     """Nothing is written down before the call, and what comes of it only where it is heard."""
 
 
@@ -162,15 +165,27 @@ def _no_ids(self: Any, *args: Any) -> None:
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         name="no intent",
+        faults=("killed", "reset after commit"),
         install=_both(_set(intents, "open_", _no_intent), _set(intents, "close", _close_unopened)),
     ),
-    Mutant(name="settle 0", install=_set(recover, "_seconds_left", lambda hands, intent: 0.0)),
-    Mutant(name="adopt without comparing", install=_set(recover, "holds", lambda row, name, value: True)),
-    Mutant(name="fence unchecked at commit", install=_set(leases, "guard", _no_guard)),
-    Mutant(name="cursor before page", install=_set(WatchedStore, "save_page", _cursor_first)),
-    Mutant(name="no overlap", install=_set(crew, "SalesforceConfig", _no_overlap)),
+    Mutant(name="settle 0", faults=("lands late",), install=_set(recover, "_seconds_left", lambda hands, intent: 0.0)),
+    Mutant(
+        name="adopt without comparing",
+        faults=("reset before commit", "timeout before commit", "lands late"),
+        install=_set(recover, "holds", lambda row, name, value: True),
+    ),
+    Mutant(
+        name="fence unchecked at commit", faults=("frozen past its lease",), install=_set(leases, "guard", _no_guard)
+    ),
+    Mutant(
+        name="cursor before page",
+        faults=("killed", "disk full"),
+        install=_set(WatchedStore, "save_page", _cursor_first),
+    ),
+    Mutant(name="no overlap", faults=("late commit, old stamp",), install=_set(crew, "SalesforceConfig", _no_overlap)),
     Mutant(
         name="echo by modifier",
+        faults=("edit in the same second", "edit between read and write"),
         install=_both(
             _set(WatchedStore, "save_page", _without_echoes),
             _remembering(SalesforceConnector, "left"),
@@ -179,6 +194,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         name="echo by modifier",
+        faults=("edit in the same second", "edit between read and write"),
         without="If-Match",
         install=_both(
             _set(WatchedStore, "save_page", _without_echoes),
@@ -188,18 +204,37 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
             _unversioned(DynamicsConnector),
         ),
     ),
-    Mutant(name="base = sent values", install=_set(settle, "settled_base", _as_sent)),
-    Mutant(name="no If-Match", install=_both(_unversioned(SalesforceConnector), _unversioned(DynamicsConnector))),
-    Mutant(name="retry on 504", install=_set(connectors.http.Session, "send", _always_repeat)),
-    Mutant(name="un-keyed POST", install=_set(DynamicsConnector, "chosen_id", _no_ids)),
+    Mutant(
+        name="base = sent values", faults=("edit in the same second",), install=_set(settle, "settled_base", _as_sent)
+    ),
+    Mutant(
+        name="no If-Match",
+        faults=("edit between read and write",),
+        install=_both(_unversioned(SalesforceConnector), _unversioned(DynamicsConnector)),
+    ),
     Mutant(
         name="retry on 504",
+        faults=("504 after commit", "reset after commit"),
+        install=_set(connectors.http.Session, "send", _always_repeat),
+    ),
+    Mutant(
+        name="un-keyed POST",
+        faults=("reset after commit", "timeout after commit", "killed"),
+        install=_set(DynamicsConnector, "chosen_id", _no_ids),
+    ),
+    Mutant(
+        name="retry on 504",
+        faults=("504 after commit", "reset after commit"),
         without="keys",
         install=_both(
             _set(connectors.http.Session, "send", _always_repeat), _set(DynamicsConnector, "chosen_id", _no_ids)
         ),
     ),
-    Mutant(name="ledger without UNIQUE", install=_set(intents, "save_conversions", _plain_ledger)),
+    Mutant(
+        name="ledger without UNIQUE",
+        faults=("killed", "frozen past its lease", "life goes on meanwhile"),
+        install=_set(intents, "save_conversions", _plain_ledger),
+    ),
 )
 
 # Not put in: each with why.
@@ -223,15 +258,17 @@ def broken(mutant: Mutant) -> Generator[None]:
         yield
 
 
-def hunt(mutant: Mutant, *, seeds: int, events: int, sound: Callable[[int], bool]) -> tuple[int, str] | None:
+def hunt(
+    mutant: Mutant, *, seeds: int, events: int, sound: Callable[[int, tuple[str, ...]], bool]
+) -> tuple[int, str] | None:
     """Seeds needed, and what was violated; only seeds that the sound engine passes count."""
     for seed in range(1, seeds + 1):
         try:
             with broken(mutant):
-                simulate(seed, events=events)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the seed has failed
-            if sound(seed):
-                return seed, f"{str(error) or type(error).__name__}".partition(":")[0]
+                simulate(seed, events=events, faults=mutant.faults)
+        except Violation as error:
+            if sound(seed, mutant.faults):
+                return seed, str(error).partition(":")[0]
     return None
 
 
@@ -241,16 +278,13 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=400, help="events of a seed")
     parser.add_argument("--only", help="the mutant with this name")
     given = parser.parse_args()
-    passed: dict[int, bool] = {}
 
-    def sound(seed: int) -> bool:
-        if seed not in passed:
-            try:
-                simulate(seed, events=given.events)
-                passed[seed] = True
-            except Exception:  # noqa: BLE001 - whatever it is, the seed has failed
-                passed[seed] = False
-        return passed[seed]
+    def sound(seed: int, faults: tuple[str, ...]) -> bool:
+        try:
+            simulate(seed, events=given.events, faults=faults)
+        except Violation:
+            return False
+        return True
 
     missed = 0
     for mutant in MUTANTS:

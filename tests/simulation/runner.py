@@ -53,12 +53,20 @@ def places() -> tuple[str, ...]:
     return tuple(PLACES.read_text(encoding="utf-8").splitlines())
 
 
-def simulate(seed: int, *, events: int, keep: int = 0) -> Result:
+def simulate(seed: int, *, events: int, keep: int = 0, faults: tuple[str, ...] | None = None) -> Result:
     """One seed, as everybody runs it: the places where it kills follow from the seed alone."""
     known = places()
-    targets = tuple(known[(seed * TARGETS + n) % len(known)] for n in range(TARGETS)) if known else ()
+    targets = (
+        tuple(known[(seed * TARGETS + n) % len(known)] for n in range(TARGETS)) if known and faults is None else ()
+    )
     simulation = Simulation(
-        seed, events=events, kill_at=targets, keep=keep, check=invariants.check, after_call=invariants.after_call
+        seed,
+        events=events,
+        faults=faults,
+        kill_at=targets,
+        keep=keep,
+        check=invariants.check,
+        after_call=invariants.after_call,
     )
     return simulation.run()
 

@@ -113,6 +113,7 @@ class Simulation:
             for number in range(1, WORKERS + 1)
         ]
         self.company.watchers.append(self._seen)
+        self.company.gateway = self._through_gateway
 
     # --- the course of it -----------------------------------------------------------------------------------------
 
@@ -320,6 +321,12 @@ class Simulation:
                 worker.thread.pause(self.rng.uniform(0.02, 0.4), "hears")
 
         return Hooks(before_commit=before_commit, after_commit=after_commit, sleep=worker.thread.pause)
+
+    def _through_gateway(self, actor: str, service: Service, request: Request, reply: Reply) -> Reply:
+        """It may lose patience with a server that has done what it was asked."""
+        if actor.startswith("worker") and service != "identity" and self.faults.strikes("504 after commit", self.rng):
+            return Reply(status=504)
+        return reply
 
     def _land_later(self, worker: Worker, service: Service, request: Request) -> None:
         """The request is with the server, which takes its time; the caller has given up."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.faults import KINDS
-from tests.simulation.runner import FIXED, command, run, simulate, table
+from tests.simulation.runner import FIXED, command, places, run, simulate, table
 
 ROOT = Path(__file__).parents[2]
 FIRST = int(os.environ.get("CRMBRIDGE_SIMULATION_FIRST", "1"))
@@ -74,6 +74,7 @@ def test_many_seeds(part: int) -> None:
     total = run(range(first, first + size), events=EVENTS)
     print("\n".join(table(total)))
     assert not total.failed
+    assert set(total.places) <= set(places()), "a new crash point: write it into places.txt, and it is killed at"
     assert total.disturbances >= 0.3 * total.events
     assert total.conversions >= total.seeds
     for kind in KINDS:  # in each part two at least: in all of them together more than twenty
