@@ -1,7 +1,7 @@
 """`POST /tooling/sobjects/CustomField`: a text field is added to an object, for `crmbridge setup` to be tried.
 
-The fact sheet does not describe the Tooling API, so path, body, answer and refusals are all (unverified), and nothing
-else of it is served. A real org hides such a field until a permission set shows it; here everybody sees it at once.
+The fact sheet does not describe the Tooling API (what a text field is: salesforce-api §5), so path, body, answer and
+refusals are all (unverified), and nothing else of it is served. A real org hides such a field until a permission set shows it; here everybody sees it at once.
 """
 
 from typing import Any, Final
@@ -39,11 +39,11 @@ class Tooling:
         table, _, name = given.partition(".") if isinstance(given, str) else ("", "", "")
         sobject = self._store.whole.object(table)
         if sobject is None or not name.endswith("__c") or not name.removesuffix("__c").replace("_", "").isalnum():
-            raise refuse(
+            raise refuse(  # (unverified)
                 "INVALID_FULLNAME", "FullName must be an object and the API name of a custom field.", ["FullName"]
             )
         if sobject.field(name) is not None:
-            raise refuse(
+            raise refuse(  # (unverified)
                 "DUPLICATE_DEVELOPER_NAME", f"There is already a field named {name} on {sobject.name}.", ["FullName"]
             )
         return sobject, name
