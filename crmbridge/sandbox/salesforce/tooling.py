@@ -1,7 +1,8 @@
 """`POST /tooling/sobjects/CustomField`: a text field is added to an object, for `crmbridge setup` to be tried.
 
 The fact sheet does not describe the Tooling API (what a text field is: salesforce-api §5), so path, body, answer and
-refusals are all (unverified), and nothing else of it is served. A real org hides such a field until a permission set shows it; here everybody sees it at once.
+refusals are all (unverified), and nothing else of it is served. A real org hides such a field until a permission set
+shows it; here everybody sees it at once.
 """
 
 from typing import Any, Final
