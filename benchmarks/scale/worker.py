@@ -18,6 +18,9 @@ POLL_SECONDS = 0.1
 
 
 def lead(desk: Desk, told: Path) -> None:
+    rhythms = desk.settings.schedules
+    while schedule.CYCLE not in schedule.due(desk.store, rhythms.every_seconds, rhythms.rhythms):
+        time.sleep(POLL_SECONDS)
     began, cpu = time.monotonic(), _cpu()
     cycle.drain(desk, schedule.CYCLE, lambda workers: None)  # helpers look by themselves
     run = desk.store.runs(limit=1)[0]
