@@ -27,7 +27,7 @@ from crmbridge.sandbox.faults import Service
 from crmbridge.state import leases
 from crmbridge.sync import Engine, Outcome
 from tests.simulation.company import CRM, SIDE, Change, Company
-from tests.simulation.crew import REQUEST_LIMIT, Known, Worker
+from tests.simulation.crew import REQUEST_LIMIT, Known, Worker, compiled
 from tests.simulation.faults import Faults
 from tests.simulation.people import People
 from tests.simulation.scheduler import Killed, Scheduler, Trace, VirtualClock
@@ -78,6 +78,7 @@ class Simulation:
         check: "Callable[[Simulation, str], None] | None" = None,
         after_call: "Callable[[Simulation, Request, Reply, Sequence[Change]], None] | None" = None,
     ) -> None:
+        compiled()  # once a process, and never as a part of the first seed's story
         self.seed, self.events_max = seed, events
         self.rng = random.Random(seed)
         self.clock = VirtualClock()
