@@ -124,6 +124,7 @@ class MemoryConnector:
         page_rows: int = 2000,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
+        self._beat: Callable[[], None] = lambda: None
         self.name, self.system, self.page_rows = name, system, page_rows
         self._side: Side = side
         self.statuses = statuses
@@ -169,7 +170,7 @@ class MemoryConnector:
         return _system[entity]
 
     def heartbeat(self, beat: Callable[[], None]) -> None:
-        del beat  # nothing here takes long
+        self._beat = beat
 
     def configure(self, tables: Sequence[TablePlan]) -> None:
         self._plans = {plan.entity: plan for plan in tables}
@@ -264,6 +265,7 @@ class MemoryConnector:
         return None
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        self._beat()
         return [self.before_write(write) or self._write(write) for write in writes]
 
     def _write(self, write: Write) -> Outcome:

@@ -150,6 +150,8 @@ def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records:
         )
         for one in ready
     ]
+    if witness is not None and ready:
+        hands.send_soon()
     hands.record(Batch(open_intents=intents, issues=issues))
     if not ready:
         return []

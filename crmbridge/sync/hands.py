@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 import mapping
 from connectors.base import Connector, Identity
 from crmbridge import pace
+from crmbridge.errors import LeaseTaken
 from crmbridge.guard import Caps
 from crmbridge.ids import new_id
 from crmbridge.lifecycle import Powers
@@ -27,6 +28,9 @@ from crmbridge.sync.limits import Keepers
 LEASE_NAME = "cycle"
 LEASE_SECONDS = pace.NOW.lease  # 150; renewed before each call by the working code
 RENEW_SECONDS = pace.NOW.renew  # 15; not more often: each renewal is a commit. 135 s left outlast a call by 15 s
+# Between an intent and its call, where no key guards; less than what is added to a request's limit before a lost one
+# counts as never made.
+SEND_SECONDS = 5.0
 
 
 class Progress(Protocol):
@@ -122,6 +126,7 @@ class Hands:
     by_key: Counter[str] = field(default_factory=Counter)  # "account: website + name" -> pairs
     touched: set[Ref] = field(default_factory=set)  # accounts and contacts that this run brought into scope
     clock: Callable[[], float] = time.monotonic
+    send_until: float | None = None  # by our clock; None: no hurry
     renewed_at: float = 0.0
     untouchable: set[str] = field(default_factory=set)  # shared ids, or refs in words, whose last call may still land
     removed: set[str] = field(default_factory=set)  # a dry run's: links whose partner it would have removed
@@ -175,9 +180,21 @@ class Hands:
 
     def renew(self) -> None:
         """Before each call to a CRM: what is left of the lease must outlast the call (reliability §3.0)."""
+        if self.send_until is not None and self.clock() > self.send_until:
+            raise LeaseTaken(
+                "This process stood still between writing down a create and sending it; it was not sent.",
+                fix="Nothing to do: the next run looks whether it is there, and makes it.",
+                code="lease_lost",
+            )
+        self.send_until = None  # once it is on its way, its own time limit counts
         if self.lease is not None and self.clock() - self.renewed_at > RENEW_SECONDS:
             self.store.renew(self.lease, LEASE_SECONDS)
             self.renewed_at = self.clock()
+
+    def send_soon(self) -> None:
+        """A create that no key guards is sent right away or not at all: the time after which a lost one counts as never
+        made is told from when it was written down (reliability §3.4)."""
+        self.send_until = self.clock() + SEND_SECONDS
 
     def leave_alone(self, *names: str | None) -> None:
         """An answer was lost: nothing more is sent about this record before somebody looked, and the next run does."""

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from crmbridge.errors import LeaseTaken
 from crmbridge.model import Entity
 from crmbridge.state.store import Store
+from crmbridge.state.words import Batch, Lease, RunRow
 from crmbridge.sync.alike import NO_KEY, UNSURE
+from crmbridge.sync.hands import SEND_SECONDS, Hands
 from tests.support.engine import US, Bench, Fell, Lie, bench, wanted
 
 
@@ -58,6 +61,46 @@ def test_a_lost_answer_doubles_nothing(desk: Bench, lie: Lie) -> None:
     assert people(desk) == ["Ada"]
     assert desk.must(right, "lead", "right")
     assert desk.store.open_intents() == []
+
+
+def test_what_was_written_down_and_not_sent_for_long_is_not_sent_any_more(desk: Bench) -> None:
+    """A worker that stood still in between would have its call land after others had counted it as never made."""
+    times = iter([0.0, 0.0])
+    hands: Hands = desk.engine._hands(RunRow(id="r", kind="sync", started_at=desk.store.now()), None)
+    hands.clock = lambda: next(times, SEND_SECONDS + 0.1)
+    hands.send_soon()
+    hands.renew()  # at once: fine, and there is no hurry any more
+    hands.renew()
+    times = iter([0.0])
+    hands.send_soon()
+    with pytest.raises(LeaseTaken, match="it was not sent"):
+        hands.renew()
+
+
+@pytest.mark.parametrize("stood_still", [False, True])
+def test_a_create_is_sent_right_after_it_was_written_down(desk: Bench, stood_still: bool) -> None:
+    new_lead(desk, "Ada")
+    now = 0.0
+    desk.engine.clock = lambda: now
+    kept = desk.store.apply
+
+    def apply(batch: Batch, *, lease: Lease) -> None:
+        nonlocal now
+        kept(batch, lease=lease)
+        if batch.open_intents and stood_still:
+            now += SEND_SECONDS + 1
+
+    desk.store.apply = apply  # type: ignore[method-assign]  # frozen just after the commit
+    if not stood_still:
+        desk.sync()
+        assert people(desk) == ["Ada"]
+        return
+    with pytest.raises(LeaseTaken):
+        desk.sync()
+    assert people(desk) == []
+    desk.store.apply = kept  # type: ignore[method-assign]
+    desk.settled()
+    assert people(desk) == ["Ada"]
 
 
 def test_while_the_call_may_still_land_nothing_is_sent_again(desk: Bench) -> None:
