@@ -42,12 +42,18 @@ def metrics(place: Place, listen: str) -> int:
 
 @click.command("healthy")
 @click.option("--here", is_flag=True, help="By the signs of this host's (container's) own workers.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
-def healthy(place: Place, here: bool) -> int:
+def healthy(place: Place, here: bool, as_json: bool) -> int:
     """Say in one line whether the store answers and workers give signs; exit 4 if not. For health checks."""
     from workers.metrics import not_ready
 
     with place.store() as store:
         reasons = not_ready(store, here=socket.gethostname() if here else None)
-    click.echo("; ".join(reasons) or "ok")
+    if as_json:
+        from crmbridge.cli.output import print_json
+
+        print_json({"ok": not reasons, "reasons": reasons})
+    else:
+        click.echo("; ".join(reasons) or "ok")
     return OUTSIDE if reasons else DONE

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from connectors.base import Conversion
 from crmbridge.lifecycle import mirrors
-from crmbridge.model import Converted, Refused, Stale, Step, Unknown, other
+from crmbridge.model import Converted, Entity, Refused, Stale, Step, Unknown, other
 from crmbridge.state.words import Batch, Intent
 from crmbridge.sync.hands import Event, Hands, fingerprint, new_intent
 from crmbridge.sync.pausing import hold_back, pause_of
@@ -88,9 +88,20 @@ def found_done(hands: Hands, intent: Intent) -> bool:
 
 
 def close(hands: Hands, intent: Intent, reply: str) -> None:
-    """Done; the lead as it is now is stored and due."""
+    """Done; the lead as it is now is stored and due, and with it what the conversion made: seen later, by itself, it
+    would be a record that bears our name and that nobody wrote down."""
     assert intent.native_id is not None
-    rows = list(hands.connectors[intent.side].fetch("lead", [intent.native_id]).values())
+    connector = hands.connectors[intent.side]
+    rows = list(connector.fetch("lead", [intent.native_id]).values())
+    for life in [connector.life(row) for row in rows]:
+        made: dict[Entity, str | None] = {
+            "account": life.account_id,
+            "contact": life.contact_id,
+            "opportunity": life.opportunity_id,
+        }
+        for entity, id in made.items():
+            if id is not None and id not in hands.store.records(intent.side, entity, [id]):
+                rows.extend(connector.fetch(entity, [id]).values())
     done = replace(intent, state="done", reply=reply)
     hands.record(Batch(rows=rows, dirty=[row.ref for row in rows], close_intents=[done]))
 

@@ -262,7 +262,19 @@ def test_what_init_writes_is_accepted(folder: Path) -> None:
     optional = "\n".join(
         line.removeprefix("# ")
         for line in text.partition("# Where crmbridge remembers")[2].splitlines()[1:]
-        if line.startswith(("# store", "# broker", "# mappings:", "# guard", "# schedules", "# only", "#   "))
+        if line.startswith(
+            (
+                "# store",
+                "# broker",
+                "# mappings:",
+                "# guard",
+                "# schedules",
+                "# retention",
+                "# alerts",
+                "# only",
+                "#   ",
+            )
+        )
         and "sqlite" not in line
     )
     full = load(folder, text.partition("# Where crmbridge remembers")[0] + optional, **dict.fromkeys(wanted, "x"))
