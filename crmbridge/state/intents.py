@@ -156,9 +156,7 @@ def read_journal(
 
 
 def _journal(lines: Iterable[Any]) -> list[JournalRow]:
-    return [
-        JournalRow(**dict(line) | {name: codec.load(line[name]) for name in ("before", "after")}) for line in lines
-    ]
+    return [JournalRow(**dict(line) | {name: codec.load(line[name]) for name in ("before", "after")}) for line in lines]
 
 
 def written_lately(
