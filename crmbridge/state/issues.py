@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
@@ -104,13 +105,17 @@ _REFRESH = (
 
 def _known(connection: Connection, subjects: Sequence[str]) -> dict[Place, Issue]:
     dialect = connection.dialect.name
-    statement = lookup(dialect, issue, issue.c.subject, issue.c.closed_at.is_(None))
     known: dict[Place, Issue] = {}
     for some in chunks(sorted(set(subjects))):
-        for line in connection.execute(statement, {"ids": array(dialect, some)}).mappings():
+        for line in connection.execute(_open_of(dialect), {"ids": array(dialect, some)}).mappings():
             one = _load([line[column.name] for column in _COLUMNS])
             known[one.entity, line["subject"], one.cause, one.field or ""] = one
     return known
+
+
+@cache
+def _open_of(dialect: str) -> Any:
+    return lookup(dialect, issue, issue.c.subject, issue.c.closed_at.is_(None))
 
 
 def close_over(

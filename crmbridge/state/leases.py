@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from crmbridge.errors import LeaseTaken
 from crmbridge.ids import short_id
@@ -57,13 +57,24 @@ def release(connection: Connection, held: Lease) -> None:
 
 def guard(connection: Connection, held: Lease) -> None:
     """Until the transaction ends nobody can take the lease over (reliability §3.5)."""
-    mine = (lease.c.name == held.name, lease.c.owner == held.owner, lease.c.fence == held.fence)
-    if connection.execute(select(lease.c.fence).where(*mine).with_for_update()).first() is None:
+    mine = {"of_name": held.name, "of_owner": held.owner, "of_fence": held.fence}
+    if connection.execute(_GUARD, mine).first() is None:
         raise LeaseTaken(
             f"Another run took over ({held.name}); this one stops and has written nothing of this step.",
             fix="Nothing to do: the other run goes on from what is stored.",
             code="lease_lost",
         )
+
+
+_GUARD = (
+    select(lease.c.fence)
+    .where(
+        lease.c.name == bindparam("of_name"),
+        lease.c.owner == bindparam("of_owner"),
+        lease.c.fence == bindparam("of_fence"),
+    )
+    .with_for_update()
+)
 
 
 def holder(connection: Connection, name: str) -> tuple[str, int, datetime] | None:

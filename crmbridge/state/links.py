@@ -144,15 +144,14 @@ def work(
 ) -> tuple[list[Pair], str | None]:
     """The pairs of one chunk, and where the next one begins (None: there is none)."""
     if walk == "link":
-        where = (UNSTEADY, link.c.entity == entity, link.c.id > after)
-        found = connection.execute(select(link).where(*where).order_by(link.c.id).limit(limit))
+        found = connection.execute(_UNSTEADY_WORK, {"of_entity": entity, "after": after, "many": limit})
         unsteady = [_load(line) for line in found]
         sides = {side: _partners(connection, rows, side, entity, unsteady) for side in SIDES}
         pairs = [_pair(entity, one, sides["left"], sides["right"]) for one in unsteady]
         pairs = [pair for pair in pairs if not (_is_work(pair.left) or _is_work(pair.right))]
         return pairs, unsteady[-1].id if len(unsteady) == limit else None
-    where = (record.c.dirty.is_(True), record.c.side == walk, record.c.entity == entity, record.c.id > after)
-    found = connection.execute(select(record).where(*where, is_observed()).order_by(record.c.id).limit(limit))
+    place = {"of_side": walk, "of_entity": entity, "after": after, "many": limit}
+    found = connection.execute(_DIRTY_WORK, place)
     mine = {line.id: stored(line, rows) for line in found}
     linked = by_native(connection, walk, entity, list(mine))
     theirs = _partners(connection, rows, other(walk), entity, linked.values())
@@ -166,6 +165,26 @@ def work(
     if walk == "right":
         pairs = [pair for pair in pairs if not _is_work(pair.left)]
     return pairs, list(mine)[-1] if len(mine) == limit else None
+
+
+_UNSTEADY_WORK = (
+    select(link)
+    .where(UNSTEADY, link.c.entity == bindparam("of_entity"), link.c.id > bindparam("after"))
+    .order_by(link.c.id)
+    .limit(bindparam("many"))
+)
+_DIRTY_WORK = (
+    select(record)
+    .where(
+        record.c.dirty.is_(True),
+        record.c.side == bindparam("of_side"),
+        record.c.entity == bindparam("of_entity"),
+        record.c.id > bindparam("after"),
+        is_observed(),
+    )
+    .order_by(record.c.id)
+    .limit(bindparam("many"))
+)
 
 
 def _partners(

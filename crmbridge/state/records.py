@@ -211,7 +211,10 @@ _CONFIRM = update(record).where(*_AT).values(seen=bindparam("now_seen"))
 
 
 def _compares(connection: Connection) -> int:
-    return int(connection.execute(select(meta.c.value).where(meta.c.name == "compares")).scalar() or 0)
+    return int(connection.execute(_COMPARES).scalar() or 0)
+
+
+_COMPARES = select(meta.c.value).where(meta.c.name == "compares")
 
 
 def _begin_compare(connection: Connection) -> int:
