@@ -41,6 +41,8 @@ from workers.desk import Desk
 REQUEST_LIMIT: Mapping[Side, float] = {"left": 600.0, "right": 120.0}  # the vendors' figures (reliability §3)
 MARGIN = 60.0
 KEYED = "CrmBridge_Id__c"
+# Every kind of record in each cycle; a worker's schedule narrows it to what is due.
+WHOLE = Options(entities=ENTITIES, settle_seconds={side: REQUEST_LIMIT[side] + MARGIN for side in SIDES})
 
 
 class Wire(HTTPAdapter):
@@ -277,7 +279,7 @@ class Worker:
             names={"left": "salesforce", "right": "dynamics"},
             compiled=version[0],
             powers={side: wiring.POWERS[self._made[side].system] for side in SIDES},
-            options=Options(entities=ENTITIES, settle_seconds={side: REQUEST_LIMIT[side] + MARGIN for side in SIDES}),
+            options=WHOLE,
             sleep=self._sleep,
             clock=self._monotonic,
             version=version[1],
