@@ -74,7 +74,7 @@ def world(folder: Path, plan: Plan) -> Iterator[Project]:
                 made.end_processes()
     finally:
         process.terminate()
-        process.wait(30)
+        process.communicate(timeout=30)  # and its pipe is closed
 
 
 def _as_delivered(made: Project) -> None:
