@@ -148,7 +148,8 @@ def _meets(rule: Rule, facts: Facts) -> list[tuple[str, str]]:
         case "configuration":
             if not facts.configuration:
                 return []
-            return [("", f"the files have {facts.configuration} problems; workers go on by the last good ones")]
+            what = "1 problem" if facts.configuration == 1 else f"{facts.configuration} problems"
+            return [("", f"the files have {what}; workers go on by the last good ones")]
         case "paused":
             old = [(what, span) for what, span in facts.paused.items() if span > rule.span]
             return [(what, f"{what} is paused for {words(span)}") for what, span in old]
@@ -195,4 +196,4 @@ def words(span: timedelta) -> str:
     for size, unit in ((1440, "days"), (60, "hours")):
         if minutes >= 2 * size:
             return f"{minutes // size} {unit}"
-    return f"{minutes} minutes" if minutes else f"{span.total_seconds():.0f} seconds"
+    return f"{minutes} minute{'s' if minutes > 1 else ''}" if minutes else f"{span.total_seconds():.0f} seconds"

@@ -15,7 +15,9 @@
 Anything else that is raised is our bug (exit 3). Messages never hold a token or a customer's private field.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+WORDS_KEPT: Final = 300  # of a sentence, with a run that failed
 
 
 class CrmBridgeError(Exception):
@@ -81,3 +83,16 @@ class RefusedError(CrmBridgeError):
 
 class GuardError(CrmBridgeError):
     exit_code = 1
+
+
+def failed_words(error: CrmBridgeError) -> str:
+    """How a run that failed ended: the kind of error, and for trouble of the outside what was the matter.
+
+    Other errors may quote a record's values: those stand in the log alone.
+    """
+    kind = f"failed: {type(error).__name__}"
+    if not isinstance(error, (AccessError, OutsideError)) or not error.message:
+        return kind
+    line = error.message.splitlines()[0]
+    said = line if len(line) <= WORDS_KEPT else f"{line[:WORDS_KEPT]}..."
+    return f"{kind}: {said}"

@@ -108,8 +108,9 @@ def runs_told(store: "Store") -> list[dict[str, Any]]:
 
 def _ended(outcome: str) -> str:
     """`failed: TryLater` as it is; behind any other colon somebody else may speak."""
-    kind, colon, what = outcome.partition(":")
-    return outcome if colon and what.strip().isidentifier() else kind
+    kind, _, rest = outcome.partition(":")
+    what = rest.partition(":")[0].strip()
+    return f"{kind}: {what}" if kind == "failed" and what.isidentifier() else kind
 
 
 def _by_side(counts: Mapping[str, Any]) -> list[Any]:

@@ -135,7 +135,7 @@ def gather(store: Store, settings: Settings) -> alerts.Facts:
         guard=stopped.reasons if stopped is not None and runs and runs[0].id == stopped.run_id else (),
         breakers={name: _open_for(one.breaker) for name, one in limits.items() if one.breaker.until is not None},
         other_writer=sum(one.count for one in groups if one.cause == OTHER_WRITER),
-        configuration=max(0, len((store.meta(BROKEN_META) or "").splitlines()) - 1),
+        configuration=len((store.meta(BROKEN_META) or "").splitlines()),
         paused={
             " ".join(["writes of", one.entity or "everything", *(["to", names[one.side]] if one.side else [])]): (
                 now - one.since

@@ -7,7 +7,7 @@ from typing import Any, Final
 from structlog.contextvars import bound_contextvars
 
 from crmbridge.budget import doing
-from crmbridge.errors import CrmBridgeError, LeaseTaken, LeftAlone
+from crmbridge.errors import CrmBridgeError, LeaseTaken, LeftAlone, failed_words
 from crmbridge.sync import Outcome
 from crmbridge.sync.cycle import WAITS
 from workers import alerting, schedule, turns
@@ -70,7 +70,7 @@ def drain(desk: Desk, queue: str, hint: Callable[[int], None] | None = None) -> 
         _note_end(desk, last, f"{WAITS}: {error.message}")
     except CrmBridgeError as error:
         _log.error(str(error), action="cycle_failed", code=error.code, problems=getattr(error, "problems", ()))
-        _note_end(desk, last, f"failed: {type(error).__name__}")
+        _note_end(desk, last, failed_words(error))
 
 
 def _help(desk: Desk, hint: Callable[[int], None] | None) -> None:

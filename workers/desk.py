@@ -125,7 +125,7 @@ class Desk:
 
     def _tell_broken(self, error: ConfigError | None) -> None:
         """`crmbridge status` shows it for as long as it lasts."""
-        told = "" if error is None else "\n".join((str(error), *error.problems))
+        told = "" if error is None else "\n".join(error.problems) or str(error)
         if (self.store.meta(wiring.BROKEN_META) or "") == told:
             return
         self.store.set_meta(wiring.BROKEN_META, told)

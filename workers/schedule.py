@@ -27,7 +27,7 @@ SHORT_SECONDS: Final = 300
 # Work that was due for so long and was not begun: the worker has gone deaf (seen with brokers that restart).
 OVERDUE_SECONDS: Final = 120
 # Broken off, but not by trouble: out of its time, or another run took over.
-BROKEN_OFF: Final = frozenset({"failed: SoftTimeLimitExceeded", "failed: LeaseTaken"})
+BROKEN_OFF: Final = ("failed: SoftTimeLimitExceeded", "failed: LeaseTaken")
 _STOPPED: Final = "worker_stopped"
 
 
@@ -57,7 +57,7 @@ def next_cycle_at(runs: Sequence[RunRow], *, every_seconds: float, stopped: Stop
 
 
 def _has_failed(run: RunRow) -> bool:
-    return run.outcome.startswith("failed") and run.outcome not in BROKEN_OFF
+    return run.outcome.startswith("failed") and not run.outcome.startswith(BROKEN_OFF)
 
 
 def due(store: Store, every_seconds: float, rhythms: Mapping[Entity, Rhythm] | None = None) -> list[str]:

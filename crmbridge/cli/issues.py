@@ -27,13 +27,14 @@ _by = click.option("--by", default=None, metavar="NAME", help="Who decides; defa
 _why = click.option("--why", default="", metavar="TEXT", help="Kept with the decision.")
 _entity = click.option("--entity", type=click.Choice(ENTITIES), help="Only about this kind of record.")
 _cause = click.option("--cause", help="All of this cause.")
-_KINDS = click.Choice(["held", "failed", "waiting", "report"])
+KINDS = ("held", "failed", "waiting", "report")
+_KINDS = click.Choice(KINDS)
 _kinds = click.option(
     "--kind",
     "kinds",
     multiple=True,
     type=_KINDS,
-    help="Default: held and failed, which need somebody. May be given several times.",
+    help="Default: held and failed, which need somebody; with CAUSE all. May be given several times.",
 )
 _kinds_all = click.option("--kind", "kinds", multiple=True, type=_KINDS, help="All of this kind; may be given again.")
 RECORDS_SHOWN: Final = 20
@@ -69,7 +70,7 @@ def issues(
     if listed is not None and cause is not None and listed != cause:
         raise click.UsageError("CAUSE and --cause name two causes.")
     cause = listed or cause
-    wanted = kinds or ("held", "failed")
+    wanted = kinds or (KINDS if cause is not None else ("held", "failed"))
     with place.store() as store:
         found = [one for one in store.open_issues(entity=entity, cause=cause) if one.kind in wanted]
         where = places(store, found, connections)

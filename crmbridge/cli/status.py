@@ -91,6 +91,7 @@ def _print(document: dict[str, Any], connections: list[str]) -> None:
         say("The files are broken; the workers go on by the last good ones:")
         for line in document["configuration_broken"]:
             say(f"  {line}")
+        say("Correct them, or go back: crmbridge mapping versions; crmbridge mapping rollback VERSION")
     for entity, sentences in document["stopped"].items():
         say(f"{entity} records are stopped, the others go on:")
         for sentence in (*sentences, drift.fix(entity)):

@@ -17,7 +17,7 @@ from connectors.base import Connector, Identity
 from crmbridge.budget import doing
 from crmbridge.drift import DRIFT_META
 from crmbridge.drift import told as drift_told
-from crmbridge.errors import AccessError, ConfigError, CrmBridgeError
+from crmbridge.errors import AccessError, ConfigError, CrmBridgeError, failed_words
 from crmbridge.guard import Ruling, judge
 from crmbridge.lifecycle import Powers
 from crmbridge.model import SIDES, Directory, Entity, Side
@@ -305,7 +305,7 @@ class Engine:
             raise
         except CrmBridgeError as error:
             waits = left_alone_by(self.keepers, error)
-            outcome = f"failed: {type(error).__name__}" if waits is None else f"{WAITS}: {waits.message}"
+            outcome = failed_words(error) if waits is None else f"{WAITS}: {waits.message}"
             if waits is None or waits is error:
                 raise
             raise waits from error

@@ -146,7 +146,8 @@ def refused_issue(
         ref=ref,
         field=outcome.fields[0] if outcome.fields else None,
         message=f"{where} refused it: {outcome.message}",
-        fix="Correct the record or the rule there; it is tried again by itself, or with: crmbridge retry ISSUE.",
+        fix="Correct the record or the rule there; it is tried again by itself, or at once with: "
+        f"crmbridge retry --cause {outcome.code}.",
         fingerprint=hands.stamped(mark),
     )
 

@@ -53,7 +53,11 @@ def test_a_broken_file_never_replaces_a_good_one(tmp_path: Path, monkeypatch: py
             good = _version(desk)
             company.change(BEFORE, "web: {salesforse: Web, dynamics: 8}", "mappings/lead.yaml")
             assert _version(desk) == good
-            assert _broken(company), "status tells what is wrong with the files"
+            assert len(_broken(company)) == 1, "status tells what is wrong with the files, once"
+            back = company.run("mapping", "versions", "--json")
+            assert back.code == 0, "the way back is looked for just when the files are broken"
+            assert back.json["files_are"] is None
+            assert good in {one["version"] for one in back.json["versions"]}
             # Not even after a restart: the worker goes on by the last version that a run went by.
             desk.close()
             assert _version(desk) == good

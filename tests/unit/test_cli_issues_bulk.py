@@ -67,6 +67,17 @@ def test_counts_come_first_and_the_records_when_a_cause_is_named(
     assert "two causes" in said(capsys, "issues", "RULE", "--cause", "too_long", code=2)
 
 
+def test_a_cause_that_is_only_reported_is_listed_when_it_is_named(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lease = store.take_lease("cycle", 60)
+    known: Any = {"entity": "lead", "link_id": None, "side": "left", "message": "so it is", "fix": ""}
+    store.apply(Batch(issues=[Issue(cause="nobody", kind="report", native_id="one of them", **known)]), lease=lease)
+    store.release(lease)
+    assert "nobody" not in said(capsys, "issues", code=1)
+    assert "one of them" in said(capsys, "issues", "nobody"), "exit code 0: it needs nobody"
+
+
 def test_many_are_tried_again_with_who_and_why(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--by", "ada", "--why", "the rule was mended")
     assert "4 issues" in said(capsys, "retry", "--cause", "RULE", *words)

@@ -130,7 +130,7 @@ def test_trouble_before_a_cycle_begins_leaves_a_run_so_that_the_next_try_comes_l
     desk.ending = AccessError("The login was refused.")
     cycle.drain(desk, "cycle")
     (run,) = desk.store.runs()
-    assert run.outcome == "failed: AccessError"
+    assert run.outcome == "failed: AccessError: The login was refused."
     assert schedule.due(desk.store, 60) == []
     assert schedule.due(desk.store, 0) == ["cycle"]
 

@@ -25,7 +25,12 @@ def versions(place: Place, as_json: bool) -> None:
     with place.store() as store:
         rows, runs = store.mappings(), store.runs()
     texts = wiring.mapping_texts(settings)
-    now = version_of(texts, wiring.load_mapping(settings, texts)).id
+    broken: ConfigError | None = None
+    now = ""
+    try:
+        now = version_of(texts, wiring.load_mapping(settings, texts)).id
+    except ConfigError as error:  # just then a way back is looked for
+        broken = error
     documents = [
         {
             "version": row.id,
@@ -40,7 +45,7 @@ def versions(place: Place, as_json: bool) -> None:
     if as_json:
         from crmbridge.cli.output import print_json
 
-        print_json({"versions": documents, "files_are": now})
+        print_json({"versions": documents, "files_are": now or None})
         return
     from crmbridge.cli.output import say, table
 
@@ -55,7 +60,9 @@ def versions(place: Place, as_json: bool) -> None:
         ],
         right=["runs"],
     )
-    if all(row.id != now for row in rows):
+    if broken is not None:
+        say("The files are broken (`crmbridge check`). To go back: crmbridge mapping rollback VERSION")
+    elif all(row.id != now for row in rows):
         say(f"The files are {now}; no run went by it yet. `crmbridge mapping diff` says what it would change.")
 
 
