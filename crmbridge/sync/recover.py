@@ -111,6 +111,8 @@ def _adopt(hands: Hands, view: View, intent: Intent, row: Row) -> bool:
     assert intent.source_id is not None
     source = hands.store.records(other(intent.side), intent.entity, [intent.source_id]).get(intent.source_id)
     left, right = (row.ref.id, intent.source_id) if intent.side == "left" else (intent.source_id, row.ref.id)
+    if _has_partner(hands, intent):
+        return _leave_over(hands, intent, row)
     half = hands.store.links([intent.link_id]).get(intent.link_id)  # of a lead that gets another partner
     link = Link(
         id=intent.link_id,
@@ -135,6 +137,30 @@ def _adopt(hands: Hands, view: View, intent: Intent, row: Row) -> bool:
     over = (intent.entity, None, other(intent.side), intent.source_id, None)
     hands.record(Batch(rows=[row], links=[link], close_intents=[done], close_issues=[over]))
     _tell(hands, link, intent, "create")
+    return True
+
+
+def _has_partner(hands: Hands, intent: Intent) -> bool:
+    """Has the record that the create was made from been linked to another one since? A conversion may do so: it links
+    what it made on both sides."""
+    ids = [intent.source_id] if intent.source_id is not None else []
+    found = hands.store.links_by_native(other(intent.side), intent.entity, ids)
+    return any(link.alive and link.id != intent.link_id for link in found.values())
+
+
+def _leave_over(hands: Hands, intent: Intent, row: Row) -> bool:
+    """It was made, and nobody waits for it any more: for a person. It gets no partner, or there would be one more."""
+    issue = hands.issue(
+        "held",
+        cause="ambiguous_match",
+        entity=intent.entity,
+        ref=row.ref,
+        message=f"This record was made on {hands.names[intent.side]} for {intent.source_id}, its answer was lost, and "
+        f"{intent.source_id} has got another partner since.",
+        fix="Merge it there with that partner, or delete it.",
+    )
+    done = replace(intent, state="done", native_id=row.ref.id, reply="made, and not needed any more")
+    hands.record(Batch(rows=[row], close_intents=[done], issues=[issue], clean=[(row.ref, row.version)]))
     return True
 
 

@@ -12,6 +12,7 @@ from tests.simulation.faults import KINDS
 from tests.simulation.simulation import Result, Simulation
 
 FIXED: Final = Path(__file__).with_name("seeds.txt")
+STILL_OPEN: Final = Path(__file__).with_name("open.txt")
 PLACES: Final = Path(__file__).with_name("places.txt")
 TARGETS: Final = 6  # crash points of a seed at which a worker is certainly killed
 
@@ -32,10 +33,12 @@ class Sum:
     checks: Counter[str] = field(default_factory=Counter[str])
     places: Counter[str] = field(default_factory=Counter[str])
     killed_at: Counter[str] = field(default_factory=Counter[str])
+    hashes: dict[int, str] = field(default_factory=dict[int, str])  # of each seed that was not violated
     failed: dict[int, str] = field(default_factory=dict[int, str])
 
     def add(self, result: Result, seconds: float) -> None:
         self.seeds += 1
+        self.hashes[result.seed] = result.hash
         self.events += result.events
         self.disturbances += result.disturbances
         self.days += result.days

@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from crmbridge.model import SIDES, Entity, Side, other
+from crmbridge.model import SIDES, Entity, Link, Side, other
+from crmbridge.state.words import Batch
 from tests.support.engine import Bench, Fell, Lie, bench, wanted
 
 LIES: tuple[Lie, ...] = ("refuse", "lose", "drop", "later", "stale", "fall before", "fall after")
@@ -251,6 +253,28 @@ def test_a_value_that_cannot_be_written_at_creation_stays_an_issue_of_the_pair(d
     desk.settled()
     assert desk.south.read("lead", there)["email"] == "b@acme.example"
     assert desk.issues() == []
+
+
+def test_a_lost_create_whose_source_got_another_partner_is_left_to_a_person(desk: Bench) -> None:
+    """A conversion does so with accounts: it links what it made on both sides. The run that looks for the created one
+    must not stop at that, and neither must all that follow."""
+    source = desk.south.add("lead", last_name="Ada", company="Ada Ltd", email="ada@example.com")
+    desk.north.lies = lambda kind, entity, id: "fall after" if kind == "create" else None
+    with suppress(Fell):
+        desk.sync()
+    desk.north.lies = lambda kind, entity, id: None
+    assert [one.kind for one in desk.store.open_intents()] == ["create"]
+    (made,) = (one.id for one in desk.north.live("lead"))
+    rival = desk.north.add("lead", last_name="Rival", company="Rival Ltd", email="rival@example.com")
+    link = Link(id="rival", entity="lead", left_id=rival, right_id=source, mode="matched", how="by somebody")
+    lease = desk.store.take_lease("another", 60)
+    desk.store.apply(Batch(links=[link]), lease=lease)
+
+    desk.settled()
+    assert desk.store.open_intents() == []
+    assert desk.partner("right", "lead", source) == rival
+    assert [one.native_id for one in desk.issues("ambiguous_match")] == [made]
+    assert len(desk.south.live("lead")) == 1, "the one that is left over gets no partner of its own"
 
 
 def test_the_filler_of_a_create_is_known_again_after_a_lost_answer(tmp_path: Path) -> None:
