@@ -34,12 +34,15 @@ def described_without(monkeypatch: pytest.MonkeyPatch, change: Mapping[str, str 
 def edit_both(company: Project, text: str) -> tuple[str, str]:
     """A contact and an account that are paired get another telephone number in Salesforce."""
     store, person = Store.open(f"sqlite:///{company.store}"), company.salesforce()
-    ids = [next(link.left_id for link in store.all_links(entity) if link.alive) for entity in ("contact", "account")]
+    contact, account = (
+        next(link.left_id for link in store.all_links(entity) if link.alive and link.left_id)
+        for entity in ("contact", "account")
+    )
     store.close()
-    for table, id in zip(("Contact", "Account"), ids, strict=True):
-        person.update(table, id, Phone=text)
+    person.update("Contact", contact, Phone=text)
+    person.update("Account", account, Phone=text)
     company.pass_time()
-    return ids[0], ids[1]
+    return contact, account
 
 
 def phone_there(company: Project, record: str) -> Any:
