@@ -311,9 +311,9 @@ def i9(world: World) -> None:
     lost = Counter((one.side, one.native_id) for one in world.intents if one.state == "lost")
     calls: dict[tuple[Side, str], set[int]] = defaultdict(set)
     for change in world.simulation.company.changes:
-        if change.ours and change.table in ENTITY and change.call not in world.conversion_calls:
-            if not _of_its_role(world, change):
-                calls[change.side, change.id].add(change.call)
+        counted = change.ours and change.table in ENTITY and change.call not in world.conversion_calls
+        if counted and not _of_its_role(world, change):
+            calls[change.side, change.id].add(change.call)
     for place, some in calls.items():
         if len(some) > rows[place] + lost[place] and not _lost(world, *place):
             raise Violation(

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.faults import KINDS, Faults
-from tests.simulation.runner import FIXED, STILL_OPEN, command, places, run, simulate, table
+from tests.simulation.runner import FIXED, STILL_OPEN, command, known_places, run, simulate, table
 
 ROOT = Path(__file__).parents[2]
 FIRST = int(os.environ.get("CRMBRIDGE_SIMULATION_FIRST", "1"))
@@ -86,7 +86,7 @@ def test_many_seeds(part: int) -> None:
     total = run(seeds, events=EVENTS)
     print("\n".join(table(total)))
     assert set(total.failed) == OPEN & set(seeds), "mended? then it is to leave open.txt"
-    assert set(total.places) <= set(places()), "a new crash point: write it into places.txt, and it is killed at"
+    assert set(total.places) <= known_places(), "a new crash point: write it into more_places.txt"
     assert total.disturbances >= 0.3 * total.events
     assert total.conversions >= total.seeds
     assert len(total.seeds_of) >= len(KINDS) // 2
