@@ -250,6 +250,8 @@ class Shown:
             verb = "would be done" if outcome.dry else "was done" if outcome.ruling.go else "would have been done"
             rows = [[*place, count] for place, count in sorted(outcome.counts.items()) if count]
             table(["on", "entity", "what", "records"], rows, title=f"What {verb}", right=["records"])
+        elif any(event.cause == PAUSED for event in outcome.events):
+            say("Nothing to do at present: what there is waits, since it is paused.")
         else:
             say("Nothing to do: both sides agree on all that is linked.")
         if outcome.by_key:
