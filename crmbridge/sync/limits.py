@@ -210,7 +210,7 @@ class Keeper:
             )
         if told.trouble:
             self._trouble(passage, told.trouble)
-        elif self._dirty:
+        elif self._dirty and not (passage.login and passage.reads):  # where to log in is told to everybody
             self.store.report_breaker(self.name, "login served" if passage.login else "served")
             self._dirty = False
 

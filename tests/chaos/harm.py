@@ -23,6 +23,7 @@ class Harmer:
         tend: Callable[[], None],
         lease: float,
         look: float = 20.0,
+        forgetful: bool = False,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._crew = crew
@@ -31,6 +32,7 @@ class Harmer:
         self._holders = holders
         self._tend = tend
         self._lease = lease
+        self._forgetful = forgetful  # what Redis has lost nobody does any more: then an idle worker will do
         self._look = look  # for somebody at work; a worker that was killed needs some time to come back
 
     def do(self, harm: Harm) -> None:
@@ -75,11 +77,11 @@ class Harmer:
         """A holder of a lease, until that lease is over."""
         while True:
             found = self._at_work(6 * self._look)
-            assert found is not None, "nobody works any more"
-            worker, pid = found
+            assert found is not None or self._forgetful, "nobody works any more"
+            worker, pid = found or self._anybody(harm.pick)
             self._wait(min(0.5, harm.into))
             self._crew.freeze(worker, self._lease + 2.0 + harm.pick * 3.0)
-            if pid in self._holders():
+            if found is None or pid in self._holders():
                 break
             self._crew.thaw(worker)
         self.counts["stop"] += 1

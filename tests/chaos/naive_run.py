@@ -100,7 +100,7 @@ def _run(plan: Plan, folder: Path, project: Project, redis: Redis, cluster: post
     def holders() -> set[int]:
         return {int(mark.name) for mark in at_work.iterdir()}
 
-    harmer = Harmer(crew, redis, cluster, holders, tend, world.LEASE_SECONDS, look=5.0)
+    harmer = Harmer(crew, redis, cluster, holders, tend, world.LEASE_SECONDS, look=5.0, forgetful=True)
     harms = plan.harms()
     done = 0
 

@@ -153,6 +153,10 @@ class Crm:
     def login(self) -> Answer:
         return self.session.send("POST", "/token", kind="login")
 
+    def discover(self) -> Answer:
+        """What a login library asks before each login; it is told to everybody."""
+        return self.session.send("GET", "/.well-known/openid-configuration", kind="login", repeat=True)
+
 
 def pass_time(store: Store) -> None:
     """Whatever was to be waited for is over."""
@@ -231,6 +235,16 @@ def test_three_refused_logins_stop_logging_in(store: Store) -> None:
     with pytest.raises(LeftAlone, match="login"):
         crm.login()
     assert len(crm.server.got) == 3
+
+
+def test_being_told_where_to_log_in_is_no_login(store: Store) -> None:
+    crm = Crm(store)
+    for _ in range(3):
+        crm.server.answers = [(200, {}), (400, {})]
+        crm.discover()
+        crm.login()
+    with pytest.raises(LeftAlone, match="login"):
+        crm.discover()
 
 
 def granted(call: Callable[[], Answer], most: int = 200) -> tuple[int, str]:
