@@ -435,8 +435,14 @@ def _opportunity_steps(target: Side, wanted: Shared, there: Shared, powers: Powe
         reason="won there (O6)" if won else "lost there (O7)",
     )
     if there.state in {"won", "lost"} and powers.closes_through_open:
-        through = Step(case="O8", kind="reopen", side=target, reason="won and lost meet only through open (O8)")
-        return (through, close), won
+        through = Step(
+            case="O8",
+            kind="reopen",
+            side=target,
+            fields=() if won else CLOSE_FIELDS,  # what counts of a lost deal stands where an open one has it
+            reason="won and lost meet only through open (O8)",
+        )
+        return (through, close), True
     return (close,), won
 
 

@@ -199,6 +199,22 @@ def test_won_and_lost_directly(desk: Bench, side: Side, first: dict[Side, str], 
     desk.settled()
 
 
+@pytest.mark.parametrize("amount", [120, 150], ids=["as it was won", "corrected at the same time"])
+def test_o8_what_counts_of_a_deal_that_was_won_and_is_lost_arrives_where_it_counts(desk: Bench, amount: int) -> None:
+    """Of a won deal the actual values count, of a lost one the estimated: they are other columns on that side."""
+    here, there = deal(desk, "left", amount=Decimal(100))
+    close(desk, "left", here, WON["left"], 120, date(2026, 3, 3))
+    desk.settled()
+    assert value(desk, "right", there) == (120, date(2026, 3, 3))
+    desk.north.edit("opportunity", here, amount=Decimal(amount))
+    desk.north.set_status("opportunity", here, LOST["left"])
+    desk.settled()
+    assert desk.south.read("opportunity", there)["state"] == "lost"
+    assert value(desk, "right", there) == (amount, date(2026, 3, 3))
+    assert value(desk, "left", here) == (amount, date(2026, 3, 3)), "nothing of it came back"
+    assert desk.store.open_issues() == []
+
+
 @both_ways("O9")
 def test_opened_again_goes_to_the_last_open_stage(desk: Bench, side: Side) -> None:
     here, there = deal(desk, side, amount=Decimal(100), close_date=date(2026, 5, 1))
