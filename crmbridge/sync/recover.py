@@ -48,8 +48,6 @@ def recover(
 def _resolve(hands: Hands, view: View, intent: Intent, sleep: Callable[[float], None]) -> bool:
     if intent.kind == "create" and not alike.is_marked(intent):
         return _create(hands, view, intent)
-    if intent.kind in {"update", "deactivate"}:
-        return _update(hands, view, intent)
     look = _LOOKS.get(intent.kind, _move)
     if look(hands, view, intent):
         return True
@@ -165,10 +163,14 @@ def _leave_over(hands: Hands, intent: Intent, row: Row) -> bool:
 
 
 def _update(hands: Hands, view: View, intent: Intent) -> bool:
-    """Harmless to repeat with the same values: take what is there now, and let the next plan decide."""
+    """Harmless to repeat with the same values: take what is there now, and let the next plan decide. As long as nobody
+    has touched the record it may still land (reliability §4); then the CRM refuses it by its version."""
     assert intent.native_id is not None
     row = hands.connectors[intent.side].fetch(intent.entity, [intent.native_id]).get(intent.native_id)
     landed = row is not None and all(holds(row, name, value) for name, value in intent.after.items())
+    untouched = row is not None and intent.pre_version in (None, row.version)
+    if not landed and untouched and _seconds_left(hands, intent) > 0:
+        return False
     state = replace(
         intent,
         state="done" if landed else "lost",
@@ -298,4 +300,6 @@ _LOOKS: Final[Mapping[str, Callable[[Hands, View, Intent], bool]]] = {
     here.KIND: _converted_here,
     "delete": _removed,
     "merge": _removed,
+    "update": _update,
+    "deactivate": _update,
 }
