@@ -4,13 +4,14 @@ Each of these was seen with real workers under SIGKILL.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from crmbridge.model import SIDES, Entity, Side, other
 from crmbridge.state.words import Batch
-from tests.support.engine import Bench, Fell, Lie, bench
+from tests.support.engine import US, Bench, Fell, Lie, bench
 
 
 @pytest.fixture
@@ -126,3 +127,20 @@ def test_what_was_just_made_may_be_won_before_we_look(desk: Bench, side: Side) -
     mine = desk.crm(side).read("opportunity", desk.crm(side).read("lead", here)["opportunity_id"])
     assert mine["state"] == "won"
     assert target.read("opportunity", opportunity)["state"] == "won"
+
+
+def test_an_update_that_may_still_land_is_not_counted_as_lost(desk: Bench) -> None:
+    """Its answer is lost and it is not there yet, but the CRM is at it: it lands later, and the journal tells of it."""
+    left, right = desk.lead_pair()
+    desk.engine.options = replace(desk.engine.options, settle_seconds={"left": 600.0, "right": 600.0})
+    desk.north.edit("lead", left, phone="1")
+    _falls_once(desk, "right", "update", "lead", "fall before")
+    for _ in range(2):
+        desk.sync()
+        assert [one.kind for one in desk.store.open_intents()] == ["update"]
+        assert desk.south.read("lead", right).get("phone") is None, "nothing is sent again meanwhile"
+    desk.south.edit("lead", right, by=US, phone="1")
+    desk.settled()
+    assert desk.store.open_intents() == []
+    (row,) = desk.store.journal(side="right", native_id=right, limit=1)
+    assert (row.kind, row.after) == ("update", {"phone": "1"})
