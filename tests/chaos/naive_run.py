@@ -1,8 +1,6 @@
 """The control's run: the same people, the same harm, the same faults; then its duplicates are counted."""
 
-import contextlib
 import random
-import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from tests.chaos.judge import World, doubles
 from tests.chaos.people import Journey, People
 from tests.chaos.plan import Plan
 from tests.chaos.services import Crew, Redis
+from tests.chaos.stage import stage
 from tests.support import postgres
 from tests.support.project import Project
 
@@ -54,18 +53,8 @@ class Found:
 
 
 def run(plan: Plan, folder: Path | None = None) -> Found:
-    with contextlib.ExitStack() as stack:
-        place = (
-            folder
-            or (Path(plan.keep) if plan.keep else None)
-            or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crmbridge-naive-")))
-        )
-        place.mkdir(parents=True, exist_ok=True)
-        cluster = stack.enter_context(postgres.cluster())
-        project = stack.enter_context(world.world(place, plan))
-        redis = Redis(place / "redis")
-        stack.callback(redis.stop)
-        return _run(plan, place, project, redis, cluster)
+    with stage(plan, folder) as made:
+        return _run(plan, made.folder, made.project, made.redis, made.cluster)
 
 
 def _run(plan: Plan, folder: Path, project: Project, redis: Redis, cluster: postgres.Cluster) -> Found:

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import random
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from tests.chaos.judge import Verdict, World, judge
 from tests.chaos.people import Journey, People
 from tests.chaos.plan import Plan
 from tests.chaos.services import Crew, Redis
+from tests.chaos.stage import stage
 from tests.support import postgres
 from tests.support.project import Project
 
@@ -96,19 +96,10 @@ def _words(counts: "dict[str, int] | Counter[str]") -> str:
 
 
 def run(plan: Plan, folder: Path | None = None) -> Report:
-    with contextlib.ExitStack() as stack:
-        place = (
-            folder
-            or (Path(plan.keep) if plan.keep else None)
-            or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crmbridge-chaos-")))
-        )
-        place.mkdir(parents=True, exist_ok=True)
-        cluster = stack.enter_context(postgres.cluster())
-        project = stack.enter_context(world.world(place, plan))
-        redis = Redis(place / "redis")
-        stack.callback(redis.stop)
-        project.env.update({"CRMBRIDGE_STORE__URL": cluster.new_database(), "CRMBRIDGE_BROKER__URL": redis.url})
-        return _Run(plan, place, project, redis, cluster).through()
+    with stage(plan, folder) as made:
+        made.project.env["CRMBRIDGE_STORE__URL"] = made.cluster.new_database()
+        made.project.env["CRMBRIDGE_BROKER__URL"] = made.redis.url
+        return _Run(plan, made.folder, made.project, made.redis, made.cluster).through()
 
 
 class _Run:

@@ -17,21 +17,10 @@ from crmbridge.model import ENTITIES, Ref, Side
 from crmbridge.state.store import Store
 from tests.support import postgres
 from tests.support.engine import Bench, bench
+from tests.support.settings import AWAY
 
 PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "back-up.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-SETTINGS = """\
-connections:
-  salesforce:
-    system: salesforce
-    url: http://127.0.0.1:9
-    auth: {flow: client_credentials, client_id: a, client_secret: "${env:SECRET}"}
-  dynamics:
-    system: dynamics
-    url: http://127.0.0.1:9
-    login_url: https://127.0.0.1:9
-    auth: {flow: client_secret, tenant_id: a, client_id: b, client_secret: "${env:SECRET}"}
-"""
 
 
 def block(word: str) -> str:
@@ -77,7 +66,7 @@ def at_work(world: Bench) -> Iterator[None]:
 def shows_itself(folder: Path, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """`crmbridge status` reads it, and each pair has both of its ends: no transaction is in it by half."""
     copy_shipped(shipped_config(), folder)
-    (folder / "crmbridge.yaml").write_text(SETTINGS)
+    (folder / "crmbridge.yaml").write_text(AWAY)
     monkeypatch.setenv("SECRET", "s")
     monkeypatch.setenv("CRMBRIDGE_STORE__URL", url)
     assert run(["--config", str(folder / "crmbridge.yaml"), "status"]) == 0

@@ -20,19 +20,8 @@ from crmbridge.settings import load
 from crmbridge.state.store import Store
 from crmbridge.state.words import Batch, Intent, Issue
 from crmbridge.sync.hands import Event
+from tests.support.settings import AWAY
 
-SETTINGS = """\
-connections:
-  salesforce:
-    system: salesforce
-    url: http://127.0.0.1:9
-    auth: {flow: client_credentials, client_id: a, client_secret: "${env:SECRET}"}
-  dynamics:
-    system: dynamics
-    url: http://127.0.0.1:9
-    login_url: https://127.0.0.1:9
-    auth: {flow: client_secret, tenant_id: a, client_id: b, client_secret: "${env:SECRET}"}
-"""
 LEAD = "00Q3S0001000001UAA"
 GUID = "739d7e6d-ce44-4247-b263-c5a55e5c95e5"
 
@@ -51,7 +40,7 @@ def row(side: Side, entity: Entity, id: str, **values: str) -> Row:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     copy_shipped(shipped_config(), tmp_path)
-    (tmp_path / "crmbridge.yaml").write_text(SETTINGS)
+    (tmp_path / "crmbridge.yaml").write_text(AWAY)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CRMBRIDGE_CONFIG", raising=False)
     monkeypatch.setenv("SECRET", "s")
