@@ -2,7 +2,7 @@
 
     python -m benchmarks.sandbox [ROWS]
 
-Takes about twenty minutes and six gigabytes for a million rows. Nothing here is a test: times are the machine's affair.
+Takes about eight minutes and six gigabytes for a million rows. Nothing here is a test: times are the machine's affair.
 """
 
 import os
@@ -58,6 +58,7 @@ take 1.5 GB a million, and make the page of the rows just edited dearer than oth
 | --- | --- |
 | a page begins at a place in an order that is kept, not behind rows that are counted | `listing.py`, `ordering.py` |
 | records are made by compiled code, a struct per layout, a hundred at a time, and encoded at once | `shaping.py` |
+| they are encoded into the page's one buffer: new memory for each hundred cost more than the encoding | `shaping.py` |
 | column names are one text each, so that a look-up compares addresses | both shapes |
 | made-up rows of Dynamics have ascending GUIDs: a page's rows lie side by side | `dynamics/bulk_store.py` |
 | the rows of the start are spared the garbage collector | `cli/sandbox.py` |

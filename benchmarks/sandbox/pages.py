@@ -194,8 +194,8 @@ def measure(served: Server, crm: Salesforce | Dynamics, count: int) -> Iterator[
             plain.close()
         ends: dict[int, list[Cost]] = {0: [], len(urls) - 1: []}
         for _ in range(ENDS):
-            crm.edit(edits)
             for place, costs in ends.items():
+                crm.edit(edits)
                 costs.append(timed(served, crm.client, urls[place])[0])
         first_page, last_page = ends.values()
         yield Pages(

@@ -45,6 +45,7 @@ Layout = tuple[tuple[str, Part], ...]  # names in the answer, in its order, with
 
 NEAR: Final = 100  # rows that are made and encoded together, while they are in the processor's cache
 VARIANTS_MAX: Final = 64
+COMMA: Final = ord(",")
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
 
@@ -71,7 +72,7 @@ class Shaper:
         values = [each if isinstance(each, list) else list(each) for each in made]
         sparse = self._lacking(rows[:NEAR])
         make = self._maker(sparse)
-        parts: list[bytes] = []
+        page = bytearray()
         for start in range(0, len(rows), NEAR):
             near, beside = rows[start : start + NEAR], [each[start : start + NEAR] for each in values]
             try:
@@ -80,8 +81,11 @@ class Shaper:
                 sparse |= self._lacking(near)
                 make = self._maker(sparse)
                 records = make(near, *beside)
-            parts.append(_ENCODER.encode(records)[1:-1])
-        return msgspec.Raw(b"".join((b"[", b",".join(parts), b"]")))
+            end = max(0, len(page) - 1)
+            _ENCODER.encode_into(records, page, end)
+            if end:
+                page[end] = COMMA  # where one list ended and the next one began
+        return msgspec.Raw(page or b"[]")
 
     def _lacking(self, rows: Sequence[Row]) -> frozenset[str]:
         """The columns that not every one of the rows has."""
