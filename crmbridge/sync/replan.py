@@ -1,6 +1,7 @@
 """After a change of the mapping: which records it affects. They are due again, all others are left alone.
 
-A record is affected if either side reads differently than before, or if a rule that changed finds its two sides apart.
+A record is affected if either side reads differently than before, or if a rule or a gate that changed finds its two
+sides apart.
 What is affected is planned like any other change: shown by `crmbridge plan`, and capped by the guard.
 """
 
@@ -88,6 +89,7 @@ class _Compare:
         old, new = ({rule.name: rule for rule in one.rules} for one in (then, now))
         self._stricter = [rule for name, rule in new.items() if name in old and _terms(old[name]) != _terms(rule)]
         self._common = frozenset(old) & frozenset(new)
+        self._gates = _gates(then) != _gates(now)
         # Who is a twin of whom, and who crosses at all, may have changed for everybody.
         self._pairing = then.match != now.match or _filter(then) != _filter(now)
 
@@ -107,7 +109,10 @@ class _Compare:
             return True
         if len(seen) < len(SIDES):
             return False
-        left, right = (seen[side][1].fields for side in SIDES)
+        here, there = (seen[side][1] for side in SIDES)
+        if self._gates and (here.state, here.status) != (there.state, there.status):
+            return True  # a move that was held may go on now
+        left, right = here.fields, there.fields
         return any(not rule.same(left.get(rule.name), right.get(rule.name)) for rule in self._stricter)
 
     def single(self, row: Row) -> bool:
@@ -134,6 +139,10 @@ class _Compare:
 
 def _filter(one: "mapping.CompiledEntity") -> str | None:
     return one.document.filter if one.document is not None else None
+
+
+def _gates(one: "mapping.CompiledEntity") -> object:
+    return one.document.beside.gates if one.document is not None else None
 
 
 def _said(document: "mapping.Document") -> tuple[object, ...]:

@@ -354,6 +354,46 @@ def test_a_conversion_has_a_gate(tmp_path: Path) -> None:
         assert desk.south.read("lead", there)["state"] == "converted"
 
 
+@pytest.mark.parametrize("filled_by", ["north", "south"])
+def test_a_held_move_goes_through_as_soon_as_the_field_is_filled_though_the_record_does_not_move_again(
+    tmp_path: Path, filled_by: str
+) -> None:
+    with company(tmp_path, opportunity=GATES) as desk:
+        here, there = deal(desk, amount=Decimal(5))
+        desk.north.set_status("opportunity", here, "Proposal")
+        for _ in range(3):  # quiet runs between: the move is not forgotten, and not agreed on either
+            desk.sync()
+        assert south(desk, there)["status"] == "qualify"
+        assert desk.causes() == {"gate"}
+        if filled_by == "north":
+            desk.north.edit("opportunity", here, close_date="2026-05-01")
+        else:
+            desk.south.edit("opportunity", there, estimated_date="2026-05-01")
+        desk.sync()
+        assert south(desk, there)["status"] == "propose"
+        assert north(desk, here)["status"] == "Proposal"
+        desk.sync()
+        assert not desk.issues()
+
+
+def test_a_held_close_and_a_held_conversion_go_through_in_the_cycle_after_the_field_is_filled(tmp_path: Path) -> None:
+    lead = with_lines("lead", "gates:", "  conversion: {needs: [city]}")
+    with company(tmp_path, opportunity=GATES, lead=lead) as desk:
+        here, there = deal(desk, amount=Decimal(5), close_date="2026-05-01")
+        lead_here, lead_there = desk.lead_pair()
+        desk.south.set_status("opportunity", there, "won")
+        desk.north.convert_lead(lead_here)
+        for _ in range(3):
+            desk.sync()
+        assert north(desk, here)["state"] == "open"
+        assert desk.south.read("lead", lead_there)["state"] == "open"
+        desk.south.edit("opportunity", there, description="Signed")
+        desk.south.edit("lead", lead_there, city="Ulm")
+        desk.sync()
+        assert north(desk, here)["state"] == "won"
+        assert desk.south.read("lead", lead_there)["state"] == "converted"
+
+
 # --- record types -------------------------------------------------------------------------------------------------
 
 

@@ -71,6 +71,22 @@ def test_a_rule_that_changed_looks_at_pairs_that_are_apart(tmp_path: Path) -> No
         ) == {"lead": 1}
 
 
+def test_a_gate_that_was_taken_away_frees_what_it_held_and_nothing_else(tmp_path: Path) -> None:
+    with desk(tmp_path) as one:
+        held, there = one.deal_pair()
+        one.deal_pair()
+        gate = "gates: {develop: {needs: [description]}}\n"
+        texts = {**MAPPINGS, "opportunity.yaml": MAPPINGS["opportunity.yaml"] + gate}
+        connections = {"north": "memory", "south": "memory"}
+        one.engine.compiled = mapping.compile(mapping.load(texts, connections=connections)[0])
+        one.north.set_status("opportunity", held, "Proposal")
+        one.settled()
+        assert one.causes() == {"gate"}
+        assert change(one, opportunity=("entity:", "entity:")) == {"opportunity": 1}
+        assert one.south.read("opportunity", there)["status"] == "propose"
+        assert one.issues() == []
+
+
 def _with(pair: tuple[str, str]) -> mapping.Compiled:
     texts = {**MAPPINGS, "lead.yaml": MAPPINGS["lead.yaml"].replace(*pair)}
     return mapping.compile(mapping.load(texts, connections={"north": "memory", "south": "memory"})[0])
