@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from crmbridge.cli import why_place
 from crmbridge.cli.context import Place, names
 from crmbridge.cli.find import Found, find
 from crmbridge.cli.mapping.common import plain_place
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from crmbridge.sync.cycle import Engine
     from crmbridge.sync.view import View
     from crmbridge.sync.work import Order
-    from mapping import Document
+    from mapping import Document, Version
     from mapping.document import FieldDoc
 
 
@@ -60,7 +61,8 @@ def why(place: Place, record: str, field_name: str, as_json: bool) -> None:
     """Why a field has the value it has: source, rule, converter, merge, run, write, reply.
 
     RECORD is a shared id, a native id, a CRM URL or entity:e-mail; FIELD is a field's name in the mapping. Both CRMs
-    are asked for their descriptions only; values are those last read.
+    are asked for their descriptions only; values are those last read. FIELD may also be `status` (a lead's) or `stage`
+    (an opportunity's): then it tells how the record came to where it stands in its life.
     """
     from crmbridge import wiring
     from mapping import version_of
@@ -72,6 +74,10 @@ def why(place: Place, record: str, field_name: str, as_json: bool) -> None:
     with place.store() as store:
         found = find(store, settings, record)
         document = documents.of(found.entity)
+        if document is not None and field_name in why_place.WORDS:
+            told = why_place.explain(place, settings, store, found, document)
+            _show({**told, "mapping": _version(version_of(texts, documents))}, as_json)
+            return
         mapped = _mapped(document, found, field_name)
         rows: dict[Side, Row | None] = {side: found.row(store, side) for side in SIDES}
         journal = [one for one in journal_of(store, found, found.link) if _touches(one, mapped)]
@@ -84,7 +90,6 @@ def why(place: Place, record: str, field_name: str, as_json: bool) -> None:
         ]
     assert document is not None, "the field was found in it"
     merge = _merge(place, found, mapped)
-    version = version_of(texts, documents)
     answer: dict[str, Any] = {
         "entity": found.entity,
         "shared_id": found.link.id if found.link else None,
@@ -95,7 +100,7 @@ def why(place: Place, record: str, field_name: str, as_json: bool) -> None:
             if side in mapped.columns
         },
         "rule": _rule(document, mapped, connections),
-        "mapping": {"version": version.id, "label": version.label or None},
+        "mapping": _version(version_of(texts, documents)),
         "agreed": {
             connections[side]: plain_value(found.link.base.view(side).get(field_name)) if found.link else None
             for side in SIDES
@@ -104,6 +109,14 @@ def why(place: Place, record: str, field_name: str, as_json: bool) -> None:
         "issues": [issue_document(one) for one in issues],
         "writes": [_write(one, connections, runs.get(one.run_id)) for one in journal],
     }
+    _show(answer, as_json)
+
+
+def _version(version: "Version") -> dict[str, Any]:
+    return {"version": version.id, "label": version.label or None}
+
+
+def _show(answer: dict[str, Any], as_json: bool) -> None:
     if as_json:
         from crmbridge.cli.output import print_json
 
@@ -117,12 +130,7 @@ def _mapped(document: "Document | None", found: Found, name: str) -> "FieldDoc":
         return document.fields[name]
     from mapping.problem import closest
 
-    if name in ("state", "status", "stage"):
-        raise ConfigError(
-            f"{name!r} is no field but the record's place in its life, so no field's history tells of it.",
-            fix="`crmbridge show RECORD` tells when it was moved, `mapping preview RECORD` which row reads it.",
-        )
-    near = closest(name, document.fields) if document else None
+    near = closest(name, [*document.fields, *([document.axis] if document.axis else [])]) if document else None
     raise ConfigError(
         f"The mapping of {found.entity} has no field {name!r}.",
         fix=f"Did you mean {near!r}?" if near else "The names stand under `fields:` in its file.",
@@ -312,21 +320,23 @@ def _print(answer: dict[str, Any]) -> None:
     from crmbridge.cli.output import head, say, table
 
     head(f"{answer['entity']} {answer['shared_id'] or '(no partner)'}: {answer['field']}")
-    for name, source in answer["sources"].items():
-        if source["record"] is None:
-            say(f"source     {name}: no record there")
-            continue
-        value = f"{source['value']!r}" if source["present"] else "blank"
-        row = f", read as {source['reads_as']!r} by {source['row_at']}" if source["row_at"] else ""
-        say(f"source     {name} {source['record']} {source['column']}: {value}{row}")
-    rule, made = answer["rule"], answer["mapping"]
-    say(f"rule       {rule['at']}: {rule['rule']}")
-    say(f"converter  {rule['converter']}")
+    placed = "beside" in answer["rule"]
+    if placed:
+        why_place.print_sources(answer)
+        why_place.print_rule(answer)
+    else:
+        _print_field(answer)
+    made = answer["mapping"]
     label = f" ({made['label']})" if made["label"] else ""
     say(f"mapping    version {made['version']}{label}")
-    for name, value in answer["agreed"].items():
-        say(f"agreed     in {name}: {'never' if value is None else repr(value)}")
+    if placed:
+        why_place.print_agreed(answer)
+    else:
+        for name, value in answer["agreed"].items():
+            say(f"agreed     in {name}: {'never' if value is None else repr(value)}")
     _print_merge(answer["merge"])
+    if placed:
+        why_place.print_steps(answer)
     for one in answer["issues"]:
         say(f"issue      {one['issue']} ({one['kind']}, {one['cause']}): {one['message']} {one['fix']}")
     table(
@@ -339,6 +349,21 @@ def _print(answer: dict[str, Any]) -> None:
     )
     if not answer["writes"]:
         say("write      crmbridge never wrote it")
+
+
+def _print_field(answer: dict[str, Any]) -> None:
+    from crmbridge.cli.output import say
+
+    for name, source in answer["sources"].items():
+        if source["record"] is None:
+            say(f"source     {name}: no record there")
+            continue
+        value = f"{source['value']!r}" if source["present"] else "blank"
+        row = f", read as {source['reads_as']!r} by {source['row_at']}" if source["row_at"] else ""
+        say(f"source     {name} {source['record']} {source['column']}: {value}{row}")
+    rule = answer["rule"]
+    say(f"rule       {rule['at']}: {rule['rule']}")
+    say(f"converter  {rule['converter']}")
 
 
 def _print_merge(merge: dict[str, Any]) -> None:

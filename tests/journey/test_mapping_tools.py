@@ -379,3 +379,65 @@ def test_why_names_source_rule_row_merge_with_its_evidence_run_write_and_version
     assert after["agreed"] == {"salesforce": "partner", "dynamics": "partner"}
     text = edited.run_here("why", row["Id"], "source").out
     assert "read as 'partner' by" in text
+
+
+def test_why_tells_of_a_status_and_of_a_stage_as_it_does_of_a_field(edited: Project) -> None:
+    edited.settle()
+    row = next(
+        one
+        for one in edited.box.control.dump()["salesforce"]["Lead"]
+        if one["Status"] == "Open - Not Contacted" and not one["IsConverted"]
+    )
+    edited.salesforce().update("Lead", row["Id"], Status="Working - Contacted")
+    edited.pass_time()
+    assert edited.run_here("plan", "--json").code == 0
+    told = edited.run_here("why", row["Id"], "status", "--json").json
+    source = told["sources"]["salesforce"]
+    assert source["value"]["Status"] == "Working - Contacted"
+    assert source["reads_as"] == {"state": "open", "status": "contacted", "on_hold": False}
+    at = f":{line(edited, 'mappings/lead.yaml', 'contacted:')}"
+    assert source["row_at"].endswith(at)
+    assert told["rule"]["at"].endswith(f":{line(edited, 'mappings/lead.yaml', 'status:')}")
+    assert told["rule"]["rows"]["contacted"].endswith(at)
+    assert {axes["status"] for axes in told["agreed"].values()} == {"new"}
+    merge = told["merge"]
+    assert (merge["why"], merge["would_write_to"]) == ("status changed there (L3)", "dynamics")
+    assert [(step["case"], step["status"]) for step in merge["steps"]] == [("L3", "contacted")]
+    assert merge["would_write"][0]["columns"]["status"] == 2
+    assert merge["evidence"]["changed_since_agreed"] == {"salesforce": True, "dynamics": False}
+    assert merge["evidence"]["last_edit"]["salesforce"]["by_us"] is False
+    synced = edited.run_here("sync", "--json")
+    assert synced.code in (0, 1), synced
+    after = edited.run_here("why", row["Id"], "status", "--json").json
+    assert after["merge"]["why"] == "both sides stand alike"
+    written = after["writes"][0]
+    assert (written["run"], written["kind"], written["reply"]) == (synced.json["run"], "status", "written")
+    assert written["mapping"] == after["mapping"]["version"]
+    assert after["sources"]["dynamics"]["label"] == "Contacted"
+    text = edited.run_here("why", row["Id"], "status").out
+    assert "read as 'contacted' (open) by" in text
+    assert "status changed there (L3)" in text
+
+
+def test_why_names_the_gate_that_holds_a_stage_and_what_to_do(edited: Project) -> None:
+    file = edited.folder / "mappings" / "opportunity.yaml"
+    before = file.read_text(encoding="utf-8")
+    file.write_text(f"{before}gates: {{propose: {{needs: [description]}}}}\n", encoding="utf-8")
+    try:
+        edited.settle()
+        dump = edited.box.control.dump()["salesforce"]["Opportunity"]
+        row = next(one for one in dump if one["StageName"] in ("Prospecting", "Qualification") and one["AccountId"])
+        edited.salesforce().update("Opportunity", row["Id"], StageName="Proposal/Price Quote", Description="")
+        edited.pass_time()
+        assert edited.run_here("sync", "--json").code == 1
+        told = edited.run_here("why", row["Id"], "stage", "--json").json
+        assert told["field"] == "stage"
+        assert told["merge"]["why"] == "held (gate)"
+        assert "description is blank" in told["merge"]["hold"]
+        gate = told["merge"]["evidence"]["gates"]["propose"]
+        assert gate.endswith(f"opportunity.yaml:{line(edited, 'mappings/opportunity.yaml', 'gates:')}")
+        assert [one["cause"] for one in told["issues"]] == ["gate"]
+        text = edited.run_here("why", row["Id"], "stage").out
+        assert "Fill in description" in text
+    finally:
+        file.write_text(before, encoding="utf-8")

@@ -176,6 +176,21 @@ def test_why_says_what_it_can_when_no_crm_answers(store: Store, capsys: pytest.C
     assert "Did you mean 'title'?" in capsys.readouterr().err
 
 
+def test_why_of_a_place_in_life_says_what_it_can_when_no_crm_answers(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = document(capsys, "why", "shared-1", "status")
+    assert told["field"] == "status"
+    assert "lead.yaml:" in told["rule"]["at"]
+    assert set(told["sources"]) == {"salesforce", "dynamics"}
+    assert told["merge"]["decided"] is False
+    assert "could not be asked" in told["merge"]["why"]
+    assert run(["why", "001A", "status"]) == 2
+    assert "An account has no status of its own" in capsys.readouterr().err
+    assert run(["why", "shared-1", "statsu"]) == 2
+    assert "Did you mean 'status'?" in capsys.readouterr().err
+
+
 def test_status_and_runs_ask_the_store_alone(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     run_row = store.start_run("sync")
     store.end_run(run_row.id, "done", calls={"salesforce": {"Lead query": 2}})
