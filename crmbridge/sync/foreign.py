@@ -7,16 +7,18 @@ written until a person has said which, and `relink` has taken up what was made.
 It is judged from the pages that are read anyway, and costs no call. Ours is what an intent of the last day is about,
 whatever came of it, and what goes with such a record: the results of a conversion, the children of an account that was
 handed over or merged, the pair that is still being made. An automation that runs under our name because of a write of
-ours is known by its place (the same record, its parent, its lead) or by touching nothing that is mapped.
+ours is known by its place (the same record, its parent, its lead) or by touching nothing that is mapped. What a
+deletion empties elsewhere is no evidence either.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
 from connectors.base import Page
 from crmbridge.errors import GuardError
-from crmbridge.model import ENTITIES, Entity, Ref, Row, Seen, Side, Unlinked, attribute_name
+from crmbridge.model import ENTITIES, Entity, Life, Ref, Row, Seen, Side, Unlinked, attribute_name
 from crmbridge.state.store import Store
 from crmbridge.state.words import Issue, Stored
 from crmbridge.sync.hands import Hands
@@ -75,11 +77,36 @@ def _moved(hands: Hands, row: Row, stored: Stored | None, us: str | None) -> boo
     old = stored.row
     if row.modified_by != us or old.version == row.version or old.values is None:
         return False
-    connector = hands.connectors[row.ref.side]
-    if connector.life(old) != connector.life(row):
+    connector, links = hands.connectors[row.ref.side], _links(hands, row)
+    if not _same_life(connector.life(old), connector.life(row)):
         return True
-    names = map(attribute_name, hands.compiled.entities[row.ref.entity].columns(row.ref.side))
-    return any(getattr(old.values, name, None) != getattr(row.values, name, None) for name in names)
+    for column in hands.compiled.entities[row.ref.entity].columns(row.ref.side):
+        name = attribute_name(column)
+        now = getattr(row.values, name, None)
+        if getattr(old.values, name, None) != now and not (now is None and column in links):
+            return True
+    return False
+
+
+def _links(hands: Hands, row: Row) -> set[str]:
+    """Columns that name other records. Who deletes such a record empties them everywhere, and the CRM does not put that
+    down to anybody: the last to have saved the row may still be us."""
+    compiled = hands.compiled.entities[row.ref.entity]
+    ends = compiled.sides[row.ref.side].at(None).ends
+    named = (ends.get(rule.name) for rule in compiled.rules if rule.link is not None)
+    return {wire for end in named if end is not None for wire in end.wires}
+
+
+def _same_life(old: Life, now: Life) -> bool:
+    """Apart from records it named that are deleted."""
+    return now == replace(
+        old,
+        account_id=now.account_id and old.account_id,
+        contact_id=now.contact_id and old.contact_id,
+        opportunity_id=now.opportunity_id and old.opportunity_id,
+        origin_lead_id=now.origin_lead_id and old.origin_lead_id,
+        customer_is_contact=now.customer_is_contact and old.customer_is_contact,
+    )
 
 
 def _unexplained(

@@ -160,8 +160,7 @@ def test_a_second_installation_is_noticed_and_writing_stops(desk: Bench, tmp_pat
 
 def test_an_edit_of_a_second_installation_is_noticed(desk: Bench) -> None:
     _, right = desk.lead_pair()
-    with desk.store._database.writing("test") as connection:  # pyright: ignore[reportPrivateUsage] - as if days had passed
-        connection.exec_driver_sql("UPDATE intent SET sent_at = '2020-01-01T00:00:00.000000+00:00'")
+    _days_later(desk)
     desk.south.edit("lead", right, by=US, city="Rome")
     with pytest.raises(GuardError):
         desk.sync()
@@ -176,3 +175,40 @@ def test_people_and_automations_raise_no_alarm(desk: Bench) -> None:
     desk.settled()
     assert desk.issues(CAUSE) == []
     assert desk.north.read("lead", left)["rating"] == "hot"
+
+
+def test_what_a_deletion_empties_elsewhere_raises_no_alarm(desk: Bench) -> None:
+    """The CRM empties what named the record, and leaves the stamp of whoever saved the row last: ours."""
+    left, right = desk.lead_pair()
+    desk.north.convert_lead(left)
+    desk.settled()
+    (account,) = desk.south.live("account")
+    (contact,) = desk.south.live("contact")
+    assert account.modified_by == contact.modified_by == US
+    desk.south.delete("lead", right)
+    desk.south.edit("account", account.id, by=US, lead_id=None)
+    desk.south.edit("contact", contact.id, by=US, lead_id=None)
+    desk.settled()
+    assert desk.issues(CAUSE) == []
+
+    _days_later(desk)
+    desk.south.delete("account", account.id)
+    desk.south.edit("contact", contact.id, by=US, account_id=None)
+    desk.settled()
+    assert desk.issues(CAUSE) == []
+
+
+def test_a_link_that_leads_elsewhere_is_a_change(desk: Bench) -> None:
+    desk.deal_pair()
+    (deal,) = desk.south.live("opportunity")
+    other = desk.south.add("account", name="Other Customer", city="Bonn")
+    desk.settled()
+    _days_later(desk)
+    desk.south.edit("opportunity", deal.id, by=US, account_id=other)
+    with pytest.raises(GuardError):
+        desk.sync()
+
+
+def _days_later(desk: Bench) -> None:
+    with desk.store._database.writing("test") as connection:  # pyright: ignore[reportPrivateUsage] - as if days had passed
+        connection.exec_driver_sql("UPDATE intent SET sent_at = '2020-01-01T00:00:00.000000+00:00'")
