@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 from xml.etree import ElementTree
 
@@ -87,15 +87,24 @@ class Bench:
     def get(self, name: str, key: str) -> dict[str, Any]:
         return self.rest("GET", f"sobjects/{name}/{key}").body
 
-    def soap(self, content: str, *, header: str = "", session: str | None = None, version: str = "60.0") -> Reply:
+    def soap(
+        self,
+        content: str,
+        *,
+        header: str = "",
+        session: str | None = None,
+        version: str = "60.0",
+        api: Literal["partner", "enterprise"] = "partner",
+    ) -> Reply:
         token = self.token if session is None else session
         envelope = (
-            '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns="urn:partner.soap.sforce.com" '
+            f'<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns="urn:{api}.soap.sforce.com" '
             'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">'
             f"<e:Header><SessionHeader><sessionId>{token}</sessionId></SessionHeader>{header}</e:Header>"
             f"<e:Body>{content}</e:Body></e:Envelope>"
         )
-        return self.send("POST", f"/services/Soap/u/{version}", envelope.encode(), {"soapaction": '""'})
+        kind = "u" if api == "partner" else "c"
+        return self.send("POST", f"/services/Soap/{kind}/{version}", envelope.encode(), {"soapaction": '""'})
 
     def results(self, content: str, header: str = "") -> list[ElementTree.Element]:
         reply = self.soap(content, header=header)

@@ -148,7 +148,9 @@ def test_composite_knows_its_limits(org: Bench) -> None:
     assert refused(*queries) == ["LIMIT_EXCEEDED"]
     assert len(composite(org, *queries[:5], collateSubrequests=False)) == 5
     assert refused(sub("GET", "limits", "a"), sub("GET", "limits", "a")) == ["INVALID_INPUT"]
-    assert refused(sub("GET", "limits", "1a")) == ["INVALID_INPUT"]
+    for name in ("_a", "a b", "a:b", "", "ä"):
+        assert refused(sub("GET", "limits", name)) == ["INVALID_INPUT"]
+    assert [answer["referenceId"] for answer in composite(org, sub("GET", "limits", "00Qa"))] == ["00Qa"]
     assert refused(sub("GET", "limits", "a"), allOrNothing=True) == ["JSON_PARSER_ERROR"]
     assert refused({**sub("GET", "limits", "a"), "headers": {}}) == ["JSON_PARSER_ERROR"]
     assert org.rest("GET", "composite").body["tree"] == "/services/data/v60.0/composite/tree"

@@ -232,6 +232,7 @@ def test_a_header_of_salesforces_own_that_nobody_heeds_is_refused(org: Bench) ->
     fine = {
         "sforce-call-options": "client=x, defaultNamespace=ns",
         "x-sfdc-packageversion-ns": "1.0",
+        "x-sfdc-session": "whatever",
         "traceparent": "1",
     }
     assert org.rest("GET", "limits", headers=fine).status == 200

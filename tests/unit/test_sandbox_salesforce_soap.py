@@ -174,6 +174,37 @@ def test_no_body_gets_through_and_no_entity_is_resolved(org: Bench, body: bytes)
     assert b"root:" not in reply.body
 
 
+# -- the enterprise API ----------------------------------------------------------------------------------------------
+
+
+def test_the_enterprise_api_logs_in_and_saves_objects_that_are_types_of_its_own(org: Bench) -> None:
+    namespace = "{urn:enterprise.soap.sforce.com}"
+    given = org.app.credentials
+    password = f"{given['password']}{given['security_token']}"
+    login = f"<login><username>{given['username']}</username><password>{password}</password></login>"
+    answer = ElementTree.fromstring(org.soap(login, api="enterprise").body)
+    assert next(answer.iter(f"{namespace}sessionId")).text
+    assert "/services/Soap/c/60.0/" in (next(answer.iter(f"{namespace}serverUrl")).text or "")
+
+    row = "<sObjects xsi:type='q:Lead' xmlns:q='urn:sobject.enterprise.soap.sforce.com'>{}</sObjects>"
+    made = f"<create>{row.format('<LastName>Roe</LastName><Company>Acme</Company>')}{row.format('')}</create>"
+    good, bad = ElementTree.fromstring(org.soap(made, api="enterprise").body).iter(f"{namespace}result")
+    assert (good.findtext(f"{namespace}success"), bad.findtext(f"{namespace}success")) == ("true", "false")
+    key = good.findtext(f"{namespace}id") or ""
+    org.soap(f"<update>{row.format(f'<Id>{key}</Id><Title>CEO</Title>')}</update>", api="enterprise")
+    assert org.one("SELECT Title FROM Lead")["Title"] == "CEO"
+    org.soap(f"<delete><ids>{key}</ids></delete>", api="enterprise")
+    assert org.rows("SELECT Id FROM Lead") == []
+
+
+def test_rows_of_the_enterprise_api_are_refused_by_name(org: Bench) -> None:
+    code, message = fault(org, "<query><queryString>SELECT Id FROM Lead</queryString></query>", api="enterprise")
+    assert code == "sf:FUNCTIONALITY_NOT_ENABLED"
+    assert "query of the enterprise API" in (message or "")
+    untyped = fault(org, "<create><sObjects><type>Lead</type></sObjects></create>", api="enterprise")
+    assert untyped[0] == "sf:INVALID_TYPE"
+
+
 # -- queries ---------------------------------------------------------------------------------------------------------
 
 

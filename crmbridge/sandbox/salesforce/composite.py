@@ -28,7 +28,7 @@ SUBREQUESTS_MAX: Final = 25
 QUERIES_MAX: Final = 5  # queries and collections calls among them
 SINCE: Final = 38  # (unverified)
 HALTED: Final = "The transaction was rolled back since another operation in the same transaction failed."
-_NAME: Final = re.compile(r"[A-Za-z]\w*")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")  # the sheet says a letter; a real org takes a digit too
 _HEAVY: Final = re.compile(r"/(?:query(?:All)?|composite/sobjects)\b")
 # Subrequests may not change who they are or how bodies are written.
 _OUTER_HEADERS: Final = frozenset({"authorization", "content-type", "accept"})
@@ -129,10 +129,15 @@ def subrequests(body: Mapping[str, Any]) -> list[dict[str, Any]]:
         if not isinstance(sub.get("method"), str) or not isinstance(sub.get("url"), str):
             raise refuse("INVALID_INPUT", "Every subrequest needs a method and a url.")  # (unverified)
     names = [str(sub.get("referenceId", "")) for sub in subs]
-    if not all(_NAME.fullmatch(name) for name in names) or len(set(names)) < len(names):
-        raise refuse(  # (unverified)
-            "INVALID_INPUT", "Every subrequest needs its own referenceId of letters, digits and underscores."
-        )
+    for name in names:
+        if not _NAME.fullmatch(name):  # a real org's words; the code (unverified)
+            raise refuse(
+                "INVALID_INPUT",
+                f"Provided referenceId ('{name}') must start with a letter or a number, and it can contain only "
+                "letters, numbers and underscores ('_').",
+            )
+    if len(set(names)) < len(names):  # (unverified)
+        raise refuse("INVALID_INPUT", "Every subrequest needs a referenceId of its own.")
     return subs
 
 

@@ -31,6 +31,7 @@ NO_EFFECT: Final[Mapping[str, str]] = {
     "sforce-query-options without a batchSize that can be read": "it is a wish: the page then has the default size",
     "sforce-line-ending": "it is of Bulk API 1.0's files; a job of Bulk API 2.0 names its line ending itself (§4.1)",
     "x-sfdc-packageversion-*": "there are no managed packages",
+    "x-sfdc-session": "it is Bulk API 1.0's; everything else goes by Authorization (§1.4)",
 }  # fmt: skip
 
 OWN: Final = ("sforce-", "x-sfdc-")
@@ -40,7 +41,9 @@ _SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "sforce-mru": ("updatemru",),
 }
 _PACKAGE_VERSION: Final = "x-sfdc-packageversion-"
-_HEEDED: Final = EFFECTIVE | {"sforce-call-options", "sforce-enable-pkchunking", "sforce-line-ending"}
+_HEEDED: Final = EFFECTIVE | {
+    "sforce-call-options", "sforce-enable-pkchunking", "sforce-line-ending", "x-sfdc-session",
+}  # fmt: skip
 
 
 def check_headers(headers: Mapping[str, str]) -> None:

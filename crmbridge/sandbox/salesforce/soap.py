@@ -77,6 +77,7 @@ class Element:
 class Call:
     operation: Element
     headers: Element
+    enterprise: bool = False  # the API whose objects are types of its WSDL, not the partner API
 
     @property
     def session(self) -> str:
@@ -87,7 +88,7 @@ class Call:
         return self.headers.first(name) or Element(name=name, text=None, children=())
 
 
-def parse(body: bytes) -> Call:
+def parse(body: bytes, *, enterprise: bool = False) -> Call:
     """The envelope's operation and headers (§6.2); no entity is ever resolved, no network asked."""
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True
@@ -104,9 +105,8 @@ def parse(body: bytes) -> Call:
     content = root.first("Body")
     if root.name != "Envelope" or content is None or not content.children:
         raise ClientFault("A SOAP message needs an Envelope with a Body that holds an operation.")
-    return Call(
-        operation=content.children[0], headers=root.first("Header") or Element(name="Header", text=None, children=())
-    )
+    headers = root.first("Header") or Element(name="Header", text=None, children=())
+    return Call(operation=content.children[0], headers=headers, enterprise=enterprise)
 
 
 def _element(node: Any) -> Element:
@@ -134,16 +134,17 @@ def many(values: Mapping[str, object]) -> str:
     return "".join(text(name, value) for name, value in values.items())
 
 
-def reply(operation: str, content: str, usage: tuple[int, int] | None = None) -> Reply:
-    header = ""
+def reply(call: Call, content: str, usage: tuple[int, int] | None = None) -> Reply:
+    operation, header = call.operation.name, ""
     if usage is not None:  # §6.3
         limit = many({"current": usage[0], "limit": usage[1], "type": "API REQUESTS"})
         header = f"<soapenv:Header><LimitInfoHeader><limitInfo>{limit}</limitInfo></LimitInfoHeader></soapenv:Header>"
     kinds = f' xmlns:sf="{_SOBJECT}"' if "sf:" in content else ""
     kinds += ' xmlns:xsd="http://www.w3.org/2001/XMLSchema"' if '"xsd:' in content else ""
+    api = "enterprise" if call.enterprise else "partner"
     body = (
-        f'{_HEAD}xmlns="urn:partner.soap.sforce.com" xmlns:xsi="{_XSI}"{kinds}>{header}'
-        f"<soapenv:Body><{operation}Response>{content}</{operation}Response></soapenv:Body></soapenv:Envelope>"
+        f'{_HEAD}xmlns="urn:{api}.soap.sforce.com" xmlns:xsi="{_XSI}"{kinds}>'
+        f"{header}<soapenv:Body><{operation}Response>{content}</{operation}Response></soapenv:Body></soapenv:Envelope>"
     )
     return Reply(status=200, headers=(_XML,), body=body.encode())
 

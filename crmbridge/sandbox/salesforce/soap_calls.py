@@ -34,6 +34,7 @@ LEFT_OUT: Final = frozenset(
     "performQuickActions sendEmailMessage renderEmailTemplate renderStoredEmailTemplate quickActionTemplateInfo "
     "deleteByExample findDuplicates findDuplicatesByIds changeOwnPassword executeListView".split()
 )
+_ROWS: Final = frozenset({"query", "queryAll", "queryMore", "retrieve", "merge"})
 Result = Mapping[str, Any]
 
 
@@ -51,6 +52,8 @@ class SoapCalls:
     def answer(self, bridge: Bridge, origin: str) -> str:
         operation, log = bridge.call.operation, bridge.log
         soap_headers.check(bridge.call)
+        if bridge.call.enterprise and operation.name in _ROWS:  # whose rows have a form of their own
+            raise soap.not_served(f"{operation.name} of the enterprise API")
         match operation.name:
             case "query" | "queryAll" as kind:
                 return f'<result xsi:type="QueryResult">{self._query(bridge, kind)}</result>'
@@ -154,9 +157,9 @@ class SoapCalls:
     def _save(self, bridge: Bridge, kind: str) -> str:
         call, operation = bridge.call, bridge.call.operation
         elements, truncate = operation.all("sObjects"), soap_headers.truncates(call)
-        bridge.log.note(kind, elements[0].value("type") if elements else "")
+        bridge.log.note(kind, elements[0].value("type") or elements[0].kind if elements else "")
         _few(len(elements), RECORDS_MAX)
-        items = [self._read.item(element, truncate=truncate) for element in elements]
+        items = [self._read.item(element, truncate=truncate, enterprise=call.enterprise) for element in elements]
         given = {"allOrNone": soap_headers.all_or_none(call), "records": items}
         if kind == "upsert":
             return self._upsert(bridge, items, given)

@@ -1,4 +1,4 @@
-"""/services/Soap/u/NN.0: who calls, what for, and the envelope around the answer (salesforce-api §1.3, §6.2)."""
+"""/services/Soap/{u,c}/NN.0: who calls, what for, and the envelope around the answer (salesforce-api §1.3, §6.2)."""
 
 import re
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from crmbridge.sandbox.salesforce.soap_user import login_result
 from crmbridge.sandbox.salesforce.store import Store
 
 LOGIN_VERSION_MAX: Final = 64  # §1.2: SOAP login() is not in API v65 and later
-_PATH: Final = re.compile(r"/services/Soap/u/(\d{1,3})\.0(?:/\w+)?")
+_PATH: Final = re.compile(r"/services/Soap/([uc])/(\d{1,3})\.0(?:/\w+)?")  # partner and enterprise
 _EXPIRED_MAY: Final = ("setPassword", "getUserInfo", "logout", "getServerTimestamp")
 
 
@@ -45,17 +45,18 @@ class SoapEndpoint:
             if found is None:  # §6.2
                 raise refuse(
                     "FUNCTIONALITY_NOT_ENABLED",
-                    f"This sandbox serves the partner API at /services/Soap/u/NN.0, not {path}",
+                    f"This sandbox serves the partner API at /services/Soap/u/NN.0 and of the enterprise API, at "
+                    f"/services/Soap/c/NN.0, what answers no rows; not {path}",
                 )
             # §6.2: any value, but it must be there
             if request.method != "POST" or "soapaction" not in request.headers:
                 raise soap.ClientFault("A SOAP call is a POST with the header SOAPAction.")
             if request.query:
                 raise not_served(f"URL parameters of {path}")
-            version = int(found.group(1))
+            version = int(found.group(2))
             if version not in self._versions:  # §1.3; the fault's text is (unverified)
                 raise refuse("UNSUPPORTED_API_VERSION", f"API version {version}.0 is not served.")
-            call = soap.parse(request.body)
+            call = soap.parse(request.body, enterprise=found.group(1) == "c")
             name = call.operation.name
             log.note(name)
             if name == "login":
@@ -68,7 +69,7 @@ class SoapEndpoint:
             bridge = Bridge(call=call, user=user, version=version, log=log, rest=self._rest)
             with self._store.acting_as(user), self._store.tables.transaction():
                 content = self._calls.answer(bridge, self._auth.instance(request))
-            return user, soap.reply(name, content, (self._limits.used(), self._limits.most()))
+            return user, soap.reply(call, content, (self._limits.used(), self._limits.most()))
         except SfError as error:
             return user, soap.fault(error)
         except soap.ClientFault as error:
@@ -97,13 +98,16 @@ class SoapEndpoint:
             trusted=scope[:15] == self._auth.org_id[:15],
         )
         row = self._store.rows(self._store.shape.objects["User"])[user]
+        place = f"{self._auth.instance(request)}/services/Soap/"
+        below = f"/{version}.0/{self._auth.org_id[:15]}"
+        urls = {"metadata": f"{place}m{below}", "server": f"{place}{'c' if call.enterprise else 'u'}{below}"}
         content = login_result(
             self._store.shape.org,
             self._auth.org_id,
             row,
             self._auth.open_session(user),
-            self._auth.instance(request),
+            urls,
             version,
             password_expired=self._auth.password_expired(user),
         )
-        return user, soap.reply("login", content)
+        return user, soap.reply(call, content)

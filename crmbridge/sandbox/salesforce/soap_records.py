@@ -20,9 +20,12 @@ class SoapRecords:
             raise refuse("INVALID_TYPE", f"sObject type '{name}' is not supported.")
         return found
 
-    def item(self, element: soap.Element, *, truncate: bool) -> dict[str, Any]:
-        """One sObject as a collection's record: its type among the attributes, its id, its fields."""
-        sobject = self.type_of(element.value("type"))
+    def item(self, element: soap.Element, *, truncate: bool, enterprise: bool = False) -> dict[str, Any]:
+        """One sObject as a collection's record: its type among the attributes, its id, its fields.
+
+        The enterprise API's objects are types of its WSDL, so theirs stands in xsi:type.
+        """
+        sobject = self.type_of(element.kind if enterprise else element.value("type"))
         item: dict[str, Any] = {"attributes": {"type": sobject.name}}
         if key := element.value("Id"):
             item["Id"] = key

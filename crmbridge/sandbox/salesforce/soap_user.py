@@ -1,5 +1,6 @@
 """Who somebody is, for login and getUserInfo, in the order of the WSDL of that version (salesforce-api §1.3)."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from crmbridge.sandbox.core import Row
@@ -43,15 +44,15 @@ def user_info(org: Org, org_id: str, user: Row, version: int) -> str:
 
 
 def login_result(
-    org: Org, org_id: str, user: Row, token: str, origin: str, version: int, *, password_expired: bool = False
+    org: Org, org_id: str, user: Row, token: str, urls: Mapping[str, str], version: int, *, password_expired: bool
 ) -> str:
-    urls = {kind: f"{origin}/services/Soap/{kind}/{version}.0/{org_id[:15]}" for kind in ("m", "u")}
+    """`urls` are those of the metadata API, and of the API that was logged in at."""
     return (
         "<result>"
-        + soap.text("metadataServerUrl", urls["m"])
+        + soap.text("metadataServerUrl", urls["metadata"])
         + soap.text("passwordExpired", password_expired)
         + soap.text("sandbox", org.is_sandbox)
-        + soap.text("serverUrl", urls["u"])
+        + soap.text("serverUrl", urls["server"])
         + soap.text("sessionId", token)
         + soap.text("userId", user["Id"])
         + f"<userInfo>{user_info(org, org_id, user, version)}</userInfo></result>"
