@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from crmbridge.sync.hands import Event, Only
 
 EXAMPLES_MAX: Final = 20
+# What became of a write that was sent and not written, by the state its intent ended in.
+UNWRITTEN: Final[Mapping[str, str]] = {
+    "refused": "refused; see below",
+    "later": "put off by the CRM",
+    "lost": "answer lost; the next sync looks",
+    "stale": "changed meanwhile; planned again",
+}
 # Events that are not work done on a record.
 _TOLD: Final = frozenset({"held", "failed", "waiting", "report"})
 
@@ -184,6 +191,10 @@ class Shown:
                 for side, one in outcome.identities.items()
             },
             "counts": nested(outcome.counts),
+            "unwritten": [
+                {"on": on, "entity": entity, "kind": kind, "how": how, "count": count}
+                for (on, entity, kind, how), count in sorted(outcome.unwritten.items())
+            ],
             "matched": dict(outcome.by_key),
             "replanned": dict(outcome.replanned),
             "stopped": {entity: list(sentences) for entity, sentences in outcome.stopped.items()},
@@ -250,10 +261,18 @@ class Shown:
             verb = "would be done" if outcome.dry else "was done" if outcome.ruling.go else "would have been done"
             rows = [[*place, count] for place, count in sorted(outcome.counts.items()) if count]
             table(["on", "entity", "what", "records"], rows, title=f"What {verb}", right=["records"])
+        elif outcome.unwritten:
+            say("Nothing was written.")
         elif any(event.cause == PAUSED for event in outcome.events):
             say("Nothing to do at present: what there is waits, since it is paused.")
         else:
             say("Nothing to do: both sides agree on all that is linked.")
+        table(
+            ["on", "entity", "what", "records", "what came of it"],
+            [[*place, count, UNWRITTEN[how]] for (*place, how), count in sorted(outcome.unwritten.items())],
+            title="What was sent and not written",
+            right=["records"],
+        )
         if outcome.by_key:
             rows = [[*key.split(": ", 1), count] for key, count in sorted(outcome.by_key.items())]
             table(["entity", "matched by", "pairs"], rows, title="The same record on both sides", right=["pairs"])

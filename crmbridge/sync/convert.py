@@ -63,8 +63,8 @@ def mirror(hands: Hands, view: View, work: Work, step: Step) -> bool:
     if _tried_before(hands, work, mark):
         work.axes_settled, work.open, work.skipped = False, True, True
         return False
-    hands.count(target, "lead", "convert")
     if hands.dry:
+        hands.count(target, "lead", "convert")
         _plan_results(hands, view, work, ways, source)
         work.orders.append(Order(side=target, kind="convert", columns={}, reason=_reason(step, case, ways)))
         hands.tell(_event(work.link, target, "convert", _reason(step, case, ways), case))
@@ -173,20 +173,25 @@ def _after_call(
     if isinstance(outcome, Unknown):  # look; recovery goes on looking where this is too early
         seen = found_converted(hands, intent, work.seen[source].life)
         if seen is not None:
+            hands.count(target, "lead", "convert")
             return finish(hands, view, work, seen, row, intent, source)
+        hands.came_to("lost", target, "lead", "convert")
         hands.leave_alone(work.link.id)
         work.axes_settled, work.open = False, True
         return False
     if isinstance(outcome, Converted):
+        hands.count(target, "lead", "convert")
         return finish(hands, view, work, outcome, row, intent, source)
     work.axes_settled, work.open = False, True
     if isinstance(outcome, Refused):
         # Nothing was made; the rows on the converted side stay claimed (C10).
+        hands.came_to("refused", target, "lead", "convert")
         work.issues.append(refused_issue(hands, outcome, "lead", mark, link=work.link, ref=work.rows[target].ref))
         closed = replace(intent, state="refused", reply=f"{outcome.code}: {outcome.message}")
         hands.record(Batch(close_intents=[closed], conversions=[replace(row, state="held")]))
         return False
     stale = isinstance(outcome, Stale)
+    hands.came_to("stale" if stale else "later", target, "lead", "convert")
     closed = replace(intent, state="stale" if stale else "later", reply=getattr(outcome, "message", ""))
     rows = list(hands.connectors[target].fetch("lead", [work.rows[target].ref.id]).values()) if stale else []
     work.moved = stale

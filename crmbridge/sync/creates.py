@@ -127,7 +127,6 @@ def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records:
         key = key_of(source.row.ref.id, record.generation)
         write = Write(kind="create", entity=entity, id=chosen, key=key, columns=put.columns)
         ready.append(_Ready(record=record, link=link, write=write, problems=put.problems, natural=natural))
-        hands.count(side, entity, "create")
     if hands.dry:
         return [_planned(hands, view, one, side) for one in ready]
     before: datetime | None = None
@@ -195,6 +194,7 @@ def _settle_creates(
     works: list[Work] = []
     for one, intent, outcome in zip(ready, intents, outcomes, strict=True):
         record, source = one.record, one.record.source.row
+        hands.came_to(outcome_state(outcome), side, entity, "create")
         if isinstance(outcome, Written):
             made = _with_id(one.link, side, outcome.id)
             closed.append(replace(intent, state="done", native_id=outcome.id, reply=reply_text(outcome)))
@@ -256,6 +256,7 @@ def _planned(hands: Hands, view: View, one: "_Ready", side: Side) -> Work:
     problem_issues(hands, link.entity, one.problems, ref=record.source.row.ref)
     made = _with_id(link, side, f"planned:{link.id}")
     view.crosswalk.learn(made)
+    hands.count(side, link.entity, "create")
     hands.tell(work_event(made, side, "create", record.create.reason, tuple(record.create.fields)))
     closing = {"won": "close", "lost": "close", "disqualified": "disqualify", "converted": "convert"}
     kind = closing.get(record.source.shared.state or "")

@@ -24,11 +24,11 @@ from crmbridge.model import SIDES, Directory, Entity, Side
 from crmbridge.pauses import is_whole
 from crmbridge.retention import sweep
 from crmbridge.state.store import Store
-from crmbridge.state.words import Issue, Lease, RunRow
+from crmbridge.state.words import IntentState, Issue, Lease, RunRow
 from crmbridge.sync.foreign import stop_if_found
 from crmbridge.sync.handed import Bench, Crew, drain
 from crmbridge.sync.hands import LEASE_NAME, LEASE_SECONDS, Event, Hands, Options, Progress, Quiet
-from crmbridge.sync.limits import Course, Keepers, course, left_alone_by
+from crmbridge.sync.limits import Course, Keepers, course, left_alone_by, told_apart
 from crmbridge.sync.observe import observe
 from crmbridge.sync.phase import run_phase
 from crmbridge.sync.reconcile import reconcile
@@ -57,7 +57,7 @@ class Outcome:
     dry: bool
     ruling: Ruling
     first_run: frozenset[Entity]
-    counts: Mapping[tuple[str, str, str], int]
+    counts: Mapping[tuple[str, str, str], int]  # would be written; of a sync that went through: was written
     by_key: Mapping[str, int]
     events: tuple[Event, ...]
     issues: tuple[Issue, ...]  # open ones that need a person, after the run
@@ -67,6 +67,7 @@ class Outcome:
     changed: Mapping[tuple[Side, str], int] = field(default_factory=dict)  # (side, table) -> rows read that were new
 
     stopped: Mapping[Entity, tuple[str, ...]] = field(default_factory=dict)  # whose fields changed in a CRM, and how
+    unwritten: Mapping[tuple[str, str, str, IntentState], int] = field(default_factory=dict)  # sent, and not written
     waits: str = ""  # what was left for later since the day's calls are few
 
     @property
@@ -108,6 +109,7 @@ class Engine:
     _identities: dict[Side, Identity] = field(default_factory=dict)
     _directories: dict[Side, Directory] = field(default_factory=dict)
     _course: Course = field(default_factory=Course)
+    _writing: Hands | None = None  # of the run under way: has counted what was written so far
     _last: Outcome | None = None  # what the run that is ending came to
     _replanned: Mapping[Entity, int] = field(default_factory=dict)
     _read_now: Mapping[tuple[Side, str], int] = field(default_factory=dict)
@@ -160,9 +162,9 @@ class Engine:
             keeper.check("life-cycle")
         end = self.clock() + seconds
         try:
-            self._meet()
-            stop_if_found(self.store)
-            with doing("life-cycle"):
+            with told_apart(self.keepers), doing("life-cycle"):
+                self._meet()
+                stop_if_found(self.store)
                 return drain(self._bench(), enough=lambda: self.clock() > end)
         finally:
             for keeper in self.keepers.values():
@@ -178,7 +180,7 @@ class Engine:
     # --- parts --------------------------------------------------------------------------------------------------------
 
     def _read(self, lease: Lease, run: RunRow) -> Hands:
-        hands = self._hands(run, lease)
+        hands = self._writing = self._hands(run, lease)
         for connector in self.connectors.values():
             connector.heartbeat(hands.renew)
         view = View(hands=hands, crosswalk=Crosswalk(hands=hands))
@@ -293,7 +295,7 @@ class Engine:
             self.store.save_mapping(self.version.id, self.version.label, self.version.texts)
         run = self.store.start_run(kind, lease=lease, mapping=self.version.id or None)
         outcome = "failed"
-        self._last = self._crew = None
+        self._last = self._crew = self._writing = None
         try:
             self._course = course(self.keepers, self.connectors, was_left_alone=self._was_left_alone(run, kind))
             self._meet()
@@ -315,8 +317,13 @@ class Engine:
         finally:
             for keeper in self.keepers.values():
                 keeper.settle()
-            counts = _nested(self._last.counts) if self._last else {}
-            self.store.end_run(run.id, outcome, counts=counts, calls=self._calls())
+            done = self._writing  # also of a run that failed on its way
+            self.store.end_run(
+                run.id,
+                outcome,
+                counts=_nested(done.counts) if done else {},
+                calls=self._calls(),
+            )
             self._calls_told = self._all_calls()
             if self._crew is not None:
                 self.store.leave_work(run.id)
@@ -386,6 +393,7 @@ class Engine:
             ruling=ruling,
             first_run=hands.first_run,
             counts=dict(hands.counts),
+            unwritten=dict(hands.unwritten),
             by_key=dict(hands.by_key),
             events=tuple(hands.events),
             issues=issues,

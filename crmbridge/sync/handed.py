@@ -84,6 +84,8 @@ class Crew:
     def _take_in(self, lead: Hands, work: Work, told: Mapping[str, Any]) -> None:
         for side, entity, kind, count in told.get("counts", ()):
             lead.counts[side, entity, kind] += count
+        for side, entity, kind, how, count in told.get("unwritten", ()):
+            lead.unwritten[side, entity, kind, how] += count
         for name, calls in told.get("calls", {}).items():
             self.calls.setdefault(name, Counter()).update(calls)
         work.moved = bool(told.get("moved"))  # planned again in the next round
@@ -163,6 +165,7 @@ def _carry_out(bench: Bench, lease: Lease, row: WorkRow, lead: Hands | None) -> 
         sync_pairs(hands, view, work.entity, [work])
     told: dict[str, Any] = {
         "counts": [[*place, count] for place, count in sorted(hands.counts.items())],
+        "unwritten": [[*place, count] for place, count in sorted(hands.unwritten.items())],
         "moved": work is not None and work.moved,
         "untouchable": sorted(hands.untouchable),
     }

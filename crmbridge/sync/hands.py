@@ -22,7 +22,7 @@ from crmbridge.model import ENTITIES, SIDES, Directory, Entity, FieldRule, Link,
 from crmbridge.plan import under
 from crmbridge.policy import Bucket, Policies, Policy
 from crmbridge.state.store import Store
-from crmbridge.state.words import Batch, Intent, Issue, Lease, RunRow
+from crmbridge.state.words import Batch, Intent, IntentState, Issue, Lease, RunRow
 from crmbridge.sync.limits import Keepers
 
 LEASE_NAME = "cycle"
@@ -122,7 +122,10 @@ class Hands:
     stamp: str = ""  # changes with the mapping, and with the columns of either CRM
     progress: Progress = field(default_factory=Quiet)
     events: list[Event] = field(default_factory=list)
-    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (side, entity, kind)
+    # (connection, entity, kind): what a dry run would write, and what a real one has written
+    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    # (connection, entity, kind, how): what was sent and not written, with the state its intent ended in
+    unwritten: Counter[tuple[str, str, str, IntentState]] = field(default_factory=Counter)
     by_key: Counter[str] = field(default_factory=Counter)  # "account: website + name" -> pairs
     touched: set[Ref] = field(default_factory=set)  # accounts and contacts that this run brought into scope
     clock: Callable[[], float] = time.monotonic
@@ -218,6 +221,13 @@ class Hands:
 
     def count(self, side: Side, entity: Entity, kind: str, by: int = 1) -> None:
         self.counts[(self.names[side], entity, kind)] += by
+
+    def came_to(self, state: IntentState, side: Side, entity: Entity, kind: str, by: int = 1) -> None:
+        """Of a write that was sent: only what the CRM took is told as done."""
+        if state == "done":
+            self.count(side, entity, kind, by)
+        else:
+            self.unwritten[(self.names[side], entity, kind, state)] += by
 
     def issue(
         self,

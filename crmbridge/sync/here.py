@@ -13,7 +13,7 @@ from crmbridge.state.words import Batch, Intent
 from crmbridge.sync.hands import Event, Hands, fingerprint, new_intent
 from crmbridge.sync.pausing import hold_back, pause_of
 from crmbridge.sync.view import View, link_ids
-from crmbridge.sync.work import Order, Work, refusals, refused_issue
+from crmbridge.sync.work import Order, Work, outcome_state, refusals, refused_issue
 
 KIND = "convert_here"  # of its intents
 
@@ -39,8 +39,8 @@ def convert_here(hands: Hands, view: View, work: Work, step: Step) -> bool:
     if pause is not None:
         hold_back(hands, work, pause, side)
         return False
-    hands.count(side, "lead", "convert")
     if hands.dry:
+        hands.count(side, "lead", "convert")
         if mirrors(policy, work.seen[side], hands.true_for):
             hands.count(other(side), "lead", "convert")  # its mirror, which follows in the same run
         work.orders.append(Order(side=side, kind="convert", columns={}, reason=step.reason))
@@ -63,9 +63,11 @@ def convert_here(hands: Hands, view: View, work: Work, step: Step) -> bool:
     outcome = hands.connectors[side].convert(order)
     if isinstance(outcome, Converted) or (isinstance(outcome, Unknown) and found_done(hands, intent)):
         close(hands, intent, "converted")
+        hands.count(side, "lead", "convert")
         hands.tell(_event(work, step))
         work.moved = True
         return False
+    hands.came_to(outcome_state(outcome), side, "lead", "convert")
     work.open = True
     if isinstance(outcome, Unknown):
         hands.leave_alone(work.link.id)  # the intent stays open; recovery looks first

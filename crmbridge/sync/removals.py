@@ -172,8 +172,8 @@ def carry_out(hands: Hands, view: View, orders: Sequence[Order]) -> None:
         if pause is not None:
             hands.record(Batch(issues=[waits(hands, pause, order.side, order.link.entity, link=order.link)]))
             continue
-        hands.count(order.side, order.link.entity, _COUNTED[order.kind])
         if hands.dry:
+            hands.count(order.side, order.link.entity, _COUNTED[order.kind])
             hands.removed.add(order.link.id)
             view.crosswalk.learn(replace(order.link, alive=False))
             _tell(hands, order)
@@ -252,6 +252,7 @@ def _intent(hands: Hands, view: View, order: Order, move: Move | None, payload: 
 def _settle(
     hands: Hands, view: View, order: Order, intent: Intent, payload: Mapping[str, Any], outcome: Outcome
 ) -> None:
+    hands.came_to(outcome_state(outcome), order.side, order.link.entity, _COUNTED[order.kind])
     if isinstance(outcome, Unknown):
         hands.leave_alone(order.link.id)  # the intent stays open; recovery looks first
         return

@@ -20,6 +20,7 @@ from crmbridge.model import (
     Ref,
     Refused,
     Row,
+    Seen,
     Side,
     Stale,
     State,
@@ -31,6 +32,7 @@ from crmbridge.model import (
 from crmbridge.pauses import Pause, paused
 from crmbridge.plan import is_blank
 from crmbridge.state.words import Batch, Intent
+from crmbridge.sync.echo import read_elsewhere, shown_as_ours
 from crmbridge.sync.hands import Hands, fingerprint, jsonable, new_intent
 from crmbridge.sync.pausing import hold_back
 from crmbridge.sync.view import View
@@ -99,6 +101,7 @@ def _push_chunk(hands: Hands, view: View, side: Side, some: Sequence[tuple[Work,
         for one in due:
             step, columns = one.step, journal(one.payload)
             one.work.orders.append(Order(side=side, kind=step.kind, columns=columns, reason=step.reason))
+            hands.count(side, one.work.entity, _COUNTED.get(step.kind, "update"))
             hands.tell(work_event(one.work.link, side, one.step.kind, one.step.reason, (), case=one.step.case))
         return [*there, *(one.work for one in due)]
     if not due:
@@ -126,7 +129,6 @@ def _due(
         work.axes_settled = False
         hold_back(hands, work, pause, side)
         return None
-    hands.count(side, work.entity, _COUNTED.get(step.kind, "update"))
     work.source = other(side)
     sticky = hands.compiled.entities[work.entity].sticky(side, seen.shared, seen.life)
     if sticky is not None:
@@ -170,19 +172,22 @@ def _settle_moves(
     closed: list[Intent] = []
     for one, intent, outcome in zip(due, intents, outcomes, strict=True):
         work, step = one.work, one.step
+        hands.came_to(outcome_state(outcome), side, work.entity, _COUNTED.get(step.kind, "update"))
         if isinstance(outcome, Written):
+            there = work.seen[other(side)].shared.fields
+            written = {name: there[name] for name in step.fields if name in there}
             row = rows.get(outcome.id)
             if row is not None:
                 row = row if row.extras else replace(row, extras=work.rows[side].extras)
+                before = work.seen[side]
                 work.rows[side] = row
                 work.seen[side] = view.see(row, link=work.link, hint=work.seen[other(side)].shared.status)
                 stored.append(row)
                 _leave_blanks_open(work, step)
+                _see_ours(hands, work, side, before, written, journal(one.move.columns))
             work.wrote = True
             work.stepped[side] = (_target_state(hands, work, step), _target_row(hands, work, step))
-            there = work.seen[other(side)].shared.fields
-            work.written[side] |= {name: there[name] for name in step.fields if name in there}
-            work.sent[side] |= journal(one.move.columns)
+            work.written[side] |= written
             done.append(work)
             links.append(work.link)
             closed.append(replace(intent, state="done", reply=reply_text(outcome)))
@@ -205,6 +210,14 @@ def _settle_moves(
     stored.extend(fresh_rows(hands, moved))
     hands.record(Batch(rows=stored, dirty=moved, links=links, close_intents=closed))
     return done
+
+
+def _see_ours(hands: Hands, work: Work, side: Side, before: Seen, written: Fields, sent: Mapping[str, Any]) -> None:
+    """What the step wrote, as the CRM shows it; and what was written earlier where it stands elsewhere since."""
+    now, shown = work.seen[side], work.shown[side]
+    moved = read_elsewhere(hands, before, now) & shown.keys() & now.shared.fields.keys()
+    shown |= {name: now.shared.fields[name] for name in moved}
+    shown |= shown_as_ours(hands, now, written, sent)
 
 
 def _leave_blanks_open(work: Work, step: Step) -> None:

@@ -23,7 +23,7 @@ from crmbridge.model import (
     other,
 )
 from crmbridge.pauses import paused
-from crmbridge.state.words import Batch, Intent, Issue
+from crmbridge.state.words import Batch, Intent, IntentState, Issue
 from crmbridge.sync.hands import Hands, fingerprint, new_intent
 from crmbridge.sync.pausing import hold_back
 from crmbridge.sync.settle import just_written
@@ -71,14 +71,11 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
             work.link = link
             links.append(link)
         ready.append((work, update, write))
-        hands.count(side, work.entity, "update")
-        blanks = sum(1 for value in update.fields.values() if value is None)
-        if blanks:
-            hands.count(side, work.entity, "blank", blanks)
     if hands.dry:
         for work, update, write in ready:
             columns = journal(_sent(hands, side, write))
             work.orders.append(Order(side=side, kind="update", columns=columns, reason=update.reason, why=update.why))
+            _count(hands, side, work, update, "done")
             hands.tell(work_event(work.link, side, "update", update.reason, tuple(update.fields)))
         return
     if not ready:
@@ -112,6 +109,7 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
     agreed: list[Link] = []
     for (work, update, write), intent, outcome in zip(ready, intents, outcomes, strict=True):
         names = tuple(update.fields)
+        _count(hands, side, work, update, outcome_state(outcome))
         if isinstance(outcome, Written):
             row = rows.get(outcome.id)
             if row is not None:
@@ -119,9 +117,8 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
                 stored.append(row)
             work.wrote = True
             work.written[side] |= update.fields
-            work.sent[side] |= journal(write.columns)
             if row is not None:
-                work.link = just_written(hands, view, work, side, names)
+                work.link = just_written(hands, view, work, side, update.fields, journal(write.columns))
                 agreed.append(work.link)
             closed.append(replace(intent, state="done", reply=reply_text(outcome)))
             hands.tell(work_event(work.link, side, "update", update.reason, names))
@@ -142,6 +139,13 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
             moved.append(work.rows[side].ref)
     stored.extend(fresh_rows(hands, moved))
     hands.record(Batch(rows=stored, links=agreed, dirty=moved, close_intents=closed, issues=issues))
+
+
+def _count(hands: Hands, side: Side, work: Work, update: Update, state: IntentState) -> None:
+    hands.came_to(state, side, work.entity, "update")
+    blanks = sum(1 for value in update.fields.values() if value is None)
+    if blanks:
+        hands.came_to(state, side, work.entity, "blank", blanks)
 
 
 def _update_write(

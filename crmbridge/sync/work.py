@@ -9,6 +9,7 @@ import mapping
 from crmbridge.model import (
     ENTITIES,
     SIDES,
+    Converted,
     Entity,
     Later,
     Link,
@@ -64,7 +65,8 @@ class Work:
     wrote: bool = False
     planned: dict[Side, Seen] = field(default_factory=dict)  # what the plan was made from
     written: dict[Side, dict[str, Value]] = field(default_factory=lambda: {"left": {}, "right": {}})  # by us
-    sent: dict[Side, dict[str, Any]] = field(default_factory=lambda: {"left": {}, "right": {}})  # as these columns
+    # What of it the CRM made of it, seen right after each write: a later one of ours would hide who changed it since.
+    shown: dict[Side, dict[str, Value]] = field(default_factory=lambda: {"left": {}, "right": {}})
     now: dict[Side, Seen] = field(default_factory=dict)  # what both sides show once all is pushed
     stepped: dict[Side, Place] = field(default_factory=dict)  # where our steps moved a side
     orders: list[Order] = field(default_factory=list[Order])  # of a dry run
@@ -205,7 +207,10 @@ def journal(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def outcome_state(outcome: Outcome) -> IntentState:
+    """An intent whose outcome is Unknown stays open; told is what is known by then: its answer was lost."""
     match outcome:
+        case Written() | Converted():
+            return "done"
         case Refused():
             return "refused"
         case Stale():

@@ -21,9 +21,11 @@ from sqlalchemy.exc import OperationalError
 from crmbridge import crashpoint, ids
 from crmbridge.errors import OutsideError
 from crmbridge.model import ENTITIES, SIDES
+from crmbridge.sandbox import pages
 from crmbridge.sandbox.adapter import Hooks
 from crmbridge.sandbox.core import Reply, Request
 from crmbridge.sandbox.faults import Service
+from crmbridge.sandbox.salesforce import queries
 from crmbridge.state import leases
 from crmbridge.sync import Engine, Outcome
 from tests.simulation.company import CRM, SIDE, Change, Company
@@ -38,6 +40,7 @@ WORKERS: Final = 3
 TICK_SECONDS: Final = 60.0
 PEOPLE_SECONDS: Final = 25.0  # on average, from one to the next thing that somebody does
 RELEASES: Final = 3
+PAGE_ROWS: Final = (2, 5, None)  # so many rows have a place on a page; None: as many as is asked for
 ROUNDS_MAX: Final = 16  # cycles until all is quiet once nothing disturbs any more
 NATIVE: Final = re.compile(r"\b(?:00Q|001|003|006)[0-9A-Za-z]{15}\b|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -86,6 +89,8 @@ class Simulation:
         self.scheduler = Scheduler(self.clock, self.trace)
         self.faults = Faults.choose(self.rng, faults)
         self.company = Company.found(self.clock, random.Random(self.rng.getrandbits(64)))
+        small = self.rng.choice(PAGE_ROWS)
+        self.company.page_rows = small if "page twice" not in self.faults.rates else small or PAGE_ROWS[0]
         self.people = People(self.company, self.rng)
         self.result = Result(seed=seed)
         self.late_writes: list[str] = []
@@ -132,7 +137,7 @@ class Simulation:
                 if not self.scheduler.step():
                     raise AssertionError("the heap is empty")
                 if self.late_writes:
-                    raise Violation(f"I11: {self.late_writes[0]}")
+                    raise Violation(self.late_writes[0])
             self.result.events = self.scheduler.events - before
             self._heal()
         self.result.days = self.clock.seconds / 86400
@@ -170,7 +175,7 @@ class Simulation:
             before = len(self.company.changes)
             outcome = self.sync(approve_all=True)
             ours = self.company.changes[before:]
-            quiet = quiet + 1 if not ours and (rounds > RELEASES or not any(outcome.counts.values())) else 0
+            quiet = quiet + 1 if not ours and (rounds > RELEASES or not (outcome.counts or outcome.unwritten)) else 0
             if quiet == 2:
                 break
         else:
@@ -409,6 +414,8 @@ class Simulation:
                 patch.object(leases, "host", lambda: "far" if own().number == WORKERS else "near"),
                 patch.object(leases, "born", str),
                 patch.object(time, "time", self.clock.epoch),
+                patch.object(queries, "PAGE_SIZE_MIN", 1),  # these companies have a hundredth of the usual rows
+                patch.object(pages, "SALESFORCE_ROWS_MIN", 1),
             ):
                 yield
         finally:

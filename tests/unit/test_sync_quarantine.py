@@ -12,7 +12,7 @@ from crmbridge.state.issues import BACKOFF_SECONDS, backoff
 from crmbridge.state.schema import issue
 from crmbridge.state.words import Issue
 from crmbridge.sync.limits import Keeper
-from tests.support.engine import Bench, Lie, bench
+from tests.support.engine import Bench, Fell, Lie, bench
 
 
 @pytest.fixture
@@ -116,3 +116,35 @@ def test_a_crm_that_is_left_alone_costs_no_record_a_try(desk: Bench) -> None:
         desk.sync()
     assert desk.issues() == []
     assert desk.store.open_intents() == []
+
+
+def test_what_was_refused_is_not_told_as_done(desk: Bench) -> None:
+    """Of two updates of one batch one is refused: what was written and what was not are told apart, by the run and
+    in the list of runs."""
+    record = Refusing(desk)
+    other = desk.lead_pair(email="b@b.example", last_name="Other")[0]
+    refusing = desk.south.lies
+    theirs = desk.must(record.lead, "lead")
+    desk.south.lies = lambda kind, entity, native: refusing(kind, entity, native) if native == theirs else None
+    desk.store.release_issues(None, "ada", "both at once")
+    desk.north.edit("lead", other, phone="3", city=None)
+    ran = desk.sync()
+    assert ran.counts == {("south", "lead", "update"): 1}
+    assert ran.unwritten == {("south", "lead", "update", "refused"): 1}
+    newest = desk.store.runs(limit=1)[0]
+    assert newest.counts == {"south": {"lead": {"update": 1}}}
+
+
+def test_a_plan_has_written_nothing_and_a_failed_run_what_it_wrote(desk: Bench) -> None:
+    leads = [desk.lead_pair(email=f"{n}@b.example", last_name=f"No {n}")[0] for n in range(2)]
+    for number, lead in enumerate(leads):
+        desk.north.edit("lead", lead, phone=str(number))
+    assert desk.engine.plan().counts == {("south", "lead", "update"): 2}
+    assert desk.store.runs(limit=1)[0].counts == {}
+    desk.south.batch_size = 1
+    lies: list[Lie | None] = [None, "fall before"]
+    falls = iter(lies)
+    desk.south.lies = lambda kind, entity, native: next(falls, None) if kind == "update" else None
+    with pytest.raises(Fell):
+        desk.sync()
+    assert desk.store.runs(limit=1)[0].counts == {"south": {"lead": {"update": 1}}}
