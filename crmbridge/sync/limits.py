@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
-from uuid import uuid4
 
 from connectors.base import Connector
 from connectors.gate import Passage, Told
 from crmbridge import breaker as breakers
-from crmbridge import budget
+from crmbridge import budget, ids
 from crmbridge.budget import MICROSECONDS, Grant, Rate, Work, doing, work_of_now
 from crmbridge.errors import CrmBridgeError, LeaseTaken, LeftAlone, OutsideError
 from crmbridge.model import SIDES, Side
@@ -61,7 +60,7 @@ class Keeper:
     allowance: Allowance = Allowance()
     bucket: Bucket | None = None
     patience_seconds: float = PATIENCE_SECONDS
-    _who: str = field(default_factory=lambda: str(uuid4()))
+    _who: str = field(default_factory=ids.new_id)
     _reserved: dict[Work, _Reserved] = field(default_factory=dict)
     _dirty: bool = True  # something about the breaker that a success would put right
     _told_at: datetime | None = None

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import traceback
+from pathlib import Path
 
 from tests.simulation.runner import run, simulate, table
 
@@ -15,6 +16,7 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=2000, help="events of a seed")
     parser.add_argument("--seed", type=int, help="this one alone, with the end of its trace if it fails")
     parser.add_argument("--hashes", type=int, nargs="+", help="print the trace hash of each of these seeds")
+    parser.add_argument("--out", type=Path, help="a file for the sums, as JSON")
     given = parser.parse_args()
     if given.hashes:
         for seed in given.hashes:
@@ -24,6 +26,8 @@ def main() -> int:
         return _one(given.seed, given.events)
     total = run(range(given.first, given.first + given.seeds), events=given.events, minutes=given.minutes)
     print("\n".join(table(total)))
+    if given.out:
+        given.out.write_text(total.told(), encoding="utf-8")
     return 1 if total.failed else 0
 
 

@@ -5,9 +5,10 @@ at the end does not rest on what crmbridge says about itself.
 """
 
 import random
+import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from crmbridge.model import Entity, Side
@@ -26,6 +27,8 @@ TABLES: Final[Mapping[Side, Mapping[Entity, str]]] = {
     "right": {"account": "account", "contact": "contact", "lead": "lead", "opportunity": "opportunity"},
 }
 ENTITY: Final[Mapping[str, Entity]] = {name: entity for tables in TABLES.values() for entity, name in tables.items()}
+_PAGES: Final = "odata.maxpagesize="
+_ROWS: Final = re.compile(r"(?:batchSize|odata\.maxpagesize)\s*=\s*(\d+)")
 PEOPLE: Final = ("ada@example.com", "bo@example.com")
 
 
@@ -55,6 +58,7 @@ class Company:
     changes: list[Change] = field(default_factory=list)
     watchers: list[Callable[[str, Service, Request, Reply, list[Change]], None]] = field(default_factory=list)
     calls: int = 0
+    page_rows: int | None = None  # rows that a page has at most; None: as many as the caller wants
     gateway: Callable[[str, Service, Request, Reply], Reply] = lambda actor, service, request, reply: reply
     _actor: str = "nobody"
 
@@ -83,6 +87,17 @@ class Company:
         for watcher in self.watchers:
             watcher(actor, service, request, reply, made)
         return self.gateway(actor, service, request, reply)
+
+    def in_pages(self, service: Service, request: Request) -> Request:
+        """A page size is a wish, and a server may give fewer: in small companies that is what makes pages at all."""
+        if self.page_rows is None or service == "identity" or request.method != "GET":
+            return request
+        name, form = ("sforce-query-options", "batchSize=") if service == "salesforce" else ("prefer", _PAGES)
+        given = request.header(name)
+        wished = _ROWS.search(given)
+        rows = min(self.page_rows, int(wished[1])) if wished else self.page_rows
+        rest = _ROWS.sub("", given).strip(", ")
+        return replace(request, headers={**request.headers, name: ", ".join(filter(None, (rest, f"{form}{rows}")))})
 
     # --- rows -----------------------------------------------------------------------------------------------------
 

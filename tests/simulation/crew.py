@@ -75,7 +75,7 @@ class _Acting:
         return self._company.sandbox.judge(service, request)
 
     def commit(self, service: Service, request: Request) -> Reply:
-        return self._company.commit(self._actor, service, request)
+        return self._company.commit(self._actor, service, self._company.in_pages(service, request))
 
     def date_of(self, service: Service) -> Any:
         return self._company.sandbox.date_of(service)
@@ -273,6 +273,7 @@ class Worker:
         self._made = connectors(self.company.sandbox, wire, clock=self._monotonic, sleep=self._sleep, rng=self._rng)
         self._known.lend(self._made["right"])
         self.store.configure(wiring.configure(self._made, version[0]))
+        keepers = wiring.keep(settings(), self.store, self._made)
         return Engine(
             store=self.store,
             connectors=self._made,
@@ -283,6 +284,7 @@ class Worker:
             sleep=self._sleep,
             clock=self._monotonic,
             version=version[1],
+            keepers=keepers,
         )
 
     def close_connectors(self) -> None:
