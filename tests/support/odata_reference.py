@@ -371,6 +371,7 @@ def odata(node: Node, prefix: str = "") -> str:
             return f"lead_parent_account/{rest[0]}(o:{odata(rest[1], 'o/')})"
 
 
+FUNCTIONS = {"in", "between", "not-between", "span", "on"}
 ILLEGAL_ODATA = [
     "$filter=nosuch eq 1",
     "$filter=subject eq 1",
@@ -433,6 +434,8 @@ def odata_query(world: World, rng: random.Random) -> Query:
         rows = [row for row in world.accounts.values() if holds(node, row, world)]
         return Query(url=f"accounts?$select=name&$filter={odata(node)}", rows=sorted(row["accountid"] for row in rows))
     node = maker.node() if rng.random() < 0.9 else None
+    if node is not None and _negates(node):
+        return Query(url=f"leads?$filter={odata(node)}", code="0x80060888")
     rows = [row for row in world.leads if node is None or holds(node, row, world)]
     orders = [(name, rng.random() < 0.5) for name in rng.sample(list(COLUMNS)[:10], rng.choice([0, 0, 1, 1, 2]))]
     rows = ordered(rows, orders, "leadid")
@@ -460,8 +463,15 @@ def odata_query(world: World, rng: random.Random) -> Query:
 def _inside(maker: Maker) -> Node:
     while True:  # query functions name no range variable, so that they are left out inside of a lambda
         node = maker.node(depth=2)
-        if not _has(node, {"in", "between", "not-between", "span", "on"}):
+        if not _has(node, FUNCTIONS):
             return node
+
+
+def _negates(node: Node) -> bool:
+    """Query functions may not stand below `not`."""
+    if node[0] == "not":
+        return _has(node, FUNCTIONS)
+    return any(_negates(each) for each in node[1:] if isinstance(each, tuple))
 
 
 def _has(node: Node, kinds: set[str]) -> bool:
@@ -495,6 +505,8 @@ def _grouped(maker: Maker) -> Query:
     methods = {"s": "sum", "d": "countdistinct", "lo": "min", "hi": "max"}
     measures = ",".join(["$count as n", *(f"{column} with {method} as {name}" for name, method in methods.items())])
     url = f"leads?$apply=filter({odata(node)})/groupby(({','.join(groups)}),aggregate({measures}))"
+    if _negates(node):
+        return Query(url=url, code="0x80060888")
     return Query(url=url, rows=grouped(rows, groups, column))
 
 

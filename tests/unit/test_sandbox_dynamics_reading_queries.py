@@ -120,6 +120,14 @@ def test_nested_lambdas(env: Environment) -> None:
         ("accounts?$expand=lead_parent_account($top=1;$expand=createdby)", "Only $select and $filter clause"),
         ("leads?$filter=year(createdon) eq 2026", "The query node SingleValueFunctionCall is not supported."),
         ("leads?$select=subject&$select=subject", "more than once"),
+        (
+            "leads?$filter=not Microsoft.Dynamics.CRM.EqualUserId(PropertyName=@p1)&@p1='ownerid'",
+            "Not operator along with the Custom Named Condition operators is not allowed",
+        ),
+        (
+            "leads?$filter=not (donotemail and not Microsoft.Dynamics.CRM.Today(PropertyName='createdon'))",
+            "Not operator",
+        ),
         ("leads?$filter=" + "not " * 300 + "donotemail", "node count limit"),
         ("leads?$expand=" + ",".join(f"createdby($select=x{n})" for n in range(16)), "exceeds the maximum of 15"),
     ],

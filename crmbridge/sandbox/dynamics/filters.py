@@ -156,6 +156,19 @@ def _incompatible(left: str, right: str, kind: str) -> Exception:
     )
 
 
+def _names_a_query_function(node: Any) -> bool:
+    stack = [node]
+    while stack:
+        each = stack.pop()
+        if isinstance(each, ast.BoolOp):
+            stack += (each.left, each.right)
+        elif isinstance(each, ast.UnaryOp):
+            stack.append(each.operand)
+        elif isinstance(each, ast.Call) and each.func.namespace:
+            return True
+    return False
+
+
 class _Compiler:
     def __init__(self, table: Table, scope: Scope, variable: str | None = None, depth: int = 0) -> None:
         self.table = table
@@ -179,6 +192,8 @@ class _Compiler:
             case ast.BoolOp():
                 return self._boolean(node)
             case ast.UnaryOp(op=ast.Not()):
+                if _names_a_query_function(node.operand):  # a limitation that Microsoft documents, in its words
+                    raise bad_query("Not operator along with the Custom Named Condition operators is not allowed")
                 inner = self.filter(node.operand).accepts
                 return Filter(accepts=lambda row: not inner(row))
             case ast.Compare():
