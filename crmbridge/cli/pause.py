@@ -1,14 +1,14 @@
 """`crmbridge pause` and `resume`: writes of one kind of record, of one side, or all wait; with who and why."""
 
 import getpass
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from crmbridge.cli.context import Place, names
 from crmbridge.errors import ConfigError
-from crmbridge.model import ENTITIES, SIDES, Entity, Side
+from crmbridge.model import ENTITIES, SIDES, Entity, Side, other
 
 if TYPE_CHECKING:
     from crmbridge.pauses import Pause
@@ -48,13 +48,22 @@ def pause(
     side = _side_of(connection, connections)
     with place.store() as store:
         made = store.begin_pause(entity, side, reading=reading, by=by or getpass.getuser(), why=why)
+        queues = [one for one in store.pause_queues() if _is_of(one, [made], connections)]
+        due = _due(store.backlog(), [made])
     if as_json:
         from crmbridge.cli.output import print_json
 
-        print_json({"ok": True, "paused": pause_document(made, connections)})
+        queued = [queue_document(one) for one in queues]
+        print_json({"ok": True, "paused": pause_document(made, connections), "queues": queued, "records_due": due})
     else:
+        from crmbridge.cli.output import many
+
         go_on = " ".join(["crmbridge resume", *_options(made, connections)])
         click.echo(f"Paused: {pause_words(made, connections)}. `crmbridge status` tells how much waits.")
+        if due:
+            click.echo(f"{many(due, 'record')} due at this moment: what they lead to waits from now on.")
+        for one in queues:
+            click.echo(f"{many(one.count, 'write')} of {one.entity} records to {one.connection} waiting already.")
         click.echo(f"To go on: {go_on}")
 
 
@@ -80,6 +89,7 @@ def resume(
             raise ConfigError("That is not paused.", fix=f"Paused are: {listed}. `crmbridge resume` ends all of them.")
         freed = store.end_pauses([one.id for one in chosen], by or getpass.getuser(), why, connections)
         left = store.pauses()
+        due = _due(store.backlog(), chosen)
     if as_json:
         from crmbridge.cli.output import print_json
 
@@ -88,6 +98,7 @@ def resume(
                 "ok": True,
                 "resumed": [pause_document(one, connections) for one in chosen],
                 "writes": freed,
+                "records_due": due,
                 "paused": [pause_document(one, connections) for one in left],
             }
         )
@@ -99,9 +110,26 @@ def resume(
         return
     for one in chosen:
         click.echo(f"Resumed: {pause_words(one, connections)}, paused since {one.since:%Y-%m-%d %H:%M} UTC.")
-    click.echo(f"{many(freed, 'write')} waited; the next cycle goes on with what is still to be written.")
+    planned = many(freed, "write") if freed else "No write that was planned"
+    click.echo(f"{planned} waited; {many(due, 'record')} due. The next cycle goes on with what is still to be written.")
     for one in left:
         click.echo(f"Still paused: {pause_words(one, connections)}.")
+
+
+def _due(backlog: Mapping[tuple[str, Entity], int], pauses: "Sequence[Pause]") -> int:
+    """Records that were read and are not in step, and whose partners these pauses keep from being written."""
+    return sum(
+        backlog.get((other(side), entity), 0)
+        for side in SIDES
+        for entity in ENTITIES
+        if any(one.covers(side, entity) for one in pauses)
+    )
+
+
+def _is_of(queue: "Queue", pauses: "Sequence[Pause]", connections: Mapping[Side, str]) -> bool:
+    return any(
+        one.covers(side, queue.entity) for one in pauses for side in SIDES if connections[side] == queue.connection
+    )
 
 
 def _side_of(connection: str | None, connections: Mapping[Side, str]) -> Side | None:

@@ -24,7 +24,7 @@ from crmbridge.model import SIDES, Directory, Entity, Side
 from crmbridge.pauses import is_whole
 from crmbridge.retention import sweep
 from crmbridge.state.store import Store
-from crmbridge.state.words import IntentState, Issue, Lease, RunRow
+from crmbridge.state.words import Batch, IntentState, Issue, Lease, RunRow
 from crmbridge.sync.foreign import stop_if_found
 from crmbridge.sync.handed import Bench, Crew, drain
 from crmbridge.sync.hands import LEASE_NAME, LEASE_SECONDS, Event, Hands, Options, Progress, Quiet
@@ -203,6 +203,8 @@ class Engine:
             run_urgent(hands, view)
         else:
             self._pass(hands, view)
+        if hands.put_aside:  # the queue of a pause is to be seen after a plan as well, and where the guard says no
+            read.record(Batch(issues=hands.put_aside))
         return hands
 
     def _pass(self, hands: Hands, view: View) -> None:
@@ -354,7 +356,8 @@ class Engine:
         for side in SIDES:
             if side not in self._identities:
                 self._identities[side] = self.connectors[side].identity()
-                self._directories[side] = self.connectors[side].directory()
+                groups = self.compiled.names_groups(side)
+                self._directories[side] = self.connectors[side].directory(groups=groups)
             identity = self._identities[side]
             pinned = self.store.meta(f"org:{side}")
             now = f"{identity.org_id} {'production' if identity.production else 'sandbox'}"

@@ -132,6 +132,7 @@ class Hands:
     send_until: float | None = None  # by our clock; None: no hurry
     renewed_at: float = 0.0
     untouchable: set[str] = field(default_factory=set)  # shared ids, or refs in words, whose last call may still land
+    put_aside: list[Issue] = field(default_factory=list[Issue])  # what waits since it is paused; a dry run's too
     removed: set[str] = field(default_factory=set)  # a dry run's: links whose partner it would have removed
     first_run: frozenset[Entity] = frozenset()  # entities that were never synced
     crew: Crew | None = None  # None: all is done here, one thing after another

@@ -21,7 +21,7 @@ def waits(
     hands: Hands, pause: Pause, side: Side, entity: Entity, *, link: Link | None = None, ref: Ref | None = None
 ) -> Issue:
     what = " and ".join(word for word in (pause.entity, hands.names[pause.side] if pause.side else None) if word)
-    return hands.issue(
+    issue = hands.issue(
         "waiting",
         cause=PAUSED,
         entity=entity,
@@ -32,6 +32,8 @@ def waits(
         f"{pause.since:%Y-%m-%d %H:%M} UTC by {pause.by}.",
         fix="It is planned anew and written once a person says: crmbridge resume",
     )
+    hands.put_aside.append(issue)
+    return issue
 
 
 def hold_back(hands: Hands, work: Work, pause: Pause, side: Side) -> None:

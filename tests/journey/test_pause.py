@@ -40,25 +40,30 @@ def test_writes_to_one_side_wait_and_go_on(company: Project) -> None:
     assert planned.json["counts"] == {}, planned
     assert planned.json["paused_writes"]["count"] == 2
     assert "2 writes waiting, since that is paused" in company.run("plan").out
+    queued = [("lead", "dynamics", 2)]
+    after_plan = company.run("status", "--json").json["paused_writes"]
+    assert [(one["entity"], one["connection"], one["writes"]) for one in after_plan] == queued, "a plan shows the queue"
+    again = company.run("pause", "--entity", "lead", "--side", "dynamics", "--why", "still that plug-in")
+    assert "2 records due at this moment" in again.out
+    assert "2 writes of lead records to dynamics waiting already." in again.out
     company.run_here("sync", "--json")
     told = company.run("status", "--json").json
-    assert [(one["entity"], one["connection"], one["by"], one["why"]) for one in told["paused"]] == [
-        ("lead", "dynamics", "ada", "new plug-in")
+    assert [(one["entity"], one["connection"], one["why"]) for one in told["paused"]] == [
+        ("lead", "dynamics", "still that plug-in")
     ]
-    assert [(one["entity"], one["connection"], one["writes"]) for one in told["paused_writes"]] == [
-        ("lead", "dynamics", 2)
-    ]
+    assert [(one["entity"], one["connection"], one["writes"]) for one in told["paused_writes"]] == queued
     assert told["lag"]["salesforce lead"] < 600
     assert set(told["schedules"]) == {"account", "contact", "lead", "opportunity"}
     shown = company.run("status").out
     assert "PAUSED: writes of lead to dynamics" in shown
-    assert "new plug-in" in shown
+    assert "still that plug-in" in shown
 
     wrong = company.run("resume", "--entity", "account")
     assert wrong.code == 2
     assert "--entity lead --side dynamics" in wrong.err, wrong
     resumed = company.run("resume", "--why", "it is in", "--json")
     assert resumed.json["writes"] == 2, resumed
+    assert resumed.json["records_due"] == 2, resumed
     assert resumed.json["paused"] == []
     done = company.run_here("sync", "--json")
     assert done.json["counts"] == {"dynamics": {"lead": {"update": 2}}}, done

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from crmbridge.guard import Cap, Caps
 from crmbridge.model import SIDES, Side, other
 from crmbridge.pauses import PAUSED
 from crmbridge.policy import DEFAULT, Policies
@@ -177,3 +178,19 @@ def test_a_removal_waits(desk: Bench) -> None:
     resume(desk)
     desk.sync()
     assert desk.south.tables["lead"][right].deleted
+
+
+def test_a_plan_shows_the_queue_and_so_does_a_sync_that_the_guard_stops(desk: Bench) -> None:
+    left, right = desk.lead_pair()
+    blanked = desk.lead_pair(email="b@b.example", last_name="Blank", phone="1", city="Ulm")[1]
+    pause(desk, "lead", "right")
+    desk.north.edit("lead", left, phone="7")
+    desk.engine.plan()
+    assert waiting(desk) == {("lead", "south"): 1}
+    assert desk.south.read("lead", right).get("phone") is None
+    desk.engine.options = replace(desk.engine.options, caps=Caps(blanks=Cap(count=0, percent=0)))
+    desk.north.add("lead", last_name="New", company="New", email="n@n.example")
+    desk.south.edit("lead", blanked, phone=None, city=None)
+    assert not desk.engine.sync().ruling.go
+    assert waiting(desk) == {("lead", "south"): 2}, "also where nothing at all was written"
+    assert resume(desk) == 2
