@@ -40,6 +40,24 @@ def changed_since(hands: Hands, seen: Seen, written: Fields, sent: Mapping[str, 
     return found
 
 
+def shown_as_ours(hands: Hands, seen: Seen, written: Fields, sent: Mapping[str, Any]) -> dict[str, Value]:
+    """What the CRM makes of the fields we have written just now, from the read-back right after: there the last saver
+    still tells us from others. A later write of ours to the same row hides them, so this is kept."""
+    shown = {name: seen.shared.fields[name] for name in written if name in seen.shared.fields}
+    return shown | changed_since(hands, seen, written, sent)
+
+
+def read_elsewhere(hands: Hands, before: Seen, after: Seen) -> frozenset[str]:
+    """Fields that stand in other columns since a step: what these show is no later state of what we wrote before."""
+    side = hands.compiled.entities[after.row.ref.entity].sides[after.row.ref.side]
+    then, now = side.at(before.shared.state).ends, side.at(after.shared.state).ends
+    return frozenset(
+        name
+        for name, end in now.items()
+        if name in then and (then[name].column, then[name].parts) != (end.column, end.parts)
+    )
+
+
 def holds(row: Row, name: str, sent: Any) -> bool:
     """Does the row show what was sent? A lookup was noted as `entity:id`, and may read under another name."""
     for attribute in (attribute_name(name), f"_{name.lower()}_value"):

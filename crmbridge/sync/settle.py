@@ -1,7 +1,8 @@
 """The new base of each pair, once everything that was due has been pushed."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
@@ -21,7 +22,7 @@ from crmbridge.model import (
 )
 from crmbridge.plan import settled_base
 from crmbridge.state.words import Batch, Issue, IssuePlace
-from crmbridge.sync.echo import changed_since, touched
+from crmbridge.sync.echo import shown_as_ours, touched
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.view import View
 from crmbridge.sync.work import Work, chunks
@@ -70,18 +71,20 @@ def _settled_link(hands: Hands, view: View, work: Work) -> Link:
     return replace(work.link, base=base, mode=mode, last_open=last_open)
 
 
-def just_written(hands: Hands, view: View, work: Work, side: Side, names: Collection[str]) -> Link:
+def just_written(hands: Hands, view: View, work: Work, side: Side, written: Fields, sent: Mapping[str, Any]) -> Link:
     """The link, with what was written just now as agreed on: it belongs into the transaction that closes the intent
     (reliability §3.5). A run that ends before the pair is settled would else leave a value of ours on one side that
-    the next run takes for somebody's edit."""
+    the next run takes for somebody's edit. `sent`: the columns it went as, as the journal keeps them."""
+    now = view.see_pair(work.link, work.rows["left"], work.rows["right"], source=work.source or work.link.origin)
+    here = now[0 if side == "left" else 1]
+    work.shown[side] |= shown_as_ours(hands, here, written, sent)
     planned = work.planned.get(other(side))
     if planned is None:
         return work.link
-    now = view.see_pair(work.link, work.rows["left"], work.rows["right"], source=work.source or work.link.origin)
-    here, there = now[0 if side == "left" else 1], planned.shared.fields
-    shown: Fields = {**here.shared.fields, **_overwritten(hands, side, work, here)}
+    there = planned.shared.fields
+    shown: Fields = {**here.shared.fields, **work.shown[side]}
     # A late edit of a converted lead comes from the lead, not from the partner, who is to get it yet.
-    copied = [name for name in names if name in there and there[name] == work.written[side].get(name)]
+    copied = [name for name, value in written.items() if name in there and there[name] == value]
     views: dict[Side, Fields] = {side: shown, other(side): there}
     for end, fields in views.items():
         mine = {name: fields[name] for name in copied if name in fields and not isinstance(fields[name], Unlinked)}
@@ -110,11 +113,8 @@ def _agreed(hands: Hands, side: Side, work: Work, now: Seen) -> Shared:
     planned = work.planned.get(side)
     if planned is None:
         return now.shared
-    mine = work.written[side]
-    fields = {
-        name: value if name in mine else planned.shared.fields.get(name, value)
-        for name, value in now.shared.fields.items()
-    } | _overwritten(hands, side, work, now)
+    known: Fields = {**planned.shared.fields, **work.shown[side]}
+    fields = {name: known.get(name, value) for name, value in now.shared.fields.items()}
     shared = msgspec.structs.replace(now.shared, fields=fields)
     if not _moved_by_others(hands, side, work, now):
         return shared
@@ -131,19 +131,12 @@ def _moved_on(hands: Hands, work: Work) -> bool:
         row, now = work.rows.get(side), work.now.get(side)
         if row is None or row == planned.row or now is None:
             continue
-        if _moved_by_others(hands, side, work, now) or _overwritten(hands, side, work, now):
+        if _moved_by_others(hands, side, work, now):
             return True
-        before = planned.shared.fields
-        if any(
-            name not in work.written[side] and name in before and before[name] != value
-            for name, value in now.shared.fields.items()
-        ):
+        known: Fields = {**planned.shared.fields, **work.shown[side]}
+        if any(name in known and known[name] != value for name, value in now.shared.fields.items()):
             return True
     return False
-
-
-def _overwritten(hands: Hands, side: Side, work: Work, now: Seen) -> dict[str, Value]:
-    return changed_since(hands, now, work.written[side], work.sent[side])
 
 
 def _moved_by_others(hands: Hands, side: Side, work: Work, now: Seen) -> bool:

@@ -157,8 +157,8 @@ USERS: Final = {US: "sync@example.com", PERSON: "person@example.com", "user-ada"
 
 # What a partner may do to one call of ours. `lose` does it and loses the answer; `drop` does not do it and loses the
 # answer; `fall before` and `fall after` break the whole run off, as a kill would; `meddle` is a person who edits the
-# record before we read it back.
-Lie = Literal["refuse", "lose", "drop", "later", "stale", "fall before", "fall after", "meddle"]
+# record before we read it back, `unseen` one who did just before, in the same second, which the version does not tell.
+Lie = Literal["refuse", "lose", "drop", "later", "stale", "fall before", "fall after", "meddle", "unseen"]
 Liar = Callable[[str, Entity, str | None], Lie | None]
 
 
@@ -249,6 +249,12 @@ class Crm(MemoryConnector):
                 if isinstance(outcome, Written):
                     self.meddle(entity, outcome.id)
                 return outcome
+            case "unseen":
+                if id is not None:
+                    version = self.tables[entity][id].version
+                    self.meddle(entity, id)
+                    self.tables[entity][id].version = version
+                return self._done(kind, entity, do())
             case None:
                 return self._done(kind, entity, do())
 

@@ -36,6 +36,20 @@ def _falls_once(desk: Bench, side: Side, kind: str, entity: Entity, lie: Lie) ->
         desk.sync()
 
 
+def _meddles_once(desk: Bench, side: Side, kind: str, entity: Entity, lie: Lie = "meddle") -> None:
+    """A person types over the record at the first such call of ours."""
+    crm = desk.crm(side)
+
+    def liar(what: str, of: Entity, id: str | None) -> Lie | None:
+        del id
+        if (what, of) != (kind, entity):
+            return None
+        crm.lies = lambda kind, entity, id: None
+        return lie
+
+    crm.lies = liar
+
+
 def _converted(desk: Bench, side: Side) -> tuple[str, str]:
     """A lead of both, converted on one side only."""
     left, right = desk.lead_pair()
@@ -144,3 +158,22 @@ def test_an_update_that_may_still_land_is_not_counted_as_lost(desk: Bench) -> No
     assert desk.store.open_intents() == []
     (row,) = desk.store.journal(side="right", native_id=right, limit=1)
     assert (row.kind, row.after) == ("update", {"phone": "1"})
+
+
+@pytest.mark.parametrize(("kind", "lie"), [("update", "meddle"), ("win", "unseen")])
+@pytest.mark.parametrize("side", SIDES)
+def test_what_is_typed_over_a_write_of_ours_survives_a_step_of_ours_on_the_same_row(
+    desk: Bench, side: Side, kind: str, lie: Lie
+) -> None:
+    """After the step the row was last saved by us; what it shows of the earlier write is a person's all the same."""
+    left, right = desk.deal_pair(amount="10")
+    here, there = (left, right) if side == "left" else (right, left)
+    mine, theirs = desk.crm(side), desk.crm(other(side))
+    mine.edit("opportunity", here, description="first")
+    mine.set_status("opportunity", here, "Closed Won" if side == "left" else "won")
+    _meddles_once(desk, other(side), kind, "opportunity", lie)
+    desk.settled()
+    assert theirs.meddled == 1
+    for crm, id in ((mine, here), (theirs, there)):
+        assert crm.read("opportunity", id)["state"] == "won"
+        assert crm.read("opportunity", id)["description"] == "by hand 1"
