@@ -10,12 +10,13 @@ from crmbridge.errors import ConfigError, CrmBridgeError, LeaseTaken
 from crmbridge.model import ENTITIES, SIDES, Entity, Side
 from crmbridge.pauses import is_read
 from crmbridge.settings import Settings
-from crmbridge.settings.alerts import AlertChannel
 from crmbridge.state.store import Store
 from crmbridge.state.words import RunRow
 from crmbridge.sync.foreign import CAUSE as OTHER_WRITER
 from crmbridge.wiring import BROKEN_META
+from workers import outage
 from workers import schedule as cycles
+from workers.channels import channel_of
 from workers.logs import logger
 
 LEASE: Final = "alerts"
@@ -34,6 +35,7 @@ def watch(store: Store, settings: Settings) -> None:
     except LeaseTaken:
         return
     try:
+        outage.over(store, settings)
         look(store, settings)
         send_due(store, settings)
     except CrmBridgeError as error:
@@ -86,24 +88,6 @@ def send_due(store: Store, settings: Settings) -> int:
     return count
 
 
-def channel_of(given: AlertChannel) -> notify.Channel:
-    """With its secrets. Raises ConfigError where a reference leads nowhere."""
-    if given.webhook:
-        secret = given.secret.get_secret_value() if given.secret else None
-        return notify.Webhook(url=given.webhook, secret=secret, ca_file=given.ca_file)
-    if given.command:
-        return notify.Command(argv=given.command)
-    return notify.Email(
-        to=given.email or (),
-        sender=given.sender or "",
-        server=given.server or "",
-        user=given.user,
-        password=given.password.get_secret_value() if given.password else None,
-        encrypted=given.encryption == "starttls",
-        ca_file=given.ca_file,
-    )
-
-
 # --- how things stand -----------------------------------------------------------------------------------------------
 
 
@@ -117,8 +101,10 @@ def gather(store: Store, settings: Settings) -> alerts.Facts:
     due = _due_since(store, settings, now)
     stopped = cycles.stopped(store)
     limits = {name: store.limits(name) for name in names.values()}
+    over_at = store.alarm_over_at(alerts.CAUSES)
     return alerts.Facts(
         now=now,
+        calm=None if over_at is None else now - over_at,
         lag={
             f"{names[side]} {entity}": now - max(due[entity], read_at)
             for (side, entity), read_at in _read(store).items()
@@ -134,6 +120,15 @@ def gather(store: Store, settings: Settings) -> alerts.Facts:
         },
         guard=stopped.reasons if stopped is not None and runs and runs[0].id == stopped.run_id else (),
         breakers={name: _open_for(one.breaker) for name, one in limits.items() if one.breaker.until is not None},
+        blocked={
+            name: alerts.Away(
+                span=now - since,
+                left=max(one.blocked_until - now, timedelta()),
+                why=one.block.why if one.block is not None else "until a moment ago",
+            )
+            for name, one in limits.items()
+            if one.blocked_until is not None and (since := store.blocked_since(name)) is not None
+        },
         other_writer=sum(one.count for one in groups if one.cause == OTHER_WRITER),
         configuration=len((store.meta(BROKEN_META) or "").splitlines()),
         paused={

@@ -10,7 +10,7 @@ from crmbridge.budget import doing
 from crmbridge.errors import CrmBridgeError, LeaseTaken, LeftAlone, failed_words
 from crmbridge.sync import Outcome
 from crmbridge.sync.cycle import WAITS
-from workers import alerting, schedule, turns
+from workers import alerting, outage, schedule, turns
 from workers.config import TICK_SECONDS
 from workers.desk import Desk
 from workers.logs import logger
@@ -42,6 +42,7 @@ def watch(desk: Desk) -> None:
         alerting.watch(desk.store, desk.settings)
     except CrmBridgeError as error:
         _log.error(str(error), action="alerting_failed", code=error.code)
+        outage.noticed(desk.settings, error)
 
 
 def drain(desk: Desk, queue: str, hint: Callable[[int], None] | None = None) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from kombu.exceptions import OperationalError
 
 from crmbridge.errors import CrmBridgeError
-from workers import broker, cycle, schedule
+from workers import broker, cycle, outage, schedule
 from workers.desk import Desk
 from workers.logs import logger
 
@@ -68,6 +68,7 @@ class Pulse:
         except CrmBridgeError as error:
             self._unheard = 0
             _log.error(str(error), action="pulse_failed", code=error.code)
+            outage.noticed(desk.settings, error)
         finally:
             desk.close()
 

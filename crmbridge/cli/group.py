@@ -31,6 +31,7 @@ COMMANDS: Final[Table] = {
     "status": ("crmbridge.cli.status:status", "How things stand: lag, backlog, what waits or failed, who works."),
     "metrics": ("crmbridge.cli.metrics:metrics", "Serve numbers for Prometheus, /healthz and /readyz."),
     "healthy": ("crmbridge.cli.metrics:healthy", "One line and an exit code for health checks."),
+    "limits": ("crmbridge.cli.limits:limits_command", "Calls of the day, and what keeps them from a CRM; lift it."),
     "alerts": ("crmbridge.cli.alerts:alerts_group", "What is out of order, and who hears of it."),
     "runs": ("crmbridge.cli.status:runs", "What was run when, and what came of it."),
     "show": ("crmbridge.cli.records:show", "All that is known about one record."),
@@ -47,7 +48,7 @@ PANELS: Final = [
     {"name": "Set it up", "commands": ["init", "check", "setup", "mapping", "capture"]},
     {"name": "Run it", "commands": ["plan", "sync", "up", "verify", "pause", "resume"]},
     {"name": "Look into it", "commands": ["status", "runs", "show", "why", "issues", "retry", "resolve", "relink"]},
-    {"name": "Watch it", "commands": ["metrics", "healthy", "alerts"]},
+    {"name": "Watch it", "commands": ["metrics", "healthy", "limits", "alerts"]},
     {"name": "Keep the data", "commands": ["report", "erase"]},
 ]
 

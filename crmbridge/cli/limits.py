@@ -1,14 +1,87 @@
-"""How each connection stands with its limits, as `crmbridge status` shows it: calls of the day, breaker, block."""
+"""How each connection stands with its limits, as `crmbridge status` shows it too: calls of the day, breaker, block; and
+a person's word that a CRM may be called again."""
 
+import getpass
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import rich_click as click
+
 from crmbridge import breaker as breakers
 from crmbridge import budget
+from crmbridge.cli.context import Place, names
+from crmbridge.errors import ConfigError
 from crmbridge.model import SIDES, Side
 
 if TYPE_CHECKING:
     from crmbridge.state.store import Store
+    from crmbridge.state.words import Lifted
+
+
+@click.command("limits")
+@click.option("--lift", "lifted", metavar="NAME", help="Call this connection again at once, block and breaker lifted.")
+@click.option("--why", default="", metavar="TEXT", help="Kept with it, and shown by `runs`; needed with --lift.")
+@click.option("--by", default=None, metavar="NAME", help="Who says so; default: the user of this system.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_obj
+def limits_command(place: Place, lifted: str | None, why: str, by: str | None, as_json: bool) -> int:
+    """Calls of the day, what keeps them from a CRM, and until when. Asks the store only.
+
+    With --lift a CRM that is left alone is called again at once, conversions first: after its admin has freed calls, or
+    mended what was the matter. A CRM that still has none says so with the next call, and is left alone again. What is
+    used of the day's calls is not touched: `connections.NAME.daily_calls` is what limits those.
+    """
+    connections = names(place.settings())
+    if lifted is not None:
+        return _lift(place, connections, lifted, why, by or getpass.getuser(), as_json)
+    if why or by:
+        raise click.UsageError("--why and --by go with --lift.")
+    with place.store() as store:
+        document = limits(store, connections)
+    if as_json:
+        from crmbridge.cli.output import print_json
+
+        print_json({"limits": document})
+    else:
+        print_limits(document)
+    return 0
+
+
+def _lift(place: Place, connections: Mapping[Side, str], name: str, why: str, by: str, as_json: bool) -> int:
+    if name not in connections.values():
+        raise ConfigError(
+            f"--lift {name}: there is no such connection; there are {' and '.join(connections.values())}.",
+            fix="Write one of them.",
+        )
+    if not why.strip():
+        raise ConfigError("--why is empty.", fix="Say why, for those who look into it: --why 'Salesforce freed calls'.")
+    with place.store() as store:
+        done = store.lift(name, by=by, why=" ".join(why.split()))
+        document = limits(store, connections)[name]
+    if as_json:
+        from crmbridge.cli.output import print_json
+
+        print_json({"ok": True, "connection": name, "lifted": _lifted(done), "limits": document})
+        return 0
+    if done:
+        click.echo(f"Lifted: {' and '.join(_words(done))}. {name} is called again with the next cycle.")
+    else:
+        click.echo(f"{name} was not left alone: there is nothing to lift.")
+    if document["stopped"]:
+        click.echo(f"It has few calls left today; stopped for now: {', '.join(document['stopped'])}.")
+    return 0
+
+
+def _lifted(done: "Lifted") -> list[dict[str, Any]]:
+    block = [{"what": "block", "until": done.block.until, "why": done.block.why}] if done.block else []
+    opened = [{"what": "breaker", "until": done.breaker.until, "why": done.breaker.cause}] if done.breaker else []
+    return [*block, *opened]
+
+
+def _words(done: "Lifted") -> list[str]:
+    said = {"block": "it asked to be left alone", "breaker": "it was in trouble"}
+    return [f"{said[one['what']]} ({one['why'] or 'no reason given'}) until {one['until']:%Y-%m-%d %H:%M:%S} UTC"
+            for one in _lifted(done)]  # fmt: skip
 
 
 def limits(store: "Store", connections: Mapping[Side, str]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class AlertChannel(Section):
 
 
 class AlertRule(Section):
-    when: Literal["lag", "silence", "errors", "budget", "guard", "breaker", "other_writer", "configuration", "paused"]
+    when: alerts.Kind
     over: Text | None = None  # a time, or a part in per cent
     to: Words = ()  # channels; none: all
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -30,6 +30,12 @@ def current(connection: Connection) -> list[Alarm]:
     """Those that are not over, the oldest first."""
     statement = select(alarm).where(alarm.c.over_at.is_(None)).order_by(alarm.c.since, alarm.c.key)
     return [Alarm(**line) for line in connection.execute(statement).mappings()]
+
+
+def last_over(connection: Connection, kinds: Sequence[str]) -> datetime | None:
+    """When the last alarm of these kinds was over."""
+    statement = select(func.max(alarm.c.over_at)).where(alarm.c.kind.in_(kinds))
+    return connection.execute(statement).scalar_one()
 
 
 def save(connection: Connection, alarms: Sequence[Alarm], messages: Sequence[tuple[str, Mapping[str, str]]]) -> None:

@@ -5,35 +5,46 @@ One row per connection, locked while it is read and changed, so that all workers
 """
 
 from datetime import datetime, timedelta
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 
 from crmbridge import budget as rules
 from crmbridge.budget import Grant, Rate, Standing, Work, microseconds
-from crmbridge.state.database import insert, now
-from crmbridge.state.schema import budget, usage
+from crmbridge.state.database import Upsert, insert, now, put
+from crmbridge.state.schema import budget, meta, run, usage
 from crmbridge.state.words import Block, Used
 
 _EMPTY = {"full_at": 0, "blocked_until": None, "blocked_why": "", "told_used": None, "told_limit": None, "daily": None}
+GOES_ON: Final = timedelta(hours=1)  # longer than between two cycles of most schedules
+_SINCE: Final = "blocked_since:"  # and a connection, in `meta`
 
 
 def take_turn(connection: Connection, name: str, rate: Rate, *, wait_max: int, at: datetime | None = None) -> Grant:
     line = _locked(connection, name)
     grant = rules.take(line.full_at, microseconds(at or now(connection)), rate, wait_max=wait_max)
     if grant.granted:
-        connection.execute(update(budget).where(budget.c.connection == name).values(full_at=grant.full_at))
+        connection.execute(_TURN, {"of_connection": name, "new_full_at": grant.full_at})
     return grant
 
 
-def standing(connection: Connection, name: str, at: datetime) -> Standing:
-    line = connection.execute(select(budget).where(budget.c.connection == name)).one_or_none()
-    day = (usage.c.connection == name, usage.c.day == _day(at))
-    own = connection.execute(select(func.sum(usage.c.operations)).where(*day)).scalar() or 0
+def limits(connection: Connection, name: str, at: datetime) -> tuple[Block | None, Standing]:
+    """The last block, which may be over, and how much of the day is used: asked before each call."""
+    line = connection.execute(_LINE, {"of_connection": name}).one_or_none()
+    own = connection.execute(_OPERATIONS, {"of_connection": name, "of_day": _day(at)}).scalar() or 0
     if line is None:
-        return Standing(own=int(own))
+        return None, Standing(own=int(own))
+    return _block(line), _standing(line, int(own))
+
+
+def standing(connection: Connection, name: str, at: datetime) -> Standing:
+    return limits(connection, name, at)[1]
+
+
+def _standing(line: Row[Any], own: int) -> Standing:
     told = {"told_used": line.told_used, "told_limit": line.told_limit, "told_at": line.told_at}
-    return Standing(own=int(own), allowed=line.daily, **told)
+    return Standing(own=own, allowed=line.daily, **told)
 
 
 def reserve(connection: Connection, name: str, work: Work, *, requests: int, operations: int) -> str | None:
@@ -66,7 +77,9 @@ def note_told(connection: Connection, name: str, told_used: int, told_limit: int
 def block(connection: Connection, name: str, seconds: float, why: str) -> Block:
     """From now on; an earlier word that reaches further stands."""
     line = _locked(connection, name)
-    until = now(connection) + timedelta(seconds=seconds)
+    at = now(connection)
+    _note_since(connection, name, line.blocked_until, at)
+    until = at + timedelta(seconds=seconds)
     if line.blocked_until is not None and line.blocked_until >= until:
         return Block(until=line.blocked_until, why=line.blocked_why)
     values = {"blocked_until": until, "blocked_why": why[:200]}
@@ -76,10 +89,50 @@ def block(connection: Connection, name: str, seconds: float, why: str) -> Block:
 
 def blocked(connection: Connection, name: str) -> Block | None:
     """The last one, which may be over."""
-    line = connection.execute(select(budget).where(budget.c.connection == name)).one_or_none()
-    if line is None or line.blocked_until is None:
+    line = connection.execute(_LINE, {"of_connection": name}).one_or_none()
+    return _block(line) if line is not None else None
+
+
+def _block(line: Row[Any]) -> Block | None:
+    return None if line.blocked_until is None else Block(until=line.blocked_until, why=line.blocked_why)
+
+
+def blocked_since(connection: Connection, name: str) -> datetime | None:
+    """Since when it has asked to be left alone again and again, with no cycle that came to its end in between; None:
+    it did not lately."""
+    last = blocked(connection, name)
+    noted = connection.execute(select(meta.c.value).where(meta.c.name == f"{_SINCE}{name}")).scalar()
+    if last is None or not noted:
         return None
+    since = datetime.fromisoformat(noted)
+    return since if _goes_on(connection, since, last.until, now(connection)) else None
+
+
+def lift(connection: Connection, name: str) -> Block | None:
+    """It may be called from now on. Returns what was in force."""
+    line = _locked(connection, name)
+    at = now(connection)
+    connection.execute(delete(meta).where(meta.c.name == f"{_SINCE}{name}"))
+    if line.blocked_until is None or line.blocked_until <= at:
+        return None
+    connection.execute(update(budget).where(budget.c.connection == name).values(blocked_until=at))
     return Block(until=line.blocked_until, why=line.blocked_why)
+
+
+def _note_since(connection: Connection, name: str, before: datetime | None, at: datetime) -> None:
+    noted = connection.execute(select(meta.c.value).where(meta.c.name == f"{_SINCE}{name}")).scalar()
+    if noted and before is not None and _goes_on(connection, datetime.fromisoformat(noted), before, at):
+        return
+    connection.execute(put(connection.dialect.name, meta), {"name": f"{_SINCE}{name}", "value": at.isoformat()})
+
+
+def _goes_on(connection: Connection, since: datetime, until: datetime, at: datetime) -> bool:
+    """Is what was asked for until then the same trouble still? While it is in force, and for a while after, as the next
+    call may be told the same; not when a cycle came to its end since."""
+    if at - until > GOES_ON:
+        return False
+    well = (run.c.kind == "sync", run.c.ended_at > since, run.c.outcome.startswith("done"))
+    return connection.execute(select(func.count()).select_from(run).where(*well)).scalar_one() == 0
 
 
 def set_daily(connection: Connection, name: str, daily: int | None) -> None:
@@ -93,19 +146,37 @@ def names(connection: Connection) -> list[str]:
 
 def _locked(connection: Connection, name: str) -> Row[Any]:
     new = {"connection": name, **_EMPTY, "told_at": None}
-    connection.execute(insert(connection.dialect.name, budget).on_conflict_do_nothing(), new)
-    return connection.execute(select(budget).where(budget.c.connection == name).with_for_update()).one()
+    connection.execute(_new(connection.dialect.name), new)
+    return connection.execute(_LINE_LOCKED, {"of_connection": name}).one()
 
 
 def _add(connection: Connection, name: str, day: str, work: Work, requests: int, operations: int) -> None:
     line = {"connection": name, "day": day, "work": work, "requests": requests, "operations": operations}
-    statement = insert(connection.dialect.name, usage)
+    connection.execute(_sum_up(connection.dialect.name), line)
+
+
+# Built once: most of these are asked before each call.
+_LINE = select(budget).where(budget.c.connection == bindparam("of_connection"))
+_LINE_LOCKED = _LINE.with_for_update()
+_OPERATIONS = select(func.sum(usage.c.operations)).where(
+    usage.c.connection == bindparam("of_connection"), usage.c.day == bindparam("of_day")
+)
+_TURN = update(budget).where(budget.c.connection == bindparam("of_connection")).values(full_at=bindparam("new_full_at"))
+
+
+@cache
+def _new(dialect: str) -> Upsert:
+    return insert(dialect, budget).on_conflict_do_nothing()
+
+
+@cache
+def _sum_up(dialect: str) -> Upsert:
+    statement = insert(dialect, usage)
     sums = {
         "requests": usage.c.requests + statement.excluded.requests,
         "operations": usage.c.operations + statement.excluded.operations,
     }
-    keys = ["connection", "day", "work"]
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=sums), line)
+    return statement.on_conflict_do_update(index_elements=["connection", "day", "work"], set_=sums)
 
 
 def _day(at: datetime) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from crmbridge.alerts import Alarm
 from crmbridge.breaker import Breaker, Event, Verdict
@@ -52,6 +52,7 @@ from crmbridge.state.words import (
     IssueKind,
     JournalRow,
     Lease,
+    Lifted,
     Limits,
     MappingRow,
     Pair,
@@ -65,6 +66,9 @@ from crmbridge.state.words import (
 T = TypeVar("T")
 _CHUNK = 500  # what an iterator holds in memory
 _WALK_NAMES: list[str] = [*links.WALKS]
+
+
+_META = select(meta.c.value).where(meta.c.name == bindparam("of_name"))
 
 
 class Store:
@@ -120,7 +124,7 @@ class Store:
 
     def meta(self, name: str) -> str | None:
         with self._database.reading() as connection:
-            return connection.execute(select(meta.c.value).where(meta.c.name == name)).scalar()
+            return connection.execute(_META, {"of_name": name}).scalar()
 
     def set_meta(self, name: str, value: str) -> None:
         with self._database.writing("meta") as connection:
@@ -243,6 +247,11 @@ class Store:
         """By native id on that side; dead links too."""
         with self._database.reading() as connection:
             return links.by_native(connection, side, entity, ids)
+
+    def linked_natives(self, side: Side, entity: Entity, after: str, limit: int) -> list[str]:
+        """Native ids of records with a living link, behind that one."""
+        with self._database.reading() as connection:
+            return links.natives(connection, side, entity, after, limit)
 
     def all_links(self, entity: Entity | None = None) -> Iterator[Link]:
         def chunk(after: str) -> list[Link]:
@@ -485,13 +494,13 @@ class Store:
         """How a connection stands, by its name."""
         with self._database.reading() as connection:
             at = now(connection)
-            block = budget.blocked(connection, connection_name)
+            block, standing = budget.limits(connection, connection_name, at)
             return Limits(
                 at=at,
                 block=block if block is not None and block.until > at else None,
                 blocked_until=block.until if block is not None else None,
                 breaker=breaker.read(connection, connection_name),
-                standing=budget.standing(connection, connection_name, at),
+                standing=standing,
             )
 
     def used_calls(self, connection_name: str) -> list[Used]:
@@ -531,6 +540,26 @@ class Store:
         """Nobody calls this CRM for so long."""
         with self._database.writing("block calls") as connection:
             return budget.block(connection, connection_name, seconds, why)
+
+    def blocked_since(self, connection_name: str) -> datetime | None:
+        """Since when it has asked to be left alone, again and again, without a cycle that came to its end meanwhile."""
+        with self._database.reading() as connection:
+            return budget.blocked_since(connection, connection_name)
+
+    def lift(self, connection_name: str, *, by: str, why: str) -> Lifted:
+        """A person says that this CRM may be called at once. Kept as a run of its own where something was lifted."""
+        with self._database.writing("lift") as connection:
+            block, before = budget.lift(connection, connection_name), breaker.read(connection, connection_name)
+            opened = before.until is not None
+            if opened:
+                breaker.close(connection, connection_name)
+            lifted = Lifted(block=block, breaker=before if opened else None)
+            if lifted:
+                what = " and ".join([*(["block"] if block else []), *(["breaker"] if opened else [])])
+                at = now(connection)
+                made = runs.start(connection, "lift", None, at)
+                runs.end(connection, made.id, f"lifted the {what} of {connection_name}, by {by}: {why}", {}, {}, at)
+            return lifted
 
     def ask_breaker(self, connection_name: str, *, who: str, reads: bool) -> Verdict:
         with self._database.writing("ask breaker") as connection:
@@ -581,6 +610,11 @@ class Store:
         """What is out of order, as it was last looked at."""
         with self._database.reading() as connection:
             return alarms.current(connection)
+
+    def alarm_over_at(self, kinds: Sequence[str]) -> datetime | None:
+        """When the last one of these kinds was over."""
+        with self._database.reading() as connection:
+            return alarms.last_over(connection, kinds)
 
     def save_alarms(self, changed: Sequence[Alarm], messages: Sequence[tuple[str, Mapping[str, str]]]) -> None:
         """`messages`: (channel, body) that are to be sent."""

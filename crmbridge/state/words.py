@@ -217,6 +217,17 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lifted:
+    """What kept calls from a CRM until a person lifted it."""
+
+    block: Block | None
+    breaker: Breaker | None
+
+    def __bool__(self) -> bool:
+        return self.block is not None or self.breaker is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
     """Calls of ours on one day, by class of work."""
 
