@@ -151,19 +151,16 @@ def _write(
     wanted: Mapping[Entity, Mapping[str, Value]],
     reason: str,
 ) -> bool:
-    """Written now; the pair is due again, so that the value spreads to its other side."""
+    """Written now; the pair is due, so that the value spreads to its other side: before the call, for a run may end
+    with it."""
     due = [
         (heirs[entity], Update(side=side, fields=fields, reason=reason, why=dict.fromkeys(fields, reason)))
         for entity, fields in wanted.items()
     ]
     if not due:
         return True
-    push_updates(hands, view, due)
     works = [work for work, _ in due]
-    hands.record(
-        Batch(
-            dirty=[work.rows[one].ref for work in works for one in (side, other(side))],
-            issues=[issue for work in works for issue in work.issues],
-        )
-    )
+    hands.record(Batch(dirty=[work.rows[one].ref for work in works for one in (side, other(side))]))
+    push_updates(hands, view, due)
+    hands.record(Batch(issues=[issue for work in works for issue in work.issues]))
     return all(not work.open and not work.moved for work in works)

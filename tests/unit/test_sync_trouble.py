@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from crmbridge.model import SIDES, Entity, Link, Side, other
-from crmbridge.state.words import Batch
+from crmbridge.state.words import Batch, Lease
 from tests.support.engine import Bench, Fell, Lie, bench, wanted
 
 LIES: tuple[Lie, ...] = ("refuse", "lose", "drop", "later", "stale", "fall before", "fall after")
@@ -253,6 +253,34 @@ def test_a_value_that_cannot_be_written_at_creation_stays_an_issue_of_the_pair(d
     desk.settled()
     assert desk.south.read("lead", there)["email"] == "b@acme.example"
     assert desk.issues() == []
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_late_edit_of_a_converted_lead_survives_a_run_that_ends_at_any_commit(desk: Bench, side: Side) -> None:
+    """It is written to the contact that the lead became, and from there to the contact's partner (L12)."""
+    apply, number = desk.store.apply, 0
+    left = [0]  # commits until the run breaks off
+
+    def falls(batch: Batch, *, lease: Lease) -> None:
+        apply(batch, lease=lease)
+        left[0] -= batch != Batch()
+        if not left[0]:
+            raise Fell("the machine went down")
+
+    while left[0] <= 0:
+        number += 1
+        lead = desk.lead_pair(phone="0")[0 if side == "left" else 1]
+        desk.crm(side).convert_lead(lead)
+        desk.settled()
+        desk.crm(side).edit("lead", lead, phone="late")
+        desk.store.apply, left[0] = falls, number  # type: ignore[method-assign]
+        with suppress(Fell):
+            desk.sync()
+        desk.store.apply = apply  # type: ignore[method-assign]
+        desk.settled()
+        phones = [one.columns["phone"] for each in SIDES for one in desk.crm(each).live("contact")]
+        assert phones == ["late"] * 2 * number, f"ended after commit {number}"
+    assert number > 3
 
 
 def test_a_lost_create_whose_source_got_another_partner_is_left_to_a_person(desk: Bench) -> None:
