@@ -86,6 +86,19 @@ def test_converting_leads_needs_its_permission_and_rights_on_what_comes_of_it() 
     assert sam.convert(key, doNotCreateOpportunity=True)["success"] == "true"
 
 
+def test_a_user_is_told_their_own_permissions() -> None:
+    org, sam = as_sales({"permissions": ["view_all_data", "set_audit_fields"]})
+    asked = (
+        "SELECT PermissionsApiEnabled, PermissionsConvertLeads, PermissionsViewAllData, PermissionsModifyAllData, "
+        "PermissionsCreateAuditFields FROM UserPermissionAccess"
+    )
+    for who, told in ((org, [True, True, True, True, False]), (sam, [True, False, True, False, True])) * 2:
+        (row,) = who.rows(asked)
+        assert [value for name, value in row.items() if name != "attributes"] == told
+    assert sam.rows("SELECT Id FROM UserPermissionAccess WHERE PermissionsConvertLeads = true") == []
+    assert org.query("SELECT COUNT() FROM UserPermissionAccess").body["totalSize"] == 1
+
+
 def test_audit_fields_and_converted_leads_are_for_those_with_the_permission() -> None:
     org, sam = as_sales(
         {"permissions": ["convert_leads", "modify_all_data", "set_audit_fields", "edit_converted_leads"]}

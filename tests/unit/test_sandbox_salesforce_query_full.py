@@ -330,6 +330,8 @@ def test_for_view_and_for_reference_move_their_moment_and_no_other() -> None:
     assert (a["LastViewedDate"], a["LastReferencedDate"]) == ("2026-01-31T10:15:22.000+0000", None)
     assert (b["LastViewedDate"], b["LastReferencedDate"]) == (None, "2026-01-31T10:15:22.000+0000")
     assert a["SystemModstamp"] == before["SystemModstamp"]
+    assert [row["Name"] for row in made.rest("GET", "recent").body] == ["B", "A"]
+    assert [row["Name"] for row in made.rest("GET", "sobjects/Lead").body["recentItems"]] == ["B", "A"]
 
 
 # -- pages ------------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from crmbridge.sandbox.salesforce.errors import refuse
 from crmbridge.sandbox.salesforce.ids import Sequence
 from crmbridge.sandbox.salesforce.plans import plan
 from crmbridge.sandbox.salesforce.query import Engine, Found
+from crmbridge.sandbox.salesforce.recent import Recent
 from crmbridge.sandbox.salesforce.soql import parse
 from crmbridge.sandbox.salesforce.store import Store
 from crmbridge.sandbox.salesforce.values import stamp
@@ -32,8 +33,9 @@ class _Cursor:
 
 
 class Queries:
-    def __init__(self, store: Store, sequence: Sequence, now: Callable[[], datetime]) -> None:
+    def __init__(self, store: Store, sequence: Sequence, now: Callable[[], datetime], recent: Recent) -> None:
         self._store = store
+        self._recent = recent
         self._sequence = sequence
         self._now = now
         self._cursors: dict[str, _Cursor] = {}
@@ -67,7 +69,7 @@ class Queries:
         if found.total > size:
             locator = self._sequence.next("0r8")  # §2.1: 18 characters of today
             self._cursors[locator] = cursor
-        return self._page(cursor, locator, 0)
+        return self._page(ask, cursor, locator, 0)
 
     def more(self, ask: Ask, locator: str) -> Answer:
         """A further page, as often as it is asked for (§2.2)."""
@@ -79,9 +81,9 @@ class Queries:
             self._cursors.pop(key, None)
             raise refuse("INVALID_QUERY_LOCATOR", "invalid query locator")
         ask.log.note(cursor.kind, cursor.found.sobject.name)
-        return self._page(cursor, key, int(offset))
+        return self._page(ask, cursor, key, int(offset))
 
-    def _page(self, cursor: _Cursor, locator: str, offset: int) -> Answer:
+    def _page(self, ask: Ask, cursor: _Cursor, locator: str, offset: int) -> Answer:
         """§2.2: a snapshot of ids; rows deleted since vanish, values are those of now (unverified)."""
         found, end = cursor.found, offset + cursor.size
         project = found.project
@@ -94,14 +96,16 @@ class Queries:
             body["nextRecordsUrl"] = f"/services/data/v{cursor.version}/query/{locator}-{end}"
         answer = Answer(body={**body, "records": project.page(rows)})
         if found.viewed:
-            self._viewed(found, rows)
+            self._viewed(ask.user, found, rows)
         return answer
 
-    def _viewed(self, found: Found, rows: list[Row]) -> None:
-        """§2.3: FOR VIEW and FOR REFERENCE move these moments and no other; for all users alike (unverified)."""
+    def _viewed(self, user: str, found: Found, rows: list[Row]) -> None:
+        """§2.3: FOR VIEW and FOR REFERENCE move these moments and no other, for all users alike (unverified); the rows
+        are among those that the user has seen lately, the first of them as the latest (unverified)."""
         now = stamp(self._now())
-        for row in rows:
+        for row in reversed(rows):
             self._store.put(found.sobject, {**row, **dict.fromkeys(found.viewed, now)})
+            self._recent.see(user, found.sobject, row["Id"])
 
 
 def batch_size(ask: Ask) -> int:

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, Final
 
 from crmbridge.sandbox.core import Row
-from crmbridge.sandbox.salesforce import aggregates
+from crmbridge.sandbox.salesforce import aggregates, permissions
 from crmbridge.sandbox.salesforce.children import Children
 from crmbridge.sandbox.salesforce.columns import HINT, Asking, Column, Getter, Scope
 from crmbridge.sandbox.salesforce.errors import SfError
@@ -151,6 +151,8 @@ class Engine:
         sobject = self._store.shape.object(query.source)
         if sobject is None or not sobject.document.queryable or len(query.sources[0].parts) > 1:
             raise self.no_such_object(query)
+        if sobject.name == permissions.NAME:
+            permissions.refresh(self._store, sobject, self._asking.user)
         return Scope(store=self._store, sobject=sobject, query=query, asking=self._asking)
 
     def child_scope(self, inner: Query, child: SObject, outer: Scope) -> Scope:

@@ -18,9 +18,13 @@ class Recent:
 
     def touch(self, ask: Ask, sobject: SObject, key: str) -> None:
         """§3.5: API access counts only where the request says so."""
-        if not ask.mru or sobject.document.setup:
+        if ask.mru:
+            self.see(ask.user, sobject, key)
+
+    def see(self, user: str, sobject: SObject, key: str) -> None:
+        if sobject.document.setup:
             return
-        seen = self._seen.setdefault(ask.user, {})
+        seen = self._seen.setdefault(user, {})
         seen.pop((sobject.name, key), None)
         seen[sobject.name, key] = None
         while len(seen) > ITEMS_MAX:

@@ -65,7 +65,7 @@ class Rest:
         self.limits = limits
         self.recent = Recent(store)
         self._born = now()
-        self.queries = Queries(store, sequence, now)
+        self.queries = Queries(store, sequence, now, self.recent)
 
     def answer(self, ask: Ask) -> Answer:
         """Everything but collections and composite."""
