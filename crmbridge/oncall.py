@@ -13,6 +13,7 @@ PAGES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "same-record": ("ambiguous_match", "already_linked", "no_partner_found"),
         "unsure": ("no_natural_key", "unsure_create"),
         "missed": ("missed_by_cursor",),
+        "not-shown": ("not_shown",),
         "never-agreed": ("first_run_conflict", "state_differs", "ask"),
         "not-in-the-mapping": ("unmapped_status", "unmapped_reason", "unmapped_value", "record_type"),
         "does-not-fit": ("required_blank", "too_long", "invalid_email", "not_whole", "not_money", "not_updateable"),

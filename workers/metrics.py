@@ -24,6 +24,7 @@ from crmbridge.model import ENTITIES, SIDES
 from crmbridge.settings import Settings
 from crmbridge.state.store import Store
 from crmbridge.sync.hands import LEASE_NAME
+from crmbridge.sync.reconcile import results as reconciled
 from crmbridge.wiring import BROKEN_META
 
 RUNS_READ: Final = 500
@@ -52,6 +53,7 @@ class StoreCollector(Collector):
         now = self._store.now()
         yield from self._reading(now)
         yield from self._waiting(now)
+        yield from self._reconcile(now)
         yield from self._limits()
         yield from self._work(now)
 
@@ -105,6 +107,28 @@ class StoreCollector(Collector):
             paused.add_metric((queue.connection, queue.entity), queue.count)
         yield paused
         yield GaugeMetricFamily("crmbridge_pauses", "Pauses in force.", len(self._store.pauses()))
+
+    def _reconcile(self, now: datetime) -> Iterator[Metric]:
+        labels = ("connection", "entity")
+        age = GaugeMetricFamily(
+            "crmbridge_reconcile_age_seconds", "Since it was last looked for what no reading had shown.", labels=labels
+        )
+        rows = GaugeMetricFamily("crmbridge_reconcile_rows", "Records that were looked at then.", labels=labels)
+        found = GaugeMetricFamily(
+            "crmbridge_reconcile_found", "What no reading had shown, and was taken up then; should be 0.", labels=labels
+        )
+        unclear = GaugeMetricFamily(
+            "crmbridge_reconcile_unclear", "Linked records that were not shown then, and nobody knows why.",
+            labels=labels,
+        )  # fmt: skip
+        for side, results in reconciled(self._store).items():
+            for entity, one in sorted(results.items()):
+                place = (self._name(side), entity)
+                age.add_metric(place, (now - datetime.fromisoformat(one.at)).total_seconds())
+                rows.add_metric(place, one.seen + one.roll.asked)
+                found.add_metric(place, one.found)
+                unclear.add_metric(place, one.roll.unclear)
+        yield from (age, rows, found, unclear)
 
     def _limits(self) -> Iterator[Metric]:
         breaker = GaugeMetricFamily(

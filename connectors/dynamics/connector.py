@@ -31,12 +31,14 @@ from connectors.dynamics.environment import Environment
 from connectors.dynamics.moves import Moves, moves_per_batch
 from connectors.dynamics.reading import Reading, overlap_slack_seconds
 from connectors.dynamics.removing import Removing
+from connectors.dynamics.rollcall import absent
 from connectors.dynamics.rows import TABLES, Rows
 from connectors.dynamics.setup import Setup
 from connectors.dynamics.survey import Surveyor
 from connectors.dynamics.writing import Writing
 from connectors.gate import Gate
 from connectors.http import Session, call_deadline_seconds
+from connectors.rollcall import Absent
 from connectors.setup import Wish
 from connectors.survey import Questions, Survey
 from crmbridge.model import Converted, Directory, Entity, Life, Outcome, Row, Side
@@ -139,6 +141,9 @@ class DynamicsConnector:
 
     def known_since(self, entity: Entity, since: datetime, settled: timedelta) -> Iterator[Sequence[Known]]:
         return self._reading.known_since(entity, since, settled)
+
+    def absent(self, entity: Entity, ids: Sequence[str]) -> Absent:
+        return absent(self._client, self.identity().user_id, entity, ids)
 
     def fetch(self, entity: Entity, ids: Sequence[str]) -> Mapping[str, Row]:
         return self._reading.fetch(entity, ids)

@@ -12,14 +12,13 @@ import msgspec
 
 from connectors.dynamics.client import Client
 from connectors.dynamics.environment import Environment
-from connectors.dynamics.protocol import read
+from connectors.dynamics.rollcall import GLOBAL, depths
 from connectors.dynamics.rows import TABLES
 from connectors.setup import State, Wish
 from crmbridge.errors import CrmBridgeError
 from crmbridge.model import ENTITIES, Entity
 
 USER: Final = "our user"
-GLOBAL: Final = "global"  # the organization level, as privileges call it
 VERBS: Final = ("Create", "Read", "Write", "Append", "AppendTo", "Assign")
 # QualifyLead reads these (lifecycle §6, row 12).
 ALSO: Final = {
@@ -32,15 +31,6 @@ ALSO: Final = {
 TOO_MUCH: Final = {"prvWriteRole": "Write on Security Role (System Administrator?)"}
 ALTERNATE: Final = "new_salesforceid"
 _ROLE: Final = "Power Platform admin center, Environments, Settings, Users + permissions, Security roles, our role"
-
-
-class _Privilege(msgspec.Struct):
-    PrivilegeName: str = ""
-    Depth: str = ""
-
-
-class _Privileges(msgspec.Struct):
-    RolePrivileges: list[_Privilege] = []
 
 
 class Setup:
@@ -66,19 +56,12 @@ class Setup:
         )
 
     def rights(self) -> list[Wish]:
-        path = f"systemusers({self._user_id})/Microsoft.Dynamics.CRM.RetrieveUserPrivileges()"
-        request = read(path, table="systemuser", kind="privileges")
         try:
-            body = self._client.read(request).body
-            held = {
-                one.PrivilegeName.casefold(): one.Depth.casefold()
-                for one in msgspec.json.decode(body, type=_Privileges).RolePrivileges
-            }
+            held = depths(self._client, self._user_id)
         except (CrmBridgeError, msgspec.DecodeError) as error:
             why = error.message if isinstance(error, CrmBridgeError) else "the answer was not understood"
             return [Wish(where=USER, what="a role of its own", state="unread", how=f"{_ROLE}. ({why})")]
         if not any(held):
-            # Older environments answer ids without names (unverified since when they are told).
             return [Wish(where=USER, what="a role of its own", state="unread", how=f"{_ROLE}: names are not told.")]
         return [*_tables(held), *_others(held)]
 

@@ -69,7 +69,27 @@ def standing(store: "Store", settings: "Settings", connections: Mapping[Side, st
             if now - one.at <= BEATS_SHOWN
         ],
         "schedules": _schedules(store, settings, now),
+        "reconcile": _reconcile(store, connections),
     }
+
+
+def _reconcile(store: "Store", connections: Mapping[Side, str]) -> list[dict[str, Any]]:
+    """The daily look for what no reading has shown."""
+    from crmbridge.sync.reconcile import results
+
+    return [
+        {
+            "connection": connections[side],
+            "entity": entity,
+            "at": datetime.fromisoformat(one.at),
+            "rows": one.seen + one.roll.asked,
+            "found": one.found,
+            "unclear": one.roll.unclear,
+            "over": one.roll.is_over,
+        }
+        for side, some in results(store).items()
+        for entity, one in some.items()
+    ]
 
 
 def seconds(span: timedelta) -> int:
@@ -117,7 +137,7 @@ def ago(value: int) -> str:
 
 
 def print_standing(document: dict[str, Any]) -> None:
-    from crmbridge.cli.output import head, say, table
+    from crmbridge.cli.output import head, say, table, word
 
     now = document["now"]
     for one in document["paused"]:
@@ -154,6 +174,17 @@ def print_standing(document: dict[str, Any]) -> None:
             for entity, one in document["schedules"].items()
         ],
     )
+    looked = document["reconcile"]
+    if looked:
+        odd = [one for one in looked if one["found"] or one["unclear"]]
+        last = min(one["at"] for one in looked)
+        total = sum(one["found"] for one in looked)
+        say(f"looked for what no reading had shown: {word(last)} UTC, {total} found and taken up")
+        table(
+            ["not shown by reading", "entity", "when (UTC)", "looked at", "taken up", "unclear"],
+            [[one["connection"], one["entity"], one["at"], one["rows"], one["found"], one["unclear"]] for one in odd],
+            right=["looked at", "taken up", "unclear"],
+        )
     table(
         ["worker", "last did", "seen"],
         [

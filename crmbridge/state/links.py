@@ -77,6 +77,13 @@ def _by_native(dialect: str, side: Side) -> Any:
     return lookup(dialect, link, column, link.c.entity == bindparam("of_entity"))
 
 
+def natives(connection: Connection, side: Side, entity: Entity, after: str, limit: int) -> list[str]:
+    """Ids of linked records, a slice at a time, in the order of the index."""
+    column = link.c.left_id if side == "left" else link.c.right_id
+    where = (link.c.entity == entity, column > after, link.c.alive.is_(True))
+    return list(connection.execute(select(column).where(*where).order_by(column).limit(limit)).scalars())
+
+
 def walk(connection: Connection, entity: Entity | None, after: str, limit: int) -> list[Link]:
     where = [link.c.id > after] + ([link.c.entity == entity] if entity else [])
     return [_load(line) for line in connection.execute(select(link).where(*where).order_by(link.c.id).limit(limit))]

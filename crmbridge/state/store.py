@@ -253,6 +253,11 @@ class Store:
         with self._database.reading() as connection:
             return links.natives(connection, side, entity, after, limit)
 
+    def linked_natives(self, side: Side, entity: Entity, after: str, limit: int) -> list[str]:
+        """Native ids of records with a living link, behind that one."""
+        with self._database.reading() as connection:
+            return links.natives(connection, side, entity, after, limit)
+
     def all_links(self, entity: Entity | None = None) -> Iterator[Link]:
         def chunk(after: str) -> list[Link]:
             with self._database.reading() as connection:

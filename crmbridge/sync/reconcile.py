@@ -2,18 +2,22 @@
 
 A call tells 2,000 or 5,000 rows and nothing of their contents, so an ordinary day costs one call a table. What the
 store does not have as the CRM has it is read in full and planned like any change. The count is kept; it should be 0.
+Deletions are among the changes on Salesforce; elsewhere the linked records are called by their ids (rollcall.py).
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
+
+import msgspec
 
 from connectors.base import Auditor, Known
 from crmbridge.model import SIDES, Entity, Ref, Row, Side
 from crmbridge.state.store import Store
 from crmbridge.state.words import Batch, Stored
+from crmbridge.sync import rollcall
 from crmbridge.sync.hands import Event, Hands
 
 CAUSE: Final = "missed_by_cursor"
@@ -30,12 +34,26 @@ class Result:
     at: str  # when, by the store's clock
     seen: int = 0  # rows that changed since
     missed: int = 0  # of these the store knew otherwise, or not at all
+    roll: rollcall.Roll = field(default_factory=rollcall.Roll)  # are those still there that are linked?
+
+    @property
+    def found(self) -> int:
+        """What no reading had shown, and was taken up."""
+        return self.missed + self.roll.gone
 
 
-def results(store: Store) -> dict[Side, dict[str, Result]]:
+def results(store: Store) -> dict[Side, dict[Entity, Result]]:
     """Of the last time, by side and kind of record."""
-    kept = json.loads(store.meta(META) or "{}")
-    return {side: {entity: Result(**one) for entity, one in kept.get(side, {}).items()} for side in SIDES}
+    kept = msgspec.json.decode(store.meta(META) or "{}", type=dict[Side, dict[Entity, Result]])
+    found: dict[Side, dict[Entity, Result]] = {}
+    for side in SIDES:
+        found[side] = kept.get(side, {})
+    return found
+
+
+def note(store: Store, results: Mapping[Side, Mapping[Entity, Result]]) -> None:
+    kept = {side: {entity: asdict(one) for entity, one in some.items()} for side, some in results.items()}
+    store.set_meta(META, json.dumps(kept, sort_keys=True))
 
 
 def reconcile(hands: Hands, every: timedelta) -> None:
@@ -48,15 +66,19 @@ def reconcile(hands: Hands, every: timedelta) -> None:
             if hands.store.cursor(side, entity) is None:
                 continue
             before = last[side].get(entity)
+            if before is not None and not before.roll.is_over:
+                last[side][entity] = replace(before, roll=rollcall.go_on(hands, side, entity, before.roll, CAUSE))
+                changed = True
+                continue
             if before is not None and now - datetime.fromisoformat(before.at) < every:
                 continue
             hands.progress.step(f"looking for {entity} records of {hands.names[side]} that were missed")
             seen, missed = (0, 0) if before is None else _table(hands, side, entity, datetime.fromisoformat(before.at))
-            last[side][entity] = Result(at=now.isoformat(), seen=seen, missed=missed)
+            roll = rollcall.Roll() if before is None else rollcall.begun(hands, side)
+            last[side][entity] = Result(at=now.isoformat(), seen=seen, missed=missed, roll=roll)
             changed = True
     if changed:
-        kept = {side: {entity: asdict(one) for entity, one in some.items()} for side, some in last.items()}
-        hands.store.set_meta(META, json.dumps(kept, sort_keys=True))
+        note(hands.store, last)
 
 
 def _table(hands: Hands, side: Side, entity: Entity, since: datetime) -> tuple[int, int]:

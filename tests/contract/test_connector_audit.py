@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
 from connectors.base import Auditor, Witness, Write
+from connectors.rollcall import Absent, RollCaller
 from connectors.salesforce.connector import SalesforceConnector
 from crmbridge.model import Unknown, Written
 from crmbridge.sandbox.server import Box
@@ -46,6 +48,21 @@ def test_what_changed_is_told_by_id_and_version_in_one_call(box: Box, name: str)
         assert not known[kept].deleted
         if name == "salesforce":  # there change tracking alone tells deletions
             assert known[gone].deleted
+
+
+def test_who_is_missing_is_told_and_why_it_must_be_gone(box: Box) -> None:
+    with world("dynamics", box) as made:
+        crm = made.connector
+        assert isinstance(crm, RollCaller)
+        kept, gone = (made.person.create("account", name=f"roll {each}") for each in ("kept", "gone"))
+        made.person.delete("account", gone)
+        many = [kept, gone.upper(), *(str(uuid4()) for _ in range(250))]
+        before = sum(crm.calls.values())
+        found = crm.absent("account", many)
+        assert found.ids == frozenset(many) - {kept}, "as they were given, in whatever letters"
+        assert "every account" in found.proof
+        assert sum(crm.calls.values()) - before <= 3, "the rows in one call; who we are, and what we may"
+        assert crm.absent("account", [kept]) == Absent(ids=frozenset())
 
 
 @pytest.mark.parametrize("name", ["salesforce", "dynamics"])

@@ -17,8 +17,9 @@ from typing import Any, Final, Literal
 from uuid import NAMESPACE_OID, uuid5
 
 import mapping
-from connectors.base import Conversion, Move, Removal, TablePlan, Write
+from connectors.base import Conversion, Known, Move, Removal, TablePlan, Write
 from connectors.memory import PERSON, US, MemoryConnector, Record
+from connectors.rollcall import Absent
 from crmbridge.errors import TryLater
 from crmbridge.lifecycle import DYNAMICS, SALESFORCE
 from crmbridge.model import (
@@ -340,6 +341,19 @@ class DynamicsLike(Crm):
     def system_columns(self, entity: Entity) -> Mapping[str, type[Any]]:
         more = {"on_hold": bool, "customer": str, "calculated": bool} if entity == "opportunity" else {}
         return {**super().system_columns(entity), **more}
+
+    may_read_all = True  # the right to read is at the organization level
+
+    def known_since(self, entity: Entity, since: datetime, settled: timedelta) -> Iterator[list[Known]]:
+        """A deletion is told by its change feed alone, once."""
+        for page in super().known_since(entity, since, settled):
+            yield [one for one in page if not one.deleted]
+
+    def absent(self, entity: Entity, ids: Sequence[str]) -> Absent:
+        self.calls[entity, "roll"] += 1
+        known = self.tables[entity]
+        missing = frozenset(id for id in ids if id not in known or known[id].deleted)
+        return Absent(ids=missing, proof="all may be read" if missing and self.may_read_all else "")
 
     def life(self, row: Row) -> Life:
         life = super().life(row)

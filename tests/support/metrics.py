@@ -4,6 +4,8 @@ from typing import Final
 
 from crmbridge.state.store import Store
 from crmbridge.state.words import Batch, Intent, Issue
+from crmbridge.sync.reconcile import Result, note
+from crmbridge.sync.rollcall import Roll
 from tests.support.rows import Lead, left
 
 SETTINGS: Final = """\
@@ -24,7 +26,7 @@ EVERY_METRIC: Final = frozenset(
         "read_age_seconds backlog_records open_issues oldest_issue_seconds unanswered_calls "
         "oldest_unanswered_call_seconds paused_writes pauses breaker_open blocked_seconds day_used_ratio "
         "day_forecast_ratio day_calls runs calls writes last_run_age_seconds at_work workers "
-        "configuration_broken"
+        "configuration_broken reconcile_age_seconds reconcile_rows reconcile_found reconcile_unclear"
     ).split()
 )
 
@@ -54,6 +56,8 @@ def a_full_store(store: Store) -> None:
     calls = {"north": {"lead query": 3, "account query": 2}, "south": {"lead patch": 2}}
     store.end_run(run.id, "done, 1 held", counts=counts, calls=calls)
     store.release(lease)
+    roll = Roll(asked=40, gone=1, unclear=2)
+    note(store, {"right": {"lead": Result(at=store.now().isoformat(), seen=7, missed=3, roll=roll)}})
     store.begin_pause("opportunity", None, reading=False, by="ingrid", why="an import")
     store.block_calls("north", 600, "Retry-After")
     store.set_daily_calls("north", 1000)

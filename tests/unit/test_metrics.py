@@ -77,6 +77,10 @@ def test_what_the_store_says_is_told(store: Store, place: str) -> None:
     assert found["crmbridge_calls_total", (("connection", "north"), ("kind", "query"))] == 5
     assert found["crmbridge_writes_total", (("connection", "south"), ("entity", "lead"), ("kind", "update"))] == 2
     assert found["crmbridge_workers", ()] == 1
+    leads = (("connection", "south"), ("entity", "lead"))
+    assert 0 <= found["crmbridge_reconcile_age_seconds", leads] < 60
+    told = [found[f"crmbridge_reconcile_{name}", leads] for name in ("rows", "found", "unclear")]
+    assert told == [47, 4, 2]
     assert found["crmbridge_blocked_seconds", (("connection", "north"),)] > 0
 
 

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from crmbridge.model import ENTITIES, SIDES, Entity
+from crmbridge.sync import rollcall
 from crmbridge.sync.reconcile import META, results
+from crmbridge.sync.rollcall import CAUSE as NOT_SHOWN
+from crmbridge.sync.rollcall import Roll
 from tests.support.engine import Bench, bench
 
 DAY = timedelta(days=1)
@@ -83,3 +86,88 @@ def test_a_deletion_that_was_missed_is_found(desk: Bench) -> None:
     desk.sync()
     assert results(desk.store)["left"]["lead"].missed == 1
     assert desk.partner("left", "lead", left) is None
+
+
+# --- deletions that a CRM tells once -------------------------------------------------------------------------------
+
+
+def unseen(desk: Bench, id: str) -> None:
+    """Deleted on Dynamics, and its change feed never tells it."""
+    desk.south.delete("lead", id)
+    desk.south.tables["lead"][id].seen = 0
+
+
+def roll(desk: Bench) -> Roll:
+    return results(desk.store)["right"]["lead"].roll
+
+
+def test_it_is_found_by_calling_the_roll_and_followed_as_any_deletion(desk: Bench) -> None:
+    left, right = desk.lead_pair()
+    others = [desk.lead_pair(email=f"{n}@b.example", last_name=f"No {n}")[0] for n in range(3)]
+    unseen(desk, right)
+    desk.settled()
+    assert desk.partner("left", "lead", left) is not None
+    a_day_later(desk)
+    desk.sync()  # compares what changed
+    desk.sync()  # calls the roll
+    assert roll(desk).absent == (right,)
+    assert desk.partner("left", "lead", left) is not None, "its reading may tell it a moment later"
+    desk.sync()
+    assert (roll(desk).asked, roll(desk).gone, roll(desk).is_over) == (4, 1, True)
+    assert results(desk.store)["right"]["lead"].found == 1
+    assert desk.partner("left", "lead", left) is None
+    assert all(desk.partner("left", "lead", one) for one in others)
+    assert desk.issues(NOT_SHOWN) == []
+
+
+def test_a_deletion_that_its_reading_tells_meanwhile_was_not_missed(desk: Bench) -> None:
+    left, right = desk.lead_pair()
+    a_day_later(desk)
+    desk.sync()
+    honest = desk.south.changes
+    desk.south.changes = lambda source, cursor: iter(())  # type: ignore[method-assign]
+    desk.south.delete("lead", right)
+    desk.sync()
+    assert roll(desk).absent == (right,)
+    desk.south.changes = honest  # type: ignore[method-assign]
+    desk.sync()
+    assert (roll(desk).gone, roll(desk).unclear, roll(desk).is_over) == (0, 0, True)
+    assert desk.partner("left", "lead", left) is None
+
+
+def test_without_proof_nothing_is_followed_and_a_person_is_told_until_it_is_shown_again(desk: Bench) -> None:
+    """Lost access looks like a deletion."""
+    left, right = desk.lead_pair()
+    desk.south.may_read_all = False
+    shown = desk.south.tables["lead"][right]
+    unseen(desk, right)
+    a_day_later(desk)
+    for _ in range(3):
+        desk.sync()
+    assert (roll(desk).gone, roll(desk).unclear) == (0, 1)
+    assert desk.partner("left", "lead", left) is not None
+    [issue] = desk.issues(NOT_SHOWN)
+    assert issue.native_id == right
+    assert "organization level" in issue.fix
+
+    shown.deleted = False
+    a_day_later(desk)
+    for _ in range(2):
+        desk.sync()
+    assert desk.issues(NOT_SHOWN) == []
+
+
+def test_the_roll_is_called_a_slice_a_cycle(desk: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollcall, "SLICE", 2)
+    monkeypatch.setattr(rollcall, "SLICES", 1)
+    for number in range(5):
+        desk.lead_pair(email=f"{number}@b.example", last_name=f"No {number}")
+    a_day_later(desk)
+    desk.sync()
+    asked: list[int] = []
+    while not roll(desk).is_over:
+        desk.sync()
+        asked.append(roll(desk).asked)
+    assert asked == [2, 4, 5]
+    assert desk.south.calls["lead", "roll"] == 3
+    assert desk.north.calls["lead", "roll"] == 0, "there its log tells deletions"
