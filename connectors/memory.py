@@ -25,6 +25,7 @@ from connectors.base import (
     TablePlan,
     Write,
 )
+from connectors.groups import groups_of
 from crmbridge.errors import OutsideError
 from crmbridge.model import (
     ENTITIES,
@@ -130,6 +131,7 @@ class MemoryConnector:
         self.statuses = statuses
         self._clock = clock or _Ticks()
         self._users = dict(users or {US: "sync@example.com", PERSON: "person@example.com"})
+        self.groups: tuple[str, ...] = ()  # that may own records, by name, which is their id too
         self._numbers, self._order = count(1), count(1)
         self._plans: dict[Entity, TablePlan] = {}
         self.tables: dict[Entity, dict[str, Record]] = {entity: {} for entity in ENTITIES}
@@ -409,9 +411,20 @@ class MemoryConnector:
     def identity(self) -> Identity:
         return Identity(org_id=f"org-{self.name}", user_id=US, production=False, name=self.name)
 
-    def directory(self) -> Directory:
+    def directory(self, *, groups: bool = False) -> Directory:
         ids = {email: user for user, email in self._users.items()}
-        return Directory(users=self._users, user_ids=ids, default_owner=US, currency="USD", currencies={"USD": "USD"})
+        named, by_word = groups_of(
+            "queue" if self._side == "left" else "team", ((name, (name,)) for name in self.groups) if groups else ()
+        )
+        return Directory(
+            users=self._users,
+            user_ids=ids,
+            groups=named,
+            group_ids=by_word,
+            default_owner=US,
+            currency="USD",
+            currencies={"USD": "USD"},
+        )
 
     def describe(self, entity: Entity) -> Description:
         names = dict.fromkeys(name for each in self.tables[entity].values() for name in each.columns)

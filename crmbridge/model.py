@@ -383,10 +383,19 @@ class Directory:
 
     users: Mapping[str, str] = field(default_factory=dict)  # native user id -> e-mail; inactive ones too
     user_ids: Mapping[str, str] = field(default_factory=dict)  # e-mail -> native id of the one active user; unique
+    # Queues and teams, where a mapping names one: native id -> the words for it, its name first; `queue:inbound`.
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    group_ids: Mapping[str, str] = field(default_factory=dict)  # word -> native id; unique
     default_owner: str | None = None  # native id, from settings
     currency: str = "USD"  # the org's own
     multi_currency: bool = False
     currencies: Mapping[str, str] = field(default_factory=dict)  # native currency id -> ISO; ISO itself on Salesforce
+
+
+def fold_group(text: str) -> str:
+    """The word for a queue or a team, as it is compared: `team:  Inbound Sales` is `team:inbound sales`."""
+    kind, _, name = text.partition(":")
+    return f"{kind.strip().casefold()}:{' '.join(name.casefold().split())}"
 
 
 def attribute_name(column: str) -> str:

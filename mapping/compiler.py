@@ -18,6 +18,7 @@ from mapping.ends import OWNERS, make_end
 from mapping.filters import filter_of
 from mapping.getting import weave_reader
 from mapping.money import CURRENCY_COLUMN, currency_wire, currency_writer
+from mapping.people import names_groups
 from mapping.putting import weave_creator
 from mapping.record_types import record_types
 from mapping.transforms import CONVERTERS, Same, coarser, rounded
@@ -37,6 +38,11 @@ _VARIANTS: Final[tuple[State, ...]] = ("won", "lost")
 class Compiled:
     entities: Mapping[Entity, CompiledEntity] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    def names_groups(self, side: Side) -> bool:
+        """Must the queues or teams of that side be known?"""
+        documents = (one.document for one in self.entities.values())
+        return any(names_groups(document, side) for document in documents if document is not None)
 
 
 def compile_documents(documents: Documents | Iterable[Document], descriptions: Descriptions | None = None) -> Compiled:

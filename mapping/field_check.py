@@ -11,7 +11,7 @@ from mapping.document import Document, FieldDoc
 from mapping.joints import JOINTS
 from mapping.laws import lossy_hint
 from mapping.literals import WrongLiteral, constant, initial, is_textual
-from mapping.people import GROUP_PREFIXES
+from mapping.people import GROUP_KINDS, is_group
 from mapping.problem import Finding, Path
 from mapping.transforms import CONVERTERS
 
@@ -250,6 +250,8 @@ def _people(document: Document, doc: FieldDoc) -> Iterator[Finding]:
             yield source.finding(
                 here, "the field has no column there; give it one, or take this out", code="default-without-column"
             )
+        elif is_group(email):
+            yield from _group(document, side, email, here)
         elif "@" not in email:
             yield source.finding(here, f"{email!r} is no e-mail address; write the user's", code="person-not-email")
     table = document.values.get(doc.values or "")
@@ -257,9 +259,21 @@ def _people(document: Document, doc: FieldDoc) -> Iterator[Finding]:
         for side, words in row.natives.items():
             here = ("values", doc.values or "", row.name, document.names[side])
             for word in words:
-                if str(word).startswith(GROUP_PREFIXES):
-                    message = f"{word!r}: queues and teams cannot be given records yet; name a user by e-mail"
-                    yield source.finding(here, message, code="person-is-group")
+                if is_group(word):
+                    yield from _group(document, side, str(word), here)
                 elif "@" not in str(word):
                     message = f"{word!r} is no e-mail address; a table for people names users by theirs, so write it"
                     yield source.finding(here, message, code="person-not-email")
+
+
+def _group(document: Document, side: Side, word: str, path: Path) -> Iterator[Finding]:
+    """A queue stands in Salesforce, a team in Dynamics."""
+    name, system = document.names[side], document.systems[side]
+    kind, colon, called = word.partition(":")
+    wanted = GROUP_KINDS.get(system)
+    if not called.strip():
+        message = f"{word!r} names none; write its name or its id behind the colon"
+        yield document.source.finding(path, message, code="group-unnamed")
+    elif wanted is not None and f"{kind.strip().lower()}{colon}" != wanted:
+        message = f"{word!r}: in {name} records belong to users and {wanted[:-1]}s; write `{wanted}{called.strip()}`"
+        yield document.source.finding(path, message, code="group-wrong-kind")

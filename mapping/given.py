@@ -18,6 +18,7 @@ from mapping.document import Document
 from mapping.end import Facts
 from mapping.examples import Example
 from mapping.examples_schema import SHARED
+from mapping.people import fold_email
 from mapping.problem import Place, closest
 from mapping.rows import row_struct
 from mapping.standing import standing, standing_columns
@@ -51,6 +52,13 @@ class _Same(Mapping[str, str]):
         return 0
 
 
+class _Owners(_Same):
+    """The same as a directory knows them: addresses, queues and teams, folded."""
+
+    def __getitem__(self, key: str) -> str:
+        return fold_email(key)
+
+
 def hint(word: object, known: Any) -> str:
     near = closest(word, known)
     return f"; did you mean {near!r}?" if near else ""
@@ -68,8 +76,9 @@ class Reader:
     def facts(self, example: Example) -> Facts:
         codes = {example.currency, "USD", "EUR", *_codes(example.given), *_codes(example.there)}
         directory = Directory(
-            users=_Same(),
+            users=_Owners(),
             user_ids=_Same(),
+            group_ids=_Same(),
             currency=example.currency,
             multi_currency=True,
             currencies={code: code for code in sorted(codes)},

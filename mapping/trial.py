@@ -13,6 +13,7 @@ from mapping.end import Facts
 from mapping.examples import Example, unclear
 from mapping.examples_schema import SHARED
 from mapping.given import AXES, Reader, Wrong, hint, money
+from mapping.people import fold_email
 from mapping.places import behind_column, behind_field, status_place
 from mapping.problem import Place
 from mapping.standing import standing_columns, status_written
@@ -204,6 +205,8 @@ def _native_misses(
 def _same_native(reader: Reader, side: Side, column: str, expected: Any, found: Any) -> bool:
     if expected is None or found is None:
         return expected is None and found is None
+    if isinstance(found, NativeRef) and isinstance(expected, str) and found.entity in ("user", "team"):
+        return fold_email(expected) == found.id  # an owner stands by a word, and is told as a directory has it
     if same(expected, plain(found) if isinstance(found, NativeRef) else found):
         return True
     means = reader.meant(side, column, expected)

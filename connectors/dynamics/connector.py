@@ -193,8 +193,8 @@ class DynamicsConnector:
     def identity(self) -> Identity:
         return self._environment.identity()
 
-    def directory(self) -> Directory:
-        return self._environment.directory()
+    def directory(self, *, groups: bool = False) -> Directory:
+        return self._environment.directory(groups=groups)
 
     def describe(self, entity: Entity) -> Description:
         facts = self._environment.table(entity)

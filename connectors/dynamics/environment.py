@@ -12,6 +12,7 @@ from connectors.dynamics.client import Client
 from connectors.dynamics.metadata import Facts
 from connectors.dynamics.processes import Process
 from connectors.dynamics.protocol import decoded, page_rows_max, read
+from connectors.groups import groups_of
 from crmbridge.errors import AccessError, ConfigError
 from crmbridge.model import Directory, Entity
 
@@ -94,7 +95,7 @@ class Environment:
             name=str(detail.get("FriendlyName") or self._client.name),
         )
 
-    def directory(self) -> Directory:
+    def directory(self, *, groups: bool = False) -> Directory:
         first = read(
             "systemusers",
             table="systemuser",
@@ -127,14 +128,31 @@ class Environment:
             for each in people
             if each.systemuserid in emails and each.may_own
         )
+        named, by_word = (
+            groups_of("team", ((each.teamid, (each.name,)) for each in self._teams() if each.may_own))
+            if groups
+            else ({}, {})
+        )
         return Directory(
             users=emails,
             user_ids=user_ids,
+            groups=named,
+            group_ids=by_word,
             default_owner=self._owner(user_ids),
             currency=codes.get(base[0].currency_id or "", "USD") if base else "USD",
             multi_currency=True,
             currencies=codes,
         )
+
+    def _teams(self) -> list["_Team"]:
+        first = read("teams", table="team", kind="metadata", select="name,teamtype", rows=page_rows_max)
+        page = decoded(self._client.read(first).body, _Teams)
+        found = list(page.value)
+        while page.next_link:
+            more = self._client.read(replace(first, path=self._client.session.origin.target(page.next_link)))
+            page = decoded(more.body, _Teams)
+            found += page.value
+        return found
 
     def _owner(self, user_ids: Mapping[str, str]) -> str | None:
         if self._default_owner is None:
@@ -189,6 +207,22 @@ class _User(msgspec.Struct):
     def may_own(self) -> bool:
         """Enabled, and read-write or non-interactive (dataverse-api §9.3)."""
         return not self.isdisabled and self.accessmode in (0, 4)
+
+
+class _Team(msgspec.Struct):
+    teamid: str
+    name: str | None = None
+    teamtype: int | None = None
+
+    @property
+    def may_own(self) -> bool:
+        """An access team (1) is shared with and owns nothing; owner teams and those of a directory's groups do."""
+        return self.teamtype != 1
+
+
+class _Teams(msgspec.Struct):
+    value: list[_Team]
+    next_link: str | None = msgspec.field(name="@odata.nextLink", default=None)
 
 
 class _Users(msgspec.Struct):

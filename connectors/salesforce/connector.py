@@ -175,8 +175,8 @@ class SalesforceConnector:
     def identity(self) -> Identity:
         return self._describer.identity()
 
-    def directory(self) -> Directory:
-        return self._describer.directory()
+    def directory(self, *, groups: bool = False) -> Directory:
+        return self._describer.directory(groups=groups)
 
     def describe(self, entity: Entity) -> Description:
         return self._describer.describe(entity)

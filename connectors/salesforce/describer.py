@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from connectors.base import Column, Description, Identity, Option
+from connectors.groups import groups_of
 from connectors.salesforce import protocol, soap, soql
 from connectors.salesforce.auth import SalesforceConfig
 from connectors.salesforce.client import Client
@@ -78,6 +79,12 @@ class _User(msgspec.Struct):
     UserType: str | None
 
 
+class _Queue(msgspec.Struct):
+    Id: str
+    Name: str | None
+    DeveloperName: str | None
+
+
 class _Currency(msgspec.Struct):
     IsoCode: str
     IsCorporate: bool
@@ -119,17 +126,21 @@ class Describer:
             org_id=soql.id18(org.Id), user_id=soql.id18(me.user_id), production=not org.IsSandbox, name=org.Name
         )
 
-    def directory(self) -> Directory:
+    def directory(self, *, groups: bool = False) -> Directory:
         users = self._all(_User, "User")
         emails = {soql.id18(each.Id): folded(each.Email) for each in users if each.Email}
         # Only an active standard user can own a record (§5.3).
         owners = [each for each in users if each.IsActive and each.UserType == "Standard" and each.Email]
         times = Counter(folded(each.Email) for each in owners)
         ids = {folded(each.Email): soql.id18(each.Id) for each in owners if times[folded(each.Email)] == 1}
+        queues = self._all(_Queue, "Group", "Type = 'Queue'") if groups else []
+        named, by_word = groups_of("queue", ((soql.id18(q.Id), (q.Name, q.DeveloperName)) for q in queues))
         currency, multi, currencies = self._currencies()
         return Directory(
             users=emails,
             user_ids=ids,
+            groups=named,
+            group_ids=by_word,
             default_owner=self._default_owner(ids),
             currency=currency,
             multi_currency=multi,

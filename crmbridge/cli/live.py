@@ -24,6 +24,9 @@ def look(
     found: "Findings", connectors: "Mapping[Side, Connector]", documents: "Documents"
 ) -> "dict[tuple[Side, Entity], Description]":
     """Says what it sees; returns the descriptions of what answered."""
+    from mapping.group_live import group_findings
+    from mapping.people import names_groups
+
     descriptions: dict[tuple[Side, Entity], Description] = {}
     directories: dict[Side, Directory] = {}
     us: dict[Side, str] = {}
@@ -33,7 +36,8 @@ def look(
         if identity is None:
             continue
         us[side] = identity.user_id
-        directory = _ask(found, connector, connector.directory)
+        groups = any(names_groups(document, side) for document in documents)
+        directory = _ask(found, connector, lambda c=connector, g=groups: c.directory(groups=g))
         if directory is not None:
             directories[side] = directory
         _rights(found, connector)
@@ -43,6 +47,8 @@ def look(
             if description is not None:
                 descriptions[side, entity] = description
                 _table(found, connector, description)
+    for finding in {str(one): one for each in documents for one in group_findings(each, directories)}.values():
+        found.tell(finding)  # a shared table is named by several mappings, and told once
     if len(directories) == len(SIDES):
         _people(found, connectors, directories, us)
         _currencies(found, connectors, directories)

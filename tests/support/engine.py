@@ -475,12 +475,14 @@ def bench(
     options: Options | None = None,
     first_run: bool = False,
     keyless: bool = False,
+    groups: Mapping[Side, tuple[str, ...]] | None = None,
 ) -> Iterator[Bench]:
-    """`keyless`: north has no key field.
+    """`keyless`: north has no key field. `groups`: queues or teams that may own records.
     `first_run`: nothing was ever synced; else the first runs are behind us and both companies are empty."""
     clock = _Clock()
     north = (Keyless if keyless else SalesforceLike)("north", "left", NORTH_STATUSES, clock=clock)
     south = DynamicsLike("south", "right", SOUTH_STATUSES, clock=clock)
+    north.groups, south.groups = (groups or {}).get("left", ()), (groups or {}).get("right", ())
     documents, findings = mapping.load(
         {**MAPPINGS, **(mappings or {})}, connections={"north": "memory", "south": "memory"}
     )

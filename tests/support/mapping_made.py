@@ -5,6 +5,7 @@ from typing import Any
 
 import mapping
 from connectors.base import Column, Description, Option
+from connectors.groups import groups_of
 from crmbridge.model import Directory, Life, NativeRef, Ref, Row, Shared, Side, attribute_name
 from mapping.translate import CompiledEntity, Put
 from tests.support.mapping_bench import CREATED
@@ -16,14 +17,20 @@ dynamics: {table: account}
 fields:
   name: {salesforce: Name, dynamics: name}
 """
+QUEUES = groups_of("queue", [("00G000000000001AAA", ("Inbound", "Inbound_Q")), ("00G000000000002AAA", ("Spare", None))])
+TEAMS = groups_of("team", [("t-1", ("Inbound  Sales",)), ("t-2", ("Twins",)), ("t-3", ("twins",))])
 DIRECTORY: Mapping[Side, Directory] = {
     "left": Directory(
         users={"005A": "ann@x.org", "005B": "bo@x.org", "005D": "desk@x.org"},
         user_ids={"ann@x.org": "005A", "bo@x.org": "005B", "desk@x.org": "005D"},
+        groups=QUEUES[0],
+        group_ids=QUEUES[1],
     ),
     "right": Directory(
         users={"u-a": "ann.b@x.org", "u-b": "bo@x.org", "u-off": "off@x.org", "u-d": "desk@x.org"},
         user_ids={"ann.b@x.org": "u-a", "bo@x.org": "u-b", "desk@x.org": "u-d"},
+        groups=TEAMS[0],
+        group_ids=TEAMS[1],
         default_owner="u-app",
         currency="EUR",
         currencies={"c-usd": "USD", "c-eur": "EUR"},

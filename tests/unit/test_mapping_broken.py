@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+import mapping
+from connectors.groups import groups_of
+from crmbridge.model import Directory, Side
 from mapping.codes import CODES
+from mapping.group_live import group_findings
 from mapping.plugins import offered
 from tests.support.broken import BROKEN, cases, codes, findings, lines, made
 
@@ -15,6 +19,8 @@ EXPECTED = {path.stem: path.read_text(encoding="utf-8") for path in sorted(BROKE
 MADE = {"file-too-large", "file-unreadable", "no-mapping"}
 # What depends on the installation is shown at the end of this file.
 INSTALLED = {"converter-broken", "expression-library"}
+# What only the CRMs' own lists of owners can tell.
+ASKED = {"group-unknown"}
 # What an admin is told to do begins with a verb, or names the words that may stand there.
 ADVICE = re.compile(
     r"did you mean|\b(add|take|write|give|keep|correct|save|put|name|look|leave|map|use|shorten|move|convert|close|"
@@ -42,7 +48,7 @@ def test_every_file_has_its_expectation_and_every_expectation_its_file() -> None
 
 def test_every_code_of_the_table_occurs() -> None:
     told = {code for text in EXPECTED.values() for code in codes(text)}
-    assert set(CODES) - told == INSTALLED
+    assert set(CODES) - told == INSTALLED | ASKED
     assert told - set(CODES) == set()
     assert len(told) >= 60
 
@@ -101,3 +107,29 @@ def test_an_expression_without_its_library_says_what_to_install(monkeypatch: pyt
     told = lines(cases()["expression-wrong"])
     assert codes(told) == {"expression-library"}
     assert "pip install 'crmbridge[expr]'" in told
+
+
+def test_a_queue_or_a_team_that_is_not_there_is_told_at_its_line_once() -> None:
+    queues = groups_of("queue", [("00G000000000001AAA", ("Inbound", "Inbound_Q"))])
+    teams = groups_of("team", [("t-1", ("Twins",)), ("t-2", ("Twins",))])
+    directories: dict[Side, Directory] = {
+        "left": Directory(groups=queues[0], group_ids=queues[1]),
+        "right": Directory(groups=teams[0], group_ids=teams[1]),
+    }
+    text = (BROKEN / "group-wrong-kind.yaml").read_text(encoding="utf-8").replace("Ann", "ann@acme.example")
+    told = text.replace('"team:Inbound"', '"queue:Inbuond"').replace('"queue:Inbound Sales"', '"team:Twins"')
+    documents, problems = mapping.load({"lead.yaml": told})
+    assert not problems
+    [document] = documents
+    found = [str(one) for one in group_findings(document, directories)]
+    assert found == [
+        "lead.yaml:12:27: values.owners.inbound.salesforce: salesforce has no single queue 'queue:Inbuond' that "
+        "may own records; name one that it has, or write queue: and its id; did you mean 'queue:inbound'? "
+        "[group-unknown]",
+        "lead.yaml:12:54: values.owners.inbound.dynamics: dynamics has no single team 'team:Twins' that may own "
+        "records; name one that it has, or write team: and its id [group-unknown]",
+    ]
+    assert {code for line in found for code in codes(line)} == ASKED
+    right = told.replace("queue:Inbuond", "queue:inbound_q").replace("team:Twins", "team:t-2")
+    assert list(group_findings(mapping.load({"lead.yaml": right})[0].items[0], directories)) == []
+    assert list(group_findings(document, {})) == []  # what did not answer says nothing

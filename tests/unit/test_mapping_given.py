@@ -10,7 +10,7 @@ import pytest
 
 import mapping
 from crmbridge.cli.records import column_value
-from crmbridge.model import Money, NativeRef, Problem, Shared
+from crmbridge.model import SIDES, Money, NativeRef, Problem, Shared
 from mapping import explain
 from tests.support.mapping_made import Made, columns, described, load, told
 
@@ -260,7 +260,10 @@ def test_who_is_not_there_or_switched_off(more: str, person: str, written: str |
 @pytest.mark.parametrize(
     ("line", "tail", "message"),
     [
-        (OWNER + "}", OWNERS.replace("ann@x.org", '"queue:Inbound"'), "queues and teams cannot be given records yet"),
+        (OWNER + "}", OWNERS.replace("ann@x.org", '"team:Inbound"'), "in salesforce records belong to users and queues; write `queue:Inbound`"),
+        (OWNER + "}", OWNERS.replace("old@x.org", '"Queue: Inbound"'), "in dynamics records belong to users and teams; write `team:Inbound`"),
+        (OWNER + "}", OWNERS.replace("ann@x.org", '"queue: "'), "values.owners.ann.salesforce: 'queue: ' names none; write its name"),
+        (OWNER + ', default: {dynamics: "queue:Desk"}}', OWNERS, "default.dynamics: 'queue:Desk': in dynamics records belong to users and teams"),
         (OWNER + "}", OWNERS.replace("ann@x.org", "Ann"), "values.owners.ann.salesforce: 'Ann' is no e-mail address"),
         (OWNER + ", default: {dynamics: Desk}}", OWNERS, "default.dynamics: 'Desk' is no e-mail address"),
         ("a: {salesforce: A, dynamics: a, inactive: leave}", "", "inactive: is for people; add `convert: user`"),
@@ -271,6 +274,64 @@ def test_who_is_not_there_or_switched_off(more: str, person: str, written: str |
 def test_what_is_wrong_with_people_is_said(line: str, tail: str, message: str) -> None:
     found = told(line, tail=tail)
     assert any(message in one for one in found), found
+
+
+# --- queues and teams ---------------------------------------------------------------------------------------------
+
+GROUPS = """\
+values:
+  owners:
+    inbound: {salesforce: "queue:Inbound", dynamics: "team:Inbound Sales"}
+    spare: {salesforce: "queue:00G000000000002", dynamics: bo@x.org}
+    doubled: {salesforce: ann@x.org, dynamics: "team:Twins"}
+"""
+TEAM = NativeRef("team", "t-1")
+
+
+def test_a_table_names_a_queue_and_a_team_by_name_or_id() -> None:
+    made = Made(OWNER + "}", tail=GROUPS)
+    assert made.get("left", OwnerId="00G000000000001AAA").fields["owner"] == "queue:inbound"
+    assert made.get("right", _ownerid_value="t-1").fields["owner"] == "queue:inbound"
+    assert made.put("right", {"owner": "queue:inbound"}, now={"_ownerid_value": "u-b"}).columns == {"ownerid": TEAM}
+    assert made.put("right", {"owner": "queue:inbound"}, now={"_ownerid_value": "t-1"}).columns == {}
+    spare = made.get("left", OwnerId="00G000000000002AAA").fields["owner"]
+    assert made.put("right", {"owner": spare}, now={}).columns == {"ownerid": NativeRef("user", "u-b")}
+
+
+def test_a_queue_or_a_team_that_cannot_be_the_owner_is_told_and_who_is_there_stays() -> None:
+    made = Made(OWNER + "}", tail=GROUPS)  # of accounts, which no queue owns
+    put = made.put("left", {"owner": "queue:inbound"}, now={"OwnerId": "005B"})
+    assert put.columns == {}
+    assert [(p.cause, p.field) for p in put.problems] == [("no_such_user", "owner")]
+    assert "owns leads alone" in put.problems[0].message
+    twins = made.put("right", {"owner": "ann@x.org"}, now={"_ownerid_value": "u-b"})
+    assert twins.columns == {}
+    assert "more than one of that name" in twins.problems[0].message
+
+
+def test_a_queue_in_no_row_goes_to_the_default_and_without_one_it_is_told() -> None:
+    shared = Made(OWNER + "}", tail=OWNERS).get("left", OwnerId="00G000000000001AAA")
+    assert "owner" not in shared.fields
+    assert [p.cause for p in shared.problems] == ["owner_not_user"]
+    assert "queue:inbound" in shared.problems[0].message
+    made = Made(OWNER + ", default: {dynamics: desk@x.org}}", tail=OWNERS)
+    for native in ("00G000000000001AAA", "00G-not-known"):
+        read = made.get("left", OwnerId=native)
+        assert read.problems == ()
+        now = {"_ownerid_value": "u-b"}
+        put = made.put("right", {"owner": read.fields["owner"]}, now=now)
+        assert put.columns == {"ownerid": NativeRef("user", "u-d")}
+        assert made.put("right", {"owner": read.fields["owner"]}, now=made.after("right", put, now)).columns == {}
+    group = Made(OWNER + ', default: {dynamics: "team:Inbound Sales"}}', tail=OWNERS)
+    assert group.put("right", {"owner": "nobody@x.org"}, now={"_ownerid_value": "u-b"}).columns == {"ownerid": TEAM}
+
+
+def test_only_a_mapping_that_names_a_queue_asks_for_queues() -> None:
+    named = {side: mapping.compile(load(OWNER + "}", tail=GROUPS)[0]).names_groups(side) for side in SIDES}
+    assert named == {"left": True, "right": True}
+    assert not any(mapping.compile(load(OWNER + "}", tail=OWNERS)[0]).names_groups(side) for side in SIDES)
+    default = load(OWNER + ', default: {dynamics: "team:Desk"}}', tail=OWNERS)[0]
+    assert {side: mapping.compile(default).names_groups(side) for side in SIDES} == {"left": False, "right": True}
 
 
 # --- shared tables ------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from crmbridge.model import SIDES, Side, other
-from tests.support.engine import Bench, bench, wanted
+from tests.support.engine import MAPPINGS, Bench, bench, wanted
 
 
 @pytest.fixture
@@ -176,6 +176,29 @@ def test_the_owner_crosses_by_email_or_stays(desk: Bench, side: Side) -> None:
     assert desk.crm(other(side)).read("lead", there)["owner_id"] == "user-ada"
     assert desk.crm(other(side)).read("lead", there)["city"] == "Bonn"
     assert {issue.kind for issue in desk.issues("owner_not_user")} == {"report"}
+
+
+def test_a_queue_and_a_team_are_one_owner_where_a_table_says_so(tmp_path: Path) -> None:
+    table = 'values: {owners: {inbound: {north: "queue:Inbound", south: "team:Inbound Sales"}}}\n'
+    text = MAPPINGS["lead.yaml"].replace("convert: user", "convert: user, values: owners")
+    groups: dict[Side, tuple[str, ...]] = {"left": ("Inbound", "Other"), "right": ("Inbound Sales",)}
+    with bench(f"sqlite:///{tmp_path}/state.sqlite3", mappings={"lead.yaml": text + table}, groups=groups) as desk:
+        here, there = desk.lead_pair(owner_id="user-person")
+        desk.north.edit("lead", here, owner_id="Inbound")
+        desk.settled()
+        assert desk.south.read("lead", there)["owner_id"] == "Inbound Sales"
+        desk.south.edit("lead", there, owner_id="user-ada")
+        desk.settled()
+        assert desk.north.read("lead", here)["owner_id"] == "user-ada"
+        desk.south.edit("lead", there, owner_id="Inbound Sales")
+        desk.settled()
+        assert desk.north.read("lead", here)["owner_id"] == "Inbound"
+        assert not desk.issues()
+        desk.north.edit("lead", here, owner_id="Other", city="Bonn")  # in no row: it stays, and that is told
+        desk.settled()
+        assert desk.south.read("lead", there)["owner_id"] == "Inbound Sales"
+        assert desk.south.read("lead", there)["city"] == "Bonn"
+        assert {issue.kind for issue in desk.issues("owner_not_user")} == {"report"}
 
 
 @both_ways("L8")
