@@ -10,14 +10,16 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, bindparam, event, select
+from sqlalchemy import Engine as SqlEngine
 from sqlalchemy.pool import StaticPool
 
 from crmbridge.state.database import Database, _begin_sqlite, _told  # pyright: ignore[reportPrivateUsage]
 from crmbridge.state.schema import lease
 from crmbridge.state.store import Store
-from crmbridge.state.words import Lease
+from crmbridge.state.words import Lease, WorkRow
 from tests.simulation.scheduler import Killed
 
 
@@ -96,25 +98,68 @@ class Door(Database):
             self._open = False
 
 
+class Takes:
+    """Who took which lease last, as the simulation saw it: fences are what is tried, so they prove nothing."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Lease] = {}
+
+    def note(self, taken: Lease) -> None:
+        self._last[taken.name] = taken
+
+    def is_over(self, held: Lease) -> bool:
+        return self._last.get(held.name, held) is not held
+
+
+_TAKES: WeakKeyDictionary[SqlEngine, Takes] = WeakKeyDictionary()  # by database: its doors share them
+
+
 class WatchedStore(Store):
-    """Notes each write under a fence that is not the newest (I11)."""
+    """Notes each write under a lease that somebody else has taken since, or whose fence is not the newest (I11), and
+    each conversion that became another one in the ledger after it was called (I3)."""
 
     def __init__(self, database: Database, late: Callable[[str], None]) -> None:
         super().__init__(database)
         self._late = late
+        self._takes = _TAKES.setdefault(database.engine, Takes())
+
+    def take_lease(self, name: str, seconds: float, *, owner: str | None = None) -> Lease:
+        taken = super().take_lease(name, seconds, owner=owner)
+        self._takes.note(taken)
+        return taken
+
+    def claim_work(self, mapping: str, seconds: float, *, run_id: str | None = None) -> tuple[Lease, WorkRow] | None:
+        claimed = super().claim_work(mapping, seconds, run_id=run_id)
+        if claimed is not None:
+            self._takes.note(claimed[0])
+        return claimed
 
     def apply(self, batch: Any, *, lease: Lease) -> None:
-        newest = self._newest(lease)
+        late = self._late_under(lease)
+        before = [self.conversion(one.lead_link, one.epoch) for one in batch.conversions]
         super().apply(batch, lease=lease)
-        if newest != lease.fence:
-            self._late(f"apply under fence {lease.fence} of {lease.name}, the newest is {newest}")
+        if late:
+            self._late(f"I11: apply {late}")
+        for was, now in zip(before, batch.conversions, strict=True):
+            called = was is not None and was.state in ("called", "done")
+            if was is not None and called and (was.case, was.from_side) != (now.case, now.from_side):
+                self._late(
+                    f"I3: conversion {now.epoch} of lead {now.lead_link} was {was.state} as {was.case} from the "
+                    f"{was.from_side}, and is {now.state} as {now.case} from the {now.from_side}"
+                )
 
     def save_page(self, side: Any, source: str, page: Any, *, lease: Lease | None = None) -> int:
-        newest = self._newest(lease) if lease else None
+        late = self._late_under(lease) if lease else ""
         count = super().save_page(side, source, page, lease=lease)
-        if lease is not None and newest != lease.fence:
-            self._late(f"page under fence {lease.fence} of {lease.name}, the newest is {newest}")
+        if late:
+            self._late(f"I11: page {late}")
         return count
+
+    def _late_under(self, held: Lease) -> str:
+        newest = self._newest(held)
+        if newest != held.fence:
+            return f"under fence {held.fence} of {held.name}, the newest is {newest}"
+        return f"under {held.name}, which somebody else has taken since" if self._takes.is_over(held) else ""
 
     def _newest(self, held: Lease) -> int | None:
         with self._database.reading() as connection:
