@@ -15,10 +15,9 @@ from crmbridge.state.words import Batch, ConversionRow, Intent
 from crmbridge.sync import alike, here
 from crmbridge.sync.convert import finish, found_converted
 from crmbridge.sync.creates import first_base, put_new
-from crmbridge.sync.echo import holds
 from crmbridge.sync.hands import Event, Hands, jsonable
+from crmbridge.sync.lost import Found, agreed_link, look_at
 from crmbridge.sync.removals import ended
-from crmbridge.sync.settle import agreed_by_now
 from crmbridge.sync.view import View, link_ids
 from crmbridge.sync.work import Work, make_work
 
@@ -163,36 +162,25 @@ def _leave_over(hands: Hands, intent: Intent, row: Row) -> bool:
 
 
 def _update(hands: Hands, view: View, intent: Intent) -> bool:
-    """Harmless to repeat with the same values: take what is there now, and let the next plan decide. As long as nobody
-    has touched the record it may still land (reliability §4); then the CRM refuses it by its version."""
+    """Harmless to repeat with the same values: take what is there now, and let the next plan decide; what somebody has
+    typed over it is told apart. As long as nobody has touched the record it may still land (reliability §4); then the
+    CRM refuses it by its version."""
     assert intent.native_id is not None
     row = hands.connectors[intent.side].fetch(intent.entity, [intent.native_id]).get(intent.native_id)
-    landed = row is not None and all(holds(row, name, value) for name, value in intent.after.items())
+    found = look_at(hands, intent, row) if row is not None else Found(arrived=False)
     untouched = row is not None and intent.pre_version in (None, row.version)
-    if not landed and untouched and _seconds_left(hands, intent) > 0:
+    if not found.arrived and untouched and _seconds_left(hands, intent) > 0:
         return False
     state = replace(
         intent,
-        state="done" if landed else "lost",
-        reply="found done after a lost answer" if landed else "not found after a lost answer",
+        state="done" if found.arrived else "lost",
+        reply="found done after a lost answer" if found.arrived else "not found after a lost answer",
     )
     rows = [row] if row else []
-    links = _agreed_links(hands, view, intent, row) if row is not None and landed else []
+    told = rows if found.arrived or found.typed_over else []
+    links = [link for one in told if (link := agreed_link(hands, view, intent, one, found)) is not None]
     hands.record(Batch(rows=rows, links=links, dirty=[row.ref for row in rows], close_intents=[state]))
     return True
-
-
-def _agreed_links(hands: Hands, view: View, intent: Intent, row: Row) -> list[Link]:
-    """What was written is agreed on as far as the partner, as it was last read, still shows the same."""
-    link = hands.store.links([intent.link_id or ""]).get(intent.link_id or "")
-    if link is None or not link.alive or link.id_on(intent.side) != intent.native_id:
-        return []
-    id = link.id_on(other(intent.side)) or ""
-    partner = hands.store.records(other(intent.side), intent.entity, [id]).get(id)
-    if partner is None or partner.row.values is None or row.values is None:
-        return []
-    left, right = (row, partner.row) if intent.side == "left" else (partner.row, row)
-    return [agreed_by_now(hands, view, link, left, right)]
 
 
 def _convert(hands: Hands, view: View, intent: Intent) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from crmbridge.model import SIDES, Entity, Side, other
 from crmbridge.state.words import Batch
+from crmbridge.sync.lost import Column, Found, judge
 from tests.support.engine import US, Bench, Fell, Lie, bench
 
 
@@ -177,3 +178,65 @@ def test_what_is_typed_over_a_write_of_ours_survives_a_step_of_ours_on_the_same_
     for crm, id in ((mine, here), (theirs, there)):
         assert crm.read("opportunity", id)["state"] == "won"
         assert crm.read("opportunity", id)["description"] == "by hand 1"
+
+
+@pytest.mark.parametrize("more", [{}, {"rating": "Hot"}])
+@pytest.mark.parametrize("lie", ["fall after", "fall before"])
+@pytest.mark.parametrize("side", SIDES)
+def test_what_is_typed_over_an_update_whose_answer_was_lost_is_the_later_edit(
+    desk: Bench, side: Side, lie: Lie, more: dict[str, str]
+) -> None:
+    """Also where the record that the update came from is saved once more, for another reason, before anybody looks."""
+    left, right = desk.lead_pair()
+    here, there = (left, right) if side == "left" else (right, left)
+    mine, theirs = desk.crm(side), desk.crm(other(side))
+    mine.edit("lead", here, phone="first", **more)
+    _falls_once(desk, other(side), "update", "lead", lie)
+    theirs.edit("lead", there, phone="typed over")
+    mine.edit("lead", here, city="Ulm")
+    desk.settled()
+    for crm, id in ((mine, here), (theirs, there)):
+        found = crm.read("lead", id)
+        assert {name: found.get(name) for name in ("phone", "city", *more)} == {
+            "phone": "typed over",
+            "city": "Ulm",
+            **more,
+        }
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_what_an_update_did_not_bring_is_written_again_whatever_was_typed_beside_it(desk: Bench, side: Side) -> None:
+    """It shows what was there before: that is no edit."""
+    left, right = desk.lead_pair(rating="Cold")
+    here, there = (left, right) if side == "left" else (right, left)
+    mine, theirs = desk.crm(side), desk.crm(other(side))
+    mine.edit("lead", here, phone="first", rating="Hot")
+    _falls_once(desk, other(side), "update", "lead", "fall before")
+    theirs.edit("lead", there, phone="typed over")
+    desk.settled()
+    for crm, id in ((mine, here), (theirs, there)):
+        assert (crm.read("lead", id)["phone"], crm.read("lead", id)["rating"]) == ("typed over", "Hot")
+
+
+SENT, BEFORE = Column(as_sent=True, as_before=False), Column(as_sent=False, as_before=True)
+NEITHER, SAME = Column(as_sent=False, as_before=False), Column(as_sent=True, as_before=True)
+
+
+@pytest.mark.parametrize(
+    ("columns", "by_others", "since", "arrived", "typed_over"),
+    [
+        ({"a": SENT, "b": SENT}, False, True, True, ""),
+        ({"a": SENT, "b": NEITHER}, True, False, True, "b"),  # it arrived whole, so that was typed over it
+        ({"a": SENT, "b": NEITHER}, False, True, True, ""),  # the CRM's own way of showing it
+        ({"a": SENT, "b": BEFORE}, True, True, True, ""),
+        ({"a": NEITHER, "b": SAME}, True, True, False, "a"),
+        ({"a": NEITHER, "b": BEFORE}, True, True, False, "a"),
+        ({"a": NEITHER}, True, False, False, ""),  # saved before ours was sent: ours was refused, and newest wins
+        ({"a": BEFORE}, True, True, False, ""),
+        ({"a": SAME}, False, False, True, ""),
+    ],
+)
+def test_what_columns_tell_of_an_update_whose_answer_was_lost(
+    columns: dict[str, Column], by_others: bool, since: bool, arrived: bool, typed_over: str
+) -> None:
+    assert judge(columns, by_others=by_others, since=since) == Found(arrived=arrived, typed_over=frozenset(typed_over))
