@@ -145,7 +145,8 @@ def decide_field(
     if rule.same(left, right):
         return Verdict(why="equal")
     # Made by us, and the run died before what it looks like was written down: the record may have been edited since.
-    if mode == "fresh" and origin is not None and isinstance(base_left, _Absent):
+    never = isinstance(base_left, _Absent) and isinstance(base_right, _Absent)
+    if mode == "fresh" and origin is not None and never:
         if is_blank(left if origin == "left" else right):
             return Verdict(why="as the target shows it")
         return _toward(other(origin), left, right, "from the record it was made from")

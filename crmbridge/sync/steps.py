@@ -222,14 +222,15 @@ def _see_ours(hands: Hands, work: Work, side: Side, before: Seen, written: Field
 
 def _leave_blanks_open(work: Work, step: Step) -> None:
     """A closed opportunity may keep its amount in another column than an open one. Where the side that moved first has
-    none, what the other one shows now was never agreed on, and is filled in by the next cycle."""
+    none, what the other one shows now was never agreed on, and is filled in by the next cycle. What that one was last
+    known to show stays in the base: it tells what a conversion made there from what a person has typed since."""
     here, there = work.seen[other(step.side)].shared.fields, work.seen[step.side].shared.fields
     blank = {name for name in step.fields if is_blank(here.get(name)) and not is_blank(there.get(name))}
     if not blank:
         return
-    base = work.link.base
-    views = ({name: value for name, value in view.items() if name not in blank} for view in (base.left, base.right))
-    work.link = replace(work.link, base=replace(base, left=next(views), right=next(views)))
+    base, source = work.link.base, other(step.side)
+    view = {name: value for name, value in base.view(source).items() if name not in blank}
+    work.link = replace(work.link, base=replace(base, left=view) if source == "left" else replace(base, right=view))
     work.unsettled |= blank
     work.open = True
 

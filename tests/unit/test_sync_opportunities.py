@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from crmbridge.model import SIDES, Side, other
-from tests.support.engine import Bench, bench
+from crmbridge.state.words import Batch
+from tests.support.engine import Bench, Fell, bench
 
 # What the two call the same things.
 OPEN = {"left": "Analysis", "right": "develop"}
@@ -413,3 +414,33 @@ def test_won_without_an_amount_takes_the_other_sides(desk: Bench, side: Side) ->
     close(desk, side, here, "won")
     desk.settled()
     assert value(desk, "left", there)[0] == value(desk, "right", here)[0] == Decimal(20)
+
+
+@both_ways("O9")
+def test_an_amount_typed_into_what_a_conversion_made_is_kept_when_its_win_is_taken_back(
+    desk: Bench, side: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ended before the two deals were first compared, and the other one was saved last: it is open, and has no
+    amount."""
+    lead, partner = desk.lead_pair() if side == "left" else reversed(desk.lead_pair())
+    mine, theirs = desk.crm(side), desk.crm(other(side))
+    mine.convert_lead(lead)
+    apply = desk.store.apply
+
+    def falls(batch: Batch, **words: Any) -> None:
+        apply(batch, **words)
+        if any(row.state == "done" for row in batch.conversions):
+            raise Fell("the machine went down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.store, "apply", falls)
+        with pytest.raises(Fell):
+            desk.sync()
+    here, there = (str(crm.read("lead", id)["opportunity_id"]) for crm, id in ((mine, lead), (theirs, partner)))
+    close(desk, other(side), there, {"left": "Closed Won", "right": "won"}[other(side)], 30, date(2026, 3, 1))
+    mine.edit("opportunity", here, name="saved last")
+    desk.settled()
+    assert mine.read("opportunity", here)["state"] == theirs.read("opportunity", there)["state"] == "open"
+    assert value(desk, side, here)[0] == value(desk, other(side), there)[0]
+    if side == "right":  # there it stands in the column that an open deal shows as well
+        assert value(desk, side, here)[0] == Decimal(30)
