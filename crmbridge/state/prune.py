@@ -46,7 +46,7 @@ def plans(connection: Connection, before: datetime, limit: int) -> int:
 
 def approved_plans(connection: Connection, before: datetime, limit: int) -> int:
     """Who said yes to what is kept as long as what was done with it."""
-    return _some(connection, plan.c.id, (plan.c.approved_at < before,), plan.c.created_at, limit)
+    return _some(connection, plan.c.id, (plan.c.approved_at < before,), plan.c.approved_at, limit)
 
 
 # what -> its prunings, in turn

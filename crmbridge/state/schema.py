@@ -199,6 +199,8 @@ Index("intent_open", intent.c.sent_at, sqlite_where=IS_SENT, postgresql_where=IS
 # Whose change is it that a CRM shows under our name: asked by record and by key (ADR 13).
 Index("intent_native", intent.c.native_id)
 Index("intent_key", intent.c.key)
+IS_CLOSED = intent.c.closed_at.is_not(None)
+Index("intent_closed", intent.c.closed_at, sqlite_where=IS_CLOSED, postgresql_where=IS_CLOSED)  # for its retention
 
 # Every write that happened, before and after. `id` is the intent's.
 journal = Table(
@@ -261,6 +263,8 @@ Index(
 )
 Index("issue_link", issue.c.link_id)
 Index("issue_native", issue.c.native_id)
+IS_OVER = issue.c.closed_at.is_not(None)
+Index("issue_closed", issue.c.closed_at, sqlite_where=IS_OVER, postgresql_where=IS_OVER)
 
 run = Table(
     "run",
@@ -276,6 +280,9 @@ run = Table(
     Column("fence", Integer),
     Column("mapping", Text),  # version it went by
 )
+Index("run_started", run.c.started_at)
+NOT_ENDED = run.c.ended_at.is_(None)
+Index("run_open", run.c.lease, sqlite_where=NOT_ENDED, postgresql_where=NOT_ENDED)  # what was interrupted
 
 # What the mapping files said when a run first went by them: to compare with, and to go back to.
 mapping = Table(
@@ -298,6 +305,9 @@ plan = Table(
     Column("approved_by", Text),
     Column("why", Text),
 )
+Index("plan_created", plan.c.created_at)
+IS_APPROVED = plan.c.approved_at.is_not(None)
+Index("plan_approved", plan.c.approved_at, sqlite_where=IS_APPROVED, postgresql_where=IS_APPROVED)
 
 # What the worker with the cycle has handed out: a line for each pair, gone when the next cycle begins. Pairs of one
 # lane share a record and go one after another; whoever holds the lease of a lane works in it.

@@ -1,6 +1,7 @@
 """Old history goes in small slices; what is open, the ledger, and what other rules need stays."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -110,6 +111,50 @@ def test_it_is_done_in_slices_and_goes_on_with_the_next_cycle(store: Store, monk
     assert retention.sweep(store, ages) == {"journal": 3}  # two writes, and the plan
     age(store, schema.journal, "at")
     assert retention.sweep(store, ages) == {"journal": 0}, "it was looked at a moment ago"
+
+
+SMALL = ("alarm", "pause")  # a handful of lines, whatever the company's size
+
+
+def plans_of(store: Store, do: Callable[[], object]) -> dict[str, str]:
+    """How the database finds what is asked for meanwhile: statement -> plan. Indexes are taken wherever one serves."""
+    asked: dict[str, Any] = {}
+
+    def note(_a: Any, _b: Any, statement: str, parameters: Any, _c: Any, _d: Any) -> None:
+        if re.match(r"SELECT .* \nFROM (?!meta)|UPDATE", statement, re.DOTALL):
+            asked[statement] = parameters
+
+    engine = store._database.engine
+    sa.event.listen(engine, "before_cursor_execute", note)
+    do()
+    sa.event.remove(engine, "before_cursor_execute", note)
+    with engine.connect() as connection:
+        sqlite = engine.dialect.name == "sqlite"
+        if not sqlite:
+            connection.exec_driver_sql("SET enable_seqscan = off")
+        explain = "EXPLAIN QUERY PLAN " if sqlite else "EXPLAIN "
+        return {
+            statement: "\n".join(str(line) for line in connection.exec_driver_sql(explain + statement, parameters))
+            for statement, parameters in asked.items()
+        }
+
+
+@pytest.mark.parametrize("what", prune.PRUNINGS)
+def test_what_is_old_is_found_by_its_age_and_not_by_looking_at_all(store: Store, what: str) -> None:
+    found = plans_of(store, lambda: store.prune(what, timedelta(days=30), 5))
+    assert found
+    for statement, how in found.items():
+        if any(f"FROM {table} " in statement for table in SMALL) or "WHERE" not in statement:
+            continue  # without a condition it is a walk along the key, which ends at its LIMIT
+        assert "Seq Scan" not in how, (statement, how)
+        assert not re.search(r"SCAN \w+\b(?! USING)", how), (statement, how)
+
+
+def test_a_run_that_begins_finds_those_that_never_ended(store: Store) -> None:
+    lease = store.take_lease(LEASE_NAME, 60)
+    found = plans_of(store, lambda: store.start_run("sync", lease=lease))
+    [how] = [how for statement, how in found.items() if statement.startswith("UPDATE run")]
+    assert "run_open" in how
 
 
 @pytest.mark.parametrize("value", ["400", "3 years", "29 days", 400, "-5 days"])

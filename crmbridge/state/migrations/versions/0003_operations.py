@@ -13,6 +13,7 @@ depends_on = None
 
 def upgrade() -> None:
     _lanes()
+    _retention()
     op.create_index("intent_native", "intent", ["native_id"])
     op.create_index("intent_key", "intent", ["key"])
     op.create_table(
@@ -82,6 +83,18 @@ def upgrade() -> None:
         sa.Column("erasure", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("mark"),
     )
+
+
+def _retention() -> None:
+    """What is deleted by age is found by it."""
+    for table, column in (("intent", "closed_at"), ("issue", "closed_at"), ("plan", "approved_at")):
+        there = sa.text(f"{column} IS NOT NULL")
+        name = f"{table}_{column.removesuffix('_at')}"
+        op.create_index(name, table, [column], sqlite_where=there, postgresql_where=there)
+    op.create_index("plan_created", "plan", ["created_at"])
+    op.create_index("run_started", "run", ["started_at"])
+    still = sa.text("ended_at IS NULL")
+    op.create_index("run_open", "run", ["lease"], sqlite_where=still, postgresql_where=still)
 
 
 def _lanes() -> None:
