@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select
+from sqlalchemy import Connection, Row, bindparam, delete, select
 
 from crmbridge import breaker as rules
 from crmbridge.breaker import CLOSED, Breaker, Event, Verdict
@@ -13,7 +13,7 @@ _FIELDS = ("troubles", "logins", "opened", "until", "prober", "probing_until", "
 
 
 def read(connection: Connection, name: str) -> Breaker:
-    return _load(connection.execute(select(breaker).where(breaker.c.connection == name)).one_or_none())
+    return _load(connection.execute(_LINE, {"of_connection": name}).one_or_none())
 
 
 def ask(connection: Connection, name: str, *, who: str, reads: bool) -> Verdict:
@@ -35,8 +35,11 @@ def close(connection: Connection, name: str) -> None:
 
 
 def _locked(connection: Connection, name: str) -> Breaker:
-    statement = select(breaker).where(breaker.c.connection == name).with_for_update()
-    return _load(connection.execute(statement).one_or_none())
+    return _load(connection.execute(_LINE_LOCKED, {"of_connection": name}).one_or_none())
+
+
+_LINE = select(breaker).where(breaker.c.connection == bindparam("of_connection"))
+_LINE_LOCKED = _LINE.with_for_update()
 
 
 def _load(line: Row[Any] | None) -> Breaker:

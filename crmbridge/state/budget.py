@@ -109,9 +109,11 @@ def blocked_since(connection: Connection, name: str) -> datetime | None:
 
 
 def lift(connection: Connection, name: str) -> Block | None:
-    """It may be called from now on. Returns what was in force."""
+    """It may be called from now on, and what it said of its day is asked for anew. Returns the block in force."""
     line = _locked(connection, name)
     at = now(connection)
+    told = {"told_used": None, "told_limit": None, "told_at": None}
+    connection.execute(update(budget).where(budget.c.connection == name).values(told))
     connection.execute(delete(meta).where(meta.c.name == f"{_SINCE}{name}"))
     if line.blocked_until is None or line.blocked_until <= at:
         return None

@@ -81,4 +81,7 @@ def _winner(row: Row) -> Ref | None:
 
 
 def _salt(connection: Connection) -> str | None:
-    return connection.execute(select(meta.c.value).where(meta.c.name == SALT_META)).scalar()
+    return connection.execute(_SALT).scalar()
+
+
+_SALT = select(meta.c.value).where(meta.c.name == SALT_META)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 
 from crmbridge.errors import LeaseTaken
 from crmbridge.ids import short_id
-from crmbridge.state.database import insert, now
+from crmbridge.state.database import Upsert, insert, now
 from crmbridge.state.schema import lease
 from crmbridge.state.words import Lease
 
@@ -22,9 +22,8 @@ from crmbridge.state.words import Lease
 def take(connection: Connection, name: str, seconds: float, owner: str | None, *, wait: bool = True) -> Lease:
     """`wait`: for another transaction that has it under its hands at this moment; else it counts as taken."""
     free = {"name": name, "owner": None, "fence": 0, "host": "", "pid": 0, "born": "", "since": None, "until": None}
-    connection.execute(insert(connection.dialect.name, lease).on_conflict_do_nothing(index_elements=["name"]), free)
-    mine = select(lease).where(lease.c.name == name).with_for_update(skip_locked=not wait)
-    held = connection.execute(mine).one_or_none()
+    connection.execute(_new(connection.dialect.name), free)
+    held = connection.execute(_LOCKED if wait else _LOCKED_UNLESS_BUSY, {"of_name": name}).one_or_none()
     if held is None:
         raise LeaseTaken(f"Another worker takes it at this moment ({name}).", code="lease_taken")
     at = now(connection)  # after the lock: the wait for it counts
@@ -39,20 +38,34 @@ def take(connection: Connection, name: str, seconds: float, owner: str | None, *
     taken = Lease(name=name, owner=owner or f"{socket.gethostname()}:{pid}:{short_id(8)}", fence=held.fence + 1)
     values = {"owner": taken.owner, "fence": taken.fence, "host": host(), "pid": pid, "born": born(pid)}
     values |= {"since": at, "until": at + timedelta(seconds=seconds)}
-    connection.execute(update(lease).where(lease.c.name == name).values(values))
+    connection.execute(_TAKE, {"of_name": name} | {f"new_{column}": value for column, value in values.items()})
     return taken
+
+
+@cache
+def _new(dialect: str) -> Upsert:
+    return insert(dialect, lease).on_conflict_do_nothing(index_elements=["name"])
+
+
+_LINE = select(lease).where(lease.c.name == bindparam("of_name"))
+_LOCKED = _LINE.with_for_update()
+_LOCKED_UNLESS_BUSY = _LINE.with_for_update(skip_locked=True)
+_TAKE = (
+    update(lease)
+    .where(lease.c.name == bindparam("of_name"))
+    .values({name: bindparam(f"new_{name}") for name in ("owner", "fence", "host", "pid", "born", "since", "until")})
+)
 
 
 def renew(connection: Connection, held: Lease, seconds: float) -> None:
     guard(connection, held)
     until = now(connection) + timedelta(seconds=seconds)
-    connection.execute(update(lease).where(lease.c.name == held.name).values(until=until))
+    connection.execute(_RENEW, {"of_name": held.name, "new_until": until})
 
 
 def release(connection: Connection, held: Lease) -> None:
     """Not ours any more: nothing to give back."""
-    mine = (lease.c.name == held.name, lease.c.owner == held.owner, lease.c.fence == held.fence)
-    connection.execute(update(lease).where(*mine).values(owner=None, until=None))
+    connection.execute(_RELEASE, {"of_name": held.name, "of_owner": held.owner, "of_fence": held.fence})
 
 
 def guard(connection: Connection, held: Lease) -> None:
@@ -66,20 +79,19 @@ def guard(connection: Connection, held: Lease) -> None:
         )
 
 
-_GUARD = (
-    select(lease.c.fence)
-    .where(
-        lease.c.name == bindparam("of_name"),
-        lease.c.owner == bindparam("of_owner"),
-        lease.c.fence == bindparam("of_fence"),
-    )
-    .with_for_update()
+_HELD = (
+    lease.c.name == bindparam("of_name"),
+    lease.c.owner == bindparam("of_owner"),
+    lease.c.fence == bindparam("of_fence"),
 )
+_GUARD = select(lease.c.fence).where(*_HELD).with_for_update()
+_RENEW = update(lease).where(lease.c.name == bindparam("of_name")).values(until=bindparam("new_until"))
+_RELEASE = update(lease).where(*_HELD).values(owner=None, until=None)
 
 
 def holder(connection: Connection, name: str) -> tuple[str, int, datetime] | None:
     """Host, pid and since when, for `status`; None while it is free."""
-    held = connection.execute(select(lease).where(lease.c.name == name)).one_or_none()
+    held = connection.execute(_LINE, {"of_name": name}).one_or_none()
     if held is None or held.owner is None or held.until <= now(connection) or is_dead(held):
         return None
     return held.host.split(" ")[0], held.pid, held.since

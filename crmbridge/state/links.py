@@ -211,9 +211,16 @@ def _is_work(one: Stored | None) -> bool:
 def unlinked(
     connection: Connection, rows: RowCodec, side: Side, entity: Entity, after: str, limit: int
 ) -> tuple[list[Stored], str | None]:
-    where = (record.c.side == side, record.c.entity == entity, record.c.id > after, record.c.deleted.is_(False))
-    native = link.c.left_id if side == "left" else link.c.right_id
-    has_link = exists().where(link.c.entity == entity, native == record.c.id)  # an index look-up for each record
-    statement = select(record).where(*where, is_observed(), ~has_link).order_by(record.c.id).limit(limit)
-    found = [stored(line, rows) for line in connection.execute(statement)]
+    place = {"of_side": side, "of_entity": entity, "after": after, "many": limit}
+    found = [stored(line, rows) for line in connection.execute(_unlinked(side), place)]
     return found, found[-1].row.ref.id if len(found) == limit else None
+
+
+@cache
+def _unlinked(side: Side) -> Any:
+    native = link.c.left_id if side == "left" else link.c.right_id
+    of_entity = bindparam("of_entity")
+    has_link = exists().where(link.c.entity == of_entity, native == record.c.id)  # an index look-up for each record
+    where = (record.c.side == bindparam("of_side"), record.c.entity == of_entity, record.c.id > bindparam("after"))
+    statement = select(record).where(*where, record.c.deleted.is_(False), is_observed(), ~has_link)
+    return statement.order_by(record.c.id).limit(bindparam("many"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from crmbridge.model import Entity
 from crmbridge.schedule import Turn
@@ -42,7 +42,10 @@ class Group:
 
 
 def turns(connection: Connection) -> dict[Entity, Turn]:
-    return {line.entity: Turn(at=line.at, quiet=line.quiet) for line in connection.execute(select(turn))}
+    return {line.entity: Turn(at=line.at, quiet=line.quiet) for line in connection.execute(_TURNS)}
+
+
+_TURNS = select(turn)
 
 
 def note_turns(connection: Connection, quiet: Mapping[Entity, bool]) -> None:
@@ -61,7 +64,10 @@ def beat(connection: Connection, what: str) -> None:
     host, pid, at = socket.gethostname(), os.getpid(), now(connection)
     line = {"name": f"{host}:{pid}", "host": host, "pid": pid, "what": what, "at": at}
     connection.execute(put(connection.dialect.name, heartbeat), line)
-    connection.execute(delete(heartbeat).where(heartbeat.c.at < at - HEARTBEAT_KEPT))
+    connection.execute(_STALE_BEATS, {"before": at - HEARTBEAT_KEPT})
+
+
+_STALE_BEATS = delete(heartbeat).where(heartbeat.c.at < bindparam("before"))
 
 
 def beats(connection: Connection) -> list[Beat]:

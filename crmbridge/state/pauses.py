@@ -55,8 +55,10 @@ def end(connection: Connection, ids: Sequence[int], by: str, why: str, names: Ma
 
 
 def in_force(connection: Connection) -> list[Pause]:
-    lines = connection.execute(select(*_COLUMNS).where(pause.c.ended_at.is_(None)).order_by(pause.c.id)).mappings()
-    return [Pause(**line) for line in lines]
+    return [Pause(**line) for line in connection.execute(_IN_FORCE).mappings()]
+
+
+_IN_FORCE = select(*_COLUMNS).where(pause.c.ended_at.is_(None)).order_by(pause.c.id)
 
 
 def queues(connection: Connection) -> list[Queue]:

@@ -87,16 +87,19 @@ def _place() -> tuple[ColumnElement[bool], ColumnElement[bool]]:
 
 
 def read_cursor(connection: Connection, side: Side, source: str) -> str | None:
-    where = (cursor.c.side == side, cursor.c.source == source)
-    return connection.execute(select(cursor.c.value).where(*where)).scalar()
+    return connection.execute(_CURSOR, {"of_side": side, "of_source": source}).scalar()
+
+
+_WHERE_READ = (cursor.c.side == bindparam("of_side"), cursor.c.source == bindparam("of_source"))
+_CURSOR = select(cursor.c.value).where(*_WHERE_READ)
+_COMPARING = select(cursor.c.comparing).where(*_WHERE_READ)
 
 
 # --- a page -------------------------------------------------------------------------------------------------------
 
 
 def save_page(connection: Connection, rows: RowCodec, side: Side, source: str, page: PageLike) -> int:
-    where = (cursor.c.side == side, cursor.c.source == source)
-    compare = connection.execute(select(cursor.c.comparing).where(*where)).scalar()
+    compare = connection.execute(_COMPARING, {"of_side": side, "of_source": source}).scalar()
     if page.full:
         compare = _begin_compare(connection)
     changed = observe(connection, rows, page.rows, marks=True, confirm=compare is not None)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from crmbridge.errors import ConfigError
 from crmbridge.ids import short_id
@@ -18,14 +18,20 @@ _RUN = tuple(column for column in run.c if column.name not in ("lease", "fence")
 def start(connection: Connection, kind: str, held: Lease | None, at: datetime, mapping: str | None = None) -> RunRow:
     """Runs of the same lease that never ended were interrupted: we hold it now."""
     if held is not None:
-        left = (run.c.lease == held.name, run.c.fence < held.fence, run.c.ended_at.is_(None))
-        connection.execute(update(run).where(*left).values(ended_at=at, outcome="interrupted"))
+        connection.execute(_INTERRUPTED, {"of_lease": held.name, "of_fence": held.fence, "at": at})
     started = RunRow(id=short_id(12), kind=kind, started_at=at, mapping=mapping)
     values: dict[str, Any] = {"id": started.id, "kind": kind, "started_at": at, "outcome": "", "mapping": mapping}
     values |= {"counts": "{}", "calls": "{}"}
     values |= {"lease": held.name if held else None, "fence": held.fence if held else None}
     connection.execute(insert(run), values)
     return started
+
+
+_INTERRUPTED = (
+    update(run)
+    .where(run.c.lease == bindparam("of_lease"), run.c.fence < bindparam("of_fence"), run.c.ended_at.is_(None))
+    .values(ended_at=bindparam("at"), outcome="interrupted")
+)
 
 
 def end(
@@ -36,8 +42,12 @@ def end(
 
 
 def read(connection: Connection, limit: int | None) -> list[RunRow]:
-    statement = select(*_RUN).order_by(run.c.started_at.desc(), run.c.id).limit(limit)
-    return [_load(line) for line in connection.execute(statement).mappings()]
+    statement, given = (_NEWEST, {}) if limit is None else (_SOME, {"many": limit})
+    return [_load(line) for line in connection.execute(statement, given).mappings()]
+
+
+_NEWEST = select(*_RUN).order_by(run.c.started_at.desc(), run.c.id)
+_SOME = _NEWEST.limit(bindparam("many"))
 
 
 def get(connection: Connection, id_: str) -> RunRow | None:

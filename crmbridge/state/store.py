@@ -5,6 +5,7 @@ modules beside this one; the tables stand in `schema.py`.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar
 
@@ -12,7 +13,7 @@ from sqlalchemy import bindparam, func, select
 
 from crmbridge.alerts import Alarm
 from crmbridge.breaker import Breaker, Event, Verdict
-from crmbridge.budget import Grant, Rate, Work
+from crmbridge.budget import Grant, Rate, Work, may
 from crmbridge.ids import new_id
 from crmbridge.model import Entity, Link, Ref, Side
 from crmbridge.pauses import Pause
@@ -247,11 +248,6 @@ class Store:
         """By native id on that side; dead links too."""
         with self._database.reading() as connection:
             return links.by_native(connection, side, entity, ids)
-
-    def linked_natives(self, side: Side, entity: Entity, after: str, limit: int) -> list[str]:
-        """Native ids of records with a living link, behind that one."""
-        with self._database.reading() as connection:
-            return links.natives(connection, side, entity, after, limit)
 
     def linked_natives(self, side: Side, entity: Entity, after: str, limit: int) -> list[str]:
         """Native ids of records with a living link, behind that one."""
@@ -554,14 +550,17 @@ class Store:
     def lift(self, connection_name: str, *, by: str, why: str) -> Lifted:
         """A person says that this CRM may be called at once. Kept as a run of its own where something was lifted."""
         with self._database.writing("lift") as connection:
-            block, before = budget.lift(connection, connection_name), breaker.read(connection, connection_name)
-            opened = before.until is not None
+            at = now(connection)
+            standing = budget.standing(connection, connection_name, at)
+            before = breaker.read(connection, connection_name)
+            told = None if may("bulk", replace(standing, allowed=None), at) else standing.told(at)
+            block, opened = budget.lift(connection, connection_name), before.until is not None
             if opened:
                 breaker.close(connection, connection_name)
-            lifted = Lifted(block=block, breaker=before if opened else None)
+            lifted = Lifted(block=block, breaker=before if opened else None, told=told)
             if lifted:
-                what = " and ".join([*(["block"] if block else []), *(["breaker"] if opened else [])])
-                at = now(connection)
+                words = {"block": block, "breaker": lifted.breaker, "count of calls": told}
+                what = " and ".join(word for word, one in words.items() if one is not None)
                 made = runs.start(connection, "lift", None, at)
                 runs.end(connection, made.id, f"lifted the {what} of {connection_name}, by {by}: {why}", {}, {}, at)
             return lifted
