@@ -375,7 +375,7 @@ def test_an_unreadable_value_is_told_with_its_place(org: Bench) -> None:
         ("GET", "quickActions", 501, "NOT_SERVED_BY_SANDBOX"),
         ("POST", "process/approvals", 501, "NOT_SERVED_BY_SANDBOX"),
         ("GET", "process/rules", 501, "NOT_SERVED_BY_SANDBOX"),
-        ("GET", "search?q=x", 501, "NOT_SERVED_BY_SANDBOX"),
+        ("GET", "search/suggestions?q=x", 501, "NOT_SERVED_BY_SANDBOX"),
         ("GET", "tooling/query?q=x", 501, "NOT_SERVED_BY_SANDBOX"),
         ("POST", "actions/standard/convertLead", 404, "NOT_FOUND"),
     ],

@@ -125,7 +125,8 @@ def test_all_or_none_takes_the_good_ones_back(org: Bench) -> None:
         ("<query><queryString>SELEKT Id</queryString></query>", "sf:MALFORMED_QUERY"),
         ("<queryMore><queryLocator>0r8000000000000-200</queryLocator></queryMore>", "sf:INVALID_QUERY_LOCATOR"),
         ("<describeSObject><sObjectType>Nothing</sObjectType></describeSObject>", "sf:INVALID_TYPE"),
-        ("<search><searchString>FIND {x}</searchString></search>", "sf:FUNCTIONALITY_NOT_ENABLED"),
+        ("<process/>", "sf:FUNCTIONALITY_NOT_ENABLED"),
+        ("<search><searchString>FIND {x}</searchString></search>", "sf:MALFORMED_SEARCH"),
         ("<create>" + "<sObjects><type>Lead</type></sObjects>" * 201 + "</create>", "sf:EXCEEDED_ID_LIMIT"),
         ("<setPassword><userId>005000000000000AAA</userId></setPassword>", "sf:INVALID_ID_FIELD"),
     ],
@@ -172,6 +173,17 @@ def test_no_body_gets_through_and_no_entity_is_resolved(org: Bench, body: bytes)
     reply = org.send("POST", "/services/Soap/u/60.0", body, {"soapaction": ""})
     assert (reply.status, b"soapenv:Client" in reply.body) == (500, True)
     assert b"root:" not in reply.body
+
+
+def test_a_search_answers_each_row_in_an_element_of_its_own(org: Bench) -> None:
+    org.create("Account", Name="Acme Rockets")
+    call = "<search><searchString>FIND {acme} RETURNING Account(Id, Name)</searchString></search>"
+    (result,) = org.results(call)
+    (found,) = result.findall(f"{PARTNER}searchRecords")
+    record = found.find(f"{PARTNER}record")
+    assert record is not None
+    assert (record.findtext(f"{SF}type"), record.findtext(f"{SF}Name")) == ("Account", "Acme Rockets")
+    assert partner_wsdl.problems(org.soap(call, version="27.0").body) == []
 
 
 # -- the enterprise API ----------------------------------------------------------------------------------------------

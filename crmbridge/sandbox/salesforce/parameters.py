@@ -40,6 +40,10 @@ def _known(ask: Ask) -> frozenset[str]:
     match ask.parts:
         case ("query" | "queryAll",) | ("query" | "queryAll", _):
             names = ("q", "explain", "columns")
+        case ("search",):
+            names = ("q",)
+        case ("parameterizedSearch",):  # which settings there are is told where they are read
+            return frozenset(ask.options)
         case ("recent",):
             names = ("limit",)
         case ("limits", "recordCount"):

@@ -27,6 +27,7 @@ from crmbridge.sandbox.salesforce.queries import Queries
 from crmbridge.sandbox.salesforce.recent import ITEMS_MAX, Recent
 from crmbridge.sandbox.salesforce.records import Records
 from crmbridge.sandbox.salesforce.schema import SObject
+from crmbridge.sandbox.salesforce.searching import Searching
 from crmbridge.sandbox.salesforce.store import Store
 from crmbridge.sandbox.salesforce.values import address
 from crmbridge.sandbox.salesforce.windows import window
@@ -42,12 +43,14 @@ _RESOURCES: Final = {
     "limits": 20,
     "composite": 38,
     "recent": 20,
+    "search": 20,
+    "parameterizedSearch": 36,
     "jobs": 41,
 }
 # What a real org has below the version and this sandbox has not.
 _NOT_HERE: Final = frozenset(
     "actions analytics appMenu async-queries chatter commerce connect consent dedupe domino emailConnect eventSchemas "
-    "folders graphql identity iot jobs knowledgeManagement licensing localizedvalue parameterizedSearch payments "
+    "folders graphql identity iot jobs knowledgeManagement licensing localizedvalue payments "
     "process quickActions search sfdc_edge support tabs theme tooling ui-api wave".split()
 )
 # What a real org has below an object, or below a row of it.
@@ -66,6 +69,7 @@ class Rest:
         self.recent = Recent(store)
         self._born = now()
         self.queries = Queries(store, sequence, now, self.recent)
+        self._searching = Searching(store, now)
 
     def answer(self, ask: Ask) -> Answer:
         """Everything but collections and composite."""
@@ -76,6 +80,10 @@ class Rest:
                 return self.queries.first(ask, deleted=ask.parts[0] == "queryAll")
             case ("query" | "queryAll", locator):
                 return self.queries.more(ask, locator)
+            case ("search",):
+                return self._searching.search(ask)
+            case ("parameterizedSearch",):
+                return self._searching.parameterized(ask)
             case ("limits",):
                 return self._limits(ask)
             case ("limits", "recordCount"):
