@@ -7,9 +7,10 @@ fields end up, so that a computed field follows an edit of either side in the sa
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
+from math import isfinite
 from typing import Any, Final
 
-from crmbridge.model import Fields, Problem, Side, Value
+from crmbridge.model import Fields, Money, Problem, Side, Value
 from mapping.cel import EvaluationError, Expression, compile_expression
 from mapping.document import Document, FieldDoc
 from mapping.literals import constant, is_textual
@@ -19,7 +20,9 @@ from mapping.transforms import CONVERTERS, Refusal
 Derive = Callable[[Fields], Value | Problem]
 # What an expression may use beside the fields.
 AXES: Final[Mapping[str, str]] = {"state": "text", "status": "text", "on_hold": "boolean"}
-_COMPUTABLE: Final = frozenset({"number", "integer", "boolean", "date", "datetime", "choice", "user"})
+_COMPUTABLE: Final = frozenset({"number", "integer", "boolean", "date", "datetime", "choice", "user", "money"})
+# An amount is worked out as a decimal of the machine; no CRM keeps more of it than this (dataverse-api, precision).
+_CENT: Final = Decimal("0.0001")
 
 
 def names_for_expressions(document: Document, *, axes: bool) -> dict[str, str]:
@@ -69,7 +72,9 @@ def _computed(document: Document, doc: FieldDoc, expression: Expression) -> Deri
             # A blank field makes the whole blank, unless the expression says what then.
             return None if any(fields.get(n) is None for n in expression.fields) else problem(str(error))
         try:
-            value = _as_kind(doc.convert, result)
+            value = _amount(document, doc, result, fields) if doc.convert == "money" else _as_kind(doc.convert, result)
+        except _OtherCurrency as error:
+            return problem(str(error))
         except (ValueError, Refusal):
             return problem(f"the result does not fit a field that is {doc.convert!r}")
         if rows is not None and doc.convert == "choice" and value is not None and value not in rows:
@@ -105,3 +110,28 @@ def _as_kind(kind: str, result: Any) -> Value:
     if kind == "user":
         return fold_email(result) or None
     return CONVERTERS[kind].get(None, None)(result)
+
+
+class _OtherCurrency(Exception):
+    """The record has amounts in another currency."""
+
+
+def _amount(document: Document, doc: FieldDoc, result: Any, fields: Fields) -> Value:
+    """A record has one currency for all of its amounts, so a computed one never brings another into it."""
+    if result is None:
+        return None
+    if isinstance(result, bool) or not isinstance(result, int | float) or not isfinite(result):
+        raise ValueError
+    named = doc.currency or ""
+    if named in document.fields:
+        like = fields.get(named)
+        currency = like.currency if isinstance(like, Money) else None
+        if currency is None:
+            return None
+    else:
+        currency = named
+        amounts = (fields.get(one.name) for one in document.fields.values() if not one.is_derived)
+        others = sorted({value.currency for value in amounts if isinstance(value, Money)} - {currency})
+        if others:
+            raise _OtherCurrency(f"the record is in {', '.join(others)}, and amounts are never converted to {currency}")
+    return Money(Decimal(str(result)).quantize(_CENT).normalize() + 0, currency)

@@ -63,6 +63,7 @@ class FieldDoc:
     join: str | None = None  # what stands between the columns of a list
     constant: Mapping[Side, Given] = field(default_factory=dict)
     compute: Mapping[Side, str] = field(default_factory=dict)  # expressions
+    currency: str | None = None  # of a computed amount: a code, or the field whose currency it has
     default: Mapping[Side, str] = field(default_factory=dict)  # who stands in for a person who is not there: e-mail
     inactive: Literal["leave", "default"] | None = None
 
@@ -201,6 +202,7 @@ def _field(name: str, body: dict[str, Any], sides: Mapping[str, Side]) -> FieldD
         join=body.get("join"),
         constant=_by_side(body, "constant", sides),
         compute=_by_side(body, "compute", sides),
+        currency=body.get("currency"),
         default={sides[n]: email for n, email in body.get("default", {}).items()},
         inactive=body.get("inactive"),
     )

@@ -12,7 +12,7 @@ from mapping.joints import JOINTS
 from mapping.laws import lossy_hint
 from mapping.literals import WrongLiteral, constant, initial, is_textual
 from mapping.people import GROUP_KINDS, is_group
-from mapping.problem import Finding, Path
+from mapping.problem import Finding, Path, closest
 from mapping.transforms import CONVERTERS
 
 # Keys that mean nothing for a field that the mapping makes.
@@ -26,6 +26,9 @@ def field_findings(document: Document, doc: FieldDoc) -> Iterator[Finding]:
     yield from _parts(document, doc)
     yield from _create(document, doc)
     yield from _people(document, doc)
+    if doc.currency is not None and not (doc.compute and doc.convert == "money"):
+        message = "is for a computed amount (`convert: money` with `compute:`); take it out"
+        yield document.source.finding(("fields", doc.name, "currency"), message, code="currency-misplaced", key=True)
     if doc.is_derived:
         yield from _derived(document, doc)
 
@@ -168,8 +171,40 @@ def _derived(document: Document, doc: FieldDoc) -> Iterator[Finding]:
             yield source.finding(
                 _at(document, doc, "constant", side), wrong.message, suggestion=wrong.suggestion, code="constant-misfit"
             )
+    yield from _currency(document, doc)
     for side, text in doc.compute.items():
         yield from _computed(document, doc, _at(document, doc, "compute", side), text)
+
+
+def _currency(document: Document, doc: FieldDoc) -> Iterator[Finding]:
+    """A computed amount has a currency, and all that the mapping makes on one record have the same."""
+    path, source = ("fields", doc.name), document.source
+    if not doc.compute or doc.convert != "money":
+        return
+    amounts = [one.name for one in document.fields.values() if one.convert == "money" and not one.is_derived]
+    like = f", or the name of the field whose currency it has: {', '.join(amounts)}" if amounts else ""
+    if doc.currency is None:
+        yield source.finding(
+            (*path, "compute"),
+            f"a computed amount needs its currency; add `currency:` with its code, such as EUR{like}",
+            code="currency-missing",
+        )
+    elif not doc.currency.isupper() and doc.currency not in amounts:
+        yield source.finding(
+            (*path, "currency"),
+            f"{doc.currency!r} is no field with an amount; write a code such as EUR{like}",
+            suggestion=closest(doc.currency, amounts),
+            code="currency-unknown",
+        )
+    elif doc.currency.isupper():
+        codes = {one.currency for one in document.fields.values() if one.compute and one.convert == "money"}
+        others = sorted(code for code in codes if code and code.isupper() and code != doc.currency)
+        if others:
+            yield source.finding(
+                (*path, "currency"),
+                f"a record has one currency, and another line computes an amount in {', '.join(others)}; keep one",
+                code="currency-several",
+            )
 
 
 # --- expressions --------------------------------------------------------------------------------------------------
@@ -185,7 +220,7 @@ def _computed(document: Document, doc: FieldDoc, path: Path, text: str) -> Itera
     except (ExpressionError, ConfigError) as error:
         yield _expression_finding(document, path, error)
         return
-    yes_no, numeric = doc.convert == "boolean", doc.convert in ("number", "integer")
+    yes_no, numeric = doc.convert == "boolean", doc.convert in ("number", "integer", "money")
     gives = expression.returns
     wanted = ("BOOL", "google.protobuf.BoolValue") if yes_no else ("INT", "UINT", "DOUBLE") if numeric else None
     dated = doc.convert in ("date", "datetime")

@@ -41,9 +41,15 @@ def field_keys(names: Iterable[str]) -> _Schema:
             "anyOf": [_TEXT, _closed(dict.fromkeys(names, _TEXT))],
             "description": "an expression (CEL) over the other fields; written where it differs, never read across",
         },
+        "currency": {
+            "type": "string",
+            "pattern": "^([A-Z]{3}|[a-z][a-z0-9_]*)$",
+            "description": "of a computed amount: its code, such as EUR, or the field whose currency it has",
+            "examples": ["EUR", "amount"],
+        },
         "default": {
             **_closed(dict.fromkeys(names, _TEXT)),
-            "description": "e-mail of the user who stands in for a person who is not there",
+            "description": "who stands in for an owner who is not there: e-mail of a user, `queue:` or `team:` and a name",
         },
         "inactive": {
             "type": "string",

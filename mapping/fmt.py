@@ -27,6 +27,7 @@ FIELD_KEYS: Final = (
     "join",
     "constant",
     "compute",
+    "currency",
     "rule",
     "required",
     "restrictive",

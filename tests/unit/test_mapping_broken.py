@@ -127,7 +127,7 @@ def test_a_queue_or_a_team_that_is_not_there_is_told_at_its_line_once() -> None:
         "may own records; name one that it has, or write queue: and its id; did you mean 'queue:inbound'? "
         "[group-unknown]",
         "lead.yaml:12:54: values.owners.inbound.dynamics: dynamics has no single team 'team:Twins' that may own "
-        "records; name one that it has, or write team: and its id [group-unknown]",
+        "records; name one that it has, or write team: and its id; did you mean 'team:t-2'? [group-unknown]",
     ]
     assert {code for line in found for code in codes(line)} == ASKED
     right = told.replace("queue:Inbuond", "queue:inbound_q").replace("team:Twins", "team:t-2")

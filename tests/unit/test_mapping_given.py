@@ -116,6 +116,40 @@ def test_a_field_is_computed(line: str, fields: dict[str, Any], value: Any) -> N
     assert derived(Made(COMPUTED + line, tail=TABLES), "x", fields) == value
 
 
+AMOUNTS = COMPUTED + "amount: {salesforce: Amount, dynamics: amount, convert: money}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "fields", "value"),
+    [
+        ("compute: double(staff) * 0.1, currency: EUR", {"staff": Decimal(3)}, Money(Decimal("0.3"), "EUR")),
+        ("compute: amount / 3.0, currency: EUR", {"amount": Money(Decimal(10), "EUR")}, Money(Decimal("3.3333"), "EUR")),
+        ("compute: amount * 1.2, currency: amount", {"amount": Money(Decimal(100), "USD")}, Money(Decimal(120), "USD")),
+        ("compute: amount * 1.2, currency: EUR", {"amount": None}, None),
+        ('compute: "5.0", currency: amount', {"amount": None}, None),
+        ('compute: "amount_currency == \\"EUR\\" ? 1.0 : 2.0", currency: amount', {"amount": Money(Decimal(1), "EUR")}, Money(Decimal(1), "EUR")),
+    ],
+)  # fmt: skip
+def test_an_amount_is_computed_in_its_currency(line: str, fields: dict[str, Any], value: Any) -> None:
+    made = Made(AMOUNTS + f"x: {{dynamics: x, convert: money, {line}}}")
+    assert derived(made, "x", fields) == value
+
+
+def test_a_computed_amount_never_brings_another_currency_into_a_record() -> None:
+    made = Made(AMOUNTS + "x: {dynamics: x, convert: money, compute: amount * 1.2, currency: EUR}")
+    problem = derived(made, "x", {"amount": Money(Decimal(100), "USD")})
+    assert isinstance(problem, Problem)
+    assert problem.cause == "compute_error"
+    assert "the record is in USD, and amounts are never converted to EUR" in problem.message
+    # What it made itself is no amount of the record's.
+    own = {"amount": Money(Decimal(100), "EUR"), "x": Money(Decimal(1), "USD")}
+    assert derived(made, "x", own) == Money(Decimal(120), "EUR")
+    put = made.put(
+        "right", {"x": Money(Decimal(120), "EUR")}, now={"x": Decimal(1), "_transactioncurrencyid_value": "c-eur"}
+    )
+    assert put.columns == {"x": Decimal(120)}
+
+
 def test_what_cannot_be_computed_is_the_fields_problem() -> None:
     made = Made(COMPUTED + "x: {dynamics: x, convert: integer, compute: 10 / staff}")
     problem = derived(made, "x", {"staff": 0})
@@ -134,7 +168,13 @@ def test_what_cannot_be_computed_is_the_fields_problem() -> None:
         ("x: {dynamics: x, compute: 'street +'}", "fields.x.compute: character 9: the expression ends too early"),
         ("x: {dynamics: x, compute: 'staff > 3'}", "gives yes/no, which does not fit a field that is 'text'"),
         ("x: {dynamics: x, convert: number, compute: city}", "gives text, which does not fit"),
-        ("x: {dynamics: x, convert: money, compute: city}", "a field that is 'money' cannot be computed"),
+        ("x: {dynamics: x, convert: money, compute: staff * 2}", "account.yaml:9:45: fields.x.compute: a computed amount needs its currency; add `currency:` with its code, such as EUR [currency-missing]"),
+        ("x: {dynamics: x, convert: money, compute: city, currency: EUR}", "gives text, which does not fit a field that is 'money'"),
+        ("x: {dynamics: x, convert: money, compute: staff * 2, currency: eur}", "'eur' is no field with an amount; write a code such as EUR [currency-unknown]"),
+        ("x: {dynamics: x, convert: money, compute: staff * 2, currency: Euro}", "currency"),
+        ("a: {salesforce: A, dynamics: a, convert: money}\nx: {dynamics: x, convert: money, compute: a, currency: b}", "or the name of the field whose currency it has: a"),
+        ("x: {dynamics: x, convert: money, compute: staff, currency: EUR}\ny: {dynamics: y, convert: money, compute: staff, currency: USD}", "another line computes an amount in USD; keep one [currency-several]"),
+        ("x: {dynamics: x, convert: number, compute: staff, currency: EUR}", "is for a computed amount (`convert: money` with `compute:`); take it out [currency-misplaced]"),
         ("x: {dynamics: x, compute: upper(city)}", "there is no function 'upper'"),
         ("x: {dynamics: x, compute: city, constant: a}", "is computed or constant, not both"),
         ("x: {dynamics: x, compute: city, rule: both}", "rule: means nothing for a field that is made here"),
