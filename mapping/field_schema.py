@@ -49,7 +49,7 @@ def field_keys(names: Iterable[str]) -> _Schema:
         },
         "default": {
             **_closed(dict.fromkeys(names, _TEXT)),
-            "description": "who stands in for an owner who is not there: a user's e-mail, `queue:` or `team:` and a name",
+            "description": "who stands in for an owner who is not there: a user's e-mail, a `queue:` or a `team:`",
         },
         "inactive": {
             "type": "string",
