@@ -102,6 +102,13 @@ def test_a_parent_is_named_by_its_external_id() -> None:
     assert "Foreign key external ID: a-2" in (message or "")
 
 
+def test_ids_may_be_called_id(org: Bench) -> None:
+    key = org.create("Lead", LastName="A", Company="B")
+    (result,) = org.results(f"<delete><id>{key}</id></delete>")
+    assert (text(result, "id"), text(result, "success")) == (key, "true")
+    assert org.rows("SELECT Id FROM Lead") == []
+
+
 def test_all_or_none_takes_the_good_ones_back(org: Bench) -> None:
     header = "<AllOrNoneHeader><allOrNone>true</allOrNone></AllOrNoneHeader>"
     call = f"<create>{sobject('Lead', LastName='A', Company='B')}{sobject('Lead', Company='x')}</create>"

@@ -122,7 +122,7 @@ class SoapCalls:
         """A nil result in the place of an id that is not there."""
         operation = bridge.call.operation
         sobject = self._read.type_of(operation.value("sObjectType"))
-        ids = operation.values("ids")
+        ids = _ids(operation)
         _few(len(ids), READ_MAX)
         names = [name.strip() for name in operation.value("fieldList").split(",") if name.strip()]
         if not names:
@@ -197,7 +197,7 @@ class SoapCalls:
         return "".join(soap_results.saved(result, bridge.version, upsert=True) for result in results)
 
     def _delete(self, bridge: Bridge) -> str:
-        ids = [key.replace(",", " ") for key in bridge.call.operation.values("ids")]
+        ids = [key.replace(",", " ") for key in _ids(bridge.call.operation)]
         _few(len(ids), RECORDS_MAX)
         whole = str(soap_headers.all_or_none(bridge.call)).lower()
         options = {"ids": ",".join(key or "-" for key in ids), "allOrNone": whole}
@@ -207,7 +207,7 @@ class SoapCalls:
 
     def _bin(self, bridge: Bridge, kind: str) -> str:
         """§8.3: back from the recycle bin, or out of it for good."""
-        ids = bridge.call.operation.values("ids")
+        ids = _ids(bridge.call.operation)
         _few(len(ids), RECORDS_MAX)
         bridge.log.note(kind)
         for key in ids:
@@ -261,6 +261,11 @@ class SoapCalls:
             return f"<result>{soap.text('success', True)}</result>"
         problem = refuse("INVALID_SESSION_ID", "The session is not valid")  # §1.4; the text (unverified)
         return f"<result>{soap_results.errors(soap_results.told(problem), 0)}{soap.text('success', False)}</result>"
+
+
+def _ids(operation: soap.Element) -> list[str]:
+    """As the WSDL calls them, or as one client does, which real orgs understand (unverified)."""
+    return [*operation.values("ids"), *operation.values("id")]
 
 
 def _few(count: int, most: int) -> None:
