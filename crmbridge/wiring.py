@@ -17,7 +17,7 @@ from connectors.registry import connect
 from crmbridge import pace, tracing
 from crmbridge.budget import Rate
 from crmbridge.drift import DRIFT_META, GONE, SHAPE_META, Shape, drifted
-from crmbridge.errors import ConfigError
+from crmbridge.errors import ConfigError, CrmBridgeError
 from crmbridge.guard import Cap, Caps
 from crmbridge.lifecycle import DYNAMICS, SALESFORCE, Powers
 from crmbridge.model import ENTITIES, SIDES, Entity, Side
@@ -101,6 +101,36 @@ def open_engine(
             store.close()
 
 
+@contextmanager
+def open_to_ask(
+    settings: Settings, *, needs_store: bool = True, tries: bool = False
+) -> Generator[dict[Side, Connector]]:
+    """Both connectors for what a person asks outside of a run, behind the gate that all other calls pass.
+
+    `needs_store`: False goes on without the gate where the store does not serve. `tries`: the person wants to see
+    whether a CRM that was in trouble serves again."""
+    connectors = open_connectors(settings)
+    store: Store | None = None
+    keepers: dict[Side, Keeper] = {}
+    try:
+        try:
+            store = open_store(settings)
+        except CrmBridgeError:
+            if needs_store:
+                raise
+        else:
+            keepers = keep(settings, store, connectors, tries=tries)
+        with told_apart(keepers):
+            yield connectors
+    finally:
+        for keeper in keepers.values():
+            keeper.settle()
+        for connector in connectors.values():
+            connector.close()
+        if store is not None:
+            store.close()
+
+
 def _refuse_test_pace(settings: Settings) -> None:
     """Leases of a test's length beside a real CRM, which may be at work on a lost call for minutes: never."""
     away = [name for name in settings.names if not _is_loopback(settings.connections[name].url)]
@@ -113,7 +143,12 @@ def _refuse_test_pace(settings: Settings) -> None:
 
 
 def keep(
-    settings: Settings, store: Store, connectors: Mapping[Side, Connector], bucket: Bucket | None = None
+    settings: Settings,
+    store: Store,
+    connectors: Mapping[Side, Connector],
+    bucket: Bucket | None = None,
+    *,
+    tries: bool = False,
 ) -> dict[Side, Keeper]:
     """Put the gate of limits and breakers before both connectors. `bucket`: who says whose turn it is, if not the
     store."""
@@ -122,7 +157,8 @@ def keep(
         if isinstance(connector, Gated):
             connection = settings.side(side)
             allowance = Allowance(rate=_rate(connection), daily=connection.daily_calls)
-            keepers[side] = Keeper(store=store, name=settings.name(side), allowance=allowance, bucket=bucket)
+            name = settings.name(side)
+            keepers[side] = Keeper(store=store, name=name, allowance=allowance, bucket=bucket, tries=tries)
             connector.gated(keepers[side])
     return keepers
 

@@ -15,7 +15,7 @@ from connectors.dynamics.environment import Environment
 from connectors.dynamics.rollcall import GLOBAL, depths
 from connectors.dynamics.rows import TABLES
 from connectors.setup import State, Wish
-from crmbridge.errors import CrmBridgeError
+from crmbridge.errors import CrmBridgeError, TryLater
 from crmbridge.model import ENTITIES, Entity
 
 USER: Final = "our user"
@@ -58,6 +58,8 @@ class Setup:
     def rights(self) -> list[Wish]:
         try:
             held = depths(self._client, self._user_id)
+        except TryLater:
+            raise  # nobody is called now, so nothing is known
         except (CrmBridgeError, msgspec.DecodeError) as error:
             why = error.message if isinstance(error, CrmBridgeError) else "the answer was not understood"
             return [Wish(where=USER, what="a role of its own", state="unread", how=f"{_ROLE}. ({why})")]

@@ -16,7 +16,7 @@ from connectors.salesforce import protocol, soql
 from connectors.salesforce.client import Client
 from connectors.salesforce.rows import OBJECTS
 from connectors.setup import State, Wish
-from crmbridge.errors import CrmBridgeError
+from crmbridge.errors import CrmBridgeError, TryLater
 from crmbridge.model import ENTITIES, Entity
 
 USER: Final = "our user"
@@ -56,6 +56,8 @@ class Setup:
         table = OBJECTS[entity]
         try:
             description = self._describe(entity)
+        except TryLater:
+            raise  # nobody is called now, so nothing is known
         except CrmBridgeError as error:
             return [Wish(where=table, what="the object", state="unread", how=error.message)]
         found = [self._key(table, description)] if self._key_field else []
@@ -90,6 +92,8 @@ class Setup:
         call = protocol.query(f"{soql.select(columns, 'UserPermissionAccess')} LIMIT 1", "UserPermissionAccess")
         try:
             rights = msgspec.json.decode(self._client.read(call).body, type=_Rights).records[0]
+        except TryLater:
+            raise  # nobody is called now, so nothing is known
         except (CrmBridgeError, msgspec.DecodeError, IndexError) as error:
             told = error.message if isinstance(error, CrmBridgeError) else "the answer was not understood"
             why = told.rpartition(" ERROR at ")[2]
@@ -118,6 +122,8 @@ class Setup:
         try:
             answer = self._client.run(call)
             what = self._client.meaning(answer)
+        except TryLater:
+            raise  # nobody is called now, so nothing is known
         except CrmBridgeError as error:  # a lost answer, too: the next look tells
             how = f"{error.message} If it is not there: {_clicks(wish.where, wish.name)}"
             return replace(wish, state="by hand", how=how)

@@ -51,14 +51,10 @@ def capture(place: Place, out: Path, also: tuple[str, ...], force: bool, as_json
         raise ConfigError("--json tells of a file; --out - writes none.", fix="Give one of the two.", code="capture")
     if out.exists() and not printed and not force:
         raise ConfigError(f"{out} exists already.", fix="Choose another --out, or say --force.", code="capture")
-    connectors = wiring.open_connectors(settings)
     found: dict[str, Captured] = {}
-    try:
+    with wiring.open_to_ask(settings) as connectors:
         for connector in connectors.values():
             found[connector.name] = _captured(connector, also)
-    finally:
-        for connector in connectors.values():
-            connector.close()
     text = written(settings, found, datetime.now(UTC))
     if printed:
         click.echo(text, nl=False)

@@ -104,12 +104,8 @@ def check(place: Place, live: bool, shape: Path | None, files_only: bool, losses
         from crmbridge.cli.live import look, look_around
 
         look_around(found, settings)
-        connectors = wiring.open_connectors(settings)
-        try:
+        with wiring.open_to_ask(settings, needs_store=False, tries=True) as connectors:
             descriptions = look(found, connectors, documents)
-        finally:
-            for connector in connectors.values():
-                connector.close()
     if shape is not None:
         from crmbridge import wiring
         from crmbridge.cli.shape import describe_shape

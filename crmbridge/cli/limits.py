@@ -28,8 +28,8 @@ def limits_command(place: Place, lifted: str | None, why: str, by: str | None, a
     """Calls of the day, what keeps them from a CRM, and until when. Asks the store only.
 
     With --lift a CRM that is left alone is called again at once, conversions first: after its admin has freed calls, or
-    mended what was the matter. A CRM that still has none says so with the next call, and is left alone again. What is
-    used of the day's calls is not touched: `connections.NAME.daily_calls` is what limits those.
+    mended what was the matter. A CRM that still has none says so with the next call, and is left alone again. What we
+    have used of `connections.NAME.daily_calls` is not touched.
     """
     connections = names(place.settings())
     if lifted is not None:
@@ -75,13 +75,18 @@ def _lift(place: Place, connections: Mapping[Side, str], name: str, why: str, by
 def _lifted(done: "Lifted") -> list[dict[str, Any]]:
     block = [{"what": "block", "until": done.block.until, "why": done.block.why}] if done.block else []
     opened = [{"what": "breaker", "until": done.breaker.until, "why": done.breaker.cause}] if done.breaker else []
-    return [*block, *opened]
+    told = [{"what": "count of calls", "used": done.told[0], "limit": done.told[1]}] if done.told else []
+    return [*block, *opened, *told]
 
 
 def _words(done: "Lifted") -> list[str]:
-    said = {"block": "it asked to be left alone", "breaker": "it was in trouble"}
-    return [f"{said[one['what']]} ({one['why'] or 'no reason given'}) until {one['until']:%Y-%m-%d %H:%M:%S} UTC"
-            for one in _lifted(done)]  # fmt: skip
+    until = "until {:%Y-%m-%d %H:%M:%S} UTC"
+    block, opened, told = done.block, done.breaker, done.told
+    return [
+        *([f"it asked to be left alone ({block.why}) {until.format(block.until)}"] if block else []),
+        *([f"it was in trouble ({opened.cause}) {until.format(opened.until)}"] if opened else []),
+        *([f"it had said that {told[0]} of the day's {told[1]} calls are used, and is asked anew"] if told else []),
+    ]
 
 
 def limits(store: "Store", connections: Mapping[Side, str]) -> dict[str, Any]:

@@ -34,18 +34,14 @@ def _wishes(settings: "Settings", *, apply: bool) -> "list[tuple[str, Wish]]":
     from connectors.setup import Installer
     from crmbridge import wiring
 
-    connectors = wiring.open_connectors(settings)
     found: list[tuple[str, Wish]] = []
-    try:
+    with wiring.open_to_ask(settings) as connectors:
         for connector in connectors.values():
             if not isinstance(connector, Installer):
                 continue
             for wish in connector.wishes():
                 made = connector.make(wish) if apply and wish.state == "missing" else wish
                 found.append((connector.name, made))
-    finally:
-        for connector in connectors.values():
-            connector.close()
     return found
 
 

@@ -222,9 +222,10 @@ class Lifted:
 
     block: Block | None
     breaker: Breaker | None
+    told: tuple[int, int] | None  # used and limit of its day, as it said; it is asked anew
 
     def __bool__(self) -> bool:
-        return self.block is not None or self.breaker is not None
+        return self.block is not None or self.breaker is not None or self.told is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

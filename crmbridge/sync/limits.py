@@ -60,6 +60,7 @@ class Keeper:
     allowance: Allowance = Allowance()
     bucket: Bucket | None = None
     patience_seconds: float = PATIENCE_SECONDS
+    tries: bool = False  # a person looks whether it serves again: the breaker does not keep that back
     _who: str = field(default_factory=ids.new_id)
     _reserved: dict[Work, _Reserved] = field(default_factory=dict)
     _dirty: bool = True  # something about the breaker that a success would put right
@@ -171,7 +172,7 @@ class Keeper:
         mine.operations -= passage.operations
 
     def _pass_breaker(self, passage: Passage, limits: Limits) -> None:
-        if breakers.state(limits.breaker, limits.at) == "closed":
+        if self.tries or breakers.state(limits.breaker, limits.at) == "closed":
             return
         verdict = self.store.ask_breaker(self.name, who=self._who, reads=passage.reads or passage.login)
         if not verdict.go:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from crmbridge import budget
 from crmbridge.errors import OutsideError
 from crmbridge.state import schema
 from crmbridge.state.store import Store
@@ -136,6 +137,19 @@ def test_a_person_lifts_a_block_with_who_and_why(tmp_path: Path, said: Any) -> N
     document = json.loads(said("limits", "--lift", "dynamics", "--why", "again", "--json"))
     assert document["lifted"] == []
     assert len(one.runs()) == 1, "nothing was lifted, so nothing is kept"
+    one.close()
+
+
+def test_calls_that_were_bought_are_seen_after_lifting(tmp_path: Path, said: Any) -> None:
+    one = stores(tmp_path)
+    one.note_told_usage("salesforce", 9_700, 10_000)
+    one.set_daily_calls("salesforce", 50_000)
+    assert not budget.may("life-cycle", one.limits("salesforce").standing, one.now())
+    done = said("limits", "--lift", "salesforce", "--why", "calls were bought")
+    assert "9700 of the day's 10000 calls are used, and is asked anew" in done
+    after = one.limits("salesforce")
+    assert budget.may("bulk", after.standing, after.at)
+    assert after.standing.allowed == 50_000, "what we may use by the settings stands"
     one.close()
 
 

@@ -57,16 +57,12 @@ def described(place: Place, shape: Path | None) -> tuple[dict[str, str], Any, Pa
 
     if shape is None:
         settings = place.settings()
-        connectors = wiring.open_connectors(settings)
-        try:
+        with wiring.open_to_ask(settings) as connectors:
             found: dict[tuple[Side, Entity], Any] = {
                 (side, entity): connector.describe(entity)
                 for side, connector in connectors.items()
                 for entity in ENTITIES
             }
-        finally:
-            for connector in connectors.values():
-                connector.close()
         return wiring.connections(settings), found, settings.mappings_folder
     from crmbridge.cli.shape import describe_shape
 
