@@ -3,7 +3,8 @@
 Every call has a total deadline, goes to the connection's own origin (never where a link in an answer points), follows
 no redirect, keeps no cookie and reads no proxy, CA or netrc from the process environment. It answers an `Answer`
 whatever the status, or raises `NotSent` (the request did not go out) or `LostAnswer` (it did, and no complete answer
-came back). Only reads are ever repeated here; what a status means is decided in each connector's `protocol.py`.
+came back). Only reads, and logins whose answer was lost, are ever repeated here; what a status means is decided in each
+connector's `protocol.py`.
 """
 
 import io
@@ -141,17 +142,19 @@ class Session:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         repeat: bool = False,
+        again_if_lost: bool = False,
         deadline_seconds: float | None = None,
         operations: int = 1,
     ) -> Answer:
         """One call. `target` is a path with query, or a link from an answer; `repeat` is for reads alone.
+        `again_if_lost`: a request that changes nothing goes once more where its answer was lost, and only there.
         `operations`: what the CRM counts it as, where a call holds several.
 
         The deadline covers everything: connecting, waiting, repeating, reading the body. Raises LeftAlone where the CRM
         is left alone at the moment: then nothing was sent."""
         ends_at = self._clock() + (deadline_seconds or self._deadline_seconds)
         target = self.origin.target(target)
-        attempts = read_attempts_max if repeat else 1
+        attempts = read_attempts_max if repeat else 2 if again_if_lost else 1
         passage = Passage(kind=kind, reads=repeat or method == "GET", operations=operations)
         for attempt in range(1, attempts + 1):
             answer, failure = None, None
@@ -167,13 +170,14 @@ class Session:
                 failure = error
                 if error.code != "too_large":
                     self.gate.lost(passage, error.code)
-            if answer is not None and (answer.status not in _passing or attempt == attempts):
+            if answer is not None and (not repeat or answer.status not in _passing or attempt == attempts):
                 return answer
             wait = self._wait(answer, attempt)
             patience = min(wait_seconds_max, ends_at - self._clock())
             if answer is not None and answer.retry_after is not None:
                 patience = min(patience, self.gate.patience_seconds)
-            if attempt == attempts or wait > patience or _hopeless(failure):
+            in_vain = _hopeless(failure) or (not repeat and not isinstance(failure, LostAnswer))
+            if attempt == attempts or wait > patience or in_vain:
                 if answer is not None:
                     return answer
                 assert failure is not None
@@ -390,6 +394,9 @@ class LibrarySession:
             headers=headers,
             body=data.encode() if isinstance(data, str) else data,
             repeat=method == "GET",
+            # A token that nobody received does no harm. (Where a login uses up what it is made with, it does not come
+            # this way: a refresh token that is rotated.)
+            again_if_lost=method == "POST",
             deadline_seconds=login_deadline_seconds,
         )
         response = requests.Response()

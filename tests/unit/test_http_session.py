@@ -148,6 +148,25 @@ def test_a_read_is_repeated_after_a_lost_answer_and_after_503() -> None:
     assert all(0.2 <= each <= 1 for each in naps.seconds)
 
 
+@pytest.mark.parametrize(
+    "lost", [says(b""), answer("200 OK", b'{"access_token": "x', "Content-Type: application/json")]
+)
+def test_a_login_whose_answer_was_lost_is_tried_once_more(lost: Script) -> None:
+    with serving(lost, answer("200 OK", b'{"access_token": "x"}')) as (url, seen):
+        assert LibrarySession(session(url)).post(f"{url}/token", {"a": "b"}).status_code == 200
+    assert len(seen) == 2
+    with serving(lost, lost, answer("200 OK")) as (url, seen), pytest.raises(LostAnswer):
+        LibrarySession(session(url)).post(f"{url}/token", {"a": "b"})
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "429 Too Many Requests", "503 Service Unavailable"])
+def test_a_login_that_was_answered_is_not_repeated(status: str) -> None:
+    with serving(answer(status), answer("200 OK")) as (url, seen):
+        assert LibrarySession(session(url)).post(f"{url}/token", {"a": "b"}).status_code == int(status[:3])
+    assert len(seen) == 1
+
+
 def test_retry_after_is_honoured_for_reads_within_its_cap_and_left_to_the_engine_for_writes() -> None:
     naps = Naps()
     with serving(answer("429 Slow", b"", "Retry-After: 7"), answer("200 OK")) as (url, _):
