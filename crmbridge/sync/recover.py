@@ -1,7 +1,7 @@
 """After a crash or a lost answer: every intent without an outcome is looked up before anything is repeated.
 
-reliability §3.4: keyed writes are read by their key; un-keyed life-cycle calls are polled, and absence counts only when
-the server cannot be working on them any more (sent_at + settle).
+reliability §3.4: creates are read by their key, life-cycle calls are polled, and absence counts only when the server
+cannot be working on them any more (sent_at + settle).
 """
 
 import time
@@ -45,9 +45,8 @@ def recover(
 
 
 def _resolve(hands: Hands, view: View, intent: Intent, sleep: Callable[[float], None]) -> bool:
-    if intent.kind == "create" and not alike.is_marked(intent):
-        return _create(hands, view, intent)
-    look = _LOOKS.get(intent.kind, _move)
+    keyed = intent.kind == "create" and not alike.is_marked(intent)
+    look = _create if keyed else _LOOKS.get(intent.kind, _move)
     if look(hands, view, intent):
         return True
     wait = _seconds_left(hands, intent)
@@ -57,7 +56,7 @@ def _resolve(hands: Hands, view: View, intent: Intent, sleep: Callable[[float], 
         sleep(wait)
         if look(hands, view, intent):
             return True
-    if intent.kind == "create" and hands.options.on_unknown.get(intent.side) == "hold":
+    if alike.is_marked(intent) and hands.options.on_unknown.get(intent.side) == "hold":
         alike.give_up(hands, intent, "`on_unknown: hold` leaves it to you.")
         return True
     lost = replace(intent, state="lost", reply="never arrived")
@@ -81,17 +80,15 @@ def _seconds_left(hands: Hands, intent: Intent) -> float:
 
 
 def _create(hands: Hands, view: View, intent: Intent) -> bool:
-    """Keyed on both systems: there under its key, or it never was."""
+    """Keyed on both systems: there under its key, or not there yet. To send it again at once would double nothing, but
+    the next plan may want something else for its source (a twin was typed meanwhile), and then it lands as well."""
     connector = hands.connectors[intent.side]
     row: Row | None = None
     if intent.native_id is not None:
         row = connector.fetch(intent.entity, [intent.native_id]).get(intent.native_id)
     elif intent.key is not None:
         row = connector.fetch_by_key(intent.entity, [intent.key]).get(intent.key)
-    if row is None:
-        hands.record(Batch(close_intents=[replace(intent, state="lost", reply="never arrived")]))
-        return True
-    return _adopt(hands, view, intent, row)
+    return row is not None and _adopt(hands, view, intent, row)
 
 
 def _alike(hands: Hands, view: View, intent: Intent) -> bool:

@@ -1,15 +1,16 @@
 """One call of each kind that goes wrong in each way: done once, written down once, and nothing is left over."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from crmbridge.model import SIDES, Entity, Link, Side, other
+from connectors.base import Write
+from crmbridge.model import SIDES, Entity, Link, Outcome, Side, Unknown, Written, other
 from crmbridge.state.words import Batch, Lease
 from tests.support.engine import Bench, Fell, Lie, bench, wanted
 
@@ -281,6 +282,36 @@ def test_a_late_edit_of_a_converted_lead_survives_a_run_that_ends_at_any_commit(
         phones = [one.columns["phone"] for each in SIDES for one in desk.crm(each).live("contact")]
         assert phones == ["late"] * 2 * number, f"ended after commit {number}"
     assert number > 3
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_create_that_may_still_land_is_waited_for(desk: Bench, side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody types the same lead over there meanwhile; to take that one would leave what lands without a partner."""
+    mine, theirs = desk.crm(side), desk.crm(other(side))
+    ada = {"last_name": "Ada", "company": "Ada Ltd", "email": "ada@example.com"}
+    here = mine.add("lead", **ada)
+    desk.engine.options = replace(desk.engine.options, settle_seconds={"left": 600.0, "right": 600.0})
+    on_their_way: list[Write] = []
+
+    def loses(writes: Sequence[Write]) -> list[Outcome]:
+        on_their_way.extend(writes)
+        return [Unknown(message="the connection broke") for _ in writes]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(theirs, "write", loses)
+        desk.sync()
+    typed = theirs.add("lead", **ada)
+    for _ in range(2):
+        desk.sync()
+        assert [one.kind for one in desk.store.open_intents()] == ["create"]
+        assert desk.partner(side, "lead", here) is None
+
+    [outcome] = theirs.write(on_their_way)
+    assert isinstance(outcome, Written)
+    desk.settled()
+    assert desk.partner(side, "lead", here) == outcome.id
+    assert [row.kind for row in desk.store.journal(side=other(side), native_id=outcome.id)] == ["create"]
+    assert desk.partner(other(side), "lead", typed) not in (None, here)
 
 
 def test_a_lost_create_whose_source_got_another_partner_is_left_to_a_person(desk: Bench) -> None:
