@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from pydantic import ValidationError
+from sqlalchemy import event
 
 from crmbridge import retention
 from crmbridge.settings.retention import Retention
@@ -125,9 +126,9 @@ def plans_of(store: Store, do: Callable[[], object]) -> dict[str, str]:
             asked[statement] = parameters
 
     engine = store._database.engine
-    sa.event.listen(engine, "before_cursor_execute", note)
+    event.listen(engine, "before_cursor_execute", note)
     do()
-    sa.event.remove(engine, "before_cursor_execute", note)
+    event.remove(engine, "before_cursor_execute", note)
     with engine.connect() as connection:
         sqlite = engine.dialect.name == "sqlite"
         if not sqlite:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -14,32 +15,84 @@ from crmbridge.model import ENTITIES, SIDES
 from crmbridge.sync.foreign import CAUSE
 from crmbridge.sync.relink import LOST_PARTNER, Relinked
 from tests.support.engine import US, Bench, bench, wanted
+from tests.support.postgres import Cluster
+
+
+class Sqlite:
+    """A store in a file; a backup is a copy of it."""
+
+    def __init__(self, file: Path) -> None:
+        self.url, self._file = f"sqlite:///{file}", file
+
+    def new(self) -> str:
+        return f"sqlite:///{self._file.with_name('second.sqlite3')}"
+
+    def back_up(self) -> None:
+        with closing(sqlite3.connect(self._file)) as source, closing(sqlite3.connect(self._copy)) as target:
+            source.backup(target)
+
+    def put_back(self) -> None:
+        for old in self._file.parent.glob(f"{self._file.name}*"):
+            old.unlink()
+        self._file.write_bytes(self._copy.read_bytes())
+
+    @property
+    def _copy(self) -> Path:
+        return self._file.with_suffix(".backup")
+
+
+class PostgreSQL:
+    """A store in a database; a backup is a dump, and here a database made from it as a template."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.url, self._cluster = cluster.new_database(), cluster
+        self._name = urlsplit(self.url).path.removeprefix("/")
+
+    def new(self) -> str:
+        return self._cluster.new_database()
+
+    def back_up(self) -> None:
+        self._copy(self._name, f"{self._name}_backup")
+
+    def put_back(self) -> None:
+        self._cluster.run(f"DROP DATABASE {self._name} WITH (FORCE)")
+        self._copy(f"{self._name}_backup", self._name)
+
+    def _copy(self, name: str, to: str) -> None:
+        self._cluster.run(f"CREATE DATABASE {to} TEMPLATE {name}")
+
+
+Kept = Sqlite | PostgreSQL
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
+    if request.param == "sqlite":
+        return Sqlite(tmp_path / "state.sqlite3")
+    return PostgreSQL(request.getfixturevalue("postgres_cluster"))
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "state.sqlite3"
-
-
-@pytest.fixture
-def desk(file: Path) -> Iterator[Bench]:
-    with bench(f"sqlite:///{file}") as made:
+def desk(kept: Kept) -> Iterator[Bench]:
+    with bench(kept.url) as made:
         yield made
+        made.store.close()  # it may be another one by now
 
 
-def back_up(file: Path) -> Path:
-    copy = file.with_suffix(".backup")
-    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(copy)) as target:
-        source.backup(target)
-    return copy
+def back_up(desk: Bench, kept: Kept) -> None:
+    desk.store.close()  # a database is copied while nobody is connected
+    kept.back_up()
+    _open(desk, kept)
 
 
-def put_back(desk: Bench, file: Path, copy: Path) -> None:
+def put_back(desk: Bench, kept: Kept) -> None:
     desk.store.close()
-    for old in file.parent.glob(f"{file.name}*"):
-        old.unlink()
-    file.write_bytes(copy.read_bytes())
-    desk.store = desk.engine.store = desk.open_store(f"sqlite:///{file}")
+    kept.put_back()
+    _open(desk, kept)
+
+
+def _open(desk: Bench, kept: Kept) -> None:
+    desk.store = desk.engine.store = desk.open_store(kept.url)
 
 
 def living(desk: Bench) -> Counter[tuple[str, str]]:
@@ -50,11 +103,11 @@ def relinked(desk: Bench) -> Relinked:
     return desk.engine.relink(by="ada", why="restored")
 
 
-def test_after_a_restore_nothing_is_written_until_what_was_made_is_found_again(desk: Bench, file: Path) -> None:
+def test_after_a_restore_nothing_is_written_until_what_was_made_is_found_again(desk: Bench, kept: Kept) -> None:
     desk.lead_pair()
     desk.deal_pair()
     left, _ = desk.lead_pair(last_name="Converted", company="Later Ltd", email="c@later.example")
-    copy = back_up(file)
+    back_up(desk, kept)
 
     new_left = desk.north.add("lead", last_name="New", company="North Ltd", email="new@north.example")
     new_right = desk.south.add("lead", last_name="New", company="South Ltd", email="new@south.example")
@@ -65,7 +118,7 @@ def test_after_a_restore_nothing_is_written_until_what_was_made_is_found_again(d
     before, written = living(desk), [len(desk.crm(side).ours) for side in SIDES]
     partners = desk.must(new_left, "lead"), desk.must(new_right, "lead", "right"), desk.must(deal, "opportunity")
 
-    put_back(desk, file, copy)
+    put_back(desk, kept)
     with pytest.raises(GuardError) as told:
         desk.sync()
     assert told.value.code == CAUSE
@@ -89,9 +142,9 @@ def test_after_a_restore_nothing_is_written_until_what_was_made_is_found_again(d
     assert desk.issues(CAUSE) == []
 
 
-def test_what_was_deleted_since_the_backup_is_not_made_again(desk: Bench, file: Path) -> None:
+def test_what_was_deleted_since_the_backup_is_not_made_again(desk: Bench, kept: Kept) -> None:
     desk.lead_pair()
-    copy = back_up(file)
+    back_up(desk, kept)
     left = desk.north.add("lead", last_name="Gone", company="Gone Ltd", email="gone@example.com")
     other = desk.north.add("lead", last_name="Stays", company="Stays Ltd", email="stays@example.com")
     desk.settled()
@@ -99,7 +152,7 @@ def test_what_was_deleted_since_the_backup_is_not_made_again(desk: Bench, file: 
     desk.settled()
     before = living(desk)
 
-    put_back(desk, file, copy)
+    put_back(desk, kept)
     with pytest.raises(GuardError):
         desk.sync()
     relinked(desk)
@@ -109,11 +162,11 @@ def test_what_was_deleted_since_the_backup_is_not_made_again(desk: Bench, file: 
     assert desk.must(other, "lead")
 
 
-def test_a_restore_without_writes_since_the_backup_needs_nothing(desk: Bench, file: Path) -> None:
+def test_a_restore_without_writes_since_the_backup_needs_nothing(desk: Bench, kept: Kept) -> None:
     left, right = desk.lead_pair()
-    copy = back_up(file)
+    back_up(desk, kept)
     desk.north.edit("lead", left, city="Bonn")
-    put_back(desk, file, copy)
+    put_back(desk, kept)
     desk.settled()
     assert desk.south.read("lead", right)["city"] == "Bonn"
 
@@ -134,9 +187,9 @@ def test_what_our_user_made_and_has_no_partner_waits_for_a_person(desk: Bench) -
     assert desk.must(alone, "lead")
 
 
-def test_a_second_installation_is_noticed_and_writing_stops(desk: Bench, tmp_path: Path) -> None:
+def test_a_second_installation_is_noticed_and_writing_stops(desk: Bench, kept: Kept) -> None:
     left, right = desk.lead_pair()
-    second = desk.open_store(f"sqlite:///{tmp_path / 'second.sqlite3'}")
+    second = desk.open_store(kept.new())
     try:
         rival = replace(desk.engine, store=second)
         rival.sync(approve_all=True)
