@@ -99,6 +99,7 @@ def runs_told(store: "Store") -> list[dict[str, Any]]:
             "seconds": (run.ended_at - run.started_at).total_seconds() if run.ended_at else None,
             "outcome": _ended(run.outcome),
             "counts": _by_side(run.counts),
+            "unwritten": _by_side(run.unwritten),
             "requests": [sum(calls.values()) for calls in run.calls.values()],
             "mapping": run.mapping,
         }

@@ -44,6 +44,7 @@ class StoreCollector(Collector):
         self._runs: Counter[tuple[str, str]] = Counter()
         self._calls: Counter[tuple[str, str]] = Counter()
         self._writes: Counter[tuple[str, str, str]] = Counter()
+        self._unwritten: Counter[tuple[str, str, str, str]] = Counter()
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: registering must not ask the store."""
@@ -176,10 +177,17 @@ class StoreCollector(Collector):
                 for entity, kinds in entities.items():
                     for kind, number in kinds.items():
                         self._writes[name, entity, kind] += number
+            for name, entities in run.unwritten.items():
+                for entity, kinds in entities.items():
+                    for kind, ways in kinds.items():
+                        for how, number in ways.items():
+                            self._unwritten[name, entity, kind, how] += number
         self._counted &= {run.id for run in runs}  # older ones are never shown again
         yield _counter("crmbridge_runs", "Runs that ended.", ("kind", "outcome"), self._runs)
         yield _counter("crmbridge_calls", "Requests to a CRM.", ("connection", "kind"), self._calls)
         yield _counter("crmbridge_writes", "What was written.", ("connection", "entity", "kind"), self._writes)
+        missed = ("connection", "entity", "kind", "how")
+        yield _counter("crmbridge_unwritten", "What was sent and not written.", missed, self._unwritten)
         ended = GaugeMetricFamily(
             "crmbridge_last_run_age_seconds", "Since a sync last ended, by what came of it.", labels=("outcome",)
         )

@@ -70,6 +70,8 @@ def _print(document: dict[str, Any], connections: list[str]) -> None:
     last = document["last_run"]
     say(
         f"last run {last['kind']} {last['run']}, {word(last['started_at'])} UTC: {last['outcome'] or 'not ended'}"
+        + f"; {total(last['counts'])} written"
+        + (f", {total(last['unwritten'])} sent and not written" if last["unwritten"] else "")
         if last
         else "last run none"
     )
@@ -120,7 +122,7 @@ def runs(place: Place, limit: int, as_json: bool) -> None:
     if not documents:
         say("Nothing was run yet. `crmbridge plan` says what a first run would do.")
     table(
-        ["run", "kind", "started (UTC)", "seconds", "outcome", "requests"],
+        ["run", "kind", "started (UTC)", "seconds", "outcome", "written", "not written", "requests"],
         [
             [
                 one["run"],
@@ -128,12 +130,19 @@ def runs(place: Place, limit: int, as_json: bool) -> None:
                 one["started_at"],
                 one["seconds"],
                 one["outcome"] or "not ended",
+                total(one["counts"]),
+                total(one["unwritten"]),
                 sum(sum(calls.values()) for calls in one["calls"].values()),
             ]
             for one in documents
         ],
-        right=["seconds", "requests"],
+        right=["seconds", "written", "not written", "requests"],
     )
+
+
+def total(counts: Any) -> int:
+    """Of numbers, however deep they stand."""
+    return counts if isinstance(counts, int) else sum(total(one) for one in counts.values())
 
 
 def run_document(run: Any) -> dict[str, Any]:
@@ -145,6 +154,8 @@ def run_document(run: Any) -> dict[str, Any]:
         "ended_at": run.ended_at,
         "seconds": seconds,
         "outcome": run.outcome,
+        "counts": dict(run.counts),
+        "unwritten": dict(run.unwritten),
         "mapping": run.mapping,
         "calls": dict(run.calls),
     }

@@ -12,6 +12,7 @@ from crmbridge.state import codec
 from crmbridge.state.schema import plan, run
 from crmbridge.state.words import Lease, PlanRow, RunRow
 
+Counts = Mapping[str, Any]
 _RUN = tuple(column for column in run.c if column.name not in ("lease", "fence"))
 
 
@@ -21,7 +22,7 @@ def start(connection: Connection, kind: str, held: Lease | None, at: datetime, m
         connection.execute(_INTERRUPTED, {"of_lease": held.name, "of_fence": held.fence, "at": at})
     started = RunRow(id=short_id(12), kind=kind, started_at=at, mapping=mapping)
     values: dict[str, Any] = {"id": started.id, "kind": kind, "started_at": at, "outcome": "", "mapping": mapping}
-    values |= {"counts": "{}", "calls": "{}"}
+    values |= {"counts": "{}", "unwritten": "{}", "calls": "{}"}
     values |= {"lease": held.name if held else None, "fence": held.fence if held else None}
     connection.execute(insert(run), values)
     return started
@@ -35,9 +36,10 @@ _INTERRUPTED = (
 
 
 def end(
-    connection: Connection, id_: str, outcome: str, counts: Mapping[str, Any], calls: Mapping[str, Any], at: datetime
+    connection: Connection, id_: str, outcome: str, at: datetime, *, counts: Counts, unwritten: Counts, calls: Counts
 ) -> None:
-    values = {"ended_at": at, "outcome": outcome, "counts": codec.dump(counts), "calls": codec.dump(calls)}
+    told = {"counts": counts, "unwritten": unwritten, "calls": calls}
+    values = {"ended_at": at, "outcome": outcome} | {name: codec.dump(one) for name, one in told.items()}
     connection.execute(update(run).where(run.c.id == id_).values(values))
 
 
@@ -56,7 +58,7 @@ def get(connection: Connection, id_: str) -> RunRow | None:
 
 
 def _load(line: Mapping[Any, Any]) -> RunRow:
-    return RunRow(**dict(line) | {name: codec.load(line[name]) for name in ("counts", "calls")})
+    return RunRow(**dict(line) | {name: codec.load(line[name]) for name in ("counts", "unwritten", "calls")})
 
 
 def save_plan(

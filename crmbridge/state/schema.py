@@ -279,6 +279,7 @@ run = Table(
     Column("lease", Text),
     Column("fence", Integer),
     Column("mapping", Text),  # version it went by
+    Column("unwritten", Json, nullable=False, server_default="{}"),  # what was sent, and what came of it instead
 )
 Index("run_started", run.c.started_at)
 NOT_ENDED = run.c.ended_at.is_(None)

@@ -661,10 +661,17 @@ class Store:
             return runs.start(connection, kind, lease, now(connection), mapping)
 
     def end_run(
-        self, id: str, outcome: str, *, counts: Mapping[str, Any] | None = None, calls: Mapping[str, Any] | None = None
+        self,
+        id: str,
+        outcome: str,
+        *,
+        counts: runs.Counts | None = None,
+        unwritten: runs.Counts | None = None,
+        calls: runs.Counts | None = None,
     ) -> None:
         with self._database.writing("end run") as connection:
-            runs.end(connection, id, outcome, counts or {}, calls or {}, now(connection))
+            told = {"counts": counts or {}, "unwritten": unwritten or {}, "calls": calls or {}}
+            runs.end(connection, id, outcome, now(connection), **told)
 
     def run(self, id: str) -> RunRow | None:
         with self._database.reading() as connection:

@@ -182,8 +182,9 @@ class RunRow:
     started_at: datetime
     ended_at: datetime | None = None
     outcome: str = ""  # done, held, stopped by the guard, failed ..., interrupted
-    counts: Mapping[str, Any] = field(default_factory=dict)
+    counts: Mapping[str, Any] = field(default_factory=dict)  # what was written: connection -> entity -> kind -> n
     calls: Mapping[str, Any] = field(default_factory=dict)
+    unwritten: Mapping[str, Any] = field(default_factory=dict)  # sent, and not written: ... -> kind -> how -> n
     mapping: str | None = None  # version it went by
 
 

@@ -324,6 +324,7 @@ class Engine:
                 run.id,
                 outcome,
                 counts=_nested(done.counts) if done else {},
+                unwritten=_unwritten(done.unwritten) if done else {},
                 calls=self._calls(),
             )
             self._calls_told = self._all_calls()
@@ -408,6 +409,14 @@ class Engine:
             waits=self._course.why,
         )
         return self._last
+
+
+def _unwritten(counts: Mapping[tuple[str, str, str, IntentState], int]) -> dict[str, Any]:
+    """Connection -> entity -> kind -> how -> writes."""
+    nested: dict[str, dict[str, dict[str, dict[str, int]]]] = {}
+    for (side, entity, kind, how), count in counts.items():
+        nested.setdefault(side, {}).setdefault(entity, {}).setdefault(kind, {})[how] = count
+    return nested
 
 
 def _nested(counts: Mapping[tuple[str, str, str], int]) -> dict[str, Any]:

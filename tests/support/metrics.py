@@ -25,7 +25,7 @@ EVERY_METRIC: Final = frozenset(
     for name in (
         "read_age_seconds backlog_records open_issues oldest_issue_seconds unanswered_calls "
         "oldest_unanswered_call_seconds paused_writes pauses breaker_open blocked_seconds day_used_ratio "
-        "day_forecast_ratio day_calls runs calls writes last_run_age_seconds at_work workers "
+        "day_forecast_ratio day_calls runs calls writes unwritten last_run_age_seconds at_work workers "
         "configuration_broken reconcile_age_seconds reconcile_rows reconcile_found reconcile_unclear"
     ).split()
 )
@@ -54,7 +54,8 @@ def a_full_store(store: Store) -> None:
     store.apply(Batch(issues=[issue], open_intents=[intent]), lease=lease)
     counts = {"south": {"lead": {"update": 2}}}
     calls = {"north": {"lead query": 3, "account query": 2}, "south": {"lead patch": 2}}
-    store.end_run(run.id, "done, 1 held", counts=counts, calls=calls)
+    unwritten = {"south": {"lead": {"update": {"refused": 3}}}}
+    store.end_run(run.id, "done, 1 held", counts=counts, unwritten=unwritten, calls=calls)
     store.release(lease)
     roll = Roll(asked=40, gone=1, unclear=2)
     note(store, {"right": {"lead": Result(at=store.now().isoformat(), seen=7, missed=3, roll=roll)}})

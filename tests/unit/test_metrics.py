@@ -76,6 +76,8 @@ def test_what_the_store_says_is_told(store: Store, place: str) -> None:
     assert found["crmbridge_runs_total", (("kind", "sync"), ("outcome", "held"))] == 1
     assert found["crmbridge_calls_total", (("connection", "north"), ("kind", "query"))] == 5
     assert found["crmbridge_writes_total", (("connection", "south"), ("entity", "lead"), ("kind", "update"))] == 2
+    refused = (("connection", "south"), ("entity", "lead"), ("how", "refused"), ("kind", "update"))
+    assert found["crmbridge_unwritten_total", refused] == 3
     assert found["crmbridge_workers", ()] == 1
     leads = (("connection", "south"), ("entity", "lead"))
     assert 0 <= found["crmbridge_reconcile_age_seconds", leads] < 60

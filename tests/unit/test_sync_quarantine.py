@@ -133,6 +133,7 @@ def test_what_was_refused_is_not_told_as_done(desk: Bench) -> None:
     assert ran.unwritten == {("south", "lead", "update", "refused"): 1}
     newest = desk.store.runs(limit=1)[0]
     assert newest.counts == {"south": {"lead": {"update": 1}}}
+    assert newest.unwritten == {"south": {"lead": {"update": {"refused": 1}}}}
 
 
 def test_a_plan_has_written_nothing_and_a_failed_run_what_it_wrote(desk: Bench) -> None:

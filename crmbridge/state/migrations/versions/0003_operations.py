@@ -117,6 +117,8 @@ def _lanes() -> None:
     op.create_index("work_due", "work", ["id"], sqlite_where=due, postgresql_where=due)
     with op.batch_alter_table("intent") as batch:
         batch.add_column(sa.Column("lease", sa.Text()))
+    with op.batch_alter_table("run") as batch:
+        batch.add_column(sa.Column("unwritten", sa.Text(), nullable=False, server_default="{}"))
     op.create_table(
         "budget",
         sa.Column("connection", sa.Text(), nullable=False),
