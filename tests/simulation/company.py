@@ -6,7 +6,7 @@ at the end does not rest on what crmbridge says about itself.
 
 import random
 import re
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
@@ -61,6 +61,7 @@ class Company:
     page_rows: int | None = None  # rows that a page has at most; None: as many as the caller wants
     gateway: Callable[[str, Service, Request, Reply], Reply] = lambda actor, service, request, reply: reply
     _actor: str = "nobody"
+    _bare: dict[Side, tuple[Callable[..., None], Callable[..., None]]] = field(default_factory=dict[Side, Any])
 
     @classmethod
     def found(cls, clock: VirtualClock, rng: random.Random) -> "Company":
@@ -121,6 +122,7 @@ class Company:
         """Every put and drop below the CRMs is noted; what a refused request rolls back is taken out again."""
         for side, store in self._stores.items():
             tables = store.tables
+            self._bare[side] = (tables.put, tables.drop)
             tables.put = self._noted(side, tables, tables.put)
             tables.drop = self._noted(side, tables, tables.drop)
 
@@ -150,6 +152,20 @@ class Company:
     def _take_back(self, change: Change) -> None:
         last = self.changes.pop()
         assert last is change, "changes are undone in the order opposite to the one they were made in"
+
+    @contextmanager
+    def without(self, side: Side, ids: Collection[str]) -> Generator[None]:
+        """These rows are out of sight meanwhile; nobody notes it, for nothing has happened to them."""
+        names = TABLES[side].values()
+        taken = [(name, id, row) for name in names for id in ids if (row := self.table(side, name).get(id))]
+        put, drop = self._bare[side]
+        for name, id, _ in taken:
+            drop(name, id)
+        try:
+            yield
+        finally:
+            for name, id, row in taken:
+                put(name, id, row)
 
     @contextmanager
     def acting(self, actor: str) -> Generator[None]:

@@ -8,7 +8,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Final
 
 from sqlalchemy import select
@@ -23,6 +25,7 @@ from tests.simulation.people import AT
 from tests.simulation.simulation import Simulation, Violation
 
 SECRETS: Final = re.compile(r"Person\d|Friend\d|Customer\d|@example\.com|text \d|Bearer |client_secret|00D\w{12,15}!")
+NEWER: Final = timedelta(seconds=2)  # what is closer than that is the same moment
 CONVERTING: Final = (b"convertLead", b"QualifyLead")
 
 
@@ -121,6 +124,8 @@ def i1(world: World) -> None:
                 if here != there and not _filled_in(world, link, entity, columns, here, there):
                     raise Violation(f"I1: {_told(link)}: {name} is {here!r} on the left and {there!r} on the right")
                 _last_edit_stands(world, link, entity, name, columns, here)
+                for side in SIDES:
+                    _newer_overwritten(world, link, side, columns)
 
 
 def _filled_in(world: World, link: Link, entity: Entity, columns: tuple[str, str], here: object, there: object) -> bool:
@@ -170,6 +175,27 @@ def _last_edit_stands(
         raise Violation(
             f"I1: {_told(link)}: {name} is {value!r}; the last edit, {values[last]!r} on the {last} side, is lost"
         )
+
+
+def _newer_overwritten(world: World, link: Link, side: Side, columns: tuple[str, str]) -> None:
+    """Two edits of one agreed value, each the last change of its record: the newer one by the CRMs' own clocks is never
+    overwritten with the older one, also not where it was typed after we had read (reliability §7)."""
+    there, (name, name_there) = other(side), (columns[AT[side]], columns[AT[other(side)]])
+    mine = world.history(side, link.entity, link.id_on(side) or "")
+    partner = world.history(there, link.entity, link.id_on(there) or "")
+    for edit, ours in pairwise(mine):
+        if edit.ours or not ours.ours or None in (edit.before, edit.after, ours.after):
+            continue
+        agreed, typed, written = ((row or {}).get(name) or None for row in (edit.before, edit.after, ours.after))
+        earlier = [change for change in partner if change.at < ours.at][-1:]
+        if typed in (None, agreed, written) or not earlier or earlier[0].ours or earlier[0].before is None:
+            continue
+        was, now = ((row or {}).get(name_there) or None for row in (earlier[0].before, earlier[0].after))
+        if (was, now) != (agreed, written) or {typed, written} & world.from_leads:
+            continue
+        stamps = [datetime.fromisoformat(_stamp(*one)) for one in ((side, edit.after), (there, earlier[0].after))]
+        if stamps[0] - stamps[1] > NEWER:
+            raise Violation(f"I1: {_told(link)}: {typed!r} on the {side} was overwritten with the older {written!r}")
 
 
 def _looked_later(world: World, link: Link, edits: Mapping[Side, Change], last: Side) -> bool:
@@ -386,12 +412,23 @@ def i17(world: World) -> None:
 
 
 def i18(world: World) -> None:
-    """Nothing is deleted that no rule says."""
+    """Nothing is deleted that no rule says; a pair ends when one of its records is gone, and not for less."""
     for change in world.simulation.company.changes:
         if change.ours and change.table in ENTITY and change.before is not None:
             gone = change.after is None or (change.after.get("IsDeleted") and not change.before.get("IsDeleted"))
             if gone:
                 raise Violation(f"I18: {change.side} {change.table} {change.id} was deleted by us")
+    for link in world.simulation.store.all_links():
+        if not link.alive and link.left_id and link.right_id:
+            ends = ((side, str(link.id_on(side))) for side in SIDES)
+            if not any(_was_gone(world, side, link.entity, id) for side, id in ends):
+                raise Violation(f"I18: {_told(link)}: the pair has ended, and neither record was ever gone")
+
+
+def _was_gone(world: World, side: Side, entity: Entity, id: str) -> bool:
+    if id not in world.rows(side, entity):
+        return True
+    return any(change.after is None or not is_live(side, change.after) for change in world.history(side, entity, id))
 
 
 def i19(world: World) -> None:

@@ -204,6 +204,9 @@ class People:
         self.converted |= tags
         if side == "right" and row.get("parentaccountid"):  # it was qualified before
             self.again |= tags
+        return self.convert(side, lead)
+
+    def convert(self, side: Side, lead: str) -> bool:
         account = self._pick(side, "account") if self._rng.random() < 0.3 else None
         deal = self._rng.random() < 0.6
         return self._convert(lead, account, deal) if side == "left" else self._qualify(lead, account, deal)
