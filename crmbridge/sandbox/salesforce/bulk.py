@@ -2,22 +2,19 @@
 
 import base64
 import binascii
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
-
-import msgspec
 
 from crmbridge.sandbox.salesforce import bulk_export
 from crmbridge.sandbox.salesforce.ask import Answer, Ask, allow, since
+from crmbridge.sandbox.salesforce.bulk_body import document, multipart, wrong
 from crmbridge.sandbox.salesforce.bulk_csv import DELIMITERS, ENDINGS, Dialect, written
+from crmbridge.sandbox.salesforce.bulk_info import info, info_of, state_of
 from crmbridge.sandbox.salesforce.bulk_jobs import Export, Job, Jobs, Upload
 from crmbridge.sandbox.salesforce.bulk_rows import Order
 from crmbridge.sandbox.salesforce.errors import SfError, not_found, refuse
 from crmbridge.sandbox.salesforce.ids import canonical
 from crmbridge.sandbox.salesforce.records import Caller
-from crmbridge.sandbox.salesforce.values import stamp
 
 BODY_BYTES_MAX: Final = 150 * 1024 * 1024  # §4.4
 MULTIPART_CHARACTERS_MAX: Final = 100_000  # §4.1
@@ -40,13 +37,6 @@ _INGEST_KEYS: Final = {
     "assignmentRuleId",
 }
 _QUERY_KEYS: Final = {"operation", "query", "contentType", "lineEnding", "columnDelimiter"}
-_STATES: Final = {
-    "waiting": "UploadComplete",
-    "running": "InProgress",
-    "done": "JobComplete",
-    "failed": "Failed",
-    "stopped": "Aborted",
-}
 _ENDED: Final = ("UploadComplete", "JobComplete", "Aborted", "Failed")  # §4.1: what may be deleted
 
 
@@ -81,12 +71,12 @@ class Bulk:
     def _create(self, ask: Ask) -> Answer:
         ask.log.note("bulk_create")
         parts = multipart(ask)
-        given = _document(ask, parts[0] if parts else None, _INGEST_KEYS)
+        given = document(ask, parts[0] if parts else None, _INGEST_KEYS)
         if "assignmentRuleId" in given:
             since_rule(ask)
         operation = str(given.get("operation") or "")
         if operation not in OPERATIONS:
-            raise _wrong("operation", given.get("operation"))
+            raise wrong("operation", given.get("operation"))
         sobject = self._store.shape.object(str(given.get("object") or ""))
         if sobject is None or sobject.name in bulk_export.UNSUPPORTED:  # §4.4; wording of the first (unverified)
             name = given.get("object")
@@ -106,7 +96,7 @@ class Bulk:
                 raise refuse("CLIENTINPUTERROR", f"The content is longer than {MULTIPART_CHARACTERS_MAX} characters.")
             job.work = self._upload(job, parts[1])
             self._close(job)
-        return Answer(body=self._info(job))
+        return Answer(body=info(job))
 
     def _external(self, given: dict[str, Any], operation: str) -> str | None:
         name = given.get("externalIdFieldName") or None
@@ -142,13 +132,13 @@ class Bulk:
 
     def _one(self, ask: Ask, job: Job) -> Answer:
         if ask.method == "GET":
-            return Answer(body=self._info(job, counters=True))
+            return Answer(body=info(job, counters=True))
         if ask.method == "DELETE":
             return self._delete(job)
-        state = _document(ask, None, {"state"}).get("state")
+        state = document(ask, None, {"state"}).get("state")
         if state not in ("UploadComplete", "Aborted") or (job.type == "V2Query" and state != "Aborted"):
             raise refuse("INVALIDJOBSTATE", f"A job cannot be set to the state {state}")  # wording (unverified)
-        now = _state(job)
+        now = state_of(job)
         if state == "Aborted":
             if now in ("JobComplete", "Failed"):  # §4.4
                 raise refuse("INVALIDJOBSTATE", "Aborting already Completed Job not allowed")
@@ -157,18 +147,18 @@ class Bulk:
                     "INVALIDJOBSTATE", "Aborting already Aborted Job not allowed"
                 )  # §4.4, wording (unverified)
             self._abort(job)
-            return Answer(body=self._info(job))
+            return Answer(body=info(job))
         if now != "Open":
             raise refuse("INVALIDJOBSTATE", f"Closing already {now} Job not allowed")  # §4.4, wording (unverified)
         self._close(job)
-        return Answer(body=self._info(job))
+        return Answer(body=info(job))
 
     def _put(self, ask: Ask, job: Job) -> Answer:
         kind = ask.headers.get("content-type", "text/csv").partition(";")[0].strip().lower()
         if kind != "text/csv":
             raise refuse("UNSUPPORTED_MEDIA_TYPE", f"Content type {kind} is not supported here; send text/csv.")
-        if _state(job) != "Open":  # §4.1; wording (unverified)
-            raise refuse("INVALIDJOBSTATE", f"Data cannot be uploaded to a job in the state {_state(job)}")
+        if state_of(job) != "Open":  # §4.1; wording (unverified)
+            raise refuse("INVALIDJOBSTATE", f"Data cannot be uploaded to a job in the state {state_of(job)}")
         if job.work is not None:  # §4.1: exactly one upload; the code (unverified)
             message = (
                 f"Found multiple contents for job: <{job.id}>, please 'Close' / 'Abort' / 'Delete' the current Job "
@@ -202,7 +192,7 @@ class Bulk:
         job.open, job.aborted, job.stamp = False, True, self._jobs.now()
 
     def _delete(self, job: Job) -> Answer:
-        if _state(job) not in _ENDED or (job.type == "V2Query" and _state(job) == "UploadComplete"):
+        if state_of(job) not in _ENDED or (job.type == "V2Query" and state_of(job) == "UploadComplete"):
             message = "Error encountered when deleting the job because the job is not terminated"
             raise refuse("API_ERROR", message)  # §4.1
         if job.work is not None and not job.open and not job.work.ended:
@@ -212,8 +202,8 @@ class Bulk:
 
     def _results(self, job: Job, which: str) -> Answer:
         """§4.2; before the job has ended there are none (the refusal is (unverified))."""
-        if _state(job) in ("Open", "UploadComplete", "InProgress"):
-            raise refuse("INVALIDJOBSTATE", f"Results are not there for a job in the state {_state(job)}")
+        if state_of(job) in ("Open", "UploadComplete", "InProgress"):
+            raise refuse("INVALIDJOBSTATE", f"Results are not there for a job in the state {state_of(job)}")
         work = job.work
         if not isinstance(work, Upload):
             return Answer(raw=b"", headers=(_CSV,))
@@ -228,10 +218,10 @@ class Bulk:
 
     def _create_query(self, ask: Ask) -> Answer:
         ask.log.note("bulk_create")
-        given = _document(ask, None, _QUERY_KEYS)
+        given = document(ask, None, _QUERY_KEYS)
         operation, text = given.get("operation"), given.get("query")
         if operation not in ("query", "queryAll"):
-            raise _wrong("operation", operation)
+            raise wrong("operation", operation)
         if not isinstance(text, str) or not text.strip():  # the code (unverified)
             raise refuse("API_ERROR", "A query is required")
         deleted = operation == "queryAll"
@@ -256,7 +246,7 @@ class Bulk:
         )
         self._jobs.add(job)
         self._jobs.hand_in(job.work)
-        return Answer(body=self._info(job))
+        return Answer(body=info(job))
 
     def _query(self, ask: Ask, key: str, rest: Sequence[str]) -> Answer:
         job = self._jobs.find(key, "V2Query")
@@ -283,8 +273,8 @@ class Bulk:
         if job.version != ask.version:
             message = f"Results are read with the API version of the job, {job.version}"
             raise refuse("INVALIDVERSION", message, status=409)
-        if _state(job) != "JobComplete":
-            raise refuse("INVALIDJOBSTATE", f"Results are not there for a job in the state {_state(job)}")
+        if state_of(job) != "JobComplete":
+            raise refuse("INVALIDJOBSTATE", f"Results are not there for a job in the state {state_of(job)}")
         return job
 
     def _page(self, ask: Ask, job: Job) -> Answer:
@@ -327,12 +317,12 @@ class Bulk:
 
     def _job(self, ask: Ask, given: dict[str, Any], kind: Any, operation: str, name: str) -> Job:
         if given.get("contentType") not in (None, "CSV"):
-            raise _wrong("contentType", given["contentType"])
+            raise wrong("contentType", given["contentType"])
         delimiter, ending = given.get("columnDelimiter") or "COMMA", given.get("lineEnding") or "LF"
         if delimiter not in DELIMITERS:
-            raise _wrong("columnDelimiter", delimiter)
+            raise wrong("columnDelimiter", delimiter)
         if ending not in ENDINGS:
-            raise _wrong("lineEnding", ending)
+            raise wrong("lineEnding", ending)
         now = self._jobs.now()
         return Job(
             id=self._jobs.new_id(),
@@ -345,34 +335,6 @@ class Bulk:
             stamp=now,
             dialect=Dialect(delimiter=delimiter, ending=ending),
         )
-
-    def _info(self, job: Job, *, counters: bool = False) -> dict[str, Any]:
-        info = info_of(job)
-        if job.type == "V2Ingest" and _state(job) == "Open":
-            info["contentUrl"] = f"services/data/v{job.version}/jobs/ingest/{job.id}/batches"
-        info |= {"lineEnding": job.dialect.ending, "columnDelimiter": job.dialect.delimiter}
-        if not counters:
-            return info
-        work = job.work
-        info["jobType"] = job.type
-        took = dict.fromkeys(("totalProcessingTime", "apiActiveProcessingTime", "apexProcessingTime"), 0)
-        if isinstance(work, Upload):
-            if work.ended:
-                took["totalProcessingTime"] = took["apiActiveProcessingTime"] = _milliseconds(work)
-            info |= {
-                "numberRecordsProcessed": work.progress.processed,
-                "numberRecordsFailed": work.progress.failed,
-                "retries": work.progress.tries,
-                **took,
-            }
-            if work.error:
-                info["errorMessage"] = work.error
-        elif isinstance(work, Export):  # §4.3: without an errorMessage
-            info |= {"numberRecordsProcessed": len(work.rows), "retries": 0}
-            info |= {"totalProcessingTime": _milliseconds(work) if work.ended else 0, "isPkChunkingSupported": True}
-        else:
-            info |= {"numberRecordsProcessed": 0, "numberRecordsFailed": 0, "retries": 0, **took}
-        return info
 
     def _list(self, ask: Ask, own: Any) -> Answer:
         """§4.1: the jobs of this kind and those of Bulk 1.0, at most 1,000 a page."""
@@ -397,17 +359,16 @@ class Bulk:
         return Answer(body={"done": more is None, "records": records, "nextRecordsUrl": more})
 
     def _listed(self, job: Job) -> dict[str, Any]:
-        info = info_of(job) if job.type == "Classic" else self._info(job)
-        return {**info, "jobType": job.type}
+        return {**(info_of(job) if job.type == "Classic" else info(job)), "jobType": job.type}
 
     def _matching(self, options: dict[str, str], own: Any) -> Iterable[Job]:
         kind, chunked, mode = (options.get(name, "") for name in ("jobtype", "ispkchunkingenabled", "concurrencymode"))
         if kind and kind not in ("Classic", "V2Ingest", "V2Query"):
-            raise _wrong("jobType", kind)
+            raise wrong("jobType", kind)
         if chunked.lower() not in ("", "true", "false"):
-            raise _wrong("isPkChunkingEnabled", chunked)
+            raise wrong("isPkChunkingEnabled", chunked)
         if mode.lower() not in ("", "parallel", "serial"):
-            raise _wrong("concurrencyMode", mode)
+            raise wrong("concurrencyMode", mode)
         for job in self._jobs.listed(own, "Classic"):
             wanted = (not kind or job.type == kind) and (not mode or job.concurrency.lower() == mode.lower())
             if wanted and (not chunked or (job.pk_chunk > 0) is (chunked.lower() == "true")):
@@ -417,49 +378,8 @@ class Bulk:
 _KINDS: Final = {"PATCH": "bulk_state", "DELETE": "bulk_delete"}
 
 
-def info_of(job: Job) -> dict[str, Any]:
-    """What every answer tells of a job (§4.1); apiVersion is a number with a decimal."""
-    changed = max(job.stamp, job.work.stamp) if job.work is not None and not job.open else job.stamp
-    info: dict[str, Any] = {
-        "id": job.id,
-        "operation": job.operation,
-        "object": job.object,
-        "createdById": job.user,
-        "createdDate": stamp(job.created),
-        "systemModstamp": stamp(changed),
-        "state": _state(job),
-    }
-    if job.external is not None and job.operation == "upsert":
-        info["externalIdFieldName"] = job.external
-    if job.rule is not None:
-        info["assignmentRuleId"] = job.rule
-    return info | {
-        "concurrencyMode": job.concurrency,
-        "contentType": job.content_type,
-        "apiVersion": float(job.version),
-    }
-
-
-def _state(job: Job) -> str:
-    if job.aborted:
-        return "Aborted"
-    if job.open:
-        return "Open"
-    return "Closed" if job.work is None else _STATES[job.work.state]
-
-
-def _milliseconds(work: Upload | Export) -> int:
-    return int((work.stamp - work.begins).total_seconds() * 1000)
-
-
 def _missing() -> Job:
     raise not_found()  # §4.1
-
-
-def _wrong(name: str, value: Any) -> SfError:
-    """§4.4: a word that the interface does not know; the wording is (unverified)."""
-    shown = "null" if value is None else value
-    return refuse("API_ERROR", f"Unable to parse {name} from value {shown}")
 
 
 def since_rule(ask: Ask) -> None:
@@ -496,53 +416,3 @@ def _picked(work: Upload, which: str) -> Iterable[Sequence[str]]:
             # §4.2: sf__Id of a failed row is filled for updates since v53
             second = outcome.error if outcome.problems else "true" if outcome.created else "false"
             yield [outcome.id, second, *row]
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    name: str
-    body: bytes
-
-
-_NAME: Final = re.compile(rb'name="?([^";\r\n]+)', re.IGNORECASE)
-
-
-def multipart(ask: Ask) -> tuple[bytes, bytes] | None:
-    """§4.1: the job and its rows in one request; parts `job` and `content`."""
-    kind = ask.headers.get("content-type", "")
-    if not kind.lower().startswith("multipart/form-data"):
-        return None
-    found = re.search(r'boundary="?([^";]+)', kind, re.IGNORECASE)
-    mark = b"--" + found.group(1).strip().encode() if found else b""
-    parts: list[_Part] = []
-    for piece in ask.raw.split(mark)[1:] if mark else []:
-        if piece.startswith(b"--"):
-            break
-        piece = piece.removeprefix(b"\r\n").removeprefix(b"\n")
-        gap = b"\r\n\r\n" if b"\r\n\r\n" in piece else b"\n\n"
-        head, _, body = piece.partition(gap)
-        name = _NAME.search(head)
-        body = body[:-2] if body.endswith(b"\r\n") else body.removesuffix(b"\n")
-        parts.append(_Part(name.group(1).decode("latin-1") if name else "", body))
-    named = {part.name: part.body for part in parts}
-    if named.keys() != {"job", "content"}:  # §4.1; the code (unverified)
-        raise refuse("API_ERROR", "A multipart request has the parts job and content")
-    return named["job"], named["content"]
-
-
-def _document(ask: Ask, raw: bytes | None, known: set[str]) -> dict[str, Any]:
-    """The body; whatever is wrong with it is an API_ERROR here (§4.4, wording (unverified))."""
-    try:
-        given = ask.json() if raw is None else msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise refuse("API_ERROR", f"Unexpected character at [line:1, column:1]: {error}") from None
-    if not isinstance(given, dict):
-        raise refuse("API_ERROR", "Value does not match expected type at [line:1, column:1]")
-    body: dict[str, Any] = given
-    strange = [name for name in body if name not in known]
-    if strange:
-        raise refuse("API_ERROR", f'Unrecognized field "{strange[0]}" at [line:1, column:1]')
-    for name, value in body.items():
-        if value is not None and not isinstance(value, str):
-            raise refuse("API_ERROR", f"Value does not match expected type at [line:1, column:1]: {name}")
-    return body

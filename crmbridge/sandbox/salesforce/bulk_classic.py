@@ -4,20 +4,25 @@ The sheets name it only in passing (§1.4 the session header, §9.1 the shapes o
 answers are laid out as recorded ones, and what no recording shows is (unverified).
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any, Final
-
-import msgspec
 
 from crmbridge.sandbox.core import Reply, Request
 from crmbridge.sandbox.salesforce import bulk_export, bulk_xml
 from crmbridge.sandbox.salesforce.ask import Log
+from crmbridge.sandbox.salesforce.bulk_classic_body import (
+    MEDIA,
+    QUERIES,
+    ClassicError,
+    chunk_size,
+    document,
+    is_json,
+    items,
+)
+from crmbridge.sandbox.salesforce.bulk_classic_told import ENCODER, as_json, as_xml, document_reply, outcome_of, reply
 from crmbridge.sandbox.salesforce.bulk_csv import Dialect, JobFailure, written
 from crmbridge.sandbox.salesforce.bulk_jobs import (
-    BATCH,
     BATCH_PREFIX,
     RESULT_PREFIX,
     Batch,
@@ -26,18 +31,14 @@ from crmbridge.sandbox.salesforce.bulk_jobs import (
     Jobs,
     Upload,
 )
-from crmbridge.sandbox.salesforce.bulk_rows import Item, Order, Outcome
+from crmbridge.sandbox.salesforce.bulk_rows import Order
 from crmbridge.sandbox.salesforce.errors import SfError
 from crmbridge.sandbox.salesforce.ids import canonical
 from crmbridge.sandbox.salesforce.records import Caller
 from crmbridge.sandbox.salesforce.schema import SObject
-from crmbridge.sandbox.salesforce.values import stamp
 
 BODY_BYTES_MAX: Final = 10_000_000
 TOO_LARGE: Final = f"Failed to read request. Exceeded max size limit of {BODY_BYTES_MAX}"
-CHUNK_DEFAULT, CHUNK_MAX = 100_000, 250_000
-MEDIA: Final = {"CSV": "text/csv", "XML": "application/xml", "JSON": "application/json"}
-QUERIES: Final = ("query", "queryAll")
 OPERATIONS: Final = ("insert", "update", "upsert", "delete", "hardDelete", *QUERIES)
 QUERY_ALL_SINCE: Final = 39
 HARD_DELETE: Final = (
@@ -48,16 +49,6 @@ _MODES: Final = {"0": "Parallel", "1": "Serial", "parallel": "Parallel", "serial
 _CREATE_KEYS: Final = frozenset(
     {"operation", "object", "concurrencyMode", "contentType", "externalIdFieldName", "assignmentRuleId"}
 )
-_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
-_DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
-
-
-class ClassicError(Exception):
-    """§9.1: one exceptionCode and one message, HTTP 400."""
-
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
-        self.code, self.message, self.status = code, message, status
-        super().__init__(f"{code} : {message}")
 
 
 class Classic:
@@ -87,7 +78,7 @@ class Classic:
             case ["job", key, "batch", batch, "request"]:
                 _allow(request, "GET")
                 job = self._job(key, log, "bulk_results")
-                return _reply(200, MEDIA[job.content_type], self._batch(job, batch).body)
+                return reply(200, MEDIA[job.content_type], self._batch(job, batch).body)
             case ["job", key, "batch", batch, "result"]:
                 _allow(request, "GET")
                 job = self._job(key, log, "bulk_results")
@@ -104,7 +95,7 @@ class Classic:
     # -- jobs ----------------------------------------------------------------------------------------------------
 
     def _create(self, request: Request, version: str, user: str, log: Log) -> Reply:
-        given = _document(request, _CREATE_KEYS)
+        given = document(request, _CREATE_KEYS)
         operation, media = given.get("operation", ""), (given.get("contentType") or "XML").upper()
         if operation not in OPERATIONS or (operation == "queryAll" and float(version) < QUERY_ALL_SINCE):
             raise ClassicError("InvalidJob", f"Unable to parse Job: {operation} is no operation")
@@ -142,10 +133,10 @@ class Classic:
             dialect=Dialect(ending=ending if ending == "CRLF" else "LF"),
             external=self._external(sobject, operation, given.get("externalIdFieldName", "")),
             rule=rule,
-            pk_chunk=_chunk_size(request, operation),
+            pk_chunk=chunk_size(request, operation),
         )
         self._jobs.add(job)
-        return self._show(job, "JSON" if _is_json(request) else "XML", 201)
+        return self._show(job, "JSON" if is_json(request) else "XML", 201)
 
     def _external(self, sobject: SObject, operation: str, name: str) -> str | None:
         if operation != "upsert":
@@ -166,7 +157,7 @@ class Classic:
         return job
 
     def _change(self, request: Request, job: Job) -> Reply:
-        state = _document(request, frozenset({"state"})).get("state")
+        state = document(request, frozenset({"state"})).get("state")
         if state not in ("Closed", "Aborted"):
             raise ClassicError("InvalidJobState", f"A job cannot be set to the state {state}")
         if job.aborted or (not job.open and state == "Closed"):
@@ -176,7 +167,7 @@ class Classic:
         for batch in job.batches if job.aborted else ():
             if batch.work is not None:
                 self._jobs.stop(batch.work)
-        return self._show(job, "JSON" if _is_json(request) else "XML")
+        return self._show(job, "JSON" if is_json(request) else "XML")
 
     def _show(self, job: Job, media: str, status: int = 200) -> Reply:
         batches = job.batches
@@ -205,7 +196,7 @@ class Classic:
             "numberRecordsFailed": sum(_failed(work) for work in works),
             **_TIMES,
         }
-        return _document_reply(status, "jobInfo", info, media)
+        return document_reply(status, "jobInfo", info, media)
 
     # -- batches -------------------------------------------------------------------------------------------------
 
@@ -246,7 +237,7 @@ class Classic:
         dialect = Dialect(ending="CRLF" if line.endswith(b"\r") else "LF")
         upload = Upload(order=order, body=body, dialect=dialect, counted=True, user=job.user, **self._jobs.times())
         if job.content_type != "CSV":
-            upload.items = _items(job.content_type, body)
+            upload.items = items(job.content_type, body)
         return upload
 
     def _query(self, job: Job, batch: Batch) -> None:
@@ -299,14 +290,14 @@ class Classic:
     def _all(self, job: Job) -> Reply:
         infos = [self._described(job, batch) for batch in job.batches]
         if job.content_type == "JSON":
-            return _reply(200, MEDIA["JSON"], _ENCODER.encode({"batchInfo": [_json(info) for info in infos]}))
-        return _reply(200, MEDIA["XML"], bulk_xml.listing("batchInfoList", "batchInfo", map(_xml, infos)))
+            return reply(200, MEDIA["JSON"], ENCODER.encode({"batchInfo": [as_json(info) for info in infos]}))
+        return reply(200, MEDIA["XML"], bulk_xml.listing("batchInfoList", "batchInfo", map(as_xml, infos)))
 
     def _batch_info(self, job: Job, batch: Batch, status: int = 200, *, state: str | None = None) -> Reply:
         info = self._described(job, batch)
         if state is not None:
             info |= {"state": state, "stateMessage": None}
-        return _document_reply(status, "batchInfo", info, "JSON" if job.content_type == "JSON" else "XML")
+        return document_reply(status, "batchInfo", info, "JSON" if job.content_type == "JSON" else "XML")
 
     def _described(self, job: Job, batch: Batch) -> dict[str, Any]:
         work = batch.work
@@ -331,16 +322,16 @@ class Classic:
             raise ClassicError("InvalidBatch", "Batch not completed" if waiting else "Records not processed")
         if isinstance(work, Export):
             if job.content_type == "JSON":
-                return _reply(200, MEDIA["JSON"], _ENCODER.encode(batch.results))
-            return _reply(200, MEDIA["XML"], bulk_xml.texts("result-list", "result", batch.results))
+                return reply(200, MEDIA["JSON"], ENCODER.encode(batch.results))
+            return reply(200, MEDIA["XML"], bulk_xml.texts("result-list", "result", batch.results))
         outcomes = [outcome for outcome in work.progress.outcomes if outcome is not None]
         if job.content_type == "CSV":
             rows = ([each.id, _flag(not each.problems), _flag(each.created), each.error] for each in outcomes)
-            return _reply(200, MEDIA["CSV"], written(("Id", "Success", "Created", "Error"), rows, Dialect()))
-        told = [_told(each) for each in outcomes]
+            return reply(200, MEDIA["CSV"], written(("Id", "Success", "Created", "Error"), rows, Dialect()))
+        told = [outcome_of(each) for each in outcomes]
         if job.content_type == "JSON":
-            return _reply(200, MEDIA["JSON"], _ENCODER.encode(told))
-        return _reply(200, MEDIA["XML"], bulk_xml.results(told))
+            return reply(200, MEDIA["JSON"], ENCODER.encode(told))
+        return reply(200, MEDIA["XML"], bulk_xml.results(told))
 
     def _rows(self, job: Job, batch: Batch, result: str) -> Reply:
         work = batch.work
@@ -349,11 +340,11 @@ class Classic:
         shown = bulk_export.table(self._store, work.query, self._jobs.now(), version=job.version)
         if job.content_type == "CSV":
             rows = (shown.cells(row) for row in work.rows)
-            return _reply(200, MEDIA["CSV"], written(shown.header, rows, job.dialect) if work.rows else NO_ROWS)
+            return reply(200, MEDIA["CSV"], written(shown.header, rows, job.dialect) if work.rows else NO_ROWS)
         records = [shown.record(row) for row in work.rows]
         if job.content_type == "XML":
-            return _reply(200, MEDIA["XML"], bulk_xml.rows(records))
-        return _reply(200, MEDIA["JSON"], _ENCODER.encode([self._epochs(record) for record in records]))
+            return reply(200, MEDIA["XML"], bulk_xml.rows(records))
+        return reply(200, MEDIA["JSON"], ENCODER.encode([self._epochs(record) for record in records]))
 
     def _epochs(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """JSON results tell dates as milliseconds since 1970."""
@@ -374,22 +365,10 @@ class Classic:
 _TIMES: Final = {"totalProcessingTime": 0, "apiActiveProcessingTime": 0, "apexProcessingTime": 0}
 
 
-def refusal(error: ClassicError, request: Request) -> Reply:
-    """In the form of the request's body: JSON for JSON, else XML."""
-    values = {"exceptionCode": error.code, "exceptionMessage": error.message}
-    if _is_json(request):
-        return _reply(error.status, MEDIA["JSON"], _ENCODER.encode(values))
-    return _reply(error.status, MEDIA["XML"], bulk_xml.document("error", values))
-
-
 def _allow(request: Request, *methods: str) -> None:
     if request.method not in methods:
         message = f"HTTP Method '{request.method}' not allowed. Allowed are {','.join(methods)}"
         raise ClassicError("MethodNotAllowed", message, 405)
-
-
-def _is_json(request: Request) -> bool:
-    return request.header("content-type").partition(";")[0].strip().lower() == MEDIA["JSON"]
 
 
 def _asked(job: Job, request: Request) -> str:
@@ -397,83 +376,8 @@ def _asked(job: Job, request: Request) -> str:
     return "JSON" if job.content_type == "JSON" else "XML"
 
 
-def _document(request: Request, known: frozenset[str]) -> dict[str, str]:
-    """A jobInfo, in XML or JSON; every value is a text."""
-    if _is_json(request):
-        try:
-            given = msgspec.json.decode(request.body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ClassicError("InvalidJob", f"Unable to parse Job: {error}") from None
-        if not isinstance(given, dict):
-            raise ClassicError("InvalidJob", "Unable to parse Job: it is no object")
-        values = {str(name): str(value) for name, value in given.items() if value is not None}
-    else:
-        try:
-            root = bulk_xml.parsed(request.body)
-        except bulk_xml.BadXml as error:
-            raise ClassicError("InvalidXML", f"Unable to parse Job: {error}") from None
-        if bulk_xml.name_of(root) != "jobInfo":
-            raise ClassicError("InvalidXML", f"Unable to parse Job: {bulk_xml.name_of(root)} is no jobInfo")
-        values = bulk_xml.fields(root)
-    strange = [name for name in values if name not in known]
-    if strange:
-        raise ClassicError("InvalidJob", f"Unable to parse Job: {strange[0]} is unknown here")
-    return values
-
-
-def _items(content_type: str, body: bytes) -> tuple[Item, ...]:
-    try:
-        given = _DECODER.decode(body) if content_type == "JSON" else bulk_xml.records(bulk_xml.parsed(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, bulk_xml.BadXml) as error:
-        raise JobFailure("InvalidBatch", f"Unable to parse the batch: {error}") from None
-    if not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
-        raise JobFailure("InvalidBatch", "The batch is no list of records")
-    items: list[Item] = given
-    if len(items) > BATCH:
-        raise JobFailure("InvalidBatch", f"The batch has {len(items)} records, at most {BATCH} are allowed")
-    return tuple(items)
-
-
-def _chunk_size(request: Request, operation: str) -> int:
-    """`Sforce-Enable-PKChunking: true; chunkSize=50000; parent=Account`."""
-    header = request.header("sforce-enable-pkchunking")
-    words = [word.strip() for word in re.split(r"[;,]", header) if word.strip()]
-    if not words or operation not in QUERIES or words[0].lower() == "false":
-        return 0
-    size = CHUNK_DEFAULT
-    for word in words:
-        name, _, value = word.partition("=")
-        if name.lower() == "chunksize" and value.isdecimal() and 1 <= int(value) <= CHUNK_MAX:
-            size = int(value)
-        elif word.lower() != "true":
-            raise ClassicError("InvalidJob", f"Sforce-Enable-PKChunking: {word} is not served")
-    return size
-
-
 def _unprocessed(code: str, message: str) -> JobFailure:
     return JobFailure("InvalidBatch", f"Failed to process query: {code}: {message}")
-
-
-def _document_reply(status: int, root: str, info: dict[str, Any], media: str) -> Reply:
-    if media == "JSON":
-        return _reply(status, MEDIA["JSON"], _ENCODER.encode(_json(info)))
-    return _reply(status, MEDIA["XML"], bulk_xml.document(root, _xml(info)))
-
-
-def _json(info: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: stamp(value) if isinstance(value, datetime) else value for name, value in info.items()}
-
-
-def _xml(info: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: stamp(value).replace("+0000", "Z") if isinstance(value, datetime) else value
-        for name, value in info.items()
-    }
-
-
-def _reply(status: int, media: str, body: bytes) -> Reply:
-    """The bare type: one client compares it whole."""
-    return Reply(status=status, headers=(("Content-Type", media),), body=body)
 
 
 def _processed(work: Upload | Export | None) -> int:
@@ -488,16 +392,3 @@ def _failed(work: Upload | Export | None) -> int:
 
 def _flag(value: bool) -> str:
     return "true" if value else "false"
-
-
-def _told(outcome: Outcome) -> dict[str, Any]:
-    errors = [
-        {
-            "fields": list(each.fields or ()),
-            "message": each.message,
-            "statusCode": each.code,
-            "extendedErrorDetails": None,
-        }
-        for each in outcome.problems
-    ]
-    return {"success": not errors, "created": outcome.created, "id": outcome.id or None, "errors": errors}

@@ -6,7 +6,9 @@ from typing import Final
 from crmbridge.sandbox.core import Reply, Request
 from crmbridge.sandbox.salesforce.ask import Log
 from crmbridge.sandbox.salesforce.auth import Auth
-from crmbridge.sandbox.salesforce.bulk_classic import Classic, ClassicError, refusal
+from crmbridge.sandbox.salesforce.bulk_classic import Classic
+from crmbridge.sandbox.salesforce.bulk_classic_body import ClassicError
+from crmbridge.sandbox.salesforce.bulk_classic_told import refusal
 from crmbridge.sandbox.salesforce.bulk_jobs import Jobs
 from crmbridge.sandbox.salesforce.errors import SfError
 from crmbridge.sandbox.salesforce.headers import OWN
