@@ -13,8 +13,10 @@ from typing import Any, Final, Literal
 
 from crmbridge.model import Entity, Side
 from crmbridge.sandbox.core import Reply, Request
+from crmbridge.sandbox.dynamics.errors import DataverseError
 from crmbridge.sandbox.faults import Service
 from crmbridge.sandbox.sandbox import Sandbox
+from tests.simulation.blocks import Blocks
 from tests.simulation.scheduler import VirtualClock
 
 Row = Mapping[str, Any]
@@ -58,6 +60,9 @@ class Company:
     changes: list[Change] = field(default_factory=list)
     watchers: list[Callable[[str, Service, Request, Reply, list[Change]], None]] = field(default_factory=list)
     calls: int = 0
+    blocks: Blocks = field(default_factory=Blocks)
+    poison: frozenset[str] = frozenset()  # rows on Dynamics that a plug-in lets nobody of ours save
+    refused: int = 0
     page_rows: int | None = None  # rows that a page has at most; None: as many as the caller wants
     gateway: Callable[[str, Service, Request, Reply], Reply] = lambda actor, service, request, reply: reply
     _actor: str = "nobody"
@@ -129,6 +134,9 @@ class Company:
     def _noted(self, side: Side, tables: Any, do: Callable[..., None]) -> Callable[..., None]:
         def noted(name: str, key: str, row: Row | None = None) -> None:
             before = tables.get(name, key)
+            if key in self.poison and self._actor.startswith("worker"):
+                self.refused += 1
+                raise DataverseError(400, "0x80040265", "A plug-in of this company refuses this record.")
             if row is None:
                 do(name, key)
             else:

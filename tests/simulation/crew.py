@@ -31,7 +31,8 @@ from crmbridge.settings import Settings, load
 from crmbridge.state.database import Database
 from crmbridge.state.store import Store
 from crmbridge.sync import Engine, Options
-from tests.simulation.company import Company
+from tests.simulation.blocks import WatchedGate
+from tests.simulation.company import CRM, Company
 from tests.simulation.mappings import MAPPINGS
 from tests.simulation.scheduler import Killed, Scheduler, Thread, VirtualClock
 from tests.simulation.store import Door, WatchedStore
@@ -51,10 +52,13 @@ class Wire(HTTPAdapter):
     def __init__(self, services: Mapping[str, CoreAdapter]) -> None:
         super().__init__()
         self._services = services
+        self.gates: Mapping[str, WatchedGate] = {}  # by service
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
         url = request.url or ""
         service = next(service for service, origin in ORIGINS.items() if url.startswith(origin))
+        if service in self.gates:
+            self.gates[service].on_the_wire()
         return self._services[service].send(request, *args, **options)
 
 
@@ -274,6 +278,11 @@ class Worker:
         self._known.lend(self._made["right"])
         self.store.configure(wiring.configure(self._made, version[0]))
         keepers = wiring.keep(settings(), self.store, self._made)
+        gates = {side: WatchedGate(keeper, self.company.blocks) for side, keeper in keepers.items()}
+        for side, gate in gates.items():
+            one: Any = self._made[side]
+            one.gated(gate)
+        wire.gates = {CRM[side]: gate for side, gate in gates.items()}
         return Engine(
             store=self.store,
             connectors=self._made,

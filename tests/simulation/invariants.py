@@ -108,6 +108,9 @@ def check(simulation: Simulation, when: str) -> None:
     for number, function in AT_REST.items():
         function(world)
         simulation.result.checks[number] += 1
+    from tests.simulation import endings  # it builds on what is here
+
+    endings.check(simulation)
 
 
 # --- at rest ------------------------------------------------------------------------------------------------------

@@ -171,6 +171,10 @@ class People:
             done = self._update(there, entity, twin, {TEXTS[entity][field][AT[there]]: self._text()}) and done
         return done
 
+    def writes(self, entity: Entity, id: str, column: str) -> bool:
+        """A text of this column on Salesforce, nobody's else."""
+        return self._update("left", entity, id, {column: self._text()})
+
     def changes_an_amount(self, side: Side) -> bool:
         id = self._pick(side, "opportunity")
         if id is None:

@@ -45,6 +45,20 @@ class Sum:
         """As JSON, for whoever sums up the parts."""
         return json.dumps(asdict(self), sort_keys=True)
 
+    @classmethod
+    def of(cls, parts: Sequence[str]) -> "Sum":
+        total = cls()
+        for text in parts:
+            for name, value in json.loads(text).items():
+                have = getattr(total, name)
+                if isinstance(have, Counter):
+                    have.update(value)
+                elif isinstance(have, dict):
+                    have.update({int(seed): said for seed, said in value.items()})
+                else:
+                    setattr(total, name, have + value)
+        return total
+
     def add(self, result: Result, seconds: float) -> None:
         self.seeds += 1
         self.hashes[result.seed] = result.hash

@@ -27,10 +27,12 @@ from crmbridge.sandbox.core import Reply, Request
 from crmbridge.sandbox.faults import Service
 from crmbridge.sandbox.salesforce import queries
 from crmbridge.state import leases
-from crmbridge.sync import Engine, Outcome
+from crmbridge.sync import Engine, Outcome, phase
+from tests.simulation.blocks import Blocks
 from tests.simulation.company import CRM, SIDE, Change, Company
 from tests.simulation.crew import REQUEST_LIMIT, WHOLE, Known, Worker, compiled
 from tests.simulation.faults import Faults
+from tests.simulation.mirror import Mirror
 from tests.simulation.people import People
 from tests.simulation.scheduler import Killed, Scheduler, Trace, VirtualClock
 from tests.simulation.store import open_database
@@ -89,11 +91,12 @@ class Simulation:
         self.scheduler = Scheduler(self.clock, self.trace)
         self.faults = Faults.choose(self.rng, faults)
         self.company = Company.found(self.clock, random.Random(self.rng.getrandbits(64)))
+        self.late_writes: list[str] = []
+        self.company.blocks = Blocks(now=self.clock.monotonic, note=self.late_writes.append)
         small = self.rng.choice(PAGE_ROWS)
         self.company.page_rows = small if "page twice" not in self.faults.rates else small or PAGE_ROWS[0]
         self.people = People(self.company, self.rng)
         self.result = Result(seed=seed)
-        self.late_writes: list[str] = []
         self.kill_at = set(kill_at)
         self.landing = 0  # requests that are still on their way though nobody waits for them any more
         self.hints: list[str] = []
@@ -103,6 +106,7 @@ class Simulation:
         self.conversion_calls: set[int] = set()  # requests of ours that converted a lead
         self._after_call = after_call
         self._check = check or (lambda simulation, when: None)
+        self.mirror = Mirror(self.late_writes.append, lambda: self.result.checks.update(("I15",)))
         self.database = open_database(self.clock.now)
         known = Known()
         self.workers = [
@@ -182,6 +186,10 @@ class Simulation:
             raise Violation(f"I5: still busy after {ROUNDS_MAX} cycles: {outcome and dict(outcome.counts)} {ours[:3]}")
         self.result.cycles += sum(worker.cycles for worker in self.workers)
         self._check(self, "at rest")
+        self.result.checks["I14*"] += self.company.blocks.calls
+        self.result.checks["I11*"] += self.result.places["commit apply"] + self.result.places["commit page"]
+        if self.late_writes:
+            raise Violation(self.late_writes[0])
 
     _stopped = False
 
@@ -414,6 +422,7 @@ class Simulation:
                 patch.object(leases, "host", lambda: "far" if own().number == WORKERS else "near"),
                 patch.object(leases, "born", str),
                 patch.object(time, "time", self.clock.epoch),
+                patch.object(phase, "plan_fields", self.mirror.plan_fields),
                 patch.object(queries, "PAGE_SIZE_MIN", 1),  # these companies have a hundredth of the usual rows
                 patch.object(pages, "SALESFORCE_ROWS_MIN", 1),
             ):

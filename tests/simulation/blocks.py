@@ -1,0 +1,64 @@
+"""I14: no call while Retry-After runs. Counted at the transport, against what the workers' gates were told.
+
+A call counts by the moment at which it passed its gate: a process that is frozen right behind it cannot hear what
+others are told meanwhile.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from connectors.gate import Passage, Told
+from crmbridge.sync.limits import Keeper
+
+
+@dataclass(kw_only=True)
+class Blocks:
+    """Of all workers: until when a CRM asked to be left alone, and since when all of them can know."""
+
+    now: Callable[[], float] = lambda: 0.0
+    note: Callable[[str], None] = lambda text: None
+    calls: int = 0
+    known: dict[str, list[tuple[float, float]]] = field(default_factory=dict[str, list[tuple[float, float]]])
+
+    def told(self, name: str, heard: float, seconds: float) -> None:
+        self.known.setdefault(name, []).append((self.now(), heard + seconds))
+
+    def called(self, name: str, entered: float) -> None:
+        self.calls += 1
+        for since, until in self.known.get(name, ()):
+            if since < entered < until - 0.002:  # the store's clock has milliseconds
+                self.note(
+                    f"I14: {name} was called at {entered:.1f} s, {until - entered:.1f} s before its Retry-After ended"
+                )
+
+
+class WatchedGate:
+    """A worker's gate to one CRM, as the product's own stands there."""
+
+    def __init__(self, keeper: Keeper, blocks: Blocks) -> None:
+        self._keeper, self._blocks = keeper, blocks
+        self._entered: float | None = None
+
+    @property
+    def patience_seconds(self) -> float:
+        return self._keeper.patience_seconds
+
+    def enter(self, passage: Passage, sleep: Callable[[float], None]) -> None:
+        self._keeper.enter(passage, sleep)
+        self._entered = self._blocks.now()
+
+    def leave(self, passage: Passage, told: Told) -> None:
+        heard = self._blocks.now()
+        self._keeper.leave(passage, told)
+        if told.blocked_seconds is not None:
+            self._blocks.told(self._keeper.name, heard, told.blocked_seconds)
+
+    def lost(self, passage: Passage, why: str) -> None:
+        self._keeper.lost(passage, why)
+
+    def on_the_wire(self) -> None:
+        if self._entered is None:
+            self._blocks.note(f"I14: {self._keeper.name} was called past its gate")
+        else:
+            self._blocks.called(self._keeper.name, self._entered)
+        self._entered = None

@@ -1,0 +1,117 @@
+"""What is tried once a seed's story is over and all is quiet: a record that poisons its neighbours' turn (I13), and a
+person who is erased (I20)."""
+
+import re
+from typing import Any, Final
+
+from sqlalchemy import select
+
+from crmbridge.model import ENTITIES, Entity, Link, Ref
+from crmbridge.state.schema import metadata
+from crmbridge.sync.hands import LEASE_NAME
+from tests.simulation.invariants import World
+from tests.simulation.mappings import TEXTS
+from tests.simulation.simulation import Simulation, Violation
+from workers.cycle import HELP_SECONDS
+
+OTHERS_MIN: Final = 1
+_LIVE: Final = frozenset({"record", "satellite", "link"})  # what the CRMs show of other records
+
+
+def check(simulation: Simulation) -> None:
+    world = World(simulation)
+    i13(simulation, world)
+    i20(simulation)
+
+
+def i13(simulation: Simulation, world: World) -> None:
+    """A poison record delays others by a slice at most: its neighbours, edited in the same moment, are on the other
+    side after one cycle and within that time, though it is refused again and again."""
+    for entity in ENTITIES:
+        links = [link for link in _editable(world, entity) if not world.known(link)]
+        if len(links) > OTHERS_MIN:
+            _poison(simulation, entity, links)
+            simulation.result.checks["I13"] += 1
+            return
+
+
+def _editable(world: World, entity: Entity) -> list[Link]:
+    """Pairs that still follow each other's edits."""
+    found: list[Link] = []
+    for link, left, right in world.pairs(entity):
+        ended = entity == "lead" and (left.get("IsConverted") or right.get("statecode") != 0)
+        closed = entity == "opportunity" and (left.get("IsClosed") or right.get("statecode") != 0)
+        if link.mode == "steady" and not ended and not closed:
+            found.append(link)
+    return found
+
+
+def _poison(simulation: Simulation, entity: Entity, links: list[Link]) -> None:
+    company, people = simulation.company, simulation.people
+    columns = next(iter(TEXTS[entity].values()))
+    wanted: dict[str, str] = {}
+    for link in links:
+        assert link.left_id is not None
+        text = f"text {people.number + 1}"
+        if people.writes(entity, link.left_id, columns[0]):
+            wanted[link.left_id] = text
+    edited = [link for link in links if link.left_id in wanted]
+    if len(edited) <= OTHERS_MIN:
+        return
+    poison, others = edited[0], edited[1:]
+    company.poison, before = frozenset({poison.right_id or ""}), company.refused
+    simulation.clock.seconds += 2 * 3600
+    began, first = simulation.clock.seconds, len(company.changes)
+    simulation.sync(approve_all=True)
+    company.poison = frozenset()
+    arrived = {change.id: change.at for change in company.changes[first:] if change.ours and change.side == "right"}
+    if company.refused == before:
+        raise Violation(f"I13: {entity} {poison.right_id} was not written at all")
+    for link in others:
+        row: Any = company.rows("right", entity)[link.right_id or ""]
+        if row.get(columns[1]) != wanted[link.left_id or ""]:
+            raise Violation(f"I13: {entity} {link.right_id} waits behind {poison.right_id}, which is refused")
+        if arrived[link.right_id or ""] - began > HELP_SECONDS:
+            raise Violation(
+                f"I13: {entity} {link.right_id} came {arrived[link.right_id or '']:.0f} s late behind {poison.right_id}"
+            )
+
+
+def i20(simulation: Simulation) -> None:
+    """After `erase` there is no trace of the person in the store, and a further cycle brings none back."""
+    store = simulation.store
+    for side, entity in (("left", "lead"), ("right", "lead"), ("left", "contact")):
+        email = "Email" if side == "left" else "emailaddress1"
+        for id in simulation.company.live(side, entity):
+            row = simulation.company.rows(side, entity)[id]
+            refs: set[Ref] = store.people(str(row.get(email))) if row.get(email) else set()
+            found = store.traces(refs) if refs else None
+            if found is None or found.open_calls or found.open_conversions:
+                continue
+            lease = store.take_lease(LEASE_NAME, 600)
+            store.erase(found, "dpo", "request 7", lease=lease)
+            store.release(lease)
+            first, last = ("FirstName", "LastName") if side == "left" else ("firstname", "lastname")
+            words = [str(row[email]), f"{row.get(first)} {row[last]}"]
+            ids = [ref.id for ref in found.refs]
+            _no_trace(simulation, words, ids, "after erase")
+            simulation.clock.seconds += 2 * 3600
+            simulation.sync(approve_all=True)
+            _no_trace(simulation, words, ids, "after the next cycle")
+            simulation.result.checks["I20"] += 1
+            return
+
+
+def _no_trace(simulation: Simulation, words: list[str], ids: list[str], when: str) -> None:
+    with simulation.database.reading() as connection:
+        for table in metadata.sorted_tables:
+            # A deal of somebody's still points at its contact, as in the CRM it was read from: an id, and no person.
+            some = words if table.name in _LIVE else [*words, *ids]
+            wanted = re.compile("|".join(rf"\b{re.escape(word)}\b" for word in some), re.IGNORECASE)
+            for line in connection.execute(select(table)):
+                for name, value in zip(table.columns.keys(), line, strict=True):
+                    if isinstance(value, str) and wanted.search(value):
+                        raise Violation(f"I20: {table.name}.{name} still names an erased person {when}")
+    for line in simulation.heard:
+        if re.search(re.escape(words[0]), line, re.IGNORECASE):
+            raise Violation("I20: a log line names an erased person")

@@ -1,0 +1,47 @@
+"""Checks that no mutant of mutants.py is for: each sees what it is there to see."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from sqlalchemy import false
+
+from crmbridge import plan as plans
+from crmbridge.state import erase
+from crmbridge.sync.limits import Keeper
+from tests.simulation.runner import simulate
+from tests.simulation.simulation import Violation
+from workers import schedule
+
+
+def test_a_call_while_retry_after_runs_is_seen() -> None:
+    with (
+        patch.object(Keeper, "_block_left", lambda self, limits: 0.0),
+        patch.object(schedule, "resumes_at", lambda store: None),
+        pytest.raises(Violation, match="I14"),
+    ):
+        simulate(1, events=600, faults=("429",))
+
+
+def test_a_plan_that_favours_a_side_is_seen() -> None:
+    def left_first(*given: Any, **more: Any) -> plans.Verdict:
+        verdict = decide(*given, **more)
+        return replace(verdict, write=None) if verdict.write == "left" else verdict
+
+    decide = plans.decide_field
+    with patch.object(plans, "decide_field", left_first), pytest.raises(Violation, match="I15"):
+        simulate(1, events=300, faults=())
+
+
+def test_a_person_who_is_half_erased_is_seen() -> None:
+    def nothing(*given: Sequence[Any]) -> None:
+        del given
+
+    with (
+        patch.object(erase, "_blot", nothing),
+        patch.object(erase, "_own", lambda *given: false()),
+        pytest.raises(Violation, match="I20"),
+    ):
+        simulate(1, events=100, faults=())
