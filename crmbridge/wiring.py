@@ -17,7 +17,7 @@ from connectors.registry import connect
 from crmbridge import pace, tracing
 from crmbridge.budget import Rate
 from crmbridge.drift import DRIFT_META, GONE, SHAPE_META, Shape, drifted
-from crmbridge.errors import ConfigError, CrmBridgeError
+from crmbridge.errors import AccessError, ConfigError, CrmBridgeError, LeftAlone, OutsideError, failed_words
 from crmbridge.guard import Cap, Caps
 from crmbridge.lifecycle import DYNAMICS, SALESFORCE, Powers
 from crmbridge.model import ENTITIES, SIDES, Entity, Side
@@ -53,9 +53,11 @@ def open_engine(
     texts: Mapping[str, str] | None = None,
     called: str | None = None,
     bucket: Bucket | None = None,
+    noted_as: str = "",
 ) -> Generator[Engine]:
     """Everything a cycle needs, and all of it closed afterwards. `texts`: mapping files to go by instead of the ones
-    in the folder, by name; `called` is told as the place where they stand.
+    in the folder, by name; `called` is told as the place where they stand. `noted_as`: the kind of run that is noted,
+    with what was the matter, if a login or a CRM lets nothing begin.
 
     Raises ConfigError for settings or mappings, AccessError or OutsideError for what does not answer."""
     _refuse_test_pace(settings)
@@ -69,7 +71,7 @@ def open_engine(
     try:
         store = open_store(settings)
         keepers = keep(settings, store, connectors, bucket)
-        with told_apart(keepers):
+        with _noted(store, noted_as), told_apart(keepers):
             descriptions = describe(connectors)
         names: dict[Side, str] = dict(zip(SIDES, settings.names, strict=True))
         shapes = _shapes(texts, documents, descriptions)
@@ -99,6 +101,17 @@ def open_engine(
             connector.close()
         if store is not None:
             store.close()
+
+
+@contextmanager
+def _noted(store: Store, kind: str) -> Generator[None]:
+    """A run that a CRM ended before it began. That a CRM is left alone is told by `status` already."""
+    try:
+        yield
+    except (AccessError, OutsideError) as error:
+        if kind and not isinstance(error, LeftAlone):
+            store.end_run(store.start_run(kind).id, failed_words(error))
+        raise
 
 
 @contextmanager

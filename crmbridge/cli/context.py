@@ -27,12 +27,16 @@ class Place:
 
     @contextmanager
     def engine(
-        self, *, only: "Only | None" = None, entities: "tuple[Entity, ...] | None" = None
+        self, *, only: "Only | None" = None, entities: "tuple[Entity, ...] | None" = None, noted_as: str = ""
     ) -> "Generator[Engine]":
+        """`noted_as`: the kind of run that stands in the list of runs, with its cause, if a CRM lets nothing begin."""
         from crmbridge import wiring
         from crmbridge.cli.progress import progress
 
-        with progress() as bar, wiring.open_engine(self.settings(), only=only, entities=entities, progress=bar) as one:
+        with (
+            progress() as bar,
+            wiring.open_engine(self.settings(), only=only, entities=entities, progress=bar, noted_as=noted_as) as one,
+        ):
             yield one
 
     @contextmanager

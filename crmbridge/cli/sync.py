@@ -110,7 +110,7 @@ def sync(
     as_json: bool,
 ) -> int:
     """Bring both CRMs in step, once, in this process. A first run needs an approved plan."""
-    with place.engine(only=parse_only(only), entities=entities or None) as engine:
+    with place.engine(only=parse_only(only), entities=entities or None, noted_as="sync") as engine:
         outcome = engine.sync(approve=approve, why=why)
         shown = Shown(
             outcome=outcome,
