@@ -117,6 +117,17 @@ def _not_mirrored(policy: Policy) -> LifePlan:
     return LifePlan(reports=(not_mirrored(policy),), heirs=True)
 
 
+def plan_let_go(by: str) -> LifePlan:
+    """A person has given up a conversion that the other CRM refuses: what it made crosses as ordinary records (C10)."""
+    hold = Hold(
+        cause="C10",
+        message="The lead is not converted here, and what it became there is synced as ordinary records; so decided "
+        f"{by} (C10).",
+        fix="Convert it here by hand, into these records, and the two are linked; or: crmbridge resolve ISSUE.",
+    )
+    return LifePlan(holds=(hold,), axes_settled=False, heirs=True)
+
+
 def _both_converted(link: Link, seen: Mapping[Side, Seen], policy: Policy) -> LifePlan:
     known = [side for side in SIDES if link.base.axes(side).state == "converted"]
     if len(known) == len(SIDES):

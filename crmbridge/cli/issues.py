@@ -2,7 +2,6 @@
 
 import getpass
 import json
-import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -10,17 +9,18 @@ from typing import TYPE_CHECKING, Any, Final
 import rich_click as click
 
 from crmbridge.cli.context import Place, names
+from crmbridge.cli.joining import join
 from crmbridge.cli.sync import issue_document
 from crmbridge.errors import ConfigError
-from crmbridge.model import ENTITIES, Entity, Link, Ref, Side, other
+from crmbridge.model import ENTITIES, Entity, Link, Side, other
 from crmbridge.oncall import page_of
 
 if TYPE_CHECKING:
+    from crmbridge.settings import Settings
     from crmbridge.state.store import Store
     from crmbridge.state.words import Issue
 
 CHOICES_META: Final = "choices"  # {"lead.industry": "left"}: what was decided for a whole field
-RESOLVE_LEASE_SECONDS: Final = 30
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 _by = click.option("--by", default=None, metavar="NAME", help="Who decides; default: the user of this system.")
@@ -244,6 +244,12 @@ def retry(
 @click.command("resolve")
 @click.argument("issue_id", metavar="[ISSUE]", required=False, type=int)
 @click.option("--with", "partner", metavar="NATIVE_ID", help="The record on the other side that it is the same as.")
+@click.option("--into", metavar="RECORD", help="The record there that a held conversion takes.")
+@click.option(
+    "--without-conversion",
+    is_flag=True,
+    help="Give up a refused conversion: what the lead became crosses as ordinary records.",
+)
 @click.option("--field", metavar="ENTITY.FIELD", help="Decide the conflicts of a whole field, e.g. lead.industry.")
 @click.option("--prefer", metavar="CONNECTION", help="With --field: whose value counts.")
 @_cause
@@ -257,6 +263,8 @@ def resolve(
     place: Place,
     issue_id: int | None,
     partner: str | None,
+    into: str | None,
+    without_conversion: bool,
     field: str | None,
     prefer: str | None,
     cause: str | None,
@@ -266,8 +274,8 @@ def resolve(
     why: str,
     as_json: bool,
 ) -> None:
-    """Decide what was held: close an issue or all of a cause, name the right partner, or choose a side for a whole
-    field. Several at once, by --cause, --entity or --kind, need --why."""
+    """Decide what was held: close an issue or all of a cause, name the right partner, say what becomes of a conversion,
+    or choose a side for a whole field. Several at once, by --cause, --entity or --kind, need --why."""
     several = bool(cause or entity or kinds)
     if (issue_id is not None) + (field is not None) + several != 1:
         raise click.UsageError("Give either the number of an issue, or --field with --prefer, or --cause.")
@@ -275,13 +283,21 @@ def resolve(
         raise click.UsageError("Several at once need --why: it is kept with each of them.")
     if (prefer is not None and field is None) or (partner is not None and issue_id is None):
         raise click.UsageError("--with goes with the number of an issue, --prefer with --field.")
+    if (into is not None or without_conversion) and issue_id is None:
+        raise click.UsageError("--into and --without-conversion go with the number of an issue.")
+    if (partner is not None) + (into is not None) + without_conversion > 1:
+        raise click.UsageError("Give one of --with, --into and --without-conversion.")
     who = by or getpass.getuser()
-    connections = names(place.settings())
+    settings = place.settings()
+    connections = names(settings)
     with place.store() as store:
         if several:
             told = _close_all(store, cause, entity, kinds, who, why)
         elif field is not None:
             told = _choose(place, store, field, prefer, connections, who, why)
+        elif into is not None or without_conversion:
+            assert issue_id is not None
+            told = _conversion(store, settings, issue_id, into, connections, who, why)
         else:
             assert issue_id is not None
             told = _decide(store, issue_id, partner, connections, who, why)
@@ -339,12 +355,34 @@ def _choose(
     }
 
 
-def _decide(
-    store: "Store", issue_id: int, partner: str | None, connections: Mapping[Side, str], by: str, why: str
-) -> dict[str, Any]:
+def _open_issue(store: "Store", issue_id: int) -> "Issue":
     issue = store.issue(issue_id)
     if issue is None or issue.closed_at is not None:
         raise ConfigError(f"There is no open issue {issue_id}.", fix="`crmbridge issues` lists those that are open.")
+    return issue
+
+
+def _conversion(
+    store: "Store",
+    settings: "Settings",
+    issue_id: int,
+    into: str | None,
+    connections: Mapping[Side, str],
+    by: str,
+    why: str,
+) -> dict[str, Any]:
+    from crmbridge.cli import conversions
+
+    issue = _open_issue(store, issue_id)
+    if into is not None:
+        return conversions.into(store, settings, issue, into, connections, by, why)
+    return conversions.without(store, settings, issue, connections, by, why)
+
+
+def _decide(
+    store: "Store", issue_id: int, partner: str | None, connections: Mapping[Side, str], by: str, why: str
+) -> dict[str, Any]:
+    issue = _open_issue(store, issue_id)
     if partner is None:
         store.close_issue(issue_id, by, why)
         return {
@@ -362,54 +400,11 @@ def _decide(
 
 
 def _join(store: "Store", issue: "Issue", partner: str, connections: Mapping[Side, str], by: str, why: str) -> Link:
-    """Say that two records are the same one. The next sync compares them as if a key had matched."""
-    from crmbridge.state.words import Batch
-    from crmbridge.sync.hands import LEASE_NAME
-
+    """Say that two records are the same one."""
     if issue.side is None or issue.native_id is None or issue.link_id is not None:
         raise ConfigError(
             f"Issue {issue.id} is not about a record without partner, so --with has no meaning there.",
             fix=f"`crmbridge resolve {issue.id}` closes it; `crmbridge retry {issue.id}` tries again.",
         )
-    there: Side = other(issue.side)
-    _free(store, issue.side, issue.entity, issue.native_id, connections)
-    _free(store, there, issue.entity, partner, connections)
-    ids: dict[Side, str] = {issue.side: issue.native_id, there: partner}
-    link = Link(
-        id=str(uuid.uuid4()),
-        entity=issue.entity,
-        left_id=ids["left"],
-        right_id=ids["right"],
-        mode="matched",
-        how=f"chosen by {by}{f': {why}' if why else ''}",
-    )
-    refs = [Ref(side=side, entity=issue.entity, id=id) for side, id in ids.items()]
-    lease = store.take_lease(LEASE_NAME, RESOLVE_LEASE_SECONDS)  # no sync may link one of them meanwhile
-    try:
-        store.apply(Batch(links=[link], dirty=refs, touched=refs), lease=lease)
-        for one in store.issues_of(refs=refs):  # the twin's own issue about the same question, too
-            if one.id is not None and one.id != issue.id:
-                store.close_issue(one.id, by, f"issue {issue.id}: {why}" if why else f"issue {issue.id}")
-    finally:
-        store.release(lease)
-    return link
-
-
-def _free(store: "Store", side: Side, entity: Entity, id: str, connections: Mapping[Side, str]) -> None:
-    stored = store.record(Ref(side=side, entity=entity, id=id))
-    if stored is None or stored.row.deleted or stored.row.values is None:
-        raise ConfigError(
-            f"{connections[side]} has shown no live {entity} {id}.",
-            fix="Check the id; a record that was made a moment ago is known after the next plan or sync.",
-        )
-    link = store.links_by_native(side, entity, [id]).get(id)
-    if link is not None and link.alive:
-        raise ConfigError(
-            f"The {entity} {id} on {connections[side]} has a partner already ({link.id}).",
-            fix=f"`crmbridge show {id}` tells which.",
-        )
-    if link is not None:
-        raise ConfigError(
-            f"The {entity} {id} on {connections[side]} had a partner whose pair has ended ({link.id}); "
-            "an ended pair is not matched again."
-        )
+    ids: dict[Side, str] = {issue.side: issue.native_id, other(issue.side): partner}
+    return join(store, issue.entity, ids, connections, by, why, about=issue.id)

@@ -25,6 +25,7 @@ from crmbridge.state.store import Store
 from crmbridge.state.words import Batch, Intent, IntentState, Issue, Lease, RunRow
 from crmbridge.sync.limits import Keepers
 
+LET_GO_META = "without_conversion"  # {shared id of a lead: who said so, and why}
 LEASE_NAME = "cycle"
 LEASE_SECONDS = pace.NOW.lease  # 150; renewed before each call by the working code
 RENEW_SECONDS = pace.NOW.renew  # 15; not more often: each renewal is a commit. 135 s left outlast a call by 15 s
@@ -155,6 +156,11 @@ class Hands:
     def policy(self, seen: Seen) -> Policy:
         """What was chosen for this record; of a pair it is the left side's record that is asked."""
         return self.options.policies.of(seen.row.ref.entity, seen.shared, now=self.run.started_at)
+
+    @cached_property
+    def let_go(self) -> Mapping[str, str]:
+        """Pairs of leads whose conversion a person has given up (C10), and who and why."""
+        return json.loads(self.store.meta(LET_GO_META) or "{}")
 
     @cached_property
     def buckets(self) -> frozenset[str]:

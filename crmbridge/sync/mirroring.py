@@ -32,7 +32,10 @@ def is_due(hands: Hands, view: View, side: Side, lead_id: str) -> bool:
 
 
 def is_mirrored(hands: Hands, view: View, link: Link | None, row: Row) -> bool:
-    """Does `convert.mirror` let this lead's conversion cross? One that is not converted is not in the way."""
+    """Does `convert.mirror` let this lead's conversion cross, and has nobody given it up? One that is not converted is
+    not in the way."""
+    if link is not None and link.id in hands.let_go:
+        return False
     if row.values is None or all(one.convert.mirror == "always" for one in hands.options.policies.every("lead")):
         return True
     lead = view.see(row, link=link)

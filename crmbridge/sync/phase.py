@@ -8,7 +8,7 @@ from crmbridge.chosen import as_chosen, held_after_close
 from crmbridge.drift import CAUSE as DRIFT
 from crmbridge.drift import needed_for_conversions
 from crmbridge.gate import guarded
-from crmbridge.lifecycle import LifePlan, edit_case, plan_lead, plan_opportunity
+from crmbridge.lifecycle import LifePlan, edit_case, plan_lead, plan_let_go, plan_opportunity
 from crmbridge.model import SIDES, Entity, Hold, Link, Money, Ref, Row, Side, Step, Update
 from crmbridge.plan import newest, plan_fields
 from crmbridge.policy import Policy
@@ -236,6 +236,10 @@ def plan_life(hands: Hands, work: Work) -> LifePlan:
 
 def _life_of(hands: Hands, work: Work, last_edit: Side | None, policy: Policy) -> LifePlan:
     left, right = work.seen["left"], work.seen["right"]
+    if work.entity == "lead" and work.link.id in hands.let_go and not work.link.epoch:
+        converted = [seen for seen in (left, right) if seen.shared.state == "converted"]
+        if len(converted) == 1:
+            return plan_let_go(hands.let_go[work.link.id])
     if work.entity == "lead":
         return plan_lead(
             work.link,

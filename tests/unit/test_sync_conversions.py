@@ -1,5 +1,6 @@
 """Rows C1 to C14 of the life-cycle tables, each with its default, between two whole companies."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -9,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from crmbridge.model import SIDES, Entity, Side, other
+from crmbridge.model import SIDES, Entity, Ref, Side, other
+from crmbridge.state.words import Batch
+from crmbridge.sync.hands import LET_GO_META
 from tests.support.engine import Bench, bench
 
 RESULTS: tuple[Entity, ...] = ("account", "contact", "opportunity")
@@ -317,6 +320,45 @@ def test_a_refusal_leaves_nothing_behind_and_is_tried_again(desk: Bench, side: S
     desk.settled()
     one.agree()
     assert desk.causes() == set()
+
+
+@both_ways("C10")
+def test_a_conversion_that_was_given_up_loses_no_deal_and_stays_held(desk: Bench, side: Side) -> None:
+    one = lead(desk, side)
+    there = desk.crm(other(side))
+    there.lies = lambda kind, entity, id: "refuse" if kind == "convert" else None
+    one.convert()
+    desk.settled()
+    assert there.live("opportunity") == []
+    link = desk.link(side, "lead", one.here)
+    assert link is not None
+    desk.store.set_meta(LET_GO_META, json.dumps({link.id: "ada: the rule stays"}))
+    refs = [Ref(side=at, entity="lead", id=link.id_on(at) or "") for at in SIDES]
+    lease = desk.store.take_lease("cycle", 60)
+    desk.store.apply(Batch(dirty=refs), lease=lease)
+    desk.store.release(lease)
+    desk.settled()
+    assert [len(there.live(entity)) for entity in RESULTS] == [1, 1, 1]
+    assert there.read("lead", one.there)["state"] == "open"
+    [issue] = desk.issues("C10")
+    assert issue.kind == "held"
+    assert "ada: the rule stays" in issue.message
+    desk.settled()
+    assert len(there.live("opportunity")) == 1  # once
+    # Converted by hand after all, into what is there: the two are linked, and nothing is doubled.
+    there.lies = lambda kind, entity, id: None
+    account, contact = (there.live(entity)[0].id for entity in ("account", "contact"))
+    there.convert_lead(
+        one.there,
+        account_id=account,
+        contact_id=contact,
+        create_account=False,
+        create_contact=False,
+        create_opportunity=False,
+    )
+    desk.settled()
+    assert [len(there.live(entity)) for entity in RESULTS] == [1, 1, 1]
+    assert there.read("lead", one.there)["state"] == "converted"
 
 
 @only("C11", "right")
