@@ -449,3 +449,14 @@ def test_an_object_in_short(org: Bench) -> None:
     listed = {item["name"]: item for item in org.rest("GET", "sobjects").body["sobjects"]}
     assert listed["Lead"] == answered.body["objectDescribe"]
     assert listed["OpportunityContactRole"]["undeletable"] is False
+
+
+def test_objects_have_tabs_and_the_theme_names_them(org: Bench) -> None:
+    tabs = {tab["sobjectName"]: tab for tab in org.rest("GET", "tabs").body}
+    lead = tabs["Lead"]
+    assert (lead["label"], lead["name"], lead["custom"]) == ("Leads", "standard-Lead", False)
+    assert lead["url"].endswith("/00Q/o")
+    assert "LeadStatus" not in tabs
+    assert {item["name"] for item in org.rest("GET", "theme").body["themeItems"]} == set(tabs)
+    assert org.rest("GET", "tabs?x=1").status == 501
+    assert org.rest("GET", "tabs", version="30.0").status == 404

@@ -64,7 +64,7 @@ def _known(ask: Ask) -> frozenset[str]:
             return frozenset(name for name in ask.options if name.lower() in _JOBS)
         case ("jobs", "query", _, what) if reads and what.lower() in ("results", "resultpages"):
             names = ("locator", "maxRecords")
-        case ("sobjects", *_) | ("composite", *_) | ("jobs", *_) | () | ("limits",):
+        case ("sobjects", *_) | ("composite", *_) | ("jobs", *_) | () | ("limits",) | ("tabs",) | ("theme",):
             pass
         case _:  # nothing is there: that is what has to be said
             return frozenset(ask.options)

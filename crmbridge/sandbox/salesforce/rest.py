@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from crmbridge.sandbox.core import Row
-from crmbridge.sandbox.salesforce import describe, layouts
+from crmbridge.sandbox.salesforce import describe, interface, layouts
 from crmbridge.sandbox.salesforce.ask import Answer, Ask, allow, flag, since
 from crmbridge.sandbox.salesforce.conditions import (
     metadata_unread,
@@ -45,13 +45,15 @@ _RESOURCES: Final = {
     "recent": 20,
     "search": 20,
     "parameterizedSearch": 36,
+    "tabs": 31,
+    "theme": 29,
     "jobs": 41,
 }
 # What a real org has below the version and this sandbox has not.
 _NOT_HERE: Final = frozenset(
     "actions analytics appMenu async-queries chatter commerce connect consent dedupe domino emailConnect eventSchemas "
     "folders graphql identity iot jobs knowledgeManagement licensing localizedvalue payments "
-    "process quickActions search sfdc_edge support tabs theme tooling ui-api wave".split()
+    "process quickActions search sfdc_edge support tooling ui-api wave".split()
 )
 # What a real org has below an object, or below a row of it.
 _NOT_BELOW_OBJECTS: Final = frozenset("describe listviews quickActions defaultValues".split())
@@ -84,6 +86,12 @@ class Rest:
                 return self._searching.search(ask)
             case ("parameterizedSearch",):
                 return self._searching.parameterized(ask)
+            case ("tabs",):
+                since(ask, _RESOURCES["tabs"])
+                return self._metadata(ask, "", lambda: interface.tabs(self.store.shape))
+            case ("theme",):
+                since(ask, _RESOURCES["theme"])
+                return self._metadata(ask, "", lambda: interface.theme(self.store.shape))
             case ("limits",):
                 return self._limits(ask)
             case ("limits", "recordCount"):
