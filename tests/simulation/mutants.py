@@ -359,7 +359,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         name="adopt without comparing",
-        install=_both(_set(recover, "first_base", _as_it_is), _set(recover, "holds", lambda row, name, value: True)),
+        install=_set(recover, "first_base", _as_it_is),
         aim=Aim(faults={"edit in the same second": 0.3}, kills={MADE: 0.3}),
     ),
     Mutant(

@@ -3,7 +3,7 @@ takes: python -m tests.simulation.mutants."""
 
 import pytest
 
-from tests.simulation.mutants import MUTANTS, Mutant, search
+from tests.simulation.mutants import MUTANTS, Mutant, broken, search
 
 SEEDS = 5
 NAMES = 20  # reliability's list of mutants
@@ -17,12 +17,14 @@ def test_a_mutant_is_caught(mutant: Mutant) -> None:
     print(f"seed {found.seed}: {found.by}")
 
 
-def test_each_mutant_that_is_masked_is_run_with_that_guard_off() -> None:
-    shown = {one.name for one in MUTANTS if not one.masked_by}
-    assert shown == {one.name for one in MUTANTS}
-    assert len(shown) == NAMES
-    assert all(
-        one.without
-        for one in MUTANTS
-        if one.name in {one.name for one in MUTANTS if one.masked_by} and not one.masked_by
-    )
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.words)
+def test_a_mutant_can_be_put_in(mutant: Mutant) -> None:
+    """What it replaces is still there under that name."""
+    with broken(mutant.off, mutant.install):
+        pass
+
+
+def test_each_masked_mutant_is_run_with_its_guard_off_as_well() -> None:
+    masked = {one.name for one in MUTANTS if one.masked_by}
+    assert masked <= {one.name for one in MUTANTS if one.without and not one.masked_by}
+    assert len({one.name for one in MUTANTS}) == NAMES
