@@ -12,7 +12,7 @@ from celery import Celery, signals
 from crmbridge import settings as settings_module
 from crmbridge import tracing
 from crmbridge.errors import CrmBridgeError
-from workers import logs
+from workers import logs, transport
 from workers.config import POOLS_REFUSED, celery_settings
 from workers.cycle import DRAIN_HINT_SECONDS
 from workers.desk import Desk
@@ -28,6 +28,7 @@ def _fail(error: CrmBridgeError) -> NoReturn:
 
 def make_app() -> tuple[Celery, Desk]:
     settings = settings_module.load()
+    transport.use()
     made = Celery("crmbridge", set_as_current=True)
     made.config_from_object(celery_settings(settings))
     return made, Desk(settings.path)
@@ -59,6 +60,13 @@ def refuse_green_pools(sender: Any = None, **_: Any) -> None:
             file=sys.stderr,
         )
         raise SystemExit(2)
+
+
+@signals.worker_init.connect
+def _tell_nobody(sender: Any = None, **_: Any) -> None:
+    """What workers have to know of each other stands in the store. Celery's own talk among them needs the broker, and
+    stumbles over one that comes back (Gossip: AttributeError, celery 5.7.0)."""
+    sender.options.update(without_gossip=True, without_mingle=True, without_heartbeat=True)
 
 
 @signals.worker_ready.connect

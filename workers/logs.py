@@ -17,6 +17,10 @@ from crmbridge.trouble import where
 
 # Celery says for each message that it came and went: at one tick in five seconds that is noise.
 _QUIET: Final = ("celery.worker.strategy", "celery.app.trace", "celery.beat", "celery.worker.consumer.gossip", "kombu")
+# Celery says at each reconnection that its default for this will change some day; here it is set.
+_CHOSEN: Final = "worker_cancel_long_running_tasks_on_connection_loss"
+_ACK_SAYS: Final = "Couldn't ack"  # with a stack, as if something were lost
+_BEAT_SAYS: Final = "Message Error: %s\n%s"
 
 
 def configure(level: int = logging.INFO) -> None:
@@ -65,12 +69,21 @@ def logger(name: str) -> Any:
 
 
 def _without_values(record: logging.LogRecord) -> bool:
-    """Celery says of a task that failed what the exception said, in words and once more as data."""
+    """Celery says of a task that failed what the exception said, in words and once more as data; its beat says of a
+    broker that is away where the program was, in dozens of lines."""
+    if record.name == "py.warnings" and _CHOSEN in record.getMessage():
+        return False
     data = getattr(record, "data", None)
     if record.name == "celery.app.trace" and isinstance(data, dict) and not os.environ.get("CRMBRIDGE_DEBUG"):
         error = record.exc_info[1] if record.exc_info else None
         record.msg, record.args = "Task %s failed: %s", (data.get("name"), type(error).__name__)
         record.__dict__.pop("data")
+    if record.name == "celery.beat" and record.msg == _BEAT_SAYS and len(record.args or ()) == 2:
+        record.msg, record.args = "%s; the next tick is sent when the broker serves again", (record.args[0],)  # type: ignore[index]
+        record.exc_info = None
+    if record.name.startswith("celery.worker") and str(record.msg).startswith(_ACK_SAYS):
+        record.msg, record.args, record.exc_info = "the broker went away before a hint was acknowledged", (), None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
     return True
 
 

@@ -114,7 +114,7 @@ class Tree:
             "CRMBRIDGE_BROKER__URL": self._url,
         }
         command = [sys.executable, "-m", "celery", "--quiet", "-A", "workers.app", "worker", "--beat"]
-        quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"]
+        quiet = ["--loglevel", "INFO"]
         self._worker = subprocess.Popen(  # noqa: S603 - our own command line
             [*command, *quiet, "--hostname", f"crmbridge-{os.getpid()}@%h"],
             env=environment,

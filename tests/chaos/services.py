@@ -51,10 +51,11 @@ class Redis:
         except OSError:
             return b""
 
-    def kill(self) -> None:
+    def kill(self, *, away: float = 0.0) -> None:
         self._process.kill()
         self._process.wait()
         self._path.unlink(missing_ok=True)
+        time.sleep(away)
         self._process = self._start()
         self.kills += 1
 
