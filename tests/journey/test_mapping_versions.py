@@ -1,9 +1,11 @@
 """Versions of the mapping, with the real program: kept with each run, gone back to; a broken file before a worker."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from connectors.base import Page
 from tests.support.project import Project, project
 from workers.desk import Desk
 
@@ -66,6 +68,75 @@ def test_a_broken_file_never_replaces_a_good_one(tmp_path: Path, monkeypatch: py
             assert _broken(company) == []
         finally:
             desk.close()
+
+
+@pytest.mark.slow
+def test_after_a_rollback_diff_compares_with_the_version_that_the_last_run_went_by(tmp_path: Path) -> None:
+    with project(tmp_path) as company:
+        company.first_run()
+        first = company.run_here("mapping", "versions", "--json").json["files_are"]
+        company.change(BEFORE, AFTER, "mappings/lead.yaml")
+        company.settle()
+        second = company.run_here("mapping", "versions", "--json").json["files_are"]
+        assert company.run_here("mapping", "rollback", first).code == 0
+        # Gone back to, but no run went by it yet: what would change is the way back.
+        told = company.run_here("mapping", "diff", "--json").json
+        assert second in told["old"]
+        assert [one["path"] for one in told["changes"]] == ["values.lead_source.web"]
+        assert told["changes"][0]["before"]["salesforce"] == ["Web", "Webinar"]
+        company.settle()
+        # Now it is in force again: nothing changes, though a newer version is kept.
+        told = company.run_here("mapping", "diff", "--json").json
+        assert first in told["old"]
+        assert told["changes"] == []
+        named = company.run_here("mapping", "diff", second, first, "--json").json
+        assert [one["path"] for one in named["changes"]] == ["values.lead_source.web"]
+        assert company.run_here("mapping", "diff", second, "nothing").code == 2
+
+
+@pytest.mark.slow
+def test_a_changed_file_is_taken_up_between_two_cycles_and_never_within_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with project(tmp_path) as company:
+        company.first_run()
+        company.settle()
+        for name, value in company.env.items():
+            monkeypatch.setenv(name, value)
+        made = [company.salesforce().create("Lead", LastName=f"L{n}", Company="C", LeadSource="Webinar") for n in "ab"]
+        company.pass_time()
+        desk = Desk(company.settings)
+        try:
+            with desk.engine() as engine:
+                before, changes = engine.version.id, engine.connectors["left"].changes
+
+                def edited(source: str, cursor: str | None) -> Iterator[Page]:
+                    for page in changes(source, cursor):
+                        if source == "lead" and page.rows:  # an admin saves the file while this page is at work
+                            company.change(BEFORE, AFTER, "mappings/lead.yaml")
+                        yield page
+
+                with monkeypatch.context() as patched:
+                    patched.setattr(engine.connectors["left"], "changes", edited)
+                    ran = engine.sync(by="test")
+                assert AFTER in (company.folder / "mappings" / "lead.yaml").read_text()
+                # The whole cycle went by the old file: neither lead's source is one that it names.
+                assert {one.field for one in ran.issues if one.cause == "unmapped_value"} == {"source"}
+                assert _sources(company) == {"La": None, "Lb": None}
+            with desk.engine() as engine:
+                assert engine.version.id != before
+                engine.sync(by="test")
+            assert _sources(company) == {"La": 8, "Lb": 8}
+            assert len(made) == len(_sources(company))
+            runs = company.run_here("runs", "--json").json["runs"]
+            assert [run["mapping"] for run in runs[:2]] == [engine.version.id, before]
+        finally:
+            desk.close()
+
+
+def _sources(company: Project) -> dict[str, int | None]:
+    rows = company.box.control.dump()["dynamics"]["lead"]
+    return {row["lastname"]: row.get("leadsourcecode") for row in rows if row.get("lastname") in ("La", "Lb")}
 
 
 def _version(desk: Desk) -> str:
