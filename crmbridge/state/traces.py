@@ -38,7 +38,7 @@ class Traces:
     counts: Mapping[str, int]
     texts: Mapping[str, tuple[tuple[Any, ...], ...]]  # table -> primary keys of other lines that name the person
     alike: tuple[Ref, ...]  # other people with one of the e-mail addresses, not meant
-    mentions: tuple[Ref, ...]  # other records that name the person in a value of their own
+    mentions: Mapping[Ref, tuple[str, ...]]  # other records that name the person in a value of their own: columns
     open_calls: int = 0
     open_conversions: Mapping[str, str] = field(default_factory=dict)  # lead's link -> state in the ledger
 
@@ -82,7 +82,7 @@ def look(connection: Connection, refs: Collection[Ref]) -> Traces:
     own = {word for word in (*emails, *phones, *names) if word.casefold() not in others and len(word) >= _WORD_MIN}
     words = tuple(sorted({*own, *ids, *links}))
     mine = _own_lines(connection, refs, links)
-    texts, mentions = _naming(connection, words, own, refs, mine)
+    texts, mentions = _naming(connection, words, {*own, *ids}, refs, mine)
     ledger = connection.execute(select(conversion).where(conversion.c.lead_link.in_(links))).all()
     return Traces(
         refs=tuple(sorted(refs, key=str)),
@@ -92,7 +92,7 @@ def look(connection: Connection, refs: Collection[Ref]) -> Traces:
         counts={name: len(keys) for name, keys in mine.items()},
         texts=texts,
         alike=tuple(sorted(alike, key=str)),
-        mentions=tuple(sorted(mentions, key=str)),
+        mentions={ref: _columns_naming(connection, ref, {*own, *ids}) for ref in sorted(mentions, key=str)},
         open_calls=_count(connection, intent, _about(intent, refs, links), intent.c.state == "sent")
         + _count(connection, work, work.c.link_id.in_(links), work.c.state == "due"),
         open_conversions={line.lead_link: line.state for line in ledger if line.state != "done"},
@@ -298,6 +298,18 @@ def _own_lines(connection: Connection, refs: Collection[Ref], links: Collection[
     return own
 
 
+def _columns_naming(connection: Connection, ref: Ref, words: Collection[str]) -> tuple[str, ...]:
+    """Empty: it is a row beside the record that does."""
+    wanted = [word.casefold() for word in words]
+    return tuple(
+        sorted(
+            name
+            for name, value in _body(connection, ref).items()
+            if any(word in text.casefold() for text in _strings(value) for word in wanted)
+        )
+    )
+
+
 def _known(connection: Connection, ref: Ref) -> bool:
     where = (record.c.side == ref.side, record.c.entity == ref.entity, record.c.id == ref.id)
     return connection.execute(select(record.c.id).where(*where)).first() is not None
@@ -305,6 +317,11 @@ def _known(connection: Connection, ref: Ref) -> bool:
 
 def text_columns(table: Table) -> list[Any]:
     return [column for column in table.c if isinstance(column.type, Text)]
+
+
+# SQLite refuses an expression of more than a thousand; a person with many records has more words than that.
+_CONDITIONS_MAX: Final = 600
+_CONDITIONS_OF_WORD: Final = 6  # in one column, at most
 
 
 def _holds(columns: Iterable[Any], words: Collection[str]) -> Any:
@@ -335,8 +352,15 @@ def _naming(
         live = table.name in {"record", "satellite", "link"}
         if live and not own:
             continue
-        where = _holds(columns, own if live else words)
-        found = [tuple(line) for line in connection.execute(select(*table.primary_key).where(where))]
+        wanted = sorted(own if live else words)
+        size = max(1, _CONDITIONS_MAX // (len(columns) * _CONDITIONS_OF_WORD))
+        found = dict.fromkeys(
+            tuple(line)
+            for start in range(0, len(wanted), size)
+            for line in connection.execute(
+                select(*table.primary_key).where(_holds(columns, wanted[start : start + size]))
+            )
+        )
         lines = [key for key in found if key not in known.get(table.name, ())]
         if not live:
             texts[table.name] = tuple(lines)

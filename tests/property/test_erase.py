@@ -130,3 +130,21 @@ def test_after_an_erasure_nothing_of_the_person_is_left(url: str, seed: int) -> 
         assert (len(world.north.ours), len(world.south.ours)) == calls, f"seed {seed}: a CRM was written to"
         left = {value for value in (*person.values, "99887766") if value.casefold() in dumped(world, url)}
         assert not left, f"seed {seed}: came back: {left}"
+
+
+def test_a_person_with_many_records_is_erased(url: str) -> None:
+    """Somebody typed them in again and again: all of them go, however many words there are to look for."""
+    with bench(url) as world:
+        for number in range(16):
+            columns = {
+                "first_name": "Nn",
+                "last_name": "Often",
+                "email": "often@nn.example",
+                "phone": f"+49 30 55{number:05}",
+            }
+            world.north.add("lead", company="Works", **columns)
+        world.sync()
+        refs = world.store.people("often@nn.example")
+        assert len(refs) >= 16
+        erase(world, refs)
+        assert "often@nn.example" not in dumped(world, url)
