@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from crmbridge.cli import why_place
+from crmbridge.cli import why_place, why_place_text
 from crmbridge.cli.context import Place, names
 from crmbridge.cli.find import Found, find
 from crmbridge.cli.mapping.common import plain_place
@@ -322,21 +322,21 @@ def _print(answer: dict[str, Any]) -> None:
     head(f"{answer['entity']} {answer['shared_id'] or '(no partner)'}: {answer['field']}")
     placed = "beside" in answer["rule"]
     if placed:
-        why_place.print_sources(answer)
-        why_place.print_rule(answer)
+        why_place_text.print_sources(answer)
+        why_place_text.print_rule(answer)
     else:
         _print_field(answer)
     made = answer["mapping"]
     label = f" ({made['label']})" if made["label"] else ""
     say(f"mapping    version {made['version']}{label}")
     if placed:
-        why_place.print_agreed(answer)
+        why_place_text.print_agreed(answer)
     else:
         for name, value in answer["agreed"].items():
             say(f"agreed     in {name}: {'never' if value is None else repr(value)}")
     _print_merge(answer["merge"])
     if placed:
-        why_place.print_steps(answer)
+        why_place_text.print_steps(answer)
     for one in answer["issues"]:
         say(f"issue      {one['issue']} ({one['kind']}, {one['cause']}): {one['message']} {one['fix']}")
     table(
