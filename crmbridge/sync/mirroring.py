@@ -4,18 +4,27 @@ Nothing is carried out where `convert.mirror` says so, where the lead has no par
 again for it), and where it happened already.
 """
 
+from collections.abc import Iterable
+
 from crmbridge.lifecycle import mirrors, recreates
 from crmbridge.model import Link, Ref, Row, Seen, Side, other
 from crmbridge.policy import Policy
+from crmbridge.state.words import Stored
 from crmbridge.sync.fitting import record_fits
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.view import View
 
 
-def is_due(hands: Hands, view: View, side: Side, lead_id: str) -> bool:
-    """Is this lead's conversion still to be mirrored, as far as it is known to be converted?"""
-    link = hands.store.links_by_native(side, "lead", [lead_id]).get(lead_id)
-    stored = hands.store.records(side, "lead", [lead_id]).get(lead_id)
+def due_among(hands: Hands, view: View, side: Side, lead_ids: Iterable[str]) -> frozenset[str]:
+    """Those of these leads whose conversion is still to be mirrored, as far as they are known to be converted. The
+    store is asked once for all of them."""
+    ids = sorted(set(lead_ids))
+    links = hands.store.links_by_native(side, "lead", ids)
+    known = hands.store.records(side, "lead", ids)
+    return frozenset(id for id in ids if _is_due(hands, view, side, id, links.get(id), known.get(id)))
+
+
+def _is_due(hands: Hands, view: View, side: Side, lead_id: str, link: Link | None, stored: Stored | None) -> bool:
     if link is not None and not link.alive:
         return stored is not None and made_again(hands, view, link, stored.row)
     if link is not None:

@@ -12,9 +12,9 @@ from crmbridge.model import SIDES, Entity, FieldRule, Link, Ref, Seen, Side, Unl
 from crmbridge.state.words import Batch, Issue, IssuePlace, Pair, Stored
 from crmbridge.sync.fitting import fits, will_be_made
 from crmbridge.sync.hands import Hands
-from crmbridge.sync.mirroring import is_due, is_mirrored, made_again
+from crmbridge.sync.mirroring import due_among, is_mirrored, made_again
 from crmbridge.sync.view import View
-from crmbridge.sync.ways import made_by
+from crmbridge.sync.ways import RESULTS, made_by
 from crmbridge.sync.work import is_ended
 
 LEFT_OUT: Final = "left_out"
@@ -24,6 +24,7 @@ NOT_MASTER: Final = "not_master"
 def touch(hands: Hands, view: View) -> None:
     """Bring into scope what pending opportunities and conversions point at, and those rows' own accounts."""
     reached: set[Ref] = set()
+    converted: list[tuple[Seen, bool]] = []
     for entity in ("opportunity", "lead"):
         if entity not in hands.options.entities:
             continue
@@ -36,8 +37,9 @@ def touch(hands: Hands, view: View) -> None:
                     continue  # it takes no part, so nothing follows from what it points at
                 if entity == "opportunity":
                     reached |= _links_of(seen)
-                else:
-                    reached |= _results_to_sync(hands, view, seen, orphan=_goes_alone(hands, view, pair, stored))
+                elif seen.shared.state == "converted" and "lead" not in hands.first_run:
+                    converted.append((seen, _goes_alone(hands, view, pair, stored)))
+    reached |= _results_to_sync(hands, view, converted)
     reached |= _chosen(hands, view)
     contacts = [ref for ref in reached if ref.entity == "contact"]
     for side in SIDES:
@@ -98,24 +100,25 @@ def _goes_alone(hands: Hands, view: View, pair: Pair, stored: Stored) -> bool:
     return not is_mirrored(hands, view, pair.link, stored.row)
 
 
-def _results_to_sync(hands: Hands, view: View, lead: Seen, *, orphan: bool) -> set[Ref]:
+def _results_to_sync(hands: Hands, view: View, leads: Sequence[tuple[Seen, bool]]) -> set[Ref]:
     """Records that a conversion took, but did not make: they are synced the ordinary way first.
 
-    `orphan`: nothing will mirror the conversion, so all of them are (C8)."""
-    if lead.shared.state != "converted" or "lead" in hands.first_run:
-        return set()
-    side, reached = lead.row.ref.side, set[Ref]()
-    ids: tuple[tuple[Entity, str | None], ...] = (
-        ("account", lead.life.account_id),
-        ("contact", lead.life.contact_id),
-        ("opportunity", lead.life.opportunity_id),
-    )
-    for entity, native in ids:
-        if native is None or view.crosswalk.shared_id(side, entity, native) is not None:
-            continue
-        stored = hands.store.records(side, entity, [native]).get(native)
-        if stored and stored.row.values is not None and (orphan or not made_by(lead, view.see(stored.row))):
-            reached.add(Ref(side=side, entity=entity, id=native))
+    With each converted lead goes whether nothing will mirror its conversion: then all of them are (C8)."""
+    named: dict[tuple[Side, Entity], list[tuple[str, Seen, bool]]] = {}
+    for lead, orphan in leads:
+        side, life = lead.row.ref.side, lead.life
+        for entity, native in zip(RESULTS, (life.account_id, life.contact_id, life.opportunity_id), strict=True):
+            if native is not None:
+                named.setdefault((side, entity), []).append((native, lead, orphan))
+    reached: set[Ref] = set()
+    for (side, entity), results in named.items():
+        view.crosswalk.look_up(side, entity, [native for native, _, _ in results])
+        free = [one for one in results if view.crosswalk.shared_id(side, entity, one[0]) is None]
+        known = hands.store.records(side, entity, sorted({native for native, _, _ in free}))
+        for native, lead, orphan in free:
+            stored = known.get(native)
+            if stored and stored.row.values is not None and (orphan or not made_by(lead, view.see(stored.row))):
+                reached.add(Ref(side=side, entity=entity, id=native))
     return reached
 
 
@@ -171,7 +174,8 @@ def claimed_by(hands: Hands, view: View, side: Side, entity: Entity, rows: Seque
         leads = _named_by_leads(hands, view, side, entity)
         unknown = [seen.row.ref.id for seen in rows if seen.row.ref.id not in leads]
         leads |= hands.born_of(side, entity, unknown)
-    due = {native: lead for native, lead in leads.items() if is_due(hands, view, side, lead)}
+    still = due_among(hands, view, side, leads.values())
+    due = {native: lead for native, lead in leads.items() if lead in still}
     known = hands.store.records(side, "lead", sorted(set(due.values())))
     seen = {id: view.see(stored.row) for id, stored in known.items() if stored.row.values is not None}
     # A lead that was open when it was last read has converted since: what it only took is seen when it is read again.
@@ -203,12 +207,16 @@ def release_claims(hands: Hands, view: View) -> None:
     once what they point at has a partner."""
     released: list[Ref] = []
     over: list[IssuePlace] = []
-    for issue in hands.store.open_issues(cause="claimed"):
-        if issue.side is None or issue.native_id is None or issue.field is None:
-            continue
-        if not is_due(hands, view, issue.side, issue.field):
-            released.append(Ref(side=issue.side, entity=issue.entity, id=issue.native_id))
-            over.append((issue.entity, issue.link_id, issue.side, issue.native_id, "claimed"))
+    claimed = [
+        (issue, Ref(side=issue.side, entity=issue.entity, id=issue.native_id), issue.field)
+        for issue in hands.store.open_issues(cause="claimed")
+        if issue.side is not None and issue.native_id is not None and issue.field is not None
+    ]
+    due = {side: due_among(hands, view, side, [lead for _, at, lead in claimed if at.side == side]) for side in SIDES}
+    for issue, ref, lead in claimed:
+        if lead not in due[ref.side]:
+            released.append(ref)
+            over.append((ref.entity, issue.link_id, ref.side, ref.id, "claimed"))
     for issue in hands.store.open_issues(cause=LEFT_OUT):
         if issue.side is None or issue.native_id is None or issue.field is None:
             continue

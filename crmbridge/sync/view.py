@@ -37,6 +37,16 @@ class Crosswalk:
             self._shared[place] = link.id if link and link.alive else None
         return self._shared.get(place)
 
+    def look_up(self, side: Side, entity: Entity, native_ids: Iterable[str]) -> None:
+        """Has the shared ids of these at hand, in one call for all of them."""
+        ids = [id for id in native_ids if (side, entity, id) not in self._shared]
+        if not ids or entity in self._loaded:
+            return
+        links = self.hands.store.links_by_native(side, entity, ids)
+        for id in ids:
+            link = links.get(id)
+            self._shared[(side, entity, id)] = link.id if link and link.alive else None
+
     def native_id(self, side: Side, entity: Entity, shared_id: str) -> str | None:
         place = (side, entity, shared_id)
         if place not in self._native and not self._load(entity):
