@@ -6,13 +6,13 @@ A dry run goes the same way, but for the call and the store: it counts, and lays
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 import msgspec
 
 import mapping
-from connectors.base import Write
+from connectors.base import Witness, Write
 from crmbridge.gate import first_row
 from crmbridge.ids import new_id
 from crmbridge.model import (
@@ -56,6 +56,9 @@ from crmbridge.sync.work import (
 
 # A create without a state cannot be right; any other problem holds one field and lets the rest go on.
 UNMAPPED_STATUS = "unmapped_status"
+# Two people may type the same record into both CRMs at once, and Salesforce is read only up to a minute ago.
+TYPED_WITHIN: Final = timedelta(minutes=3)
+TYPED_MAX: Final = 10  # so many new ones at once nobody types: an import is not asked about
 _GENERATIONS = uuid.UUID("5a0c5c5e-6d2b-5d43-9e0b-0c7a4b6f8d21")  # namespace of keys that are not the first
 
 
@@ -133,6 +136,8 @@ def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records:
     if witness is not None and ready:
         there, before = alike.there_already(hands, witness, side, entity, [one.natural or {} for one in ready])
         ready = [one for n, one in enumerate(ready) if n not in there]
+    elif isinstance(connector, Witness):
+        ready = _not_typed_there(hands, connector, side, entity, ready)
     intents = [
         new_intent(
             hands,
@@ -156,6 +161,27 @@ def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records:
         return []
     outcomes = connector.write([one.write for one in ready])
     return _settle_creates(hands, view, side, ready, intents, outcomes)
+
+
+def _not_typed_there(
+    hands: Hands, witness: Witness, side: Side, entity: Entity, ready: Sequence[_Ready]
+) -> list[_Ready]:
+    """Without those that somebody has typed over there as well, a moment ago: it is not read so far yet. Such a twin is
+    stored, and the next cycle pairs the two."""
+    typed = [one for one in ready if one.record.link is None and _is_just_typed(hands, one.record.source.row)]
+    if not typed or len(typed) > TYPED_MAX:
+        return list(ready)
+    keys = {one.link.id: alike.natural_key(hands, side, entity, one.write.columns) for one in typed}
+    asked = {id: key for id, key in keys.items() if key is not None}
+    if not asked:
+        return list(ready)
+    there, _ = alike.there_already(hands, witness, side, entity, list(asked.values()))
+    twins = {id for n, id in enumerate(asked) if n in there}
+    return [one for one in ready if one.link.id not in twins]
+
+
+def _is_just_typed(hands: Hands, row: Row) -> bool:
+    return row.created_at is not None and abs(hands.run.started_at - row.created_at) <= TYPED_WITHIN
 
 
 def key_of(partner: str, generation: int) -> str:

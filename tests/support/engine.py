@@ -300,15 +300,6 @@ class SalesforceLike(Crm):
             return Refused(code="INVALID_OPPORTUNITY", message="the opportunity belongs to another account")
         return super()._convert(replace(order, create_account=True, create_contact=True), by=by)
 
-
-class Keyless(SalesforceLike):
-    """An org whose administrator added no key field: nothing keeps a create that is repeated from doubling."""
-
-    key_field = None
-
-    def write(self, writes: Sequence[Write]) -> list[Outcome]:
-        return super().write([replace(one, key=None) for one in writes])
-
     def alike(self, entity: Entity, wanted: Sequence[Native]) -> tuple[list[list[Row]], datetime | None]:
         self.calls[entity, "query"] += 1
         found = [
@@ -328,6 +319,15 @@ class Keyless(SalesforceLike):
         self.calls[entity, "query"] += 1
         made = {id for kind, of, id in self.ours if kind == "create" and of == entity} if user_id == US else set[str]()
         return [self._row(entity, one) for one in self.live(entity) if one.id in made and one.created_at >= since]
+
+
+class Keyless(SalesforceLike):
+    """An org whose administrator added no key field: nothing keeps a create that is repeated from doubling."""
+
+    key_field = None
+
+    def write(self, writes: Sequence[Write]) -> list[Outcome]:
+        return super().write([replace(one, key=None) for one in writes])
 
 
 class DynamicsLike(Crm):

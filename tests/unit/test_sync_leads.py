@@ -1,10 +1,12 @@
 """Rows L1 to L15 of the life-cycle tables, each with its default, between two whole companies."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from connectors.base import Page
 from crmbridge.model import SIDES, Side, other
 from tests.support.engine import MAPPINGS, Bench, bench, wanted
 
@@ -357,3 +359,29 @@ def test_disqualified_on_both_sides_keeps_the_finer_reason(desk: Bench, side: Si
     assert link is not None
     assert link.base.left_axes.status == link.base.right_axes.status == "cannot_contact"
     assert desk.south.read("lead", there)["status"] == "cannot contact"
+
+
+def test_a_lead_typed_into_both_crms_at_once_is_one_lead(desk: Bench) -> None:
+    """North is read before south, and Salesforce only up to a minute ago: the twin there is not read yet."""
+    desk.clock.now = datetime.now(UTC) - timedelta(minutes=10)
+    person = {"last_name": "Twin", "company": "Twin Ltd", "email": "twin@example.com"}
+    desk.south.add("lead", **person)
+    changes = desk.south.changes
+
+    def meanwhile(source: str, cursor: str | None) -> Iterator[Page]:
+        if not desk.north.live("lead"):
+            desk.north.add("lead", **person)
+        return changes(source, cursor)
+
+    desk.south.changes = meanwhile
+    desk.sync()
+    desk.settled()
+    (left,), (right,) = desk.north.live("lead"), desk.south.live("lead")
+    assert desk.partner("left", "lead", left.id) == right.id
+
+
+def test_a_lead_that_was_just_typed_waits_for_nothing(desk: Bench) -> None:
+    desk.clock.now = datetime.now(UTC) - timedelta(minutes=10)
+    desk.south.add("lead", last_name="Single", company="Single Ltd", email="single@example.com")
+    desk.sync()
+    assert [lead.columns["last_name"] for lead in desk.north.live("lead")] == ["Single"]
