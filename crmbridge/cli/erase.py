@@ -164,12 +164,16 @@ def _document(found: "Traces", files: list[str], connections: Mapping[Side, str]
     def told(refs: Collection[Ref]) -> list[dict[str, str]]:
         return [{"connection": connections[ref.side], "entity": ref.entity, "id": ref.id} for ref in refs]
 
+    named = [
+        {**one, "fields": list(columns)}
+        for one, columns in zip(told(list(found.mentions)), found.mentions.values(), strict=True)
+    ]
     return {
         "records": told(found.refs),
         "removed": dict(found.counts),
         "blotted": {name: len(keys) for name, keys in found.texts.items()},
         "conversions_given_up": len(found.open_conversions),
-        "left": {"same_email": told(found.alike), "named_in": told(found.mentions), "files": files},
+        "left": {"same_email": told(found.alike), "named_in": named, "files": files},
     }
 
 
@@ -203,7 +207,8 @@ def _print(document: Mapping[str, Any]) -> None:
         table(["on", "what", "id"], [list(one.values()) for one in left["same_email"]])
     if left["named_in"]:
         say("These name the person in a value of their own. It stays as long as it stands in the CRM; change it there:")
-        table(["on", "what", "id"], [list(one.values()) for one in left["named_in"]])
+        rows = [[one["connection"], one["entity"], one["id"], ", ".join(one["fields"])] for one in left["named_in"]]
+        table(["on", "what", "id", "fields"], rows)
     for file in left["files"]:
         say(f"{file} names the person: edit it.")
     say("The CRMs are not written to: delete the person there as well, or it stays there and is not synced any more.")

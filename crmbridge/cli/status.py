@@ -70,7 +70,7 @@ def _print(document: dict[str, Any], connections: list[str]) -> None:
     last = document["last_run"]
     say(
         f"last run {last['kind']} {last['run']}, {word(last['started_at'])} UTC: {last['outcome'] or 'not ended'}"
-        + f"; {total(last['counts'])} written"
+        + (f"; {total(last['counts'])} written" if last["kind"] == "sync" else "")
         + (f", {total(last['unwritten'])} sent and not written" if last["unwritten"] else "")
         if last
         else "last run none"
@@ -141,8 +141,10 @@ def runs(place: Place, limit: int, as_json: bool) -> None:
 
 
 def total(counts: Any) -> int:
-    """Of numbers, however deep they stand."""
-    return counts if isinstance(counts, int) else sum(total(one) for one in counts.values())
+    """Of writes, however deep they stand; how many values were blanked by them is no write more."""
+    if isinstance(counts, int):
+        return counts
+    return sum(total(one) for kind, one in counts.items() if kind != "blank")
 
 
 def run_document(run: Any) -> dict[str, Any]:

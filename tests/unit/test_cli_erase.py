@@ -54,6 +54,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         row("right", "contact", "c-2", **ada),
         row("right", "contact", "c-3", firstname="Bob", lastname="Lovelace", emailaddress1="ada@x.example"),
         row("right", "opportunity", "o-1", name="Ada Lovelace wants ten"),
+        row("right", "opportunity", "o-2", name="Another deal", parentcontactid="c-2"),
     ]
     issue = Issue(
         kind="held", cause="twins", entity="account", link_id=None, side="left", native_id="001", message=f"see {LEAD}"
@@ -78,7 +79,10 @@ def test_it_is_shown_first_and_nothing_is_done(store: Store, capsys: pytest.Capt
     assert not told["done"]
     assert {one["id"] for one in told["records"]} == {LEAD, GUID, "c-2"}  # the contact has the name and the address
     assert [one["id"] for one in told["left"]["same_email"]] == ["c-3"]
-    assert [one["id"] for one in told["left"]["named_in"]] == ["o-1"]
+    assert [(one["id"], one["fields"]) for one in told["left"]["named_in"]] == [
+        ("o-1", ["name"]),
+        ("o-2", ["parentcontactid"]),
+    ]
     assert store.record(Ref(side="left", entity="lead", id=LEAD)) is not None
     assert run(["erase", LEAD]) == 0
     assert "--yes" in capsys.readouterr().out
