@@ -562,7 +562,8 @@ class Store:
                 words = {"block": block, "breaker": lifted.breaker, "count of calls": told}
                 what = " and ".join(word for word, one in words.items() if one is not None)
                 made = runs.start(connection, "lift", None, at)
-                runs.end(connection, made.id, f"lifted the {what} of {connection_name}, by {by}: {why}", {}, {}, at)
+                said = f"lifted the {what} of {connection_name}, by {by}: {why}"
+                runs.end(connection, made.id, said, at, counts={}, unwritten={}, calls={})
             return lifted
 
     def ask_breaker(self, connection_name: str, *, who: str, reads: bool) -> Verdict:
