@@ -27,8 +27,8 @@ from crmbridge.plan import settled_base
 from crmbridge.state import intents, leases
 from crmbridge.state import work as handed_out
 from crmbridge.state.words import Batch, Lease
+from crmbridge.sync import lost, recover, settle, updates
 from crmbridge.sync import phase as phases
-from crmbridge.sync import recover, settle, updates
 from crmbridge.sync.hands import Hands
 from tests.simulation import crew, simulation
 from tests.simulation.hunt import Aim, Hunt, hunt
@@ -341,6 +341,7 @@ def _deleted_rows(hands: Any, refs: Sequence[Any]) -> list[Row]:
 
 ANSWERED: Final = r"received POST .*(write|update|create|convertLead|Qualify\w*|Win\w*|Lose\w*|moves|status|stage)"
 MADE: Final = r"received POST .*(write|create)"
+SENT: Final = r"send POST .*(write|update)"
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(name="no intent", install=NO_INTENT, aim=Aim(kills={ANSWERED: 0.3}), quick=True),
@@ -359,8 +360,11 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     ),
     Mutant(
         name="adopt without comparing",
-        install=_set(recover, "first_base", _as_it_is),
-        aim=Aim(faults={"edit in the same second": 0.3}, kills={MADE: 0.3}),
+        install=_both(
+            _set(recover, "first_base", _as_it_is),
+            _set(recover, "look_at", lambda hands, intent, row: lost.Found(arrived=True)),
+        ),
+        aim=Aim(faults={"edit in the same second": 0.3}, kills={MADE: 0.15, SENT: 0.3}, people_seconds=5),
     ),
     Mutant(
         name="lease without fence",
