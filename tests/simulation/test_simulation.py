@@ -76,6 +76,14 @@ def test_each_kind_of_trouble_has_its_seeds() -> None:
     assert min(chosen.values()) >= 3 * KIND_SEEDS_MIN
 
 
+def test_parts_are_summed_up() -> None:
+    one = run([FIRST], events=50)
+    two = Sum.of([one.told(), one.told()])
+    assert (two.seeds, two.events, two.killed_at.total()) == (2, 2 * one.events, 2 * one.killed_at.total())
+    assert two.checks == one.checks + one.checks
+    assert two.hashes == one.hashes
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(PART_SECONDS_MAX)
 @pytest.mark.parametrize("part", range(SEEDS // PART))
