@@ -44,8 +44,13 @@ class WatchedGate:
         return self._keeper.patience_seconds
 
     def enter(self, passage: Passage, sleep: Callable[[float], None]) -> None:
-        self._keeper.enter(passage, sleep)
-        self._entered = self._blocks.now()
+        self._entered = self._blocks.now()  # of the last look: who is frozen behind it cannot hear what others are told
+
+        def waiting(seconds: float) -> None:
+            sleep(seconds)
+            self._entered = self._blocks.now()  # it looks again
+
+        self._keeper.enter(passage, waiting)
 
     def leave(self, passage: Passage, told: Told) -> None:
         heard = self._blocks.now()
