@@ -61,7 +61,8 @@ Of a page's time {decode} µs are msgspec's typed decode, before a line of ours 
   here what it can itself (blanks, dates, instants, decimals); with a validator in Python for each field it takes nearly
   twice as long.
 - **Back again is at the edge of its aim**, not safely above it: runs of the day this was written gave 0.65 to 0.97.
-- Busier machines gave lower ratios (1.56 to 2.24 for the first line), probably for want of cache; that was not examined.
+- Busier machines gave lower ratios (1.56 to 2.24 for the first line), probably for want of cache; nobody has looked
+  into it.
 - By hand an amount goes through a float, since orjson knows no decimals; ours never does. That makes the other quicker
   and, above 15 digits, wrong; the leads here have fewer.
 - Phone numbers are kept as people typed them and are compared as numbers; the line with phone and country reads three

@@ -218,6 +218,8 @@ class Keeper:
         self._trouble(passage, why)
 
     def _trouble(self, passage: Passage, cause: str) -> None:
+        if self.tries and not passage.login:
+            return  # what a person tries out, such as a wrong address, keeps nobody's work back
         event = "login failed" if passage.login else "trouble"
         said = f"login: {cause}" if passage.login else cause
         after = self.store.report_breaker(self.name, event, said)

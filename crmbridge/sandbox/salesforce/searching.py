@@ -1,4 +1,8 @@
-"""The resources `search` and `parameterizedSearch`: rows whose texts hold the words looked for (see `sosl.py`)."""
+"""The resources `search` and `parameterizedSearch`: rows whose texts hold the words looked for (see `sosl.py`).
+
+Errors have the shapes of salesforce-api §9.1; the sheet says nothing else of searches, and MALFORMED_SEARCH and its
+texts are (unverified).
+"""
 
 import re
 from collections.abc import Callable, Mapping

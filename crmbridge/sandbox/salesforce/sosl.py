@@ -2,6 +2,8 @@
 
 The sheet does not describe it; this is SOSL as its reference has it, without WITH clauses, and each word of a text is
 matched as it stands: no stems, synonyms or spelling (unverified how a real org breaks texts into words).
+
+Errors have the shapes of salesforce-api §9.1.
 """
 
 import re
@@ -48,7 +50,7 @@ class Search:
 
 
 def malformed(message: str) -> SfError:
-    return refuse("MALFORMED_SEARCH", message)
+    return refuse("MALFORMED_SEARCH", message)  # code and texts (unverified)
 
 
 def parse(text: str) -> Search:
