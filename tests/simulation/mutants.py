@@ -142,6 +142,13 @@ def _as_it_is(hands: Any, work: Any, side: Any, sent: Any, problems: Any) -> Bas
     return settled_base(Base(), work.seen["left"].shared, work.seen["right"].shared, frozenset(), axes_settled=False)
 
 
+def _agreed_as_it_is(hands: Any, view: Any, link: Any, left: Any, right: Any) -> Any:
+    """... and what stands on both sides is agreed on, alike or not."""
+    now = view.see_pair(link, left, right, source=link.origin)
+    base = settled_base(link.base, now[0].shared, now[1].shared, frozenset(), axes_settled=False)
+    return replace(link, base=base)
+
+
 # --- leases and clocks ----------------------------------------------------------------------------------------------
 
 _take, _guard = leases.take, leases.guard
@@ -363,6 +370,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         install=_both(
             _set(recover, "first_base", _as_it_is),
             _set(recover, "look_at", lambda hands, intent, row: lost.Found(arrived=True)),
+            _set(lost, "agreed_by_now", _agreed_as_it_is),
         ),
         aim=Aim(faults={"edit in the same second": 0.3}, kills={MADE: 0.15, SENT: 0.3}, people_seconds=5),
     ),
