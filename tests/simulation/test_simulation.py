@@ -97,7 +97,7 @@ def test_many_seeds(part: int, sums: Path) -> None:
     written.write_text(total.told(), encoding="utf-8")
     written.rename(sums / f"part-{part}.json")
     assert set(total.failed) == OPEN & set(seeds), "mended? then it is to leave open.txt"
-    assert set(total.places) <= known_places(), "a new crash point: write it into more_places.txt"
+    assert set(total.places) <= known_places(), "a new crash point: write it into other_places.txt"
     for seed in seeds:
         if seed % TWICE_EVERY == 0 and seed not in OPEN:
             assert hash_elsewhere(seed, EVENTS) == total.hashes[seed]
