@@ -19,7 +19,7 @@ PLACES: Final = Path(__file__).with_name("places.txt")
 # Crash points that few stories reach, and those that were found since. One more line in places.txt is another story
 # for every seed; one more line here only for those that get there.
 SELDOM_PLACES: Final = Path(__file__).with_name("more_places.txt")
-# Not aimed at: what stands around each call of a CRM, which every story reaches time and again, and what was found since.
+# Not aimed at: what stands around each call of a CRM, which every story reaches often, and what was found since.
 OTHER_PLACES: Final = Path(__file__).with_name("other_places.txt")
 TARGETS: Final = 6  # crash points of a seed at which a worker is certainly killed
 
