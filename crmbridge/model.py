@@ -17,6 +17,11 @@ State = Literal["open", "converted", "disqualified", "won", "lost"]
 SIDES: Final[tuple[Side, Side]] = ("left", "right")
 # The order in which records are written: a child's parent comes first (design: one cycle).
 ENTITIES: Final[tuple[Entity, ...]] = ("account", "contact", "lead", "opportunity")
+RESULTS: Final[tuple[Literal["account"], Literal["contact"], Literal["opportunity"]]] = (
+    "account",
+    "contact",
+    "opportunity",
+)  # of a conversion, parents first
 
 
 def other(side: Side) -> Side:
@@ -340,6 +345,11 @@ class Converted:
     contact_id: str | None
     opportunity_id: str | None
     adopted: bool = False
+
+
+def results_of(one: Life | Converted) -> dict[Entity, str | None]:
+    """Ids of what a lead became, or names as that; None where there is none."""
+    return {"account": one.account_id, "contact": one.contact_id, "opportunity": one.opportunity_id}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

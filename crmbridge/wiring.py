@@ -95,12 +95,16 @@ def open_engine(
             stamp=_stamp(version, descriptions),
         )
     finally:
-        for keeper in keepers.values():
-            keeper.settle()
-        for connector in connectors.values():
-            connector.close()
-        if store is not None:
-            store.close()
+        _put_away(store, connectors, keepers)
+
+
+def _put_away(store: Store | None, connectors: Mapping[Side, Connector], keepers: Mapping[Side, Keeper]) -> None:
+    for keeper in keepers.values():
+        keeper.settle()
+    for connector in connectors.values():
+        connector.close()
+    if store is not None:
+        store.close()
 
 
 @contextmanager
@@ -136,12 +140,7 @@ def open_to_ask(
         with told_apart(keepers):
             yield connectors
     finally:
-        for keeper in keepers.values():
-            keeper.settle()
-        for connector in connectors.values():
-            connector.close()
-        if store is not None:
-            store.close()
+        _put_away(store, connectors, keepers)
 
 
 def _refuse_test_pace(settings: Settings) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from connectors.base import Conversion
 from crmbridge.model import (
+    RESULTS,
     SIDES,
     Converted,
     Entity,
@@ -22,6 +23,7 @@ from crmbridge.model import (
     Step,
     Unknown,
     other,
+    results_of,
 )
 from crmbridge.plan import settled_base
 from crmbridge.state.words import Batch, ConversionRow, Intent, IssuePlace
@@ -31,7 +33,7 @@ from crmbridge.sync.observe import fetch_missing
 from crmbridge.sync.pausing import hold_back, pause_of
 from crmbridge.sync.premade import make_beforehand
 from crmbridge.sync.view import View, link_ids
-from crmbridge.sync.ways import RESULTS, Way, case_of, decide_ways, order_for
+from crmbridge.sync.ways import Way, case_of, decide_ways, order_for
 from crmbridge.sync.work import Order, Work, refused_issue, stands
 
 # How a result came about, as the ledger keeps it.
@@ -137,12 +139,7 @@ def adopt(hands: Hands, view: View, work: Work, step: Step) -> bool:
 
 def _again(hands: Hands, work: Work, step: Step) -> bool:
     """Converted a second time: a Salesforce lead cannot be, so only what is new now goes over, as ordinary rows."""
-    side, life = step.side, work.seen[step.side].life
-    ids: dict[Entity, str | None] = {
-        "account": life.account_id,
-        "contact": life.contact_id,
-        "opportunity": life.opportunity_id,
-    }
+    side, ids = step.side, results_of(work.seen[step.side].life)
     made = [Ref(side=side, entity=entity, id=id) for entity, id in ids.items() if id is not None]
     row = ConversionRow(
         lead_link=work.link.id,
@@ -253,17 +250,7 @@ def finish(
 ) -> bool:
     """One transaction: ledger done, results linked, bases, journal (lifecycle §1.3)."""
     target = other(source)
-    life = work.seen[source].life
-    here: dict[Entity, str | None] = {
-        "account": life.account_id,
-        "contact": life.contact_id,
-        "opportunity": life.opportunity_id,
-    }
-    there: dict[Entity, str | None] = {
-        "account": result.account_id,
-        "contact": result.contact_id,
-        "opportunity": result.opportunity_id,
-    }
+    here, there = results_of(work.seen[source].life), results_of(result)
     links: list[Link] = []
     ends: dict[Side, dict[Entity, str | None]] = {source: here, target: there}
     for entity in RESULTS:
@@ -429,13 +416,7 @@ def _postpone(hands: Hands, work: Work, blocked: list[Way], source: Side) -> Non
 
 def _plan_results(hands: Hands, view: View, work: Work, ways: Mapping[Entity, Way], source: Side) -> None:
     """A dry run: what the conversion would make counts as linked for what is planned after it."""
-    life = work.seen[source].life
-    ids: dict[Entity, str | None] = {
-        "account": life.account_id,
-        "contact": life.contact_id,
-        "opportunity": life.opportunity_id,
-    }
-    for entity, native in ids.items():
+    for entity, native in results_of(work.seen[source].life).items():
         if native and not ways[entity].given:
             link = _link(entity, source, native, f"planned:{native}", alive=True, how="planned")
             view.crosswalk.learn(link)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from connectors.base import Conversion
 from crmbridge.lifecycle import mirrors
-from crmbridge.model import Converted, Entity, Refused, Stale, Step, Unknown, other
+from crmbridge.model import Converted, Refused, Stale, Step, Unknown, other, results_of
 from crmbridge.state.words import Batch, Intent
 from crmbridge.sync.hands import Event, Hands, fingerprint, new_intent
 from crmbridge.sync.pausing import hold_back, pause_of
@@ -95,12 +95,7 @@ def close(hands: Hands, intent: Intent, reply: str) -> None:
     assert intent.native_id is not None
     connector = hands.connectors[intent.side]
     rows = list(connector.fetch("lead", [intent.native_id]).values())
-    for life in [connector.life(row) for row in rows]:
-        made: dict[Entity, str | None] = {
-            "account": life.account_id,
-            "contact": life.contact_id,
-            "opportunity": life.opportunity_id,
-        }
+    for made in [results_of(connector.life(row)) for row in rows]:
         for entity, id in made.items():
             if id is not None and id not in hands.store.records(intent.side, entity, [id]):
                 rows.extend(connector.fetch(entity, [id]).values())

@@ -6,11 +6,10 @@ so they go one after another, in one lane.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from crmbridge.model import SIDES, Entity, Ref, Seen, Side, Unlinked, other
+from crmbridge.model import SIDES, Entity, Ref, Seen, Side, Unlinked, other, results_of
 from crmbridge.policy import Bucket
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.view import View
-from crmbridge.sync.ways import RESULTS
 from crmbridge.sync.work import Work
 
 
@@ -50,8 +49,7 @@ def _named(view: View, work: Work) -> set[Ref]:
     refs: set[Ref] = set()
     for side in SIDES:
         seen = work.seen[side]
-        ids = (seen.life.account_id, seen.life.contact_id, seen.life.opportunity_id)
-        refs |= {Ref(side=side, entity=entity, id=id) for entity, id in zip(RESULTS, ids, strict=True) if id}
+        refs |= {Ref(side=side, entity=entity, id=id) for entity, id in results_of(seen.life).items() if id}
         refs |= _links_of(view, seen)
     return refs
 

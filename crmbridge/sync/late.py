@@ -7,7 +7,7 @@ conversion would have carried it, if it still holds the old one; from there it s
 from collections.abc import Iterable, Mapping
 
 from crmbridge.lifecycle import late_places
-from crmbridge.model import SIDES, Entity, FieldRule, Hold, Link, Row, Side, Update, Value, other
+from crmbridge.model import SIDES, Entity, FieldRule, Hold, Link, Row, Side, Update, Value, other, results_of
 from crmbridge.plan import is_blank
 from crmbridge.state.words import Batch
 from crmbridge.sync.hands import Hands
@@ -115,14 +115,8 @@ def _rules(hands: Hands, entity: Entity) -> Mapping[str, FieldRule]:
 
 def _heirs(hands: Hands, view: View, work: Work, side: Side) -> dict[Entity, Work]:
     """The linked pairs of what the lead became on that side."""
-    life = work.seen[side].life
-    ids: tuple[tuple[Entity, str | None], ...] = (
-        ("account", life.account_id),
-        ("contact", life.contact_id),
-        ("opportunity", life.opportunity_id),
-    )
     heirs: dict[Entity, Work] = {}
-    for entity, native in ids:
+    for entity, native in results_of(work.seen[side].life).items():
         link = hands.store.links_by_native(side, entity, [native]).get(native) if native else None
         if link is None or not link.alive:
             continue

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from crmbridge.lifecycle import Powers, late_places
-from crmbridge.model import Entity, Ref, Side, Value, Wait, other
+from crmbridge.model import RESULTS, Entity, Ref, Side, Value, Wait, other, results_of
 from crmbridge.plan import plan_create
 from crmbridge.policy import Policy
 from crmbridge.sync.creates import NewRecord, push_creates
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.scope import will_link
 from crmbridge.sync.view import View
-from crmbridge.sync.ways import RESULTS, Way
+from crmbridge.sync.ways import Way
 from crmbridge.sync.work import Work
 
 
@@ -40,12 +40,7 @@ def make_beforehand(
 ) -> Mapping[Entity, Way]:
     """The ways, with what we make for them given; one that could not be made now is to be waited for."""
     policy, powers = hands.policy(work.seen["left"]), hands.powers[other(source)]
-    life, done = work.seen[source].life, dict(ways)
-    ids: dict[Entity, str | None] = {
-        "account": life.account_id,
-        "contact": life.contact_id,
-        "opportunity": life.opportunity_id,
-    }
+    ids, done = results_of(work.seen[source].life), dict(ways)
     for entity in RESULTS:
         native = ids[entity]
         if native is None or not by_us(policy, powers, ways, entity):  # without one there is nothing to make it from

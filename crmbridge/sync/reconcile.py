@@ -45,10 +45,7 @@ class Result:
 def results(store: Store) -> dict[Side, dict[Entity, Result]]:
     """Of the last time, by side and kind of record."""
     kept = msgspec.json.decode(store.meta(META) or "{}", type=dict[Side, dict[Entity, Result]])
-    found: dict[Side, dict[Entity, Result]] = {}
-    for side in SIDES:
-        found[side] = kept.get(side, {})
-    return found
+    return {side: kept.get(side, {}) for side in SIDES}
 
 
 def note(store: Store, results: Mapping[Side, Mapping[Entity, Result]]) -> None:

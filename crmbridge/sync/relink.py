@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from crmbridge.ids import new_id
 from crmbridge.match import Candidate, match
-from crmbridge.model import ENTITIES, SIDES, Entity, Link, Ref, Row, Seen, Side, other
+from crmbridge.model import ENTITIES, RESULTS, SIDES, Entity, Link, Ref, Row, Seen, Side, other, results_of
 from crmbridge.state.words import Batch, Issue
 from crmbridge.sync.creates import key_of
 from crmbridge.sync.foreign import CAUSE
@@ -26,7 +26,6 @@ T = TypeVar("T")
 LOST_PARTNER: Final = "no_partner_found"
 # A record whose partner had to be made again has a key of the next generation; more than that nobody has seen.
 GENERATIONS: Final = (1, 2, 3)
-_RESULTS: Final[tuple[Entity, ...]] = ("account", "contact", "opportunity")
 _CHUNK: Final = 500
 
 
@@ -137,8 +136,9 @@ class _Seeker:
         lives = [self.hands.connectors[row.ref.side].life(row) for row in (left, right)]
         if any(life.state != "converted" for life in lives):
             return
-        for entity in _RESULTS:
-            here, there = (getattr(life, f"{entity}_id") for life in lives)
+        results = [results_of(life) for life in lives]
+        for entity in RESULTS:
+            here, there = (one[entity] for one in results)
             if here is None or there is None:
                 continue
             known = self.hands.store.links_by_native("left", entity, [here])

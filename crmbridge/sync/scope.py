@@ -8,13 +8,13 @@ mirror; without this every converted account would be doubled.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, cast
 
-from crmbridge.model import SIDES, Entity, FieldRule, Link, Ref, Seen, Side, Unlinked, other
+from crmbridge.model import SIDES, Entity, FieldRule, Link, Ref, Seen, Side, Unlinked, other, results_of
 from crmbridge.state.words import Batch, Issue, IssuePlace, Pair, Stored
 from crmbridge.sync.fitting import fits, will_be_made
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.mirroring import due_among, is_mirrored, made_again
 from crmbridge.sync.view import View
-from crmbridge.sync.ways import RESULTS, made_by
+from crmbridge.sync.ways import made_by
 from crmbridge.sync.work import is_ended
 
 LEFT_OUT: Final = "left_out"
@@ -106,10 +106,9 @@ def _results_to_sync(hands: Hands, view: View, leads: Sequence[tuple[Seen, bool]
     With each converted lead goes whether nothing will mirror its conversion: then all of them are (C8)."""
     named: dict[tuple[Side, Entity], list[tuple[str, Seen, bool]]] = {}
     for lead, orphan in leads:
-        side, life = lead.row.ref.side, lead.life
-        for entity, native in zip(RESULTS, (life.account_id, life.contact_id, life.opportunity_id), strict=True):
+        for entity, native in results_of(lead.life).items():
             if native is not None:
-                named.setdefault((side, entity), []).append((native, lead, orphan))
+                named.setdefault((lead.row.ref.side, entity), []).append((native, lead, orphan))
     reached: set[Ref] = set()
     for (side, entity), results in named.items():
         view.crosswalk.look_up(side, entity, [native for native, _, _ in results])
@@ -194,9 +193,7 @@ def _named_by_leads(hands: Hands, view: View, side: Side, entity: Entity) -> dic
         stored = pair.left if side == "left" else pair.right
         if stored is None or stored.row.values is None or stored.row.deleted:
             continue
-        life = hands.connectors[side].life(stored.row)
-        ids = {"account": life.account_id, "contact": life.contact_id, "opportunity": life.opportunity_id}
-        native = ids.get(entity)
+        native = results_of(hands.connectors[side].life(stored.row)).get(entity)
         if native is not None:
             named.setdefault(native, stored.row.ref.id)
     return named

@@ -7,31 +7,17 @@ conversion is synced the ordinary way first; what could be several is for a pers
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
 
 from connectors.base import Conversion
 from crmbridge.ids import new_id
 from crmbridge.lifecycle import with_opportunity
 from crmbridge.match import Candidate, match
-from crmbridge.model import (
-    Entity,
-    Hold,
-    Link,
-    Money,
-    Ref,
-    Seen,
-    Side,
-    Unlinked,
-    Wait,
-    other,
-)
+from crmbridge.model import RESULTS, Entity, Hold, Link, Money, Ref, Seen, Side, Unlinked, Wait, other, results_of
 from crmbridge.policy import Bucket, Policy
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.observe import fetch_missing
 from crmbridge.sync.view import View
 from crmbridge.sync.work import Work
-
-RESULTS: tuple[Literal["account"], Literal["contact"], Literal["opportunity"]] = ("account", "contact", "opportunity")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +36,7 @@ class Way:
 
 def decide_ways(hands: Hands, view: View, work: Work, source: Side) -> Mapping[Entity, Way]:
     life, policy = work.seen[source].life, hands.policy(work.seen["left"])
-    ids: dict[Entity, str | None] = {
-        "account": life.account_id,
-        "contact": life.contact_id,
-        "opportunity": life.opportunity_id,
-    }
+    ids = results_of(life)
     ways: dict[Entity, Way] = {}
     for entity in RESULTS:
         native = ids[entity]
