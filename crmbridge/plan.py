@@ -126,10 +126,12 @@ def decide_field(
     last_edit: Side | None,
     choice: Side | None,
     fills_back: bool,
+    saved_there: bool = False,
 ) -> Verdict:
     """The decision for one field. `choice`: a person's answer to the first run's conflicts of this field.
 
     `fills_back`: for a pair made by a conversion, what the other CRM filled in flows to the origin where that is blank.
+    `saved_there`: the last who saved what the conversion made was not us.
     """
     # A field that one side does not have is read, never written across.
     if len(rule.sides) < len(SIDES):
@@ -154,8 +156,9 @@ def decide_field(
     if mode == "converted" and origin is not None and isinstance(at_origin, _Absent):
         now = right if origin == "left" else left
         if isinstance(at_target, _Absent):
-            # The answer was lost, and somebody saved it before we saw how it was made: a blank takes what is there.
-            fills_back = fills_back or last_edit == other(origin)
+            # The answer was lost, and somebody saved it before we saw how it was made: a blank takes what is there,
+            # whoever saved last, for what was typed there is nowhere else.
+            fills_back = fills_back or saved_there
             return _after_conversion(origin, left, right, fills_back=fills_back)
         if rule.same(now, at_target):
             return _after_conversion(origin, left, right, fills_back=fills_back)
@@ -276,6 +279,8 @@ def plan_fields(
     # A blank name or person that an origin lacks is filled from the conversion's result; an opportunity's synthetic
     # stage, close date and probability never flow back (lifecycle §1.4).
     fills_back = entity in {"account", "contact"}
+    made_by_us = seen[other(link.origin or "left")]
+    saved_there = _evidence(made_by_us.row, our_users[made_by_us.row.ref.side]) is not None
     carried = {name for names in (with_step or {}).values() for name in names}
     for rule in rules:
         if rule.name in carried:
@@ -294,6 +299,7 @@ def plan_fields(
             last_edit=last_edit,
             choice=(choices or {}).get(f"{entity}.{rule.name}"),
             fills_back=fills_back,
+            saved_there=saved_there,
         )
         if verdict.write is not None and rule.kind == "money" and seen[verdict.write].life.amount_calculated:
             # Salesforce ignores it, Dynamics recalculates it (O5): the products there decide.

@@ -17,7 +17,6 @@ from crmbridge.model import (
     Link,
     Ref,
     Refused,
-    Row,
     Side,
     Stale,
     Step,
@@ -27,7 +26,7 @@ from crmbridge.model import (
 )
 from crmbridge.plan import settled_base
 from crmbridge.state.words import Batch, ConversionRow, Intent, IssuePlace
-from crmbridge.sync.echo import touched
+from crmbridge.sync.born import as_made
 from crmbridge.sync.hands import Event, Hands, fingerprint, new_id, new_intent
 from crmbridge.sync.observe import fetch_missing
 from crmbridge.sync.pausing import hold_back, pause_of
@@ -293,7 +292,14 @@ def finish(
     for link in links:
         view.crosswalk.learn(link)
     links = [
-        _as_made(hands, view, link, read.get(link.entity, {}).get(link.id_on(target) or ""), target) for link in links
+        as_made(
+            hands,
+            view,
+            link,
+            read.get(link.entity, {}).get(link.id_on(target) or ""),
+            lead=None if _was_there(row, link.entity) else work.seen[target],
+        )
+        for link in links
     ]
     hands.record(
         Batch(
@@ -311,15 +317,6 @@ def finish(
     kind = "adopt" if row.case == "C9" else "convert"
     hands.tell(_event(work.link, target, kind, _told(row, source, hands), row.case))
     return True
-
-
-def _as_made(hands: Hands, view: View, link: Link, row: Row | None, target: Side) -> Link:
-    """With what the conversion made of it as the base on that side: what differs from it later is somebody's edit.
-    Where somebody has saved it already (our answer was lost), nobody knows how it was made."""
-    if row is None or row.values is None or link.mode != "converted" or touched(hands, row):
-        return link
-    made = view.see(row, link=link).shared.fields
-    return replace(link, base=replace(link.base, left=made) if target == "left" else replace(link.base, right=made))
 
 
 def _was_there(row: ConversionRow, entity: Entity) -> bool:

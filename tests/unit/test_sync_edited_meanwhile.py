@@ -132,6 +132,56 @@ def test_what_was_just_made_by_a_mirrored_conversion_may_be_edited_before_we_loo
 
 
 @pytest.mark.parametrize("side", SIDES)
+def test_what_is_typed_there_before_we_look_survives_a_later_edit_on_the_other_side(desk: Bench, side: Side) -> None:
+    """Who saved last tells nothing of a field that only one of the two has."""
+    here, there = _converted(desk, side)
+    mine, target = desk.crm(side), desk.crm(other(side))
+    _falls_once(desk, other(side), "convert", "lead", "fall after")
+    deals = mine.read("lead", here)["opportunity_id"], target.read("lead", there)["opportunity_id"]
+    target.edit("opportunity", deals[1], description="written at once")
+    mine.edit("opportunity", deals[0], name="renamed a moment later")
+    desk.settled()
+    for crm, id in zip((mine, target), deals, strict=True):
+        assert crm.read("opportunity", id)["description"] == "written at once"
+        assert crm.read("opportunity", id)["name"] == "renamed a moment later"
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_value_typed_over_there_before_we_look_is_an_edit(desk: Bench, side: Side) -> None:
+    """What the conversion made of the contact is known from the lead."""
+    left, right = desk.lead_pair(phone="0731 1")
+    here, there = (left, right) if side == "left" else (right, left)
+    mine, target = desk.crm(side), desk.crm(other(side))
+    mine.convert_lead(here)
+    _falls_once(desk, other(side), "convert", "lead", "fall after")
+    contacts = mine.read("lead", here)["contact_id"], target.read("lead", there)["contact_id"]
+    assert [crm.read("contact", id)["phone"] for crm, id in zip((mine, target), contacts, strict=True)] == [
+        "0731 1"
+    ] * 2
+    target.edit("contact", contacts[1], phone="0228 1")
+    desk.settled()
+    assert [crm.read("contact", id)["phone"] for crm, id in zip((mine, target), contacts, strict=True)] == [
+        "0228 1"
+    ] * 2
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_value_typed_here_is_not_undone_by_an_edit_of_another_field_there(desk: Bench, side: Side) -> None:
+    left, right = desk.lead_pair(phone="0731 1")
+    here, there = (left, right) if side == "left" else (right, left)
+    mine, target = desk.crm(side), desk.crm(other(side))
+    mine.convert_lead(here)
+    _falls_once(desk, other(side), "convert", "lead", "fall after")
+    contacts = mine.read("lead", here)["contact_id"], target.read("lead", there)["contact_id"]
+    mine.edit("contact", contacts[0], phone="0228 1")
+    target.edit("contact", contacts[1], city="Bonn")
+    desk.settled()
+    for crm, id in zip((mine, target), contacts, strict=True):
+        assert crm.read("contact", id)["phone"] == "0228 1"
+        assert crm.read("contact", id)["city"] == "Bonn"
+
+
+@pytest.mark.parametrize("side", SIDES)
 def test_what_was_just_made_may_be_won_before_we_look(desk: Bench, side: Side) -> None:
     here, there = _converted(desk, side)
     target = desk.crm(other(side))

@@ -1,0 +1,43 @@
+"""How a mirrored conversion made a record, which is the base of its pair on that side: what differs from it later is
+somebody's edit, and not what the CRM filled in.
+"""
+
+from dataclasses import replace
+
+from crmbridge.lifecycle import late_places
+from crmbridge.model import Entity, Fields, Link, Row, Seen, Unlinked, Value
+from crmbridge.plan import is_blank
+from crmbridge.sync.echo import touched
+from crmbridge.sync.hands import Hands
+from crmbridge.sync.view import View
+
+
+def as_made(hands: Hands, view: View, link: Link, row: Row | None, *, lead: Seen | None) -> Link:
+    """The link with that base. `row`: the first look at it; `lead`: what it was made of, None if it was there before.
+
+    Where somebody has saved the record already (our answer was lost, or he was quick), the look does not tell; what
+    came from the lead is known all the same."""
+    if row is None or row.values is None or link.mode != "converted":
+        return link
+    made = view.see(row, link=link).shared.fields
+    if touched(hands, row):
+        if lead is None:
+            return link
+        made = _from_lead(hands, link.entity, lead.shared.fields, made)
+    base = replace(link.base, left=made) if row.ref.side == "left" else replace(link.base, right=made)
+    return replace(link, base=base)
+
+
+def _from_lead(hands: Hands, entity: Entity, lead: Fields, now: Fields) -> dict[str, Value]:
+    """What the CRM's own conversion carried over. A blank may be one that it does not carry: left out."""
+    compiled = hands.compiled.entities
+
+    def takes(of: Entity, name: str) -> bool:
+        return of in compiled and any(rule.name == name for rule in compiled[of].rules)
+
+    carried = {place: value for name, value in lead.items() for of, place in late_places(name, takes) if of == entity}
+    return {
+        place: value
+        for place, value in carried.items()
+        if not isinstance(value, Unlinked) and not is_blank(value) and not is_blank(now.get(place))
+    }
