@@ -78,8 +78,8 @@ class Close:
     reopen: Literal["mirror", "hold"] = "mirror"
     cancel_close_activity: YesNo = "yes"
     over_disqualified: Literal["convert", "hold"] = "convert"
-    contact_customer: Literal["hold", "no_account"] = "hold"
-    no_customer: Literal["try", "hold"] = "try"
+    contact_customer: Literal["hold", "no_account", "person_account"] | Bucket = "hold"
+    no_customer: Literal["try", "placeholder", "hold"] = "try"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

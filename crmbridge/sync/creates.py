@@ -35,6 +35,7 @@ from crmbridge.model import (
 from crmbridge.plan import settled_base
 from crmbridge.state.words import Batch, Intent, Issue, IssuePlace
 from crmbridge.sync import alike
+from crmbridge.sync.customer import for_new
 from crmbridge.sync.echo import changed_since
 from crmbridge.sync.hands import Hands, fingerprint, new_intent
 from crmbridge.sync.pausing import pause_of, waits
@@ -103,7 +104,11 @@ def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records:
     on_their_way = alike.on_their_way(hands, side, entity) if witness is not None else set()
     for record in records:
         source = record.source
-        put = put_new(hands, view, side, source, record.create.fields)
+        belongs = for_new(hands, view, source, record.create.fields, refused)
+        issues.extend(belongs.issues)
+        if not belongs.ready:
+            continue
+        put = put_new(hands, view, side, source, belongs.fields)
         problems = (*source.shared.problems, *put.problems)
         if put.blocked or any(problem.cause == UNMAPPED_STATUS for problem in problems):
             issues.extend(problem_issues(hands, entity, problems, ref=source.row.ref))

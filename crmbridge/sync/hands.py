@@ -21,8 +21,9 @@ from crmbridge.lifecycle import Powers
 from crmbridge.model import ENTITIES, SIDES, Directory, Entity, FieldRule, Link, NativeRef, Ref, Seen, Side
 from crmbridge.plan import under
 from crmbridge.policy import Bucket, Policies, Policy
+from crmbridge.stand_ins import LINK_IDS
 from crmbridge.state.store import Store
-from crmbridge.state.words import Batch, Intent, IntentState, Issue, Lease, RunRow
+from crmbridge.state.words import PUT_BACK, Batch, Intent, IntentState, Issue, Lease, RunRow
 from crmbridge.sync.limits import Keepers
 
 LET_GO_META = "without_conversion"  # {shared id of a lead: who said so, and why}
@@ -133,6 +134,9 @@ class Hands:
     send_until: float | None = None  # by our clock; None: no hurry
     renewed_at: float = 0.0
     untouchable: set[str] = field(default_factory=set)  # shared ids, or refs in words, whose last call may still land
+    stand_ins: dict[Side, str] = field(
+        default_factory=dict[Side, str]
+    )  # accounts for what has no customer, by this run
     put_aside: list[Issue] = field(default_factory=list[Issue])  # what waits since it is paused; a dry run's too
     removed: set[str] = field(default_factory=set)  # a dry run's: links whose partner it would have removed
     first_run: frozenset[Entity] = frozenset()  # entities that were never synced
@@ -163,10 +167,16 @@ class Hands:
         return json.loads(self.store.meta(LET_GO_META) or "{}")
 
     @cached_property
-    def buckets(self) -> frozenset[str]:
-        """Accounts that were chosen for what has none of its own."""
-        chosen = (policy.convert.contact_only for policy in self.options.policies.every("lead"))
-        return frozenset(same_id(choice.bucket) for choice in chosen if isinstance(choice, Bucket))
+    def buckets(self) -> set[str]:
+        """Accounts for what has none of its own: those that were chosen, and those that we made for it."""
+        policies = self.options.policies
+        chosen = [policy.convert.contact_only for policy in policies.every("lead")]
+        chosen += [policy.close.contact_customer for policy in policies.every("opportunity")]
+        made = [
+            native for link in self.store.links(list(LINK_IDS)).values() for native in (link.left_id, link.right_id)
+        ]
+        named = [choice.bucket for choice in chosen if isinstance(choice, Bucket)]
+        return {same_id(native) for native in (*named, *made) if native is not None}
 
     def is_bucket(self, native: str) -> bool:
         return same_id(native) in self.buckets
@@ -181,10 +191,11 @@ class Hands:
         return under(self.compiled.entities[entity].rules, self.policy(seen), entity)
 
     def record(self, batch: Batch) -> None:
-        """One transaction under our lease; a dry run records nothing. What may not be sent now is not even intended."""
+        """One transaction under our lease; a dry run records nothing. What may not be sent now is not even intended,
+        but for what is to be put back: it is written down with what made it necessary, and sent when it may be."""
         if self.lease is not None:
             for side, keeper in self.keepers.items():
-                if any(intent.side == side for intent in batch.open_intents):
+                if any(intent.side == side and intent.key != PUT_BACK for intent in batch.open_intents):
                     keeper.check()
             self.store.apply(batch, lease=self.lease)
 

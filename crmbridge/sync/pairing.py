@@ -6,12 +6,15 @@ from dataclasses import replace
 from crmbridge.ids import new_id
 from crmbridge.lifecycle import NOT_MIRRORED, create_case, not_mirrored
 from crmbridge.match import Candidate, Cluster, Matches, match
-from crmbridge.model import SIDES, Entity, Hold, Link, Ref, Seen, Side, Wait, other
+from crmbridge.model import SIDES, Entity, Link, Ref, Seen, Side, Wait, other
 from crmbridge.plan import plan_create
-from crmbridge.state.words import Batch, Issue, IssuePlace, Stored
+from crmbridge.state.words import Batch, Issue, IssuePlace, Keyed, Stored
+from crmbridge.sync.candidates import candidates
 from crmbridge.sync.creates import NewRecord, push_creates
-from crmbridge.sync.fitting import fits, leave_out
+from crmbridge.sync.customer import because, customer_hold
+from crmbridge.sync.fitting import leave_out
 from crmbridge.sync.hands import Event, Hands
+from crmbridge.sync.key_index import entries, places
 from crmbridge.sync.mirroring import is_mirrored
 from crmbridge.sync.scope import NOT_MASTER, claimed_by, in_scope, will_link
 from crmbridge.sync.view import View, link_ids
@@ -23,7 +26,8 @@ def pair_up(hands: Hands, view: View, entity: Entity, singles: Sequence[Stored])
     gone = [stored for stored in singles if stored.row.deleted or stored.row.merged_into or stored.row.values is None]
     if gone:
         over: list[IssuePlace] = [(entity, None, one.row.ref.side, one.row.ref.id, None) for one in gone]
-        hands.record(Batch(clean=[(one.row.ref, one.row.version) for one in gone], close_issues=over))
+        clean = [(one.row.ref, one.row.version) for one in gone]
+        hands.record(Batch(clean=clean, keyed=[Keyed(ref=ref, parts=()) for ref, _ in clean], close_issues=over))
     # A merge's winner may have got the loser's partner a moment ago (L11).
     alive = [
         stored
@@ -36,12 +40,7 @@ def pair_up(hands: Hands, view: View, entity: Entity, singles: Sequence[Stored])
     due = {seen.row.ref.id: seen for seen in leave_out(hands, [view.see(stored.row) for stored in alive])}
     if not due:
         return []
-    pool: dict[Side, dict[str, Seen]] = {side: {} for side in SIDES}
-    for side in SIDES:
-        for seen in view.see_all(hands.store.unlinked(side, entity)):
-            free = view.crosswalk.planned(seen.row.ref) is None and str(seen.row.ref) not in hands.untouchable
-            if free and fits(hands, seen):
-                pool[side][seen.row.ref.id] = seen
+    pool = candidates(hands, view, entity, [seen.row.ref for seen in due.values()])
     works, rest = _join_twins(hands, view, entity, due, pool)
     return works + make_partners(hands, view, entity, rest, touched)
 
@@ -109,7 +108,7 @@ def _by_our_key(pool: dict[Side, dict[str, Seen]]) -> list[tuple[str, str, str]]
 
 def _hold_clusters(hands: Hands, entity: Entity, clusters: Iterable[Cluster], due: dict[str, Seen]) -> set[str]:
     issues: list[Issue] = []
-    clean: list[tuple[Ref, str | None]] = []
+    done: list[Seen] = []
     held: set[str] = set()
     for cluster in clusters:
         mine: dict[Side, tuple[str, ...]] = {"left": cluster.left, "right": cluster.right}
@@ -121,7 +120,7 @@ def _hold_clusters(hands: Hands, entity: Entity, clusters: Iterable[Cluster], du
                     continue
                 seen = due[id]
                 held.add(id)
-                clean.append((seen.row.ref, seen.row.version))
+                done.append(seen)
                 partners = ", ".join(mine[other(side)])
                 if cluster.cause == "state_differs":
                     message = (
@@ -134,69 +133,69 @@ def _hold_clusters(hands: Hands, entity: Entity, clusters: Iterable[Cluster], du
                 issues.append(
                     hands.issue("held", cause=cluster.cause, entity=entity, ref=seen.row.ref, message=message, fix=fix)
                 )
-    hands.record(Batch(issues=issues, clean=clean))
+    hands.record(Batch(issues=issues, clean=places(done), keyed=entries(hands, done)))
     return held
 
 
 def make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen], touched: set[Ref]) -> list[Work]:
-    clean: list[tuple[Ref, str | None]] = []
+    done: list[Seen] = []
     tombstones: list[Link] = []
-    candidates: list[Seen] = []
+    making: list[Seen] = []
     unmirrored: list[tuple[Ref, str]] = []
     for seen in rest:
         ref = seen.row.ref
         if not in_scope(hands, ref, touched=ref in touched):
-            clean.append((ref, seen.row.version))  # it comes back when something reaches it
+            done.append(seen)  # it comes back when something reaches it
         elif entity == "lead" and seen.shared.state == "converted" and "lead" in hands.first_run:
             # Converted before mirroring began: linked by its results only (lifecycle §8), never converted again.
             tombstones.append(_alone(ref, "converted before mirroring began"))
-            clean.append((ref, seen.row.version))
+            done.append(seen)
         elif entity == "lead" and not is_mirrored(hands, view, None, seen.row):
             # Converted before it was seen: nobody is to work on a lead there that is long converted here.
             tombstones.append(_alone(ref, "converted, and its conversion is not mirrored"))
             unmirrored.append((ref, not_mirrored(hands.policy(seen)).message))
-            clean.append((ref, seen.row.version))
+            done.append(seen)
         else:
-            candidates.append(seen)
+            making.append(seen)
     issues = [
         hands.issue("report", cause=NOT_MIRRORED, entity=entity, ref=ref, message=message)
         for ref, message in unmirrored
     ]
     claims: dict[str, str] = {}
     for side in SIDES:
-        claims |= claimed_by(hands, view, side, entity, [seen for seen in candidates if seen.row.ref.side == side])
+        claims |= claimed_by(hands, view, side, entity, [seen for seen in making if seen.row.ref.side == side])
     records: list[NewRecord] = []
     waiting: dict[Ref, tuple[Wait, ...]] = {}
     limit = hands.options.only.limit
-    for seen in candidates:
+    for seen in making:
         ref = seen.row.ref
         if ref.id in claims:
             issues.append(_claimed(hands, entity, ref, claims[ref.id]))
-            clean.append((ref, seen.row.version))
+            done.append(seen)
             continue
         policy = hands.policy(seen)
         if policy.move.new == "match only":
-            clean.append((ref, seen.row.version))  # its twin may come yet, and then finds it
+            done.append(seen)  # its twin may come yet, and then finds it
             continue
         if policy.master is not None and policy.master != ref.side:
             issues.append(_not_master(hands, ref, policy.segment or "", hands.names[policy.master]))
-            clean.append((ref, seen.row.version))
+            done.append(seen)
             continue
-        hold = _customer_hold(hands, seen)
+        hold = customer_hold(hands, seen)
         if hold is not None:
             issues.append(
                 hands.issue("held", cause=hold.cause, entity=entity, ref=ref, message=hold.message, fix=hold.fix)
             )
-            clean.append((ref, seen.row.version))
+            done.append(seen)
             continue
-        reason = f"new {entity} on the other side ({create_case(seen)})"
+        reason = f"new {entity} on the other side ({create_case(seen)}{because(hands, seen)})"
         plan = plan_create(hands.rules(seen), seen, reason=reason, will_link=lambda r: will_link(hands, view, r))
         if plan.create is None:
             waiting[ref] = plan.waits
         elif limit is None or len(records) < limit:
             records.append(NewRecord(create=plan.create, source=seen))
     issues.extend(_waiting(hands, waiting))
-    hands.record(Batch(links=tombstones, clean=clean, issues=issues))
+    hands.record(Batch(links=tombstones, clean=places(done), keyed=entries(hands, done), issues=issues))
     return push_creates(hands, view, entity, records)
 
 
@@ -204,33 +203,6 @@ def _alone(ref: Ref, how: str) -> Link:
     """An ended pair of one record: it never gets a partner."""
     left, right = (ref.id, None) if ref.side == "left" else (None, ref.id)
     return Link(id=new_id(), entity=ref.entity, left_id=left, right_id=right, alive=False, how=how)
-
-
-def _customer_hold(hands: Hands, seen: Seen) -> Hold | None:
-    """Its customer is a contact, and nothing tells which account it is for where one is needed (O14)."""
-    close = hands.policy(seen).close
-    if seen.row.ref.entity != "opportunity" or seen.shared.fields.get("account") is not None:
-        return None
-    if not seen.life.customer_is_contact:
-        return _without_customer(hands, seen) if close.no_customer == "hold" else None
-    if not hands.powers[other(seen.row.ref.side)].needs_account or close.contact_customer == "no_account":
-        return None
-    return Hold(
-        cause="O14",
-        message="The customer of this opportunity is a contact without an account (O14).",
-        fix="Give the contact, or the opportunity, an account; it is then synced by itself.",
-    )
-
-
-def _without_customer(hands: Hands, seen: Seen) -> Hold | None:
-    if seen.shared.fields.get("contact") is not None:
-        return None
-    return Hold(
-        cause="O15",
-        message="The opportunity has neither account nor contact, so none is made on the other side "
-        f"(O15; {hands.policy(seen).says('close.no_customer')}).",
-        fix="Give it an account or a contact; it is then synced by itself.",
-    )
 
 
 def _waiting(hands: Hands, waiting: Mapping[Ref, tuple[Wait, ...]]) -> list[Issue]:

@@ -11,12 +11,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from crmbridge.model import SIDES, Converted, Link, Ref, Row, Side, other
-from crmbridge.state.words import Batch, ConversionRow, Intent
-from crmbridge.sync import alike, here
+from crmbridge.state.words import PUT_BACK, Batch, ConversionRow, Intent
+from crmbridge.sync import alike, here, placeholder
 from crmbridge.sync.convert import finish, found_converted
 from crmbridge.sync.creates import first_base, put_new
 from crmbridge.sync.hands import Event, Hands, jsonable
 from crmbridge.sync.lost import Found, agreed_link, look_at
+from crmbridge.sync.putback import put_back_again
 from crmbridge.sync.removals import ended
 from crmbridge.sync.view import View, link_ids
 from crmbridge.sync.work import Work, make_work
@@ -41,7 +42,7 @@ def recover(
             untouchable.add(intent.link_id)
             if intent.kind == "create":  # there is no link yet
                 untouchable.add(str(Ref(side=other(intent.side), entity=intent.entity, id=intent.source_id or "")))
-    return untouchable
+    return untouchable | hands.untouchable  # of what was sent here another answer may have been lost
 
 
 def _resolve(hands: Hands, view: View, intent: Intent, sleep: Callable[[float], None]) -> bool:
@@ -88,6 +89,9 @@ def _create(hands: Hands, view: View, intent: Intent) -> bool:
         row = connector.fetch(intent.entity, [intent.native_id]).get(intent.native_id)
     elif intent.key is not None:
         row = connector.fetch_by_key(intent.entity, [intent.key]).get(intent.key)
+    if row is not None and placeholder.is_placeholder(intent):
+        placeholder.adopt(hands, intent, row)
+        return True
     return row is not None and _adopt(hands, view, intent, row)
 
 
@@ -164,6 +168,8 @@ def _update(hands: Hands, view: View, intent: Intent) -> bool:
     CRM refuses it by its version."""
     assert intent.native_id is not None
     row = hands.connectors[intent.side].fetch(intent.entity, [intent.native_id]).get(intent.native_id)
+    if intent.key == PUT_BACK:
+        return put_back_again(hands, view, intent, row, may_land=_seconds_left(hands, intent) > 0)
     found = look_at(hands, intent, row) if row is not None else Found(arrived=False)
     untouched = row is not None and intent.pre_version in (None, row.version)
     if not found.arrived and untouched and _seconds_left(hands, intent) > 0:

@@ -18,6 +18,7 @@ from crmbridge.state.words import Batch, Issue
 from crmbridge.sync.creates import key_of
 from crmbridge.sync.foreign import CAUSE
 from crmbridge.sync.hands import Event, Hands
+from crmbridge.sync.placeholder import ENTITY, found_again
 from crmbridge.sync.view import View, link_ids
 from crmbridge.sync.work import chunks
 
@@ -48,6 +49,8 @@ def relink(hands: Hands, view: View, *, by: str, why: str) -> Relinked:
     """The CRMs were read a moment ago; creates were off, and are on again once this has ended."""
     done = Relinked(run_id=hands.run.id)
     seeker = _Seeker(hands=hands, view=view, done=done)
+    for side in SIDES if ENTITY in hands.options.entities and ENTITY in hands.compiled.entities else ():
+        found_again(hands, side)
     for entity in ENTITIES:
         if entity in hands.options.entities and entity in hands.compiled.entities:
             hands.progress.step(f"finding partners of {entity} records")

@@ -134,6 +134,8 @@ def _not_yet_touched(hands: Hands, refs: Iterable[Ref]) -> list[Ref]:
 
 
 def in_scope(hands: Hands, ref: Ref, *, touched: bool) -> bool:
+    if ref.entity == "account" and hands.is_bucket(ref.id):
+        return False  # it stands in for those that have none, and is nobody's own
     return ref.entity in {"lead", "opportunity"} or touched or ref in hands.touched
 
 

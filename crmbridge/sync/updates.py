@@ -24,8 +24,10 @@ from crmbridge.model import (
 )
 from crmbridge.pauses import paused
 from crmbridge.state.words import Batch, Intent, IntentState, Issue
+from crmbridge.sync.customer import for_update
 from crmbridge.sync.hands import Hands, fingerprint, new_intent
 from crmbridge.sync.pausing import hold_back
+from crmbridge.sync.putback import PutBack, put_back, to_put_back, typed_over
 from crmbridge.sync.settle import just_written
 from crmbridge.sync.view import View
 from crmbridge.sync.work import (
@@ -107,11 +109,15 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
     stored: list[Row] = []
     moved: list[Ref] = []
     agreed: list[Link] = []
+    back: list[PutBack] = []
     for (work, update, write), intent, outcome in zip(ready, intents, outcomes, strict=True):
         names = tuple(update.fields)
         _count(hands, side, work, update, outcome_state(outcome))
         if isinstance(outcome, Written):
             row = rows.get(outcome.id)
+            typed = typed_over(hands, view, work, side, outcome, row, intent.after)
+            if typed:
+                back.append(to_put_back(hands, work, side, outcome.id, typed, row))
             if row is not None:
                 work.rows[side] = row if row.extras else replace(row, extras=work.rows[side].extras)
                 stored.append(row)
@@ -138,7 +144,17 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
             work.moved = True
             moved.append(work.rows[side].ref)
     stored.extend(fresh_rows(hands, moved))
-    hands.record(Batch(rows=stored, links=agreed, dirty=moved, close_intents=closed, issues=issues))
+    hands.record(
+        Batch(
+            rows=stored,
+            links=agreed,
+            dirty=moved,
+            open_intents=[one.intent for one in back],
+            close_intents=closed,
+            issues=issues,
+        )
+    )
+    put_back(hands, view, side, back)
 
 
 def _count(hands: Hands, side: Side, work: Work, update: Update, state: IntentState) -> None:
@@ -152,9 +168,15 @@ def _update_write(
     hands: Hands, view: View, side: Side, work: Work, update: Update, refused: Refusals
 ) -> tuple[Write | None, Link]:
     row, seen, link = work.rows[side], work.seen[side], work.link
+    belongs = for_update(hands, view, work, side, update.fields, refused)
+    work.issues.extend(belongs.issues)
+    if not belongs.ready:
+        work.unsettled |= set(update.fields)
+        work.open = True
+        return None, link
     put = hands.compiled.entities[work.entity].put(
         side,
-        update.fields,
+        belongs.fields,
         facts=view.facts(link),
         current=seen.row,
         life=seen.life,

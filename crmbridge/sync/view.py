@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 import mapping
-from crmbridge.model import Axes, Entity, Link, Ref, Row, Seen, Shared, Side, Unlinked, Value, other
+from crmbridge.model import Axes, Entity, Fields, Link, Ref, Row, Seen, Shared, Side, Unlinked, Value, other
 from crmbridge.policy import ReadAs
+from crmbridge.stand_ins import native_of
 from crmbridge.state.words import Stored
 from crmbridge.sync.hands import Hands
 
@@ -48,6 +49,9 @@ class Crosswalk:
             self._shared[(side, entity, id)] = link.id if link and link.alive else None
 
     def native_id(self, side: Side, entity: Entity, shared_id: str) -> str | None:
+        stand_in = native_of(shared_id)
+        if stand_in is not None:
+            return stand_in
         place = (side, entity, shared_id)
         if place not in self._native and not self._load(entity):
             link = self.hands.store.links([shared_id]).get(shared_id)
@@ -122,6 +126,14 @@ class View:
         if shared.contradiction is not None and entity == "lead":
             return self._read_as(seen)
         return self._without_bucket(seen) if self.hands.buckets and entity in _HAVE_ACCOUNT else seen
+
+    def own_fields(self, row: Row) -> Fields:
+        """What a record says without asking others: its links are left unresolved, which is quicker for many."""
+        connector = self.hands.connectors[row.ref.side]
+        row = connector.complete(row)
+        compiled = self.hands.compiled.entities[row.ref.entity]
+        facts = mapping.Facts(directory=self.hands.directories)
+        return compiled.get(row.ref.side, row, connector.life(row), facts).fields
 
     def _read_as(self, lead: Seen) -> Seen:
         """A label that contradicts its flag, read as the row that was chosen; never against a flag that says more."""

@@ -180,6 +180,34 @@ lifecycle:
     assert found.close.over_disqualified == "hold"
 
 
+@pytest.mark.parametrize(
+    ("text", "customer", "nobody"),
+    [
+        (
+            "{contact_customer: {bucket: 0018d00000AbCdE}, no_customer: placeholder}",
+            Bucket(bucket="0018d00000AbCdE"),
+            "placeholder",
+        ),
+        ("{contact_customer: no_account, no_customer: try}", "no_account", "try"),
+        ("{contact_customer: hold, no_customer: hold}", "hold", "hold"),
+    ],
+)
+def test_who_a_deal_belongs_to_may_be_chosen(tmp_path: Path, text: str, customer: object, nobody: str) -> None:
+    found = policies(read(tmp_path, f"lifecycle:\n  close: {text}\n"), SHIPPED).of("opportunity").close
+    assert (found.contact_customer, found.no_customer) == (customer, nobody)
+    part = f"segments:\n  shop:\n    entities: [opportunity]\n    lifecycle: {{close: {text}}}\n"
+    found = policies(read(tmp_path, part), SHIPPED).every("opportunity")[1].close
+    assert (found.contact_customer, found.no_customer) == (customer, nobody)
+
+
+def test_a_customer_that_would_be_a_person_account_is_refused_with_what_to_choose_instead(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, "lifecycle: {close: {contact_customer: person_account}}\n")
+    [problem] = caught.value.problems
+    assert "lifecycle.close.contact_customer: not supported yet: person_account;" in problem
+    assert "contact_customer takes hold, no_account or {bucket: ID}" in problem
+
+
 def test_what_becomes_of_a_deleted_records_partner_may_be_chosen(tmp_path: Path) -> None:
     found = policies(
         read(

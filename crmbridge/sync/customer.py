@@ -1,0 +1,130 @@
+"""Who an opportunity belongs to on the other side, where it has no account of its own (O14, O15).
+
+Nobody, as a rule. Where it was chosen, an account stands in that is there for this alone: it is written, and reads as
+none, so it never crosses and never comes back. It is left as soon as the opportunity gets a customer.
+"""
+
+from dataclasses import dataclass
+
+from crmbridge.model import Entity, Fields, Hold, Link, Seen, Side, attribute_name, other
+from crmbridge.policy import Bucket, Policy
+from crmbridge.stand_ins import as_shared
+from crmbridge.state.words import Issue
+from crmbridge.sync.hands import Hands
+from crmbridge.sync.placeholder import placeholder
+from crmbridge.sync.view import View
+from crmbridge.sync.work import Refusals, Work
+
+_DEAL: Entity = "opportunity"
+_FIELDS = frozenset({"account", "contact"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Belongs:
+    """What to write, with an account that stands in; or nothing of it yet, and why."""
+
+    fields: Fields
+    issues: tuple[Issue, ...] = ()
+    ready: bool = True
+
+
+def customer_hold(hands: Hands, seen: Seen) -> Hold | None:
+    """A new opportunity whose customer is a contact, and nothing tells which account it is for where one is needed
+    (O14); or that has nobody (O15)."""
+    close = hands.policy(seen).close
+    if seen.row.ref.entity != _DEAL or seen.shared.fields.get("account") is not None:
+        return None
+    if not seen.life.customer_is_contact:
+        return _without_customer(hands, seen) if close.no_customer == "hold" else None
+    if not hands.powers[other(seen.row.ref.side)].needs_account or close.contact_customer != "hold":
+        return None
+    return Hold(
+        cause="O14",
+        message="The customer of this opportunity is a contact without an account (O14).",
+        fix="Give the contact, or the opportunity, an account; it is then synced by itself.",
+    )
+
+
+def _without_customer(hands: Hands, seen: Seen) -> Hold | None:
+    if seen.shared.fields.get("contact") is not None:
+        return None
+    return Hold(
+        cause="O15",
+        message="The opportunity has neither account nor contact, so none is made on the other side "
+        f"(O15; {hands.policy(seen).says('close.no_customer')}).",
+        fix="Give it an account or a contact; it is then synced by itself.",
+    )
+
+
+def because(hands: Hands, source: Seen) -> str:
+    """The option that decides who a new one belongs to, in words; empty where none does."""
+    fields, policy = source.shared.fields, hands.policy(source)
+    option = _option(hands, policy, source, fields.get("contact")) if fields.get("account") is None else None
+    return f"; {policy.says(option)}" if option else ""
+
+
+def for_new(hands: Hands, view: View, source: Seen, fields: Fields, refused: Refusals) -> Belongs:
+    """Of a record that is to be made on the other side."""
+    known = source.shared.fields
+    if known.get("account") is not None or not _has_account(hands, source, other(source.row.ref.side)):
+        return Belongs(fields=fields)
+    stands = _stands_in(hands, view, hands.policy(source), source, known.get("contact"), None, refused)
+    return _with(fields, stands) if stands is not None else Belongs(fields=fields)
+
+
+def for_update(hands: Hands, view: View, work: Work, side: Side, fields: Fields, refused: Refusals) -> Belongs:
+    """Of a pair: when its customer goes, or comes."""
+    source, there = work.seen[other(side)], work.seen[side]
+    known = {**there.shared.fields, **fields}
+    if _FIELDS.isdisjoint(fields) or known.get("account") is not None or not _has_account(hands, source, side):
+        return Belongs(fields=fields)
+    policy = hands.policy(work.seen["left"])
+    stands = _stands_in(hands, view, policy, source, known.get("contact"), work.link, refused)
+    if stands is not None:
+        return _with(fields, stands)
+    return Belongs(fields={**fields, "account": None} if _has_stand_in(hands, there) else fields)
+
+
+def _with(fields: Fields, stands: Belongs) -> Belongs:
+    return Belongs(fields={**fields, **stands.fields}, issues=stands.issues, ready=stands.ready)
+
+
+def _stands_in(
+    hands: Hands, view: View, policy: Policy, source: Seen, contact: object, link: Link | None, refused: Refusals
+) -> Belongs | None:
+    option, choice = _option(hands, policy, source, contact), policy.close.contact_customer
+    if option is None:
+        return None
+    if option == "close.contact_customer" and isinstance(choice, Bucket):
+        return Belongs(fields={"account": as_shared(choice.bucket)})
+    found = placeholder(hands, view, other(source.row.ref.side), source.row.ref, link, refused)
+    if found.native is None:
+        return Belongs(fields={}, issues=found.issues, ready=False)
+    return Belongs(fields={"account": as_shared(found.native)})
+
+
+def _option(hands: Hands, policy: Policy, source: Seen, contact: object) -> str | None:
+    """Which option has an account stand in for it on the other side, if any."""
+    if source.row.ref.entity != _DEAL:
+        return None
+    close = policy.close
+    if source.life.customer_is_contact:
+        needed = hands.powers[other(source.row.ref.side)].needs_account
+        return "close.contact_customer" if needed and isinstance(close.contact_customer, Bucket) else None
+    return "close.no_customer" if contact is None and close.no_customer == "placeholder" else None
+
+
+def _has_account(hands: Hands, source: Seen, side: Side) -> bool:
+    """Does the mapping write the account of an opportunity there?"""
+    if source.row.ref.entity != _DEAL:
+        return False
+    return any(rule.name == "account" and side in rule.sides for rule in hands.compiled.entities[_DEAL].rules)
+
+
+def _has_stand_in(hands: Hands, there: Seen) -> bool:
+    """Does an account that reads as none stand there? (`View` has taken it out of the fields.)"""
+    side = hands.compiled.entities[_DEAL].sides[there.row.ref.side]
+    end = side.at(there.shared.state).ends.get("account")
+    wires = end.wires if end is not None else ()
+    found = (getattr(there.row.values, attribute_name(wire), None) for wire in wires)
+    return any(isinstance(native, str) and hands.is_bucket(native) for native in found)
