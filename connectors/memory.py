@@ -294,10 +294,12 @@ class MemoryConnector:
             return Stale(message="the record was changed by somebody else")
         if REQUIRED[write.entity] in write.columns and not write.columns[REQUIRED[write.entity]]:
             return _blank(write.entity)
+        before = self._row(write.entity, record)
         if write.columns or write.key is not None:
             record.key = write.key or record.key
             self._save(record, write.columns, by=US)
-        return Written(id=record.id, row=self._row(write.entity, record))
+        row = self._row(write.entity, record)
+        return Written(id=record.id, row=row, before=before, columns=tuple(write.columns))
 
     # --- LifeCycle ------------------------------------------------------------------------------------------------
 

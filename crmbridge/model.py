@@ -334,6 +334,10 @@ class Written:
     row: Row | None = None  # read back in the same call, where the CRM offers it
     created: bool = False
     adopted: bool = False  # it was there already, by an earlier try of ours
+    # The record right before it was written, where a version does not tell every edit (Salesforce's is a second), and
+    # the columns that were sent: what differs there from the version that was given was typed over unseen.
+    before: Row | None = None
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

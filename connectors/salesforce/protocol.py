@@ -158,12 +158,13 @@ def delete(table: str, row_id: str) -> Call:
     return Call(method="DELETE", path=path, kind="delete", table=table, headers=headers)
 
 
-def composite_update(records: Sequence[Record], then: Sequence[Call] = ()) -> Call:
+def composite_update(records: Sequence[Record], first: Sequence[Call] = (), then: Sequence[Call] = ()) -> Call:
     """Updates, each with its own precondition: optimistic locking here is a date, in seconds (§3.3, §3.5).
 
-    `then`: reads of what came of them, in the same call; 25 subrequests in all, at most five of them reads."""
+    `first`, `then`: reads of what was there and of what came of them, in the same call; 25 subrequests in all, at most
+    five of them reads, carried out in this order."""
     requests: list[dict[str, Any]] = []
-    for n, each in enumerate(records):
+    for n, each in enumerate(records, len(first)):
         # Whether the outer headers hold for subrequests is not said (unverified): they are given to each.
         headers = dict(WRITE_HEADERS)
         if each.unchanged_since is not None:
@@ -183,7 +184,16 @@ def composite_update(records: Sequence[Record], then: Sequence[Call] = ()) -> Ca
         kind="update",
         table=_one_table(records),
         headers=WRITE_HEADERS,
-        body=encode({"allOrNone": False, "compositeRequest": [*requests, *_subrequests(then, len(records))]}),
+        body=encode(
+            {
+                "allOrNone": False,
+                "compositeRequest": [
+                    *_subrequests(first),
+                    *requests,
+                    *_subrequests(then, len(first) + len(records)),
+                ],
+            }
+        ),
     )
 
 

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
-import msgspec
-
 from connectors.base import Write
 from connectors.http import NotSent
 from connectors.salesforce import protocol, soql
@@ -37,6 +35,7 @@ class _Job:
     writes: Sequence[Write]
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     rows: dict[str, Row] = field(default_factory=dict)  # read back in the very call that wrote them
+    before: dict[str, Row] = field(default_factory=dict)  # right before they were written
     sent: bool = False  # something may have been carried out: from here on nothing is raised
 
     def open(self, kind: str) -> list[int]:
@@ -123,15 +122,19 @@ class Writer:
                 columns=columns,
                 unchanged_since=instant_of(write.version),
             )
-        few = protocol.composite_max - len({record.table for record in records.values()})
+        few = protocol.composite_max - 2 * len({record.table for record in records.values()})
+        results: dict[int, SaveResult | Meaning | Outcome] = {}
         if len(records) <= few:
-            results = self._send(job, records, self._update_few, few, partial(self._updated_few, job))
+            for some in _by_tables(records):
+                results |= self._send(job, some, self._update_few, few, partial(self._updated_few, job))
         else:
             self._drop_stale(job, records)
             results = self._send(job, records, protocol.update, protocol.records_per_call, _saved)
         for n, result in results.items():
             done = isinstance(result, SaveResult) or (isinstance(result, Meaning) and result.kind == "done")
-            job.outcomes[n] = Written(id=soql.id18(job.writes[n].id or "")) if done else _outcome(result)
+            id = soql.id18(job.writes[n].id or "")
+            written = Written(id=id, before=job.before.get(id), columns=tuple(records[n].columns)) if done else None
+            job.outcomes[n] = written or _outcome(result)
 
     def _columns(self, write: Write) -> Native:
         """As they go over the wire, our key among them; a known opportunity's contact goes another way."""
@@ -142,16 +145,21 @@ class Writer:
         return columns
 
     def _update_few(self, records: Sequence[Record]) -> Call:
-        return protocol.composite_update(records, self._reads(records))
+        """One call: its parts are carried out one after another, so that between the look before and the update there
+        is no time for anybody but by the merest chance; the update's own precondition tells seconds alone (§3.5)."""
+        reads = self._reads(records)
+        return protocol.composite_update(records, first=reads, then=reads)
 
     def _updated_few(self, job: _Job, body: bytes, records: Sequence[Record]) -> "Sequence[Meaning]":
         reads = self._reads(records)
-        answers = protocol.composite_bodies(body, len(records) + len(reads))
-        for read, (what, found) in zip(reads, answers[len(records) :], strict=True):
-            if what.kind == "done":
-                rows = self._reader.rows_of(read.table).found(found)
-                job.rows |= {row.ref.id: row for row in rows if not row.deleted}
-        return [what for what, _ in answers[: len(records)]]
+        updated = len(reads) + len(records)
+        answers = protocol.composite_bodies(body, updated + len(reads))
+        for into, some in ((job.before, answers[: len(reads)]), (job.rows, answers[updated:])):
+            for read, (what, found) in zip(reads, some, strict=True):
+                if what.kind == "done":
+                    rows = self._reader.rows_of(read.table).found(found)
+                    into |= {row.ref.id: row for row in rows if not row.deleted}
+        return [what for what, _ in answers[len(reads) : updated]]
 
     def _reads(self, records: Sequence[Record]) -> list[Call]:
         """Reads of these very rows, one a table."""
@@ -166,17 +174,18 @@ class Writer:
         ]
 
     def _drop_stale(self, job: _Job, records: dict[int, Record]) -> None:
-        """Collections know no precondition (§3.5): one look at all versions right before, and the moved ones stay."""
+        """Collections know no precondition (§3.5): one look at all rows right before, and the moved ones stay."""
         by_table: dict[str, list[int]] = {}
         for n, record in records.items():
             if record.unchanged_since is not None:
                 by_table.setdefault(record.table, []).append(n)
         for table, positions in by_table.items():
+            rows = self._reader.rows_of(table)
             for some in chunks(positions, protocol.ids_per_retrieve):
                 ids = [records[n].id or "" for n in some]
                 try:
-                    answer = self._client.read(protocol.retrieve(table, ids, ("Id", "LastModifiedDate")))
-                    now = _versions(answer.body)
+                    answer = self._client.read(protocol.retrieve(table, ids, rows.columns))
+                    now = {row.ref.id: row for row in rows.found(answer.body)}
                 except (OutsideError, AccessError) as error:
                     if isinstance(error, AccessError) and not job.sent:
                         raise
@@ -184,9 +193,10 @@ class Writer:
                         job.outcomes[n] = Later(message=f"Not sent: {error.message}")
                         del records[n]
                     continue
+                job.before |= {id: row for id, row in now.items() if not row.deleted}
                 for n in some:
-                    version = now.get(records[n].id or "")
-                    if version is not None and version != version_of(records[n].unchanged_since):
+                    row = now.get(records[n].id or "")
+                    if row is not None and row.version != version_of(records[n].unchanged_since):
                         job.outcomes[n] = Stale(message="the record was changed by somebody else")
                         del records[n]
 
@@ -352,14 +362,10 @@ def _primary(roles: Sequence[Role]) -> Role | None:
     return next((role for role in roles if role.IsPrimary), None)
 
 
-def _versions(body: bytes) -> dict[str, str]:
-    try:
-        found = msgspec.json.decode(body, type=list[_Version | None])
-    except msgspec.DecodeError:
-        raise OutsideError("The versions could not be read.", code="unreadable") from None
-    return {soql.id18(each.Id): version_of(instant_of(each.LastModifiedDate)) for each in found if each is not None}
-
-
-class _Version(msgspec.Struct):
-    Id: str
-    LastModifiedDate: str
+def _by_tables(records: Mapping[int, Record]) -> list[dict[int, Record]]:
+    """As many tables together as a call may read twice: all of them, but for what three kinds of record are due."""
+    tables = sorted({record.table for record in records.values()})
+    return [
+        {n: record for n, record in records.items() if record.table in some}
+        for some in chunks(tables, protocol.composite_reads_max // 2)
+    ]

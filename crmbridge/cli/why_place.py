@@ -190,7 +190,7 @@ def _judge(place: Place, found: Found) -> Judged:
 
 def _decide(view: "View", link: Link, rows: Mapping[Side, Row]) -> Judged:
     from crmbridge.plan import newest
-    from crmbridge.sync.phase import plan_life
+    from crmbridge.sync.living import plan_life
     from crmbridge.sync.preview import preview_pair
     from crmbridge.sync.work import make_work
 

@@ -40,6 +40,9 @@ class Pair:
 IntentState = Literal["sent", "done", "refused", "stale", "later", "lost"]
 
 
+PUT_BACK = "put back"  # key of an update that gives a record back what somebody typed and we overwrote unseen
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
     """Written down before a call to a CRM; its id is also the journal's."""

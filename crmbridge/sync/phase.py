@@ -4,14 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from crmbridge.budget import doing
-from crmbridge.chosen import as_chosen, held_after_close
+from crmbridge.chosen import held_after_close
 from crmbridge.drift import CAUSE as DRIFT
 from crmbridge.drift import needed_for_conversions
-from crmbridge.gate import guarded
-from crmbridge.lifecycle import LifePlan, edit_case, plan_lead, plan_let_go, plan_opportunity
+from crmbridge.lifecycle import LifePlan, edit_case
 from crmbridge.model import SIDES, Entity, Hold, Link, Money, Ref, Row, Side, Step, Update
-from crmbridge.plan import newest, plan_fields
-from crmbridge.policy import Policy
+from crmbridge.plan import plan_fields
 from crmbridge.state.words import STOPPED, Issue, Pair, Stored, seen_as
 from crmbridge.sync import convert
 from crmbridge.sync.again import is_half, make_partners_again, new_lead
@@ -19,6 +17,7 @@ from crmbridge.sync.ended import end_pairs
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.here import convert_here
 from crmbridge.sync.late import carry_consent, pass_on
+from crmbridge.sync.living import plan_life
 from crmbridge.sync.pairing import pair_up
 from crmbridge.sync.scope import has_ended, left_out, will_link
 from crmbridge.sync.settle import settle
@@ -220,42 +219,6 @@ def _convert(hands: Hands, view: View, work: Work, step: Step) -> bool:
         work.issues.append(hands.issue("waiting", cause=DRIFT, entity=work.entity, link=work.link, message=text))
         return False
     return _ALONE[step.kind](hands, view, work, step)
-
-
-def plan_life(hands: Hands, work: Work) -> LifePlan:
-    left, right = work.seen["left"], work.seen["right"]
-    policy = hands.policy(left)
-    last_edit = policy.master or newest(left.row, right.row, hands.our_users)
-    free = _life_of(hands, work, last_edit, policy)
-    compiled = hands.compiled.entities[work.entity]
-    life = guarded(free, compiled.gates, compiled.status_rows(), work.link, work.seen)
-    # A pair that was just made follows its origin until it stands where that does.
-    work.open = work.open or (life is not free and work.link.mode != "steady")
-    return as_chosen(life, policy, hands.names)
-
-
-def _life_of(hands: Hands, work: Work, last_edit: Side | None, policy: Policy) -> LifePlan:
-    left, right = work.seen["left"], work.seen["right"]
-    if work.entity == "lead" and work.link.id in hands.let_go and not work.link.epoch:
-        converted = [seen for seen in (left, right) if seen.shared.state == "converted"]
-        if len(converted) == 1:
-            return plan_let_go(hands.let_go[work.link.id])
-    if work.entity == "lead":
-        return plan_lead(
-            work.link,
-            left,
-            right,
-            powers=hands.powers,
-            last_edit=last_edit,
-            mirror_since=hands.options.mirror_since,
-            policy=policy,
-            true_for=hands.true_for,
-        )
-    if work.entity == "opportunity":
-        compiled = hands.compiled.entities[work.entity]
-        holds = all(compiled.hold(side) is not None for side in SIDES)
-        return plan_opportunity(work.link, left, right, powers=hands.powers, last_edit=last_edit, holds=holds)
-    return LifePlan()
 
 
 def _field_updates(hands: Hands, view: View, work: Work, life: LifePlan) -> list[tuple[Work, Update]]:

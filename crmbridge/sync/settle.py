@@ -141,7 +141,8 @@ def _moved_on(hands: Hands, work: Work) -> bool:
 
 def _moved_by_others(hands: Hands, side: Side, work: Work, now: Seen) -> bool:
     if side in work.stepped:
-        return touched(hands, now.row) and work.stepped[side] != (now.shared.state, now.shared.status)
+        theirs = side in work.put_back or touched(hands, now.row)
+        return theirs and work.stepped[side] != (now.shared.state, now.shared.status)
     return _place(work.planned[side]) != _place(now)
 
 

@@ -35,6 +35,7 @@ from crmbridge.state.words import Batch, Intent
 from crmbridge.sync.echo import read_elsewhere, shown_as_ours
 from crmbridge.sync.hands import Hands, fingerprint, jsonable, new_intent
 from crmbridge.sync.pausing import hold_back
+from crmbridge.sync.putback import PutBack, put_back, to_put_back, typed_over
 from crmbridge.sync.view import View
 from crmbridge.sync.work import (
     Order,
@@ -170,6 +171,7 @@ def _settle_moves(
     links: list[Link] = []
     moved: list[Ref] = []
     closed: list[Intent] = []
+    back: list[PutBack] = []
     for one, intent, outcome in zip(due, intents, outcomes, strict=True):
         work, step = one.work, one.step
         hands.came_to(outcome_state(outcome), side, work.entity, _COUNTED.get(step.kind, "update"))
@@ -177,6 +179,9 @@ def _settle_moves(
             there = work.seen[other(side)].shared.fields
             written = {name: there[name] for name in step.fields if name in there}
             row = rows.get(outcome.id)
+            typed = typed_over(hands, view, work, side, outcome, row, intent.after, step=step)
+            if typed:
+                back.append(to_put_back(hands, work, side, outcome.id, typed, row))
             if row is not None:
                 row = row if row.extras else replace(row, extras=work.rows[side].extras)
                 before = work.seen[side]
@@ -208,7 +213,16 @@ def _settle_moves(
             work.moved = True
             moved.append(work.rows[side].ref)
     stored.extend(fresh_rows(hands, moved))
-    hands.record(Batch(rows=stored, dirty=moved, links=links, close_intents=closed))
+    hands.record(
+        Batch(
+            rows=stored,
+            dirty=moved,
+            links=links,
+            open_intents=[one.intent for one in back],
+            close_intents=closed,
+        )
+    )
+    put_back(hands, view, side, back)
     return done
 
 

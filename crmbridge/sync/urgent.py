@@ -10,7 +10,8 @@ from crmbridge.budget import doing
 from crmbridge.model import Entity, Step
 from crmbridge.sync.again import is_half
 from crmbridge.sync.hands import Hands
-from crmbridge.sync.phase import is_selected, plan_life, sync_pairs
+from crmbridge.sync.living import plan_life
+from crmbridge.sync.phase import is_selected, sync_pairs
 from crmbridge.sync.view import View
 from crmbridge.sync.work import Work, is_ended, make_work
 

@@ -69,6 +69,7 @@ class Work:
     shown: dict[Side, dict[str, Value]] = field(default_factory=lambda: {"left": {}, "right": {}})
     now: dict[Side, Seen] = field(default_factory=dict)  # what both sides show once all is pushed
     stepped: dict[Side, Place] = field(default_factory=dict)  # where our steps moved a side
+    put_back: set[Side] = field(default_factory=set)  # where we gave back what somebody typed: not our own values
     orders: list[Order] = field(default_factory=list[Order])  # of a dry run
 
     @property

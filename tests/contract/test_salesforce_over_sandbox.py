@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -229,6 +229,58 @@ def test_many_updates_leave_the_moved_records_alone(box: Box, sf: World, crm: Sa
     phones = [now[each].values.Phone for each in written]
     assert phones == ["ours"] * 10 + ["a person's"] * 3 + ["ours"] * 47
     assert all(each.row == now[each.id] for each in outcomes if isinstance(each, Written))
+
+
+@pytest.mark.parametrize("count", [1, 60])
+def test_an_edit_in_the_second_of_the_version_is_shown_though_no_precondition_tells_it(
+    sf: World, crm: SalesforceConnector, count: int
+) -> None:
+    """Salesforce's precondition is a date, to the second: the write passes, and tells what it found."""
+    rows: Mapping[str, Row] = {}
+    for _ in range(20):  # until both fell into one second
+        written = ids(crm.write(accounts(count, Phone="at first")))
+        rows = crm.fetch("account", written)
+        sf.person.edit("account", written[0], phone="a person's")
+        if crm.fetch("account", written[:1])[written[0]].version == rows[written[0]].version:
+            break
+    else:
+        pytest.fail("no two saves within a second")
+    outcomes = crm.write(
+        [
+            Write(kind="update", entity="account", id=each, version=row.version, columns={"Phone": "ours"})
+            for each, row in rows.items()
+        ]
+    )
+    for outcome in outcomes:
+        assert isinstance(outcome, Written)
+        assert outcome.columns == ("Phone",)
+        assert outcome.before is not None
+        assert outcome.row is not None
+        by_person = outcome.id == next(iter(rows))
+        assert outcome.before.values.Phone == ("a person's" if by_person else "at first")
+        assert (outcome.before.modified_by == outcome.row.modified_by) is not by_person
+        assert outcome.row.values.Phone == "ours"
+
+
+def data_calls(box: Box) -> int:
+    return sum(sum(kinds.values()) for kinds in calls_since(box)["data"].values())
+
+
+def test_what_was_there_is_read_in_the_call_that_writes(box: Box, sf: World, crm: SalesforceConnector) -> None:
+    """Also of three tables, which are more reads than a call may hold: then it is two."""
+    account = sf.person.create("account", name="One")
+    contact = sf.person.create("contact", last_name="One", account=account)
+    lead = sf.person.create("lead", last_name="One")
+    columns = {"account": {"Phone": "ours"}, "contact": {"Email": "o@one.example"}, "lead": {"Email": "o@one.example"}}
+    writes = [
+        Write(kind="update", entity=entity, id=id, columns=columns[entity])
+        for entity, id in (("account", account), ("contact", contact), ("lead", lead))
+    ]
+    for some, calls in ((writes[:1], 1), (writes[:2], 1), (writes, 2)):
+        before = data_calls(box)
+        outcomes = crm.write(some)
+        assert all(isinstance(one, Written) and one.before is not None and one.row is not None for one in outcomes)
+        assert data_calls(box) - before == calls
 
 
 def test_a_lost_answer_is_unknown_and_the_repeat_finds_what_was_made(box: Box, crm: SalesforceConnector) -> None:
