@@ -19,6 +19,7 @@ from crmbridge.model import ENTITIES, SIDES, Entity, Link, Side, other
 from crmbridge.sandbox.core import Reply, Request
 from crmbridge.state.schema import intent
 from crmbridge.sync import Engine
+from tests.simulation import journalled
 from tests.simulation.company import CRM, ENTITY, TABLES, Change, Row, is_live
 from tests.simulation.mappings import TAG, TEXTS, UNMAPPED
 from tests.simulation.people import AT
@@ -338,7 +339,9 @@ def _id(value: Any) -> str | None:
 
 
 def i9(world: World) -> None:
-    """Each change by our user has a journal row."""
+    """Each change by our user has a journal row, and each row tells of a change as it was."""
+    if what := journalled.untrue(world.journal, world.simulation.company.changes):
+        raise Violation(f"I9: {what}")
     rows = Counter((row.side, row.native_id) for row in world.journal)
     lost = Counter((one.side, one.native_id) for one in world.intents if one.state == "lost")
     calls: dict[tuple[Side, str], set[int]] = defaultdict(set)

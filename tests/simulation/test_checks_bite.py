@@ -10,6 +10,8 @@ from sqlalchemy import false
 
 from crmbridge import plan as plans
 from crmbridge.state import erase
+from crmbridge.state.words import Intent
+from crmbridge.sync import updates
 from crmbridge.sync.limits import Keeper
 from tests.simulation.runner import simulate
 from tests.simulation.simulation import Violation
@@ -32,6 +34,18 @@ def test_a_plan_that_favours_a_side_is_seen() -> None:
 
     decide = plans.decide_field
     with patch.object(plans, "decide_field", left_first), pytest.raises(Violation, match="I15"):
+        simulate(1, events=300, faults=())
+
+
+@pytest.mark.parametrize("column", ["before", "after"])
+def test_a_journal_that_tells_another_story_is_seen(column: str) -> None:
+    def other_words(*given: Any, **more: Any) -> Intent:
+        intent = noted(*given, **more)
+        words = getattr(intent, column)
+        return replace(intent, **{column: dict.fromkeys(words, "another")}) if intent.kind == "update" else intent
+
+    noted = updates.new_intent
+    with patch.object(updates, "new_intent", other_words), pytest.raises(Violation, match="I9"):
         simulate(1, events=300, faults=())
 
 
