@@ -57,9 +57,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     with project(folder, seed="empty") as made:
         salesforce, dynamics = made.salesforce(), made.dynamics()
         bucket = salesforce.create("Account", Name="All consumers")
-        made.add(
-            f"segments: {{all: {{entities: [opportunity], lifecycle: {{close: {CHOICES}}}}}}}\n".replace("ID", bucket)
-        )
+        made.add(SEGMENT.replace("BUCKET", bucket))
         made.first_run()
         store = Store.open(f"sqlite:///{made.store}")
         yield Desk(made, salesforce, dynamics, store, bucket)
