@@ -4,12 +4,14 @@ from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
-from crmbridge.model import SIDES, Link
+from crmbridge.model import SIDES, Entity, Link, Side
 from crmbridge.policy import Close, Convert, CreateBy, Policies, Policy, ReadAs
 from crmbridge.sync import Options
-from tests.property.test_sync_machine import TwoCompanies, picks
+from crmbridge.sync.placeholder import NAME
+from tests.property.test_sync_machine import TwoCompanies, picks, sides
 
 BY_US = Convert(
     create_by=CreateBy(account="us", contact="us", opportunity="us"),
@@ -80,8 +82,45 @@ class OnTheirOwn(Odd):
     options: ClassVar[Options | None] = _options(ON_THEIR_OWN, Close(over_disqualified="hold"))
 
 
-@pytest.mark.parametrize("company", [MadeByUs, LeftAsTheyAre, OnTheirOwn])
-def test_two_companies_with_other_choices(company: type[Odd]) -> None:
+class Nobodys(TwoCompanies):
+    """Deals have no customer, lose one and get one again, while one account on each side stands in."""
+
+    options: ClassVar[Options | None] = _options(Convert(), Close(no_customer="placeholder"))
+
+    @rule(side=sides)
+    def types_a_deal_of_nobody(self, side: Side) -> None:
+        self.number += 1
+        self.desk.crm(side).add("opportunity", name=f"Deal{self.number}")
+
+    @rule(side=sides, pick=picks, account=st.booleans(), contact=st.booleans())
+    def takes_the_customer_away(self, side: Side, pick: int, account: bool, contact: bool) -> None:
+        deal = self._pick(self._in(self.desk.crm(side), "opportunity", "open"), pick)
+        if deal is not None:
+            gone = {name: None for name, goes in (("account_id", account), ("contact_id", contact)) if goes}
+            self.desk.crm(side).edit("opportunity", deal.id, **gone)
+
+    @rule(side=sides, pick=picks, which=picks, entity=st.sampled_from(("account", "contact")))
+    def names_a_customer(self, side: Side, pick: int, which: int, entity: Entity) -> None:
+        crm = self.desk.crm(side)
+        deal = self._pick(self._in(crm, "opportunity", "open"), pick)
+        customer = self._pick(crm.live(entity), which)
+        if deal is not None and customer is not None:
+            crm.edit("opportunity", deal.id, **{f"{entity}_id": customer.id})
+
+    def _nothing_was_made_twice(self) -> None:
+        """But for one that people took away, brought back or merged."""
+        for side in SIDES:
+            made = [one for one in self.desk.crm(side).tables["account"].values() if one.columns.get("name") == NAME]
+            if any(one.deleted or one.merged_into for one in made):
+                self.doubled.add(NAME)
+            for one in made:
+                link = self.desk.link(side, "account", one.id)
+                assert link is None or not link.alive or NAME in self.doubled, f"{one.id} has crossed: {link}"
+        super()._nothing_was_made_twice()
+
+
+@pytest.mark.parametrize("company", [MadeByUs, LeftAsTheyAre, OnTheirOwn, Nobodys])
+def test_two_companies_with_other_choices(company: type[TwoCompanies]) -> None:
     run_state_machine_as_test(
         company,
         settings=settings(
