@@ -4,6 +4,7 @@ One-to-one and unique on both sides; keys are tried in the mapping's order; the 
 that finds two candidates stops for a person instead of falling through to a weaker one (lifecycle: first coupling).
 """
 
+import hashlib
 import re
 import unicodedata
 from collections import defaultdict
@@ -13,8 +14,9 @@ from datetime import date, timedelta
 from decimal import Decimal
 from urllib.parse import urlsplit
 
-from crmbridge.model import Entity, FieldRule, Fields, Money, State, Unlinked, Value
+from crmbridge.model import Entity, FieldRule, Fields, Money, Side, State, Unlinked, Value, other
 
+FORMS = 1  # one more with each change of a normal form: what is kept of older ones is made anew
 AMOUNT_TOLERANCE = Decimal("0.01")  # of the larger one
 DATE_TOLERANCE = timedelta(days=31)
 
@@ -94,7 +96,15 @@ Near = Callable[[Fields, Fields], bool]
 
 def _parts(entity: Entity, key: Sequence[str], rules: Mapping[str, FieldRule]) -> tuple[Exact, Near]:
     """A key as a hashable part (records meet in a bucket) and a part that is compared within the bucket."""
-    forms: list[tuple[str, Callable[[Value], str | None]]] = []
+    forms, nears = _forms(entity, key, rules)
+    return _exact(forms), lambda a, b: all(near(a, b) for near in nears)
+
+
+Forms = list[tuple[str, Callable[[Value], str | None]]]
+
+
+def _forms(entity: Entity, key: Sequence[str], rules: Mapping[str, FieldRule]) -> tuple[Forms, list[Near]]:
+    forms: Forms = []
     nears: list[Near] = []
     for name in key:
         kind = rules[name].kind if name in rules else "text"
@@ -106,7 +116,10 @@ def _parts(entity: Entity, key: Sequence[str], rules: Mapping[str, FieldRule]) -
             nears.append(_nearly(name, _names_overlap))
         else:
             forms.append((name, normal_form(name, kind)))
+    return forms, nears
 
+
+def _exact(forms: Forms) -> Exact:
     def exact(fields: Fields) -> tuple[str, ...] | None:
         parts: list[str] = []
         for name, form in forms:
@@ -117,7 +130,7 @@ def _parts(entity: Entity, key: Sequence[str], rules: Mapping[str, FieldRule]) -
             parts.append(part)
         return tuple(parts)
 
-    return exact, lambda a, b: all(near(a, b) for near in nears)
+    return exact
 
 
 def _clusters(
@@ -161,6 +174,61 @@ def _components(
         seen |= component[0]
         found.append((tuple(sorted(component[0])), tuple(sorted(component[1]))))
     return found
+
+
+# --- keys on file -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """The keys of one kind of record, taken apart: whoever could meet under one has a part in common.
+
+    Parts follow from the record alone, so that they can be kept: what depends on others (links, people) and what is
+    only compared nearly is left out. So records with a part in common need not meet, but those that meet have one."""
+
+    exacts: tuple[Exact, ...]
+    owns: tuple[Exact, ...]  # the same, of the record's own values only
+    whole: bool  # there is a key with nothing of its own: anybody may meet anybody
+
+    def meeting(self, fields: Fields) -> list[tuple[str, ...]]:
+        """What two records must share to be looked at together; nearness and state aside."""
+        found = ((str(number), exact(fields)) for number, exact in enumerate(self.exacts))
+        return [(number, *part) for number, part in found if part is not None]
+
+    def parts(self, fields: Fields) -> list[str]:
+        found = ((str(number), own(fields)) for number, own in enumerate(self.owns))
+        return [_hashed(number, *part) for number, part in found if part]
+
+
+def take_apart(entity: Entity, keys: Sequence[Sequence[str]], rules: Mapping[str, FieldRule]) -> Keys:
+    forms = [_forms(entity, key, rules)[0] for key in keys]
+    owns = [[(name, form) for name, form in some if _is_own(rules.get(name))] for some in forms]
+    return Keys(
+        exacts=tuple(_exact(some) for some in forms),
+        owns=tuple(_exact(some) for some in owns),
+        whole=not all(owns),
+    )
+
+
+def _is_own(rule: FieldRule | None) -> bool:
+    """Does its value follow from the record alone? Not what other records, the CRM's users or a formula tell."""
+    return rule is None or (rule.link is None and rule.kind != "user" and not rule.derived)
+
+
+def named(side: Side, key: str) -> str:
+    """The part of a record that names its partner there by our key."""
+    return _hashed("our key", side, key)
+
+
+def names(side: Side, key: str | None) -> list[str]:
+    """The parts of a record of this side that bears our key, or none."""
+    return [named(other(side), key)] if key else []
+
+
+def _hashed(*words: str) -> str:
+    """Short, since millions are kept; two that are the same by chance cost a look at one record more."""
+    text = "\x1f".join(words)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 # --- normal forms -------------------------------------------------------------------------------------------------

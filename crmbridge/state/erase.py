@@ -20,6 +20,7 @@ from crmbridge.state.schema import (
     issue,
     journal,
     link,
+    match_key,
     metadata,
     record,
     satellite,
@@ -60,6 +61,8 @@ def erase(connection: Connection, traces: Traces, by: str, why: str, at: datetim
         connection.execute(delete(satellite).where(*beside))
         place = (record.c.side == ref.side, record.c.entity == ref.entity)
         connection.execute(delete(record).where(*place, record.c.id == ref.id))
+        keyed = (match_key.c.side == ref.side, match_key.c.entity == ref.entity)
+        connection.execute(delete(match_key).where(*keyed, match_key.c.id == ref.id))
         # The loser of a merge that was somebody else's record before: gone, without the winner's id.
         connection.execute(update(record).where(*place, record.c.merged_into == ref.id).values(merged_into=None))
     erased.remember(connection, traces.refs, number)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import Connection, bindparam, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, exists, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from crmbridge.errors import StaleError
@@ -109,10 +109,11 @@ def find(connection: Connection, text: str) -> list[tuple[Entity, Link | None, R
 # --- writing ------------------------------------------------------------------------------------------------------
 
 
-def save(connection: Connection, given: Iterable[Link]) -> None:
+def save(connection: Connection, given: Iterable[Link]) -> tuple[set[Ref], set[Ref]]:
+    """Returns the records that have got a link by this, and those that have lost theirs."""
     links = sorted(given, key=lambda one: one.id)
     if not links:
-        return
+        return set(), set()
     before = by_id(connection, [one.id for one in links])
     # A record that goes from one link to another is let go first: its index allows one link at any moment.
     let_go = [
@@ -131,6 +132,17 @@ def save(connection: Connection, given: Iterable[Link]) -> None:
             fix="It is planned again from what is stored.",
             code="already_linked",
         ) from error
+    now, then = ends(links), ends(before.values())
+    return now - then, then - now
+
+
+def ends(links: Iterable[Link]) -> set[Ref]:
+    return {
+        Ref(side=side, entity=one.entity, id=id_)
+        for one in links
+        for side in SIDES
+        if (id_ := one.id_on(side)) is not None
+    }
 
 
 _LET_GO = update(link).where(link.c.id == bindparam("at_id")).values(left_id=None, right_id=None)
@@ -209,18 +221,48 @@ def _is_work(one: Stored | None) -> bool:
 
 
 def unlinked(
-    connection: Connection, rows: RowCodec, side: Side, entity: Entity, after: str, limit: int
+    connection: Connection,
+    rows: RowCodec,
+    side: Side,
+    entity: Entity,
+    after: str,
+    limit: int,
+    due: bool | None = None,
 ) -> tuple[list[Stored], str | None]:
+    """`due`: only those that are dirty (True), or only those that are not (False)."""
     place = {"of_side": side, "of_entity": entity, "after": after, "many": limit}
-    found = [stored(line, rows) for line in connection.execute(_unlinked(side), place)]
+    found = [stored(line, rows) for line in connection.execute(_unlinked(side, due), place)]
     return found, found[-1].row.ref.id if len(found) == limit else None
 
 
 @cache
-def _unlinked(side: Side) -> Any:
+def _unlinked(side: Side, due: bool | None) -> Any:
+    where = [record.c.side == bindparam("of_side"), record.c.entity == bindparam("of_entity")]
+    where += [record.c.id > bindparam("after"), *is_free(side)]
+    if due is not None:
+        where.append(record.c.dirty.is_(due))
+    return select(record).where(*where).order_by(record.c.id).limit(bindparam("many"))
+
+
+def unlinked_among(
+    connection: Connection, rows: RowCodec, side: Side, entity: Entity, ids: Sequence[str]
+) -> dict[str, Stored]:
+    found: dict[str, Stored] = {}
+    dialect = connection.dialect.name
+    for some in chunks(sorted(set(ids))):
+        place = {"of_side": side, "of_entity": entity, "ids": array(dialect, some)}
+        found.update({line.id: stored(line, rows) for line in connection.execute(_among(dialect, side), place)})
+    return found
+
+
+@cache
+def _among(dialect: str, side: Side) -> Any:
+    place = (record.c.side == bindparam("of_side"), record.c.entity == bindparam("of_entity"))
+    return lookup(dialect, record, record.c.id, *place, *is_free(side))
+
+
+def is_free(side: Side) -> tuple[ColumnElement[bool], ...]:
+    """There, observed, and without a link, dead or alive; for a statement with the parameter `of_entity`."""
     native = link.c.left_id if side == "left" else link.c.right_id
-    of_entity = bindparam("of_entity")
-    has_link = exists().where(link.c.entity == of_entity, native == record.c.id)  # an index look-up for each record
-    where = (record.c.side == bindparam("of_side"), record.c.entity == of_entity, record.c.id > bindparam("after"))
-    statement = select(record).where(*where, record.c.deleted.is_(False), is_observed(), ~has_link)
-    return statement.order_by(record.c.id).limit(bindparam("many"))
+    has_link = exists().where(link.c.entity == bindparam("of_entity"), native == record.c.id)  # an index look-up each
+    return record.c.deleted.is_(False), is_observed(), ~has_link

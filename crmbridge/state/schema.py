@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TIMESTAMP, TypeEngine
 
-REVISION: Final = "0003"  # the newest migration; the store migrates when the database says another one
+REVISION: Final = "0004"  # the newest migration; the store migrates when the database says another one
 
 metadata = MetaData()
 
@@ -111,6 +111,19 @@ satellite = Table(
     Column("seen", Integer, nullable=False),
 )
 Index("satellite_parent", satellite.c.side, satellite.c.entity, satellite.c.parent_id)
+
+# By what a record without a link can be recognised, one line a key: hashes, so that they are short. Which mapping they
+# were made by stands in `meta`.
+match_key = Table(
+    "match_key",
+    metadata,
+    Column("side", Text, primary_key=True),
+    Column("entity", Text, primary_key=True),
+    Column("part", Id, primary_key=True),  # '': nobody has looked at the record yet
+    Column("id", Id, primary_key=True),
+    sqlite_with_rowid=False,
+)
+Index("match_key_record", match_key.c.side, match_key.c.entity, match_key.c.id)
 
 link = Table(
     "link",

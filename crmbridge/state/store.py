@@ -29,6 +29,7 @@ from crmbridge.state import (
     leases,
     links,
     mappings,
+    match_keys,
     operations,
     pauses,
     prune,
@@ -230,13 +231,30 @@ class Store:
                     count += 1
                     yield pair
 
-    def unlinked(self, side: Side, entity: Entity) -> Iterator[Stored]:
-        """Live, observed, without a link; a dead link is one."""
+    def unlinked(self, side: Side, entity: Entity, *, due: bool | None = None) -> Iterator[Stored]:
+        """Live, observed, without a link; a dead link is one. `due`: only those that are dirty, or are not."""
         place: str | None = ""
         while place is not None:
             with self._database.reading() as connection:
-                found, place = links.unlinked(connection, self._rows, side, entity, place, _CHUNK)
+                found, place = links.unlinked(connection, self._rows, side, entity, place, _CHUNK, due)
             yield from found
+
+    def unlinked_among(self, side: Side, entity: Entity, ids: Sequence[str]) -> dict[str, Stored]:
+        """Those of these records that `unlinked` would show."""
+        with self._database.reading() as connection:
+            return links.unlinked_among(connection, self._rows, side, entity, ids)
+
+    def key_holders(self, side: Side, entity: Entity, parts: Collection[str]) -> dict[str, list[str]]:
+        """Part -> native ids of the records on file with it; some may have got a link, or be gone, since."""
+        found: dict[str, list[str]] = {}
+        with self._database.reading() as connection:
+            for part, id_ in match_keys.holders(connection, side, entity, parts):
+                found.setdefault(part, []).append(id_)
+        return found
+
+    def has_keys(self, side: Side, entity: Entity) -> bool:
+        with self._database.reading() as connection:
+            return match_keys.are_there(connection, side, entity)
 
     # --- links ----------------------------------------------------------------------------------------------------
 
@@ -285,7 +303,7 @@ class Store:
             leases.guard(connection, lease)
             at = now(connection)
             records.observe(connection, self._rows, batch.rows, marks=False)
-            links.save(connection, batch.links)
+            linked, let_go = links.save(connection, batch.links)
             records.clean(connection, batch.clean)
             records.mark(connection, batch.touched, touched=True, quiet=frozenset(ref for ref, _ in batch.clean))
             records.mark(connection, batch.dirty)
@@ -294,6 +312,12 @@ class Store:
             intents.save_conversions(connection, batch.conversions, at)
             found = issues.open_(connection, batch.issues, at)
             issues.close_over(connection, batch.close_issues, at, keep=found)
+            match_keys.drop(connection, linked)
+            match_keys.put(connection, [one for one in batch.keyed if one.ref not in linked])
+            moved = {row.ref for row in batch.rows} | {ref for ref, _ in batch.clean} | let_go
+            match_keys.forget(connection, moved - links.ends(batch.links) - {one.ref for one in batch.keyed})
+            for name, value in batch.meta.items():
+                connection.execute(put(self._dialect, meta), {"name": name, "value": value})
 
     # --- intents, journal, conversions ----------------------------------------------------------------------------
 

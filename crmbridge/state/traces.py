@@ -24,7 +24,7 @@ _PHONE: Final = re.compile(r"\+?[\d\s()./-]{7,}")
 _PHONE_DIGITS: Final = range(7, 16)
 _WORD_MIN: Final = 5  # shorter texts stand in too much else
 # Not looked through: the mappings' own texts, marks, and what holds no text of a record.
-_UNREAD: Final = frozenset({"mapping", "erased", "erasure", "lease", "cursor"})
+_UNREAD: Final = frozenset({"mapping", "erased", "erasure", "lease", "cursor", "match_key"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -135,6 +135,14 @@ IssuePlace = tuple[Entity, str | None, Side | None, str | None, str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Keyed:
+    """By what a record without a link can be recognised (`crmbridge.match.Keys`)."""
+
+    ref: Ref
+    parts: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Everything one transaction records. Applied whole or not at all, and only under the caller's fence."""
 
@@ -150,6 +158,8 @@ class Batch:
     conversions: Sequence[ConversionRow] = ()  # upserted by (lead_link, epoch)
     issues: Sequence[Issue] = ()  # opened, or refreshed if the same one is open (attempts + 1 for "failed")
     close_issues: Sequence[IssuePlace] = ()
+    keyed: Sequence[Keyed] = ()  # of records without a link that are clean from now on
+    meta: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

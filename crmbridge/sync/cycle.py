@@ -25,6 +25,7 @@ from crmbridge.pauses import is_whole
 from crmbridge.retention import sweep
 from crmbridge.state.store import Store
 from crmbridge.state.words import Batch, IntentState, Issue, Lease, RunRow
+from crmbridge.sync import key_index
 from crmbridge.sync.foreign import stop_if_found
 from crmbridge.sync.handed import Bench, Crew, drain
 from crmbridge.sync.hands import LEASE_NAME, LEASE_SECONDS, Event, Hands, Options, Progress, Quiet
@@ -193,6 +194,7 @@ class Engine:
             reconcile(hands, self.options.reconcile_every)
         self._replanned = replan(hands, view, self.version.id, self.previous)
         release_claims(hands, view)
+        key_index.refresh(hands, view)
         return hands
 
     def _dry_pass(self, run: RunRow, read: Hands) -> Hands:

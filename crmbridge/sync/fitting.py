@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from crmbridge.model import Problem, Ref, Seen
 from crmbridge.state.words import Batch, Issue, IssuePlace
 from crmbridge.sync.hands import Hands
+from crmbridge.sync.key_index import entries, places
 from crmbridge.sync.view import View
 
 
@@ -27,13 +28,13 @@ def record_fits(hands: Hands, view: View, ref: Ref) -> bool:
 
 def will_be_made(hands: Hands, seen: Seen) -> bool:
     """May it get a partner other than a twin that is there already?"""
-    return fits(hands, seen) and hands.policy(seen).move.new == "create"
+    return not seen.life.person_account and fits(hands, seen) and hands.policy(seen).move.new == "create"
 
 
 def leave_out(hands: Hands, due: Iterable[Seen]) -> list[Seen]:
     """Those that take part. The others are done with until they change; held is what the filter fails on."""
     kept: list[Seen] = []
-    clean: list[tuple[Ref, str | None]] = []
+    out: list[Seen] = []
     issues: list[Issue] = []
     over: list[IssuePlace] = []
     for seen in due:
@@ -45,7 +46,7 @@ def leave_out(hands: Hands, due: Iterable[Seen]) -> list[Seen]:
         if verdict is True:
             kept.append(seen)
             continue
-        clean.append((ref, seen.row.version))
+        out.append(seen)
         if isinstance(verdict, Problem):
             issues.append(
                 hands.issue(
@@ -60,6 +61,6 @@ def leave_out(hands: Hands, due: Iterable[Seen]) -> list[Seen]:
             )
         else:
             over.append((ref.entity, None, ref.side, ref.id, None))
-    if clean:
-        hands.record(Batch(clean=clean, issues=issues, close_issues=over))
+    if out:
+        hands.record(Batch(clean=places(out), keyed=entries(hands, out), issues=issues, close_issues=over))
     return kept

@@ -14,6 +14,7 @@ from crmbridge.lifecycle import with_opportunity
 from crmbridge.match import Candidate, match
 from crmbridge.model import RESULTS, Entity, Hold, Link, Money, Ref, Seen, Side, Unlinked, Wait, other, results_of
 from crmbridge.policy import Bucket, Policy
+from crmbridge.sync.candidates import sharing
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.observe import fetch_missing
 from crmbridge.sync.view import View
@@ -133,7 +134,7 @@ def made_by(lead: Seen, result: Seen) -> bool:
 
 def _matched(hands: Hands, view: View, seen: Seen, target: Side, entity: Entity, ways: Mapping[Entity, Way]) -> Way:
     compiled = hands.compiled.entities[entity]
-    there = list(view.see_all(hands.store.unlinked(target, entity)))
+    there = sharing(hands, view, seen, target)
     found = match(
         entity,
         compiled.match,
