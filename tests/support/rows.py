@@ -46,3 +46,10 @@ class Made:
 
 left = Made()
 right = Made(side="right")
+
+
+def plain_row(side: Side, entity: Entity, id: str, **values: Any) -> Row:
+    """What a CRM told of these columns, and nothing else of it."""
+    struct = msgspec.defstruct("Values", [(name, type(value)) for name, value in values.items()])
+    ref = Ref(side=side, entity=entity, id=id)
+    return Row(ref=ref, version="1", created_at=None, modified_at=None, values=struct(**values))

@@ -7,44 +7,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from crmbridge.cli.error_handler import run
 from crmbridge.cli.find import candidates, whole_id
-from crmbridge.cli.start import copy_shipped, shipped_config
 from crmbridge.cli.sync import parse_only, real_id, write_held
 from crmbridge.errors import ConfigError
-from crmbridge.model import Base, Entity, Link, Ref, Row, Side
+from crmbridge.model import Base, Link, Ref
 from crmbridge.settings import load
 from crmbridge.state.store import Store
 from crmbridge.state.words import Batch, Intent, Issue
 from crmbridge.sync.hands import Event
-from tests.support.settings import AWAY
+from tests.support.rows import plain_row
+from tests.support.settings import away
 
 LEAD = "00Q3S0001000001UAA"
 GUID = "739d7e6d-ce44-4247-b263-c5a55e5c95e5"
 
 
-def row(side: Side, entity: Entity, id: str, **values: str) -> Row:
-    struct = msgspec.defstruct("Values", [(name, str) for name in values])
-    return Row(
-        ref=Ref(side=side, entity=entity, id=id),
-        version="1",
-        created_at=None,
-        modified_at=None,
-        values=struct(**values),
-    )
-
-
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    copy_shipped(shipped_config(), tmp_path)
-    (tmp_path / "crmbridge.yaml").write_text(AWAY)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CRMBRIDGE_CONFIG", raising=False)
-    monkeypatch.setenv("SECRET", "s")
-    return tmp_path
+    return away(tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -62,10 +45,10 @@ def store(folder: Path) -> Iterator[Store]:
     one.apply(
         Batch(
             rows=[
-                row("left", "lead", LEAD, Email="kari@x.example", Title="CFO"),
-                row("right", "lead", GUID, emailaddress1="kari@x.example", jobtitle="CFO"),
-                row("left", "account", "001A"),
-                row("right", "account", "acc-1"),
+                plain_row("left", "lead", LEAD, Email="kari@x.example", Title="CFO"),
+                plain_row("right", "lead", GUID, emailaddress1="kari@x.example", jobtitle="CFO"),
+                plain_row("left", "account", "001A"),
+                plain_row("right", "account", "acc-1"),
             ],
             links=[link],
             open_intents=[intent],

@@ -5,17 +5,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from crmbridge.cli.error_handler import run
-from crmbridge.cli.start import copy_shipped, shipped_config
-from crmbridge.model import Entity, Link, Ref, Row, Side
+from crmbridge.model import Link, Ref
 from crmbridge.settings import load
 from crmbridge.state.store import Store
 from crmbridge.state.words import Batch, Issue
 from crmbridge.sync.hands import LET_GO_META
-from tests.support.settings import AWAY
+from tests.support.rows import plain_row
+from tests.support.settings import away
 
 LEAD, THERE = "00Q3S0001000001UAA", "739d7e6d-ce44-4247-b263-c5a55e5c95e5"
 ACCOUNT, CONTACT, DEAL = "0013S0001000001UAA", "0033S0001000001UAA", "0063S0001000001UAA"
@@ -23,25 +22,10 @@ ACCOUNT_THERE = "11111111-1111-4111-8111-111111111111"
 CONTACT_THERE = "22222222-2222-4222-8222-222222222222"
 
 
-def row(side: Side, entity: Entity, id: str, **values: Any) -> Row:
-    struct = msgspec.defstruct("Values", [(name, type(value)) for name, value in values.items()])
-    return Row(
-        ref=Ref(side=side, entity=entity, id=id),
-        version="1",
-        created_at=None,
-        modified_at=None,
-        values=struct(**values),
-    )
-
-
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """A lead that Salesforce has converted and Dynamics refuses to; an open pair of leads beside it."""
-    copy_shipped(shipped_config(), tmp_path)
-    (tmp_path / "crmbridge.yaml").write_text(AWAY)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CRMBRIDGE_CONFIG", raising=False)
-    monkeypatch.setenv("SECRET", "s")
+    away(tmp_path, monkeypatch)
     one = Store.open(load(tmp_path / "crmbridge.yaml").store_url())
     lease = one.take_lease("cycle", 60)
     known: Any = {"kind": "failed", "side": "right", "fix": "", "message": "refused"}
@@ -53,15 +37,15 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     one.apply(
         Batch(
             rows=[
-                row("left", "lead", LEAD, LastName="B", IsConverted=True, **results),
-                row("right", "lead", THERE, lastname="B", statecode=0),
-                row("left", "account", ACCOUNT, Name="Acme"),
-                row("left", "contact", CONTACT, LastName="B"),
-                row("left", "opportunity", DEAL, Name="Deal"),
-                row("right", "account", ACCOUNT_THERE, name="Acme Ltd"),
-                row("right", "contact", CONTACT_THERE, lastname="B"),
-                row("left", "lead", "00Q-open", LastName="C", IsConverted=False),
-                row("right", "lead", "lead-open", lastname="C", statecode=0),
+                plain_row("left", "lead", LEAD, LastName="B", IsConverted=True, **results),
+                plain_row("right", "lead", THERE, lastname="B", statecode=0),
+                plain_row("left", "account", ACCOUNT, Name="Acme"),
+                plain_row("left", "contact", CONTACT, LastName="B"),
+                plain_row("left", "opportunity", DEAL, Name="Deal"),
+                plain_row("right", "account", ACCOUNT_THERE, name="Acme Ltd"),
+                plain_row("right", "contact", CONTACT_THERE, lastname="B"),
+                plain_row("left", "lead", "00Q-open", LastName="C", IsConverted=False),
+                plain_row("right", "lead", "lead-open", lastname="C", statecode=0),
             ],
             links=[
                 Link(id="half", entity="lead", left_id=LEAD, right_id=THERE),

@@ -6,28 +6,21 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from crmbridge.cli.error_handler import run
-from crmbridge.cli.start import copy_shipped, shipped_config
-from crmbridge.model import Base, Entity, Link, Ref, Row, Side
+from crmbridge.model import Base, Link, Ref
 from crmbridge.state import schema
 from crmbridge.state.store import Store
 from crmbridge.state.words import Batch, ConversionRow, Intent, Issue
 from crmbridge.sync.hands import LEASE_NAME
-from tests.support.settings import AWAY
+from tests.support.rows import plain_row
+from tests.support.settings import away
 
 LEAD = "00Q3S0001000001UAA"
 GUID = "739d7e6d-ce44-4247-b263-c5a55e5c95e5"
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 LINK = Link(id="shared-lead", entity="lead", left_id=LEAD, right_id=GUID, base=Base(left={"email": "ada@x.example"}))
-
-
-def row(side: Side, entity: Entity, id: str, **values: str) -> Row:
-    struct = msgspec.defstruct("Values", [(name, str) for name in values])
-    ref = Ref(side=side, entity=entity, id=id)
-    return Row(ref=ref, version="1", created_at=None, modified_at=None, values=struct(**values))
 
 
 def intent(**more: object) -> Intent:
@@ -40,21 +33,17 @@ def intent(**more: object) -> Intent:
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    copy_shipped(shipped_config(), tmp_path)
-    (tmp_path / "crmbridge.yaml").write_text(AWAY)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CRMBRIDGE_CONFIG", raising=False)
-    monkeypatch.setenv("SECRET", "s")
+    away(tmp_path, monkeypatch)
     opened = Store.open(f"sqlite:///{tmp_path}/crmbridge.sqlite3")
     lease = opened.take_lease(LEASE_NAME, 60)
     ada = {"firstname": "Ada", "lastname": "Lovelace", "emailaddress1": "ada@x.example"}
     rows = [
-        row("left", "lead", LEAD, FirstName="Ada", LastName="Lovelace", Email="ada@x.example"),
-        row("right", "lead", GUID, **ada),
-        row("right", "contact", "c-2", **ada),
-        row("right", "contact", "c-3", firstname="Bob", lastname="Lovelace", emailaddress1="ada@x.example"),
-        row("right", "opportunity", "o-1", name="Ada Lovelace wants ten"),
-        row("right", "opportunity", "o-2", name="Another deal", parentcontactid="c-2"),
+        plain_row("left", "lead", LEAD, FirstName="Ada", LastName="Lovelace", Email="ada@x.example"),
+        plain_row("right", "lead", GUID, **ada),
+        plain_row("right", "contact", "c-2", **ada),
+        plain_row("right", "contact", "c-3", firstname="Bob", lastname="Lovelace", emailaddress1="ada@x.example"),
+        plain_row("right", "opportunity", "o-1", name="Ada Lovelace wants ten"),
+        plain_row("right", "opportunity", "o-2", name="Another deal", parentcontactid="c-2"),
     ]
     issue = Issue(
         kind="held", cause="twins", entity="account", link_id=None, side="left", native_id="001", message=f"see {LEAD}"

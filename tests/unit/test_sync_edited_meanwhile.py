@@ -21,34 +21,25 @@ def desk(tmp_path: Path) -> Iterator[Bench]:
         yield made
 
 
+def _lies_once(desk: Bench, side: Side, kind: str, entity: Entity, lie: Lie) -> None:
+    """The first such call of ours meets this."""
+    crm = desk.crm(side)
+
+    def liar(what: str, of: Entity, id: str | None) -> Lie | None:
+        del id
+        if (what, of) != (kind, entity):
+            return None
+        crm.lies = lambda kind, entity, id: None
+        return lie
+
+    crm.lies = liar
+
+
 def _falls_once(desk: Bench, side: Side, kind: str, entity: Entity, lie: Lie) -> None:
     """The machine goes down at the first such call of ours."""
-    crm = desk.crm(side)
-
-    def liar(what: str, of: Entity, id: str | None) -> Lie | None:
-        del id
-        if (what, of) != (kind, entity):
-            return None
-        crm.lies = lambda kind, entity, id: None
-        return lie
-
-    crm.lies = liar
+    _lies_once(desk, side, kind, entity, lie)
     with pytest.raises(Fell):
         desk.sync()
-
-
-def _meddles_once(desk: Bench, side: Side, kind: str, entity: Entity, lie: Lie = "meddle") -> None:
-    """A person types over the record at the first such call of ours."""
-    crm = desk.crm(side)
-
-    def liar(what: str, of: Entity, id: str | None) -> Lie | None:
-        del id
-        if (what, of) != (kind, entity):
-            return None
-        crm.lies = lambda kind, entity, id: None
-        return lie
-
-    crm.lies = liar
 
 
 def _converted(desk: Bench, side: Side) -> tuple[str, str]:
@@ -222,7 +213,7 @@ def test_what_is_typed_over_a_write_of_ours_survives_a_step_of_ours_on_the_same_
     mine, theirs = desk.crm(side), desk.crm(other(side))
     mine.edit("opportunity", here, description="first")
     mine.set_status("opportunity", here, "Closed Won" if side == "left" else "won")
-    _meddles_once(desk, other(side), kind, "opportunity", lie)
+    _lies_once(desk, other(side), kind, "opportunity", lie)
     desk.settled()
     assert theirs.meddled == 1
     for crm, id in ((mine, here), (theirs, there)):
