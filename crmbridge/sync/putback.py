@@ -87,6 +87,16 @@ def typed_over(
     return _not_ours_all_the_same(hands, view, work, before, found, step) if found else {}
 
 
+def as_it_was(intent: Intent, outcome: Written) -> Intent:
+    """For the journal: what stood in the columns right before, where the CRM showed it."""
+    if outcome.before is None:
+        return intent
+    known = {name for name in outcome.columns if name in intent.before}
+    values, names = outcome.before.values, {name: attribute_name(name) for name in known}
+    shown = {name: jsonable(getattr(values, a)) for name, a in names.items() if hasattr(values, a)}
+    return replace(intent, before={**intent.before, **shown})
+
+
 def _moved(columns: Sequence[str], version: Row, before: Row) -> Native:
     names = {name: attribute_name(name) for name in columns}
     known = {name: a for name, a in names.items() if hasattr(version.values, a) and hasattr(before.values, a)}
@@ -201,6 +211,7 @@ def _send(hands: Hands, view: View, side: Side, due: Sequence[PutBack]) -> list[
         if isinstance(outcome, Later | Unknown):
             hands.leave_alone(intent.link_id)
             continue
+        intent = as_it_was(intent, outcome) if isinstance(outcome, Written) else intent
         closed.append(replace(intent, state=outcome_state(outcome), reply=reply_text(outcome)))
         if isinstance(outcome, Written):
             row = rows.get(outcome.id)

@@ -151,10 +151,14 @@ def _intent(hands: Hands, one: _Due) -> Intent:
         source_id=work.link.id_on(other(side)),
         key=str(one.move.status),
         reason=one.step.reason,
-        before={"state": seen.shared.state, "status": jsonable(seen.life.status)},
+        before=_words(seen),
         after={"state": _target_state(hands, work, one.step), **journal(one.payload)},
         pre_version=row.version,
     )
+
+
+def _words(seen: Seen) -> dict[str, Any]:
+    return {"state": seen.shared.state, "status": jsonable(seen.life.status)}
 
 
 def _settle_moves(
@@ -179,7 +183,10 @@ def _settle_moves(
             there = work.seen[other(side)].shared.fields
             written = {name: there[name] for name in step.fields if name in there}
             row = rows.get(outcome.id)
+            was = intent.before
             typed = typed_over(hands, view, work, side, outcome, row, intent.after, step=step)
+            if outcome.before is not None and outcome.before.values != work.rows[side].values:
+                was = _words(view.see(outcome.before, link=work.link))  # also where somebody moved it unseen
             if typed:
                 back.append(to_put_back(hands, work, side, outcome.id, typed, row))
             if row is not None:
@@ -195,7 +202,7 @@ def _settle_moves(
             work.written[side] |= written
             done.append(work)
             links.append(work.link)
-            closed.append(replace(intent, state="done", reply=reply_text(outcome)))
+            closed.append(replace(intent, state="done", before=was, reply=reply_text(outcome)))
             hands.tell(work_event(work.link, side, step.kind, step.reason, step.fields, case=step.case))
             continue
         work.axes_settled, work.open = False, True

@@ -27,7 +27,7 @@ from crmbridge.state.words import Batch, Intent, IntentState, Issue
 from crmbridge.sync.customer import for_update
 from crmbridge.sync.hands import Hands, fingerprint, new_intent
 from crmbridge.sync.pausing import hold_back
-from crmbridge.sync.putback import PutBack, put_back, to_put_back, typed_over
+from crmbridge.sync.putback import PutBack, as_it_was, put_back, to_put_back, typed_over
 from crmbridge.sync.settle import just_written
 from crmbridge.sync.view import View
 from crmbridge.sync.work import (
@@ -126,7 +126,7 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
             if row is not None:
                 work.link = just_written(hands, view, work, side, update.fields, journal(write.columns))
                 agreed.append(work.link)
-            closed.append(replace(intent, state="done", reply=reply_text(outcome)))
+            closed.append(replace(as_it_was(intent, outcome), state="done", reply=reply_text(outcome)))
             hands.tell(work_event(work.link, side, "update", update.reason, names))
             continue
         work.unsettled |= set(names)

@@ -62,8 +62,10 @@ def test_what_was_typed_there_in_the_same_second_is_put_back_and_comes_across(
     desk.settled()
     assert _descriptions(desk, side, here, there) == ["by hand 1", "by hand 1"]
     assert desk.store.open_intents() == []
-    told = [row.reason for row in desk.store.journal(side=other(side), native_id=there)]
-    assert any("put back" in reason for reason in told)
+    told = desk.store.journal(side=other(side), native_id=there)
+    assert any("put back" in row.reason for row in told)
+    overwrote = next(row for row in told if row.after.get("description") == "first")
+    assert overwrote.before["description"] == "by hand 1", "the journal tells what was really there"
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -170,6 +172,8 @@ def test_a_stage_that_was_set_in_the_same_second_is_put_back(desk: Bench, side: 
     desk.settled()
     assert theirs.read("opportunity", there)["status"] == stage
     assert mine.read("opportunity", here)["status"] == ("Proposal" if side == "left" else "propose")
+    (moved,) = (row for row in desk.store.journal(side=other(side), native_id=there) if row.kind == "stage")
+    assert moved.before["status"] == stage
 
 
 @pytest.mark.parametrize("side", SIDES)
