@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, RLock, Thread
 from typing import Any, Final
 
 from kombu.exceptions import OperationalError
@@ -25,6 +25,26 @@ DEAF_PULSES: Final = 3  # in a row: hints were sent in the first ones, and nobod
 GRACE_SECONDS: Final = 180.0  # what is under way comes to its end; then it is cut off, which loses nothing
 
 _log: Any = logger("crmbridge.workers")
+
+
+# Held while the pulse is in the middle of something, and while the pool forks: a process that is forked while another
+# thread is importing, or has a database's lock, waits for that lock for ever (seen: a tick that hung in an import until
+# its time limit). A pulse that hangs itself, on a store that does not answer, does not keep the pool from forking.
+_still = RLock()
+_FORK_WAITS_SECONDS: Final = 15.0  # a store's connection is given up after 10
+_held: list[bool] = []
+
+
+def _before_fork() -> None:
+    _held.append(_still.acquire(timeout=_FORK_WAITS_SECONDS))
+
+
+def _after_fork() -> None:
+    if _held.pop():
+        _still.release()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 def leave() -> None:
@@ -51,9 +71,14 @@ class Pulse:
 
     def _run(self) -> None:
         while not self._over.wait(self._seconds):
-            self.once()
+            with _still:
+                deaf = self.once()
+            if deaf:
+                self._leave()
+                return
 
-    def once(self) -> None:
+    def once(self) -> bool:
+        """Has this worker gone deaf?"""
         # Opened and closed each time: nothing of it is there to be inherited when the pool forks.
         desk = Desk(self._path)
         try:
@@ -62,7 +87,7 @@ class Pulse:
                 self._send(queue)
             if self._nobody_hears(desk):
                 _log.warning("work is due, the broker answers and nobody begins; leaving", action="worker_deaf")
-                self._leave()
+                return True
         except OperationalError:
             self._unheard = 0  # the broker is away: that is waited for
         except CrmBridgeError as error:
@@ -71,6 +96,7 @@ class Pulse:
             outage.noticed(desk.settings, error)
         finally:
             desk.close()
+        return False
 
     def _nobody_hears(self, desk: Desk) -> bool:
         schedules = desk.settings.schedules

@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, Text, func, or_, select
+from sqlalchemy import Column, Connection, Table, Text, exists, func, or_, select, values
 
 from crmbridge.model import ENTITIES, SIDES, Entity, Ref, Side, other
 from crmbridge.state import codec
+from crmbridge.state.records import chunks
 from crmbridge.state.schema import conversion, intent, issue, journal, link, metadata, record, satellite, work
 
 PEOPLE: Final[tuple[Entity, ...]] = ("contact", "lead")
@@ -319,19 +320,21 @@ def text_columns(table: Table) -> list[Any]:
     return [column for column in table.c if isinstance(column.type, Text)]
 
 
-# SQLite refuses an expression of more than a thousand; a person with many records has more words than that.
-_CONDITIONS_MAX: Final = 600
-_CONDITIONS_OF_WORD: Final = 6  # in one column, at most
+_WORDS_MAX: Final = 300  # in one statement, each in three forms: old SQLite takes 999 parameters
 
 
 def _holds(columns: Iterable[Any], words: Collection[str]) -> Any:
     """Is one of the words in one of the columns? Roughly: folded by the database, which may not fold umlauts."""
-    wanted = {form for word in words for form in (word, word.lower(), codec.dump(word)[1:-1].lower())}
-    conditions: list[Any] = []
-    for column in columns:
-        for word in sorted(wanted):
-            conditions += [func.lower(column).contains(word, autoescape=True), column.contains(word, autoescape=True)]
-    return or_(*conditions)
+    forms = {form for word in words for form in (word, word.lower(), codec.dump(word)[1:-1].lower())}
+    wanted = (
+        values(Column("word", Text), name="wanted").data([(_escaped(form),) for form in sorted(forms)]).cte("wanted")
+    )
+    held = [text.contains(wanted.c.word, escape="/") for column in columns for text in (func.lower(column), column)]
+    return exists(select(1).select_from(wanted).where(or_(*held)))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("/", "//").replace("%", "/%").replace("_", "/_")
 
 
 def _naming(
@@ -353,13 +356,10 @@ def _naming(
         if live and not own:
             continue
         wanted = sorted(own if live else words)
-        size = max(1, _CONDITIONS_MAX // (len(columns) * _CONDITIONS_OF_WORD))
         found = dict.fromkeys(
             tuple(line)
-            for start in range(0, len(wanted), size)
-            for line in connection.execute(
-                select(*table.primary_key).where(_holds(columns, wanted[start : start + size]))
-            )
+            for some in chunks(wanted, _WORDS_MAX)
+            for line in connection.execute(select(*table.primary_key).where(_holds(columns, some)))
         )
         lines = [key for key in found if key not in known.get(table.name, ())]
         if not live:

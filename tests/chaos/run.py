@@ -184,8 +184,24 @@ class _Run:
     def _wait(self, what: str, test: Any, seconds: float) -> None:
         end = time.monotonic() + seconds
         while not test():
-            assert time.monotonic() < end, f"{what}: not within {seconds:g} s; see {self.folder}"
+            assert time.monotonic() < end, f"{what}: not within {seconds:g} s; see {self.folder}\n{self._standstill()}"
             self._pause(0.5)
+
+    def _standstill(self) -> str:
+        """What the store says of who works and what is waited for."""
+        asked = (
+            "SELECT now(), id, outcome, started_at, ended_at FROM run ORDER BY started_at DESC LIMIT 12",
+            "SELECT name, owner, pid, until FROM lease",
+            "SELECT name, pid, what, at FROM heartbeat",
+            "SELECT * FROM breaker",
+            "SELECT connection, blocked_until, blocked_why FROM budget",
+            "SELECT state, count(*) FROM work GROUP BY state",
+            "SELECT pid, state, wait_event, query_start, left(query, 90) FROM pg_stat_activity",
+        )
+        told = [f"workers: {[(one.name, one.pids()) for one in self.crew.workers]}"]
+        for query in asked:
+            told += [query, *(f"   {row}" for row in self.cluster.run(query, self.database))]
+        return "\n".join(told)
 
     def _say(self, words: str) -> None:
         print(f"[{time.monotonic() - self.began:6.0f} s] {words}", flush=True)

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 
 import pytest
 from kombu.exceptions import OperationalError
@@ -50,21 +51,17 @@ def last_ran(store: Store, minutes_ago: float) -> None:
         connection.execute(turn.update().values(at=at))
 
 
-def left_after(pulse: Pulse, left: list[bool]) -> int | None:
-    for number in range(1, DEAF_PULSES + 3):
-        pulse.once()
-        if left:
-            return number
-    return None
+def leaves_after(pulse: Pulse) -> int | None:
+    return next((number for number in range(1, DEAF_PULSES + 3) if pulse.once()), None)
 
 
-def make(folder: Path, sent: list[str], left: list[bool]) -> Pulse:
-    return Pulse(folder / "crmbridge.yaml", sent.append, lambda: left.append(True))
+def make(folder: Path, sent: list[str]) -> Pulse:
+    return Pulse(folder / "crmbridge.yaml", sent.append)
 
 
 def test_it_gives_a_sign_and_sends_hints_without_any_beat(folder: Path, store: Store) -> None:
     sent: list[str] = []
-    make(folder, sent, []).once()
+    make(folder, sent).once()
     assert sent == [schedule.CYCLE], "nothing was run yet: due at once"
     assert store.beats() != []
 
@@ -74,20 +71,17 @@ def test_it_leaves_when_the_broker_answers_and_nobody_begins(
 ) -> None:
     monkeypatch.setenv("CRMBRIDGE_BROKER__URL", a_broker)
     last_ran(store, minutes_ago=60)
-    left: list[bool] = []
-    assert left_after(make(folder, [], left), left) == DEAF_PULSES
+    assert leaves_after(make(folder, [])) == DEAF_PULSES
 
 
 def test_it_stays_while_the_broker_is_away(folder: Path, store: Store) -> None:
     last_ran(store, minutes_ago=60)
-    left: list[bool] = []
-    assert left_after(make(folder, [], left), left) is None
+    assert leaves_after(make(folder, [])) is None
 
     def no_broker(queue: str) -> None:
         raise OperationalError(f"no {queue}")
 
-    pulse = Pulse(folder / "crmbridge.yaml", no_broker, lambda: left.append(True))
-    assert left_after(pulse, left) is None
+    assert leaves_after(Pulse(folder / "crmbridge.yaml", no_broker)) is None
 
 
 def test_it_stays_while_nothing_is_overdue(
@@ -95,8 +89,7 @@ def test_it_stays_while_nothing_is_overdue(
 ) -> None:
     monkeypatch.setenv("CRMBRIDGE_BROKER__URL", a_broker)
     last_ran(store, minutes_ago=0.1)
-    left: list[bool] = []
-    assert left_after(make(folder, [], left), left) is None
+    assert leaves_after(make(folder, [])) is None
 
 
 def test_it_stays_while_a_cycle_is_under_way(
@@ -105,8 +98,7 @@ def test_it_stays_while_a_cycle_is_under_way(
     monkeypatch.setenv("CRMBRIDGE_BROKER__URL", a_broker)
     last_ran(store, minutes_ago=60)
     store.take_lease("cycle", 600)
-    left: list[bool] = []
-    assert left_after(make(folder, [], left), left) is None
+    assert leaves_after(make(folder, [])) is None
 
 
 PROGRAM = """
@@ -121,3 +113,43 @@ pulse.leave()
 def test_leaving_is_asked_first_and_then_done() -> None:
     ran = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False, timeout=60)
     assert (ran.returncode, ran.stdout) == (1, "asked\n")
+
+
+FORKS = """
+import os, sys, threading, time
+from pathlib import Path
+from workers import pulse
+
+begun, done = threading.Event(), []
+class Store:
+    def beat(self, what):
+        begun.set()
+        time.sleep(1)
+        done.append(what)
+class Desk:
+    store = Store()
+    def __init__(self, path): pass
+    def close(self): pass
+pulse.Desk, pulse.cycle.tick, pulse.Pulse._nobody_hears = Desk, lambda desk: [], lambda self, desk: False
+one = pulse.Pulse(Path("."), print, seconds=0.01)
+one.begin()
+begun.wait()
+pid = os.fork()  # as the pool does for each of its processes
+if not pid:
+    os._exit(7 if done else 8)
+one.end()
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_no_process_is_forked_while_the_pulse_is_in_the_middle_of_something() -> None:
+    """It would wait for ever for a lock that the pulse had: an import's, a library's."""
+    ran = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, check=False, timeout=60)
+    assert (ran.returncode, ran.stdout) == (0, "7\n"), ran
+
+
+def test_a_deaf_worker_is_left_by_its_pulse(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    left = Event()
+    monkeypatch.setattr(Pulse, "once", lambda self: True)
+    Pulse(folder / "crmbridge.yaml", print, left.set, seconds=0.01).begin()
+    assert left.wait(30)
