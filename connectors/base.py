@@ -108,6 +108,7 @@ class Identity:
     user_id: str
     production: bool
     name: str
+    person_accounts: bool = False  # Salesforce: a record may be an account and a contact in one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

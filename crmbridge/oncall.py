@@ -45,6 +45,7 @@ PAGES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "late-edit": ("L12",),
         "amount-calculated": ("O5",),
         "customer-missing": ("O14", "O15"),
+        "person-accounts": ("person_account",),
         "disqualified-with-a-deal": ("L4",),
         "closed-differently": ("O20",),
         "deleted": ("L8", "L14", "O18", "A5", "A6"),

@@ -44,6 +44,7 @@ class SalesforceConnector:
         rng: random.Random | None = None,
     ) -> None:
         self._config = config
+        self._person_accounts = config.person_accounts
 
         self._sessions: list[Session] = []
 
@@ -91,9 +92,7 @@ class SalesforceConnector:
         self._client.close()
 
     def system_columns(self, entity: Entity) -> Mapping[str, type[Any]]:
-        return rows.system_columns(
-            entity, key_field=self._config.key_field, person_accounts=self._config.person_accounts
-        )
+        return rows.system_columns(entity, key_field=self._config.key_field, person_accounts=self._person_accounts)
 
     def gated(self, gate: Gate) -> None:
         for each in self._sessions:  # logins too
@@ -103,7 +102,7 @@ class SalesforceConnector:
         self._session.before_call = beat
 
     def configure(self, tables: Sequence[TablePlan]) -> None:
-        self._reader.configure(tables)
+        self._reader.configure(tables, person_accounts=self._person_accounts)
 
     # --- Reader ---------------------------------------------------------------------------------------------------
 
@@ -173,13 +172,15 @@ class SalesforceConnector:
     # --- Describer ------------------------------------------------------------------------------------------------
 
     def identity(self) -> Identity:
-        return self._describer.identity()
+        return replace(self._describer.identity(), person_accounts=self._person_accounts)
 
     def directory(self, *, groups: bool = False) -> Directory:
         return self._describer.directory(groups=groups)
 
     def describe(self, entity: Entity) -> Description:
-        return self._describer.describe(entity)
+        found = self._describer.describe(entity)
+        self._person_accounts = self._person_accounts or rows.PERSON in found.columns
+        return found
 
     def survey(self, questions: Questions, user_id: str) -> Survey:
         del user_id  # the org knows who asks

@@ -102,11 +102,9 @@ class Reader:
         self._side: Side = side
         self._rows: dict[Entity, Rows] = {}
 
-    def configure(self, tables: Sequence[TablePlan]) -> None:
+    def configure(self, tables: Sequence[TablePlan], *, person_accounts: bool) -> None:
         self._rows = {
-            plan.entity: Rows(
-                plan, self._side, key_field=self._config.key_field, person_accounts=self._config.person_accounts
-            )
+            plan.entity: Rows(plan, self._side, key_field=self._config.key_field, person_accounts=person_accounts)
             for plan in tables
         }
 

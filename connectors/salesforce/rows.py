@@ -27,6 +27,7 @@ OBJECTS: Final[Mapping[Entity, str]] = {
 }
 ROLES: Final = "OpportunityContactRole"
 CONTACT: Final = "ContactId"
+PERSON: Final = "IsPersonAccount"  # exists in orgs with person accounts alone
 
 _common: Final[Mapping[str, Any]] = {
     "Id": str,
@@ -57,7 +58,7 @@ def system_columns(entity: Entity, *, key_field: str | None, person_accounts: bo
     if key_field:
         columns[key_field] = str
     if person_accounts and entity in ("account", "contact"):
-        columns["IsPersonAccount"] = bool  # the field exists in orgs with person accounts alone
+        columns[PERSON] = bool
     return columns
 
 
@@ -208,7 +209,7 @@ def life(row: Row) -> Life:
             state: State = ("won" if values.IsWon else "lost") if values.IsClosed else "open"  # §7
             return Life(state=state, status=values.StageName, amount_calculated=bool(values.HasOpportunityLineItem))
         case _:
-            return Life(person_account=bool(getattr(values, "IsPersonAccount", False)))
+            return Life(person_account=bool(getattr(values, PERSON, False)))
 
 
 def _lead_life(values: Any) -> Life:

@@ -30,6 +30,7 @@ from crmbridge.sync.born import as_made
 from crmbridge.sync.hands import Event, Hands, fingerprint, new_id, new_intent
 from crmbridge.sync.observe import fetch_missing
 from crmbridge.sync.pausing import hold_back, pause_of
+from crmbridge.sync.persons import made_hold, result_hold
 from crmbridge.sync.premade import make_beforehand
 from crmbridge.sync.view import View, link_ids
 from crmbridge.sync.ways import Way, case_of, decide_ways, order_for
@@ -43,6 +44,10 @@ def mirror(hands: Hands, view: View, work: Work, step: Step) -> bool:
     """Carry out one conversion. True when both sides are converted and linked; otherwise the work tells why not."""
     target, source = step.side, other(step.side)
     ways = decide_ways(hands, view, work, source)
+    person = result_hold(hands, work, source) or made_hold(hands, work, ways, target)
+    if person is not None:
+        _postpone(hands, work, [Way(hold=person)], source)
+        return False
     blocked = [way for way in ways.values() if way.wait or way.hold]
     if blocked:
         _postpone(hands, work, blocked, source)
@@ -177,6 +182,8 @@ def _after_call(
         return False
     if isinstance(outcome, Converted):
         hands.count(target, "lead", "convert")
+        if outcome.adopted and intent.after.get("opportunity") is None:  # else it was tied to that one by our call
+            intent = replace(intent, state="stale")  # somebody was faster: no write of ours, and no line in the journal
         return finish(hands, view, work, outcome, row, intent, source)
     work.axes_settled, work.open = False, True
     if isinstance(outcome, Refused):
@@ -306,9 +313,7 @@ def finish(
             rows=rows,
             links=[*links, work.link],
             conversions=[ledger],
-            close_intents=[replace(intent, state="done", reply="adopted" if result.adopted else "converted")]
-            if intent
-            else [],
+            close_intents=[_closed(intent, "adopted" if result.adopted else "converted")] if intent else [],
             touched=touched,
             dirty=touched,
             close_issues=over,
@@ -317,6 +322,10 @@ def finish(
     kind = "adopt" if row.case == "C9" else "convert"
     hands.tell(_event(work.link, target, kind, _told(row, source, hands), row.case))
     return True
+
+
+def _closed(intent: Intent, reply: str) -> Intent:
+    return replace(intent, state="done" if intent.state == "sent" else intent.state, reply=reply)
 
 
 def _was_there(row: ConversionRow, entity: Entity) -> bool:
@@ -368,7 +377,7 @@ def _clash(hands: Hands, work: Work, message: str, row: ConversionRow, intent: I
             fix="Merge the customers in one CRM, then: crmbridge retry ISSUE.",
         )
     )
-    closed = [replace(intent, state="done", reply="converted into another customer")] if intent else []
+    closed = [_closed(intent, "converted into another customer")] if intent else []
     hands.record(Batch(conversions=[replace(row, state="held")], close_intents=closed))
     return False
 

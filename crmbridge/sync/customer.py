@@ -11,6 +11,7 @@ from crmbridge.policy import Bucket, Policy
 from crmbridge.stand_ins import as_shared
 from crmbridge.state.words import Issue
 from crmbridge.sync.hands import Hands
+from crmbridge.sync.persons import deal_hold
 from crmbridge.sync.placeholder import placeholder
 from crmbridge.sync.view import View
 from crmbridge.sync.work import Refusals, Work
@@ -30,7 +31,10 @@ class Belongs:
 
 def customer_hold(hands: Hands, seen: Seen) -> Hold | None:
     """A new opportunity whose customer is a contact, and nothing tells which account it is for where one is needed
-    (O14); or that has nobody (O15)."""
+    (O14); or that has nobody (O15); or a person account."""
+    person = deal_hold(hands, seen)
+    if person is not None:
+        return person
     close = hands.policy(seen).close
     if seen.row.ref.entity != _DEAL or seen.shared.fields.get("account") is not None:
         return None

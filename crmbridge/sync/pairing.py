@@ -16,6 +16,7 @@ from crmbridge.sync.fitting import leave_out
 from crmbridge.sync.hands import Event, Hands
 from crmbridge.sync.key_index import entries, places
 from crmbridge.sync.mirroring import is_mirrored
+from crmbridge.sync.persons import twin_hold
 from crmbridge.sync.scope import NOT_MASTER, claimed_by, in_scope, will_link
 from crmbridge.sync.view import View, link_ids
 from crmbridge.sync.work import Work, make_work
@@ -57,7 +58,9 @@ def _join_twins(
     }
     matches: Matches = match(entity, compiled.match, rules, *(map(_candidate, free[side]) for side in SIDES))
     pairs = [pair for pair in (*found, *matches.pairs) if pair[0] in due or pair[1] in due]
-    taken = {id for pair in pairs for id in pair[:2]} | {
+    persons = [pair for pair in pairs if any(pool[side][pair[n]].life.person_account for n, side in enumerate(SIDES))]
+    pairs = [pair for pair in pairs if pair not in persons]
+    taken = {id for pair in (*pairs, *persons) for id in pair[:2]} | {
         id for cluster in matches.held for id in (*cluster.left, *cluster.right)
     }
     # The same keys, whatever the state: the same record in two states is for a person (lifecycle §8).
@@ -90,7 +93,7 @@ def _join_twins(
             ],
         )
     )
-    held = _hold_clusters(hands, entity, clusters, due)
+    held = _hold_clusters(hands, entity, clusters, due) | _hold_persons(hands, entity, persons, pool, due)
     taken = {id for pair in pairs for id in pair[:2]} | held
     return works, [seen for id, seen in due.items() if id not in taken]
 
@@ -137,6 +140,32 @@ def _hold_clusters(hands: Hands, entity: Entity, clusters: Iterable[Cluster], du
     return held
 
 
+def _hold_persons(
+    hands: Hands,
+    entity: Entity,
+    pairs: Iterable[tuple[str, str, str]],
+    pool: dict[Side, dict[str, Seen]],
+    due: dict[str, Seen],
+) -> set[str]:
+    """Twins of which one is a person account stay apart, and nothing is made for either."""
+    issues: list[Issue] = []
+    done: list[Seen] = []
+    for left, right, key in pairs:
+        both = pool["left"][left], pool["right"][right]
+        for seen, twin in (both, both[::-1]):
+            if seen.row.ref.id not in due:
+                continue
+            done.append(seen)
+            hold = twin_hold(hands, seen, twin, key)
+            issues.append(
+                hands.issue(
+                    "held", cause=hold.cause, entity=entity, ref=seen.row.ref, message=hold.message, fix=hold.fix
+                )
+            )
+    hands.record(Batch(issues=issues, clean=places(done), keyed=entries(hands, done)))
+    return {seen.row.ref.id for seen in done}
+
+
 def make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen], touched: set[Ref]) -> list[Work]:
     done: list[Seen] = []
     tombstones: list[Link] = []
@@ -144,7 +173,7 @@ def make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen]
     unmirrored: list[tuple[Ref, str]] = []
     for seen in rest:
         ref = seen.row.ref
-        if not in_scope(hands, ref, touched=ref in touched):
+        if seen.life.person_account or not in_scope(hands, ref, touched=ref in touched):
             done.append(seen)  # it comes back when something reaches it
         elif entity == "lead" and seen.shared.state == "converted" and "lead" in hands.first_run:
             # Converted before mirroring began: linked by its results only (lifecycle §8), never converted again.

@@ -94,10 +94,12 @@ class Nobodys(TwoCompanies):
 
     @rule(side=sides, pick=picks, account=st.booleans(), contact=st.booleans())
     def takes_the_customer_away(self, side: Side, pick: int, account: bool, contact: bool) -> None:
-        deal = self._pick(self._in(self.desk.crm(side), "opportunity", "open"), pick)
-        if deal is not None:
+        crm = self.desk.crm(side)
+        deal = self._pick(self._in(crm, "opportunity", "open"), pick)
+        # What the other CRM's conversion fills in stays where the one that it mirrors has a blank (lifecycle §1.4).
+        if deal is not None and all(lead.columns.get("opportunity_id") != deal.id for lead in crm.live("lead")):
             gone = {name: None for name, goes in (("account_id", account), ("contact_id", contact)) if goes}
-            self.desk.crm(side).edit("opportunity", deal.id, **gone)
+            crm.edit("opportunity", deal.id, **gone)
 
     @rule(side=sides, pick=picks, which=picks, entity=st.sampled_from(("account", "contact")))
     def names_a_customer(self, side: Side, pick: int, which: int, entity: Entity) -> None:

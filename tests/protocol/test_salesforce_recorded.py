@@ -16,7 +16,7 @@ from connectors.salesforce.auth import SalesforceConfig, Tokens
 from connectors.salesforce.connector import SalesforceConnector
 from connectors.salesforce.protocol import Meaning, SaveResult
 from connectors.salesforce.rows import Rows, system_columns
-from crmbridge.model import ENTITIES, Entity
+from crmbridge.model import ENTITIES, Entity, Ref, Row, attribute_name
 from mapping.rows import row_struct
 from tests.support.material import DATA
 from tests.support.recorded import NOT_OURS, RECORDINGS, body_of, exchanges, kind_of
@@ -155,6 +155,30 @@ def test_a_real_describe_has_every_column_we_need(entity: Entity) -> None:
             assert [option.value for option in column.options] == [
                 each["value"] for each in recorded[name]["picklistValues"]
             ]
+
+
+@pytest.mark.skipif(not DESCRIBES.is_dir(), reason="the recorded describes are not beside the checkout")
+@pytest.mark.parametrize("entity", ["account", "contact"])
+@pytest.mark.parametrize("there", [True, False], ids=["with person accounts", "without"])
+def test_an_org_with_person_accounts_is_known_by_its_describe(entity: Entity, there: bool) -> None:
+    """The column exists in such orgs alone (unverified: no recorded one has it) and is then read with rows."""
+    with gzip.open(DESCRIBES / f"{entity.title()}_describe.json.gz", "rb") as file:
+        told = json.loads(file.read())
+    plain = next(each for each in told["fields"] if each["name"] == "IsDeleted")
+    told["fields"] += [plain | {"name": "IsPersonAccount", "label": "Is Person Account"}] if there else []
+    org = salesforce(Replay([Said(body=json.dumps(told).encode())]))
+    org.describe(entity)
+    assert ("IsPersonAccount" in org.system_columns("account")) is there
+    assert ("IsPersonAccount" in org.system_columns("contact")) is there
+    assert "IsPersonAccount" not in org.system_columns("lead")
+    struct = row_struct("Account", {**org.system_columns("account"), "Name": str})
+    plan = TablePlan(entity="account", table="Account", columns=("Name",), row_type=struct)
+    org.configure([plan])
+    values = struct(**{attribute_name("IsPersonAccount"): True} if there else {})
+    row = Row(
+        ref=Ref(side="left", entity="account", id="001"), version="1", created_at=None, modified_at=None, values=values
+    )
+    assert org.life(row).person_account is there
 
 
 def test_a_recorded_account_is_a_row_with_its_version() -> None:

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 from uuid import NAMESPACE_OID, uuid5
 
 import mapping
-from connectors.base import Conversion, Known, Move, Removal, TablePlan, Write
+from connectors.base import Conversion, Identity, Known, Move, Removal, TablePlan, Write
 from connectors.memory import PERSON, US, MemoryConnector, Record
 from connectors.rollcall import Absent
 from crmbridge.errors import TryLater
@@ -337,6 +337,39 @@ class Keyless(SalesforceLike):
         return super().write([replace(one, key=None) for one in writes])
 
 
+class WithPersons(SalesforceLike):
+    """An org with person accounts, each an account and a contact in one; a lead without a company becomes one."""
+
+    def system_columns(self, entity: Entity) -> Mapping[str, type[Any]]:
+        more = {"person": bool} if entity in ("account", "contact") else {}
+        return {**super().system_columns(entity), **more}
+
+    def identity(self) -> Identity:
+        return replace(super().identity(), person_accounts=True)
+
+    def life(self, row: Row) -> Life:
+        return replace(super().life(row), person_account=bool(getattr(row.values, "person", False)))
+
+    def add_person(self, last_name: str, **columns: Any) -> tuple[str, str]:
+        account = self.add("account", name=last_name, person=True)
+        return account, self.add("contact", last_name=last_name, account_id=account, person=True, **columns)
+
+    def _convert(self, order: Conversion, *, by: str) -> Outcome:
+        lead = self.tables["lead"][order.lead_id].columns
+        alone = not lead.get("company") and order.account_id is None
+        if alone:
+            lead["company"] = lead["last_name"]  # what it makes is called so
+        outcome = super()._convert(order, by=by)
+        if isinstance(outcome, Converted) and alone:
+            ends: tuple[tuple[Entity, str | None], ...] = (
+                ("account", outcome.account_id),
+                ("contact", outcome.contact_id),
+            )
+            for entity, id in ends:
+                self._save(self.tables[entity][id or ""], {"person": True}, by=by)
+        return outcome
+
+
 class DynamicsLike(Crm):
     """What a Dynamics environment does, as far as the engine could notice (lifecycle §1, §2)."""
 
@@ -482,12 +515,14 @@ def bench(
     options: Options | None = None,
     first_run: bool = False,
     keyless: bool = False,
+    persons: bool = False,
     groups: Mapping[Side, tuple[str, ...]] | None = None,
 ) -> Iterator[Bench]:
-    """`keyless`: north has no key field. `groups`: queues or teams that may own records.
+    """`keyless`: north has no key field. `persons`: it has person accounts. `groups`: queues or teams that may own.
     `first_run`: nothing was ever synced; else the first runs are behind us and both companies are empty."""
     clock = _Clock()
-    north = (Keyless if keyless else SalesforceLike)("north", "left", NORTH_STATUSES, clock=clock)
+    kind = Keyless if keyless else WithPersons if persons else SalesforceLike
+    north = kind("north", "left", NORTH_STATUSES, clock=clock)
     south = DynamicsLike("south", "right", SOUTH_STATUSES, clock=clock)
     north.groups, south.groups = (groups or {}).get("left", ()), (groups or {}).get("right", ())
     documents, findings = mapping.load(
