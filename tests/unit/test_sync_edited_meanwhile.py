@@ -185,6 +185,27 @@ def test_what_was_just_made_may_be_won_before_we_look(desk: Bench, side: Side) -
     assert target.read("opportunity", opportunity)["state"] == "won"
 
 
+@pytest.mark.parametrize("side", SIDES)
+def test_who_converts_right_before_our_call_did_it_and_not_we(desk: Bench, side: Side) -> None:
+    """What it made is linked all the same; the journal tells of our own writes alone."""
+    here, there = _converted(desk, side)
+    mine, theirs = desk.crm(side), desk.crm(other(side))
+
+    def is_faster(kind: str, entity: Entity, id: str | None) -> Lie | None:
+        del entity, id
+        if kind == "convert":
+            theirs.lies = lambda kind, entity, id: None
+            theirs.convert_lead(there, create_opportunity=False)
+        return None
+
+    theirs.lies = is_faster
+    desk.settled()
+    contact = mine.read("lead", here)["contact_id"]
+    assert desk.partner(side, "contact", contact) == theirs.read("lead", there)["contact_id"]
+    assert not any(row.kind == "convert" for row in desk.store.journal(side=other(side), native_id=there))
+    assert desk.store.open_intents() == []
+
+
 def test_an_update_that_may_still_land_is_not_counted_as_lost(desk: Bench) -> None:
     """Its answer is lost and it is not there yet, but the CRM is at it: it lands later, and the journal tells of it."""
     left, right = desk.lead_pair()
