@@ -22,7 +22,7 @@ _RING = 500  # records whose neighbours are looked up together
 Pool = dict[Side, dict[str, Seen]]
 
 
-def candidates(hands: Hands, view: View, entity: Entity, due: Iterable[Ref]) -> Pool:
+def candidates(hands: Hands, view: View, entity: Entity, due: Sequence[Ref]) -> Pool:
     """These records, and everybody without a partner who has to do with what becomes of them."""
     search = _Search(hands=hands, view=view, index=KeyIndex(hands=hands, entity=entity))
     if not search.index.is_good:
