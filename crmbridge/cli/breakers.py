@@ -64,7 +64,7 @@ BREAKERS: Final[Mapping[int, Breaker]] = {
     7: Breaker(
         code="persons",
         title="people without a company",
-        fix="choose what becomes of them by `lifecycle: convert: {contact_only: …, person_accounts: …}`",
+        fix="choose what becomes of them by `lifecycle: {convert: {contact_only: …}, close: {contact_customer: …}}`",
     ),
     8: Breaker(
         code="processes",
