@@ -195,11 +195,12 @@ class Engine:
         self._replanned = replan(hands, view, self.version.id, self.previous)
         release_claims(hands, view)
         key_index.refresh(hands, view)
+        fetch_results(hands)
         return hands
 
     def _dry_pass(self, run: RunRow, read: Hands) -> Hands:
         hands = self._hands(run, None)
-        hands.untouchable, hands.born = read.untouchable, read.born
+        hands.untouchable, hands.born, hands.leader = read.untouchable, read.born, read
         view = View(hands=hands, crosswalk=Crosswalk(hands=hands))
         if self._course.only:
             run_urgent(hands, view)

@@ -132,6 +132,7 @@ class Hands:
     touched: set[Ref] = field(default_factory=set)  # accounts and contacts that this run brought into scope
     clock: Callable[[], float] = time.monotonic
     send_until: float | None = None  # by our clock; None: no hurry
+    leader: "Hands | None" = None  # a dry run's: who has the lease meanwhile
     renewed_at: float = 0.0
     untouchable: set[str] = field(default_factory=set)  # shared ids, or refs in words, whose last call may still land
     stand_ins: dict[Side, str] = field(
@@ -208,6 +209,13 @@ class Hands:
                 code="lease_lost",
             )
         self.send_until = None  # once it is on its way, its own time limit counts
+        self.stay()
+
+    def stay(self) -> None:
+        """While it works without a call, as in planning very many pairs: a lease that ends meanwhile would let another
+        worker begin it all anew, and again nobody would come to the end of it."""
+        if self.leader is not None:
+            self.leader.stay()
         if self.lease is not None and self.clock() - self.renewed_at > RENEW_SECONDS:
             self.store.renew(self.lease, LEASE_SECONDS)
             self.renewed_at = self.clock()

@@ -115,6 +115,7 @@ class View:
         )
 
     def see(self, row: Row, *, link: Link | None = None, hint: str | None = None) -> Seen:
+        self.hands.stay()
         side, entity = row.ref.side, row.ref.entity
         row = self.hands.connectors[side].complete(row)
         life = self.hands.connectors[side].life(row)
