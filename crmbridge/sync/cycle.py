@@ -36,6 +36,7 @@ from crmbridge.sync.reconcile import reconcile
 from crmbridge.sync.recover import recover
 from crmbridge.sync.relink import Relinked, relink
 from crmbridge.sync.replan import Previous, replan
+from crmbridge.sync.results import fetch_results
 from crmbridge.sync.scope import release_claims, touch
 from crmbridge.sync.urgent import ENTITIES as URGENT_ENTITIES
 from crmbridge.sync.urgent import run_urgent

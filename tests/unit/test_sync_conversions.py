@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from crmbridge.guard import Cap, Caps
 from crmbridge.model import SIDES, Entity, Ref, Side, other
 from crmbridge.state.words import Batch
 from crmbridge.sync.hands import LET_GO_META
@@ -448,3 +449,32 @@ def test_an_opt_out_of_the_lead_reaches_the_contact_that_was_there(desk: Bench, 
     desk.settled()
     for at in SIDES:
         assert desk.crm(at).read("contact", known.contact[at])["no_calls"] is True, at
+
+
+# --- before it is planned -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_what_a_conversion_made_is_known_to_the_guard_where_it_is_not_the_opportunities_turn(
+    desk: Bench, side: Side
+) -> None:
+    """Else a conversion goes unjudged, and alone: a plan would say that it waits for a row that nobody has read."""
+    leads = [desk.lead_pair() for _ in range(3)]
+    for left, right in leads:
+        desk.crm(side).convert_lead(left if side == "left" else right)
+    desk.engine.options = replace(
+        desk.engine.options,
+        entities=("account", "contact", "lead"),
+        caps=Caps(conversions=Cap(count=2, percent=0)),
+    )
+    before = desk.crm(side).calls.copy()
+    planned = desk.engine.plan()
+    target = desk.engine.names[other(side)]
+    assert planned.counts[target, "lead", "convert"] == len(leads)
+    asked = desk.crm(side).calls - before
+    assert asked["opportunity", "retrieve"] == 1, "one call for all of them"
+    assert not desk.engine.sync().ruling.go
+    desk.sync()
+    for left, right in leads:
+        for one, id in (("left", left), ("right", right)):
+            assert desk.crm(one).read("lead", id)["state"] == "converted"
