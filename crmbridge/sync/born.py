@@ -2,10 +2,11 @@
 somebody's edit, and not what the CRM filled in.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from crmbridge.lifecycle import late_places
-from crmbridge.model import Entity, Fields, Link, Row, Seen, Unlinked, Value
+from crmbridge.model import Entity, FieldRule, Fields, Link, Row, Seen, Unlinked, Value
 from crmbridge.plan import is_blank
 from crmbridge.sync.echo import touched
 from crmbridge.sync.hands import Hands
@@ -36,8 +37,21 @@ def _from_lead(hands: Hands, entity: Entity, lead: Fields, now: Fields) -> dict[
         return of in compiled and any(rule.name == name for rule in compiled[of].rules)
 
     carried = {place: value for name, value in lead.items() for of, place in late_places(name, takes) if of == entity}
-    return {
+    known = {
         place: value
         for place, value in carried.items()
         if not isinstance(value, Unlinked) and not is_blank(value) and not is_blank(now.get(place))
+    }
+    return {**dict.fromkeys(_typed(compiled[entity].rules, lead, now)), **known}
+
+
+def _typed(rules: Sequence[FieldRule], lead: Fields, now: Fields) -> set[str]:
+    """Texts that no conversion has put there: the lead has nowhere the like, so they were blank. Numbers and choices
+    may be the CRM's own; texts are somebody's."""
+    from_lead = {value for value in lead.values() if isinstance(value, str)}
+    texts = {rule.name for rule in rules if rule.kind == "text" and rule.link is None and not rule.derived}
+    return {
+        name
+        for name, value in now.items()
+        if name in texts and isinstance(value, str) and not is_blank(value) and value not in from_lead
     }

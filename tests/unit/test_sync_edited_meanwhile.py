@@ -157,6 +157,35 @@ def test_a_value_typed_over_there_before_we_look_is_an_edit(desk: Bench, side: S
 
 
 @pytest.mark.parametrize("side", SIDES)
+def test_a_text_that_no_lead_has_is_typed_there_before_we_look(desk: Bench, side: Side) -> None:
+    """The conversion left it blank, so it is an edit, and newer than what the converted side's account shows."""
+    here, there = _converted(desk, side)
+    mine, target = desk.crm(side), desk.crm(other(side))
+    accounts = [mine.read("lead", here)["account_id"]]
+    mine.edit("account", accounts[0], website="older.example")
+    _falls_once(desk, other(side), "convert", "lead", "fall after")
+    accounts.append(target.read("lead", there)["account_id"])
+    target.edit("account", accounts[1], website="newer.example")
+    desk.settled()
+    shown = [crm.read("account", id)["website"] for crm, id in zip((mine, target), accounts, strict=True)]
+    assert shown == ["newer.example"] * 2
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_text_that_the_lead_has_not_filled_is_typed_there_before_we_look(desk: Bench, side: Side) -> None:
+    here, there = _converted(desk, side)
+    mine, target = desk.crm(side), desk.crm(other(side))
+    contacts = [mine.read("lead", here)["contact_id"]]
+    mine.edit("contact", contacts[0], city="Ulm")
+    _falls_once(desk, other(side), "convert", "lead", "fall after")
+    contacts.append(target.read("lead", there)["contact_id"])
+    target.edit("contact", contacts[1], city="Bonn")
+    desk.settled()
+    shown = [crm.read("contact", id)["city"] for crm, id in zip((mine, target), contacts, strict=True)]
+    assert shown == ["Bonn"] * 2
+
+
+@pytest.mark.parametrize("side", SIDES)
 def test_a_value_typed_here_is_not_undone_by_an_edit_of_another_field_there(desk: Bench, side: Side) -> None:
     left, right = desk.lead_pair(phone="0731 1")
     here, there = (left, right) if side == "left" else (right, left)
