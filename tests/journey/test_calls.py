@@ -44,6 +44,7 @@ def _one_call_a_table(idle: Cost) -> None:
         assert not idle.operations[crm]
 
 
+@pytest.mark.slow
 def test_many_rows(tmp_path: Path) -> None:
     """All data calls of the whole cycle are counted, those of other tables too; of the echo as well."""
     with meter(tmp_path / "company", seed="empty") as one:

@@ -87,6 +87,7 @@ def _ids(tables: Mapping[str, Sequence[Mapping[str, Any]]], made_by: str | None 
 # --- the command ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_prints_one_document_and_ends_0() -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "crmbridge", "demo", "--json"], capture_output=True, text=True, timeout=240, check=False

@@ -73,6 +73,7 @@ def test_a_conversion_makes_no_opportunity(tmp_path: Path) -> None:
         assert here.read("Lead", kept[2])["Status"] == "Closed - Not Converted"
 
 
+@pytest.mark.slow
 def test_five_phases_of_the_company_s_own(tmp_path: Path) -> None:
     with company(tmp_path, "five-phases") as made:
         here, there = made.salesforce(), made.dynamics()

@@ -150,9 +150,8 @@ LOST: Mapping[str, Mapping[str, str]] = {
 }
 
 
-@pytest.mark.parametrize(
-    "call", [pytest.param(each, marks=[] if each == "POST moves" else [pytest.mark.slow]) for each in LOST]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("call", LOST)
 def test_the_answer_is_lost_and_then_the_process(
     stage: Stage, undisturbed: Undisturbed, tmp_path: Path, call: str
 ) -> None:

@@ -121,12 +121,13 @@ class Nobodys(TwoCompanies):
         super()._nothing_was_made_twice()
 
 
+@pytest.mark.parametrize("examples", [10, pytest.param(40, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("company", [MadeByUs, LeftAsTheyAre, OnTheirOwn, Nobodys])
-def test_two_companies_with_other_choices(company: type[TwoCompanies]) -> None:
+def test_two_companies_with_other_choices(company: type[TwoCompanies], examples: int) -> None:
     run_state_machine_as_test(
         company,
         settings=settings(
-            max_examples=40,
+            max_examples=examples,
             stateful_step_count=20,
             derandomize=True,
             deadline=None,
