@@ -223,7 +223,9 @@ class Tokens:
     def _refused(self, code: str, text: str) -> CrmBridgeError:
         if code in _passing or (code.isdigit() and int(code) >= 500) or code == "429":
             return TryLater(f"{self._config.name}: the login did not serve ({code}).", code=code)
-        fix = _fixes.get(text.strip()) or _fixes.get(code, "")
+        fix = (_fixes.get(text.strip()) or _fixes.get(code, "")).replace(
+            "auth.", f"connections.{self._config.name}.auth."
+        )
         said = text if re.fullmatch(r"[\w\s.,;:'/()-]{1,200}", text) and not code.isdigit() else ""
         return AccessError(
             f"{self._config.name}: Salesforce refused the login ({code}{': ' + said if said else ''}).",

@@ -223,6 +223,7 @@ def _print(
         click.echo(str(found.outside), err=True)
     if not as_json:
         told = f"{many(found.count('error'), 'error')}, {many(found.count('warning'), 'warning')}"
-        say(f"{told}." if found.lines else "Nothing is wrong.")
+        rest = "; not all could be checked, since something did not answer" if found.outside else ""
+        say(f"{told}{rest}." if found.lines else "Nothing is wrong.")
         if not live and not found.count("error"):
             say("`crmbridge check --live` compares this with what both CRMs really have.")

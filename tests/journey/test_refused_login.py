@@ -28,9 +28,14 @@ def test_a_refused_login_is_a_run_with_its_cause(company: Project, crm: str) -> 
     before = len(company.run_here("runs", "--json").json["runs"])
     try:
         refused = company.run_here("sync")
+        checked = company.run_here("check", "--live")
     finally:
         secrets.write_text(right, encoding="utf-8")
     assert refused.code == 4, refused
+    assert checked.code == 4, checked
+    assert checked.out.splitlines()[-1].endswith("; not all could be checked, since something did not answer."), checked
+    if crm == "salesforce":  # Microsoft's own text names the secret
+        assert "Check connections.salesforce.auth.client_secret." in refused.err, refused
     runs = company.run_here("runs", "--json").json["runs"]
     assert len(runs) == before + 1, "one line for one try"
     assert runs[0]["kind"] == "sync"
