@@ -16,7 +16,7 @@ from tests.support.engine import Bench, bench
 
 CHANGES = 100
 # Tables that grow with the companies; the others have a handful of rows, which a scan reads fastest.
-BIG = ("link", "record", "satellite", "intent", "journal", "issue", "conversion")
+BIG = ("link", "record", "match_key", "satellite", "intent", "journal", "issue", "conversion")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ Exactly once, because both conversions are guarded by the lead itself and becaus
 is unique; a lost answer is followed by reading the lead, never by a second call first (reliability §4).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from connectors.base import Conversion
@@ -17,6 +17,7 @@ from crmbridge.model import (
     Link,
     Ref,
     Refused,
+    Row,
     Side,
     Stale,
     Step,
@@ -27,6 +28,7 @@ from crmbridge.model import (
 from crmbridge.plan import settled_base
 from crmbridge.state.words import Batch, ConversionRow, Intent, IssuePlace
 from crmbridge.sync.born import as_made
+from crmbridge.sync.echo import touched
 from crmbridge.sync.hands import Event, Hands, fingerprint, new_id, new_intent
 from crmbridge.sync.observe import fetch_missing
 from crmbridge.sync.pausing import hold_back, pause_of
@@ -182,8 +184,6 @@ def _after_call(
         return False
     if isinstance(outcome, Converted):
         hands.count(target, "lead", "convert")
-        if outcome.adopted and intent.after.get("opportunity") is None:  # else it was tied to that one by our call
-            intent = replace(intent, state="stale")  # somebody was faster: no write of ours, and no line in the journal
         return finish(hands, view, work, outcome, row, intent, source)
     work.axes_settled, work.open = False, True
     if isinstance(outcome, Refused):
@@ -270,6 +270,8 @@ def finish(
         {"lead": [result.lead_id], **{entity: [id] for entity in RESULTS if (id := there[entity]) is not None}}
     )
     rows = [row for found in read.values() for row in found.values()]
+    if intent is not None and result.adopted and _somebody_elses(hands, rows, row, intent):
+        intent = replace(intent, state="stale")
     for entity in RESULTS:
         id = here[entity]
         if id is not None:
@@ -322,6 +324,16 @@ def finish(
     kind = "adopt" if row.case == "C9" else "convert"
     hands.tell(_event(work.link, target, kind, _told(row, source, hands), row.case))
     return True
+
+
+def _somebody_elses(hands: Hands, rows: Sequence[Row], ledger: ConversionRow, intent: Intent) -> bool:
+    """Found converted, and neither the lead nor what was made of it was last saved by us: somebody was faster, so it is
+    no write of ours and has no line in the journal. It may as well be ours, if an answer was lost on the way. What was
+    tied to an opportunity that was there was tied by us."""
+    if intent.after.get("opportunity") is not None:
+        return False
+    made = [row for row in rows if row.ref.entity == "lead" or not _was_there(ledger, row.ref.entity)]
+    return bool(made) and all(touched(hands, row) for row in made)
 
 
 def _closed(intent: Intent, reply: str) -> Intent:

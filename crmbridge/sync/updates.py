@@ -92,7 +92,7 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
             native_id=write.id,
             source_id=work.link.id_on(other(side)),
             reason=update.reason,
-            before=journal(_as_they_were(work.rows[side], _sent(hands, side, write))),
+            before=journal(_as_they_were(hands.connectors[side].complete(work.rows[side]), _sent(hands, side, write))),
             after=journal(_sent(hands, side, write)),
             pre_version=write.version,
         )

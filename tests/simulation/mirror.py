@@ -30,11 +30,12 @@ class Mirror:
         self._asked += 1
         if self._asked % EVERY == 0:
             tie = plans.newest(left.row, right.row, more["our_users"]) is None
-            if not (tie and done.conflicts):  # a tie goes to the configured side
+            back = plans.plan_fields(
+                entity, [_rule(one) for one in rules], _link(link), _seen(right), _seen(left), **_rest(more)
+            )
+            # A tie goes to the configured side; where that one's value has to wait, only the other one tells of it.
+            if not (tie and (done.conflicts or back.conflicts)):
                 self._looked()
-                back = plans.plan_fields(
-                    entity, [_rule(one) for one in rules], _link(link), _seen(right), _seen(left), **_rest(more)
-                )
                 if _told(done) != _told(back, swapped=True):
                     self._note(f"I15: {entity} {link.id}: {_told(done)} is {_told(back, swapped=True)} in the mirror")
         return done

@@ -201,6 +201,19 @@ def test_a_value_typed_here_is_not_undone_by_an_edit_of_another_field_there(desk
         assert crm.read("contact", id)["city"] == "Bonn"
 
 
+@pytest.mark.parametrize(("lie", "rows"), [("fall before", 0), ("fall after", 1)])
+@pytest.mark.parametrize("side", SIDES)
+def test_the_journal_has_our_conversions_and_nobody_elses(desk: Bench, side: Side, lie: Lie, rows: int) -> None:
+    """The answer was lost; by the time anybody looks the lead is converted: by whoever saved what came of it."""
+    _, there = _converted(desk, side)
+    _falls_once(desk, other(side), "convert", "lead", lie)
+    if lie == "fall before":
+        desk.crm(other(side)).convert_lead(there)
+    desk.settled()
+    assert [row.kind for row in desk.store.journal() if row.native_id == there].count("convert") == rows
+    assert desk.store.open_intents() == []
+
+
 @pytest.mark.parametrize("side", SIDES)
 def test_what_was_just_made_may_be_won_before_we_look(desk: Bench, side: Side) -> None:
     here, there = _converted(desk, side)
