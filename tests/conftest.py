@@ -19,17 +19,6 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What a module makes once for all of its tests is made once where two run side by side as well: they go together.
-    The slow ones are spread, since there it counts for more that both have enough to do."""
-    for item in items:
-        if item.get_closest_marker("slow") or item.get_closest_marker("xdist_group"):
-            continue
-        fixtures = getattr(item, "_fixtureinfo").name2fixturedefs.values()  # noqa: B009 - pytest's own, and untyped
-        if any(one.scope == "module" for found in fixtures for one in found):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-
-
 @pytest.fixture(scope="session")
 def postgres_cluster() -> Iterator[postgres.Cluster]:
     """A PostgreSQL of the tests' own; skips, with the reason, where there is no binary."""

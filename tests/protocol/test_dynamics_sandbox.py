@@ -62,6 +62,7 @@ def box() -> Iterator[Box]:
 @pytest.fixture(scope="module")
 def shared(box: Box) -> Iterator[DynamicsConnector]:
     crm = connector(box)
+    create(crm, "account", name="before this one is written, what is read once is read")
     yield crm
     crm.close()
 
