@@ -22,8 +22,8 @@ mappings/lead.yaml:23:11: error: fields.email.salesfroce: unknown key; did you m
 Whatever stands in a file, the answer is its problems or its use, never a traceback. `python -m
 tests.support.mapping_fuzz` breaks files on purpose, and loads and checks each in a child with 200 MB and an alarm:
 10,000 in every full test run; once, by hand, 50,000 of seed 31 (0 failures; 4,347 of them could be used, the others
-told problems of 99 codes), then the first 45,000 of seed 32 (0 failures) and 5,000 of seed 33 (0 failures; 453 used, 103
-codes): 100,000 in all.
+told problems of 99 codes), then the first 45,000 of seed 32 (0 failures) and 5,000 of seed 33 (0 failures; 453 used,
+103 codes): 100,000 in all.
 """
 PARTS: Final = ("mapping/*.py", "crmbridge/settings/*.py", "crmbridge/segments.py")
 # What makes a finding of a code, for the search through the sources.
