@@ -262,6 +262,8 @@ def finish(
     for entity in RESULTS:
         made, clash = _result_link(hands, entity, here[entity], there[entity], source, row)
         if clash:
+            if intent is not None and result.adopted:  # ours would have made new ones, or taken what it was given
+                intent = replace(intent, state="stale")
             return _clash(hands, work, clash, row, intent)
         if made:
             links.append(made)
@@ -317,13 +319,33 @@ def finish(
             conversions=[ledger],
             close_intents=[_closed(intent, "adopted" if result.adopted else "converted")] if intent else [],
             touched=touched,
-            dirty=touched,
+            dirty=[*touched, *_filled(hands, row, here, there, target)],
             close_issues=over,
         )
     )
     kind = "adopt" if row.case == "C9" else "convert"
     hands.tell(_event(work.link, target, kind, _told(row, source, hands), row.case))
     return True
+
+
+def _filled(
+    hands: Hands,
+    row: ConversionRow,
+    here: Mapping[Entity, str | None],
+    there: Mapping[Entity, str | None],
+    target: Side,
+) -> list[Ref]:
+    """What was there before and belongs to a pair, though the converted side names nothing of the kind (a contact
+    without a company, into a customer's): the conversion has filled its blanks, which go across by the rules."""
+    found: list[Ref] = []
+    for entity in RESULTS:
+        id = there[entity]
+        if id is None or here[entity] is not None or not _was_there(row, entity):
+            continue
+        link = hands.store.links_by_native(target, entity, [id]).get(id)
+        if link is not None and link.alive:
+            found.append(Ref(side=target, entity=entity, id=id))
+    return found
 
 
 def _somebody_elses(hands: Hands, rows: Sequence[Row], ledger: ConversionRow, intent: Intent) -> bool:
