@@ -347,13 +347,22 @@ def i9(world: World) -> None:
     calls: dict[tuple[Side, str], set[int]] = defaultdict(set)
     for change in world.simulation.company.changes:
         counted = change.ours and change.table in ENTITY and change.call not in world.conversion_calls
-        if counted and not _of_its_role(world, change):
+        if counted and not _of_its_role(world, change) and not _of_its_lead(change):
             calls[change.side, change.id].add(change.call)
     for place, some in calls.items():
         if len(some) > rows[place] + lost[place] and not _lost(world, *place):
             raise Violation(
                 f"I9: {place[0]} {place[1]} was changed by {len(some)} calls of ours, {rows[place]} in the journal"
             )
+
+
+def _of_its_lead(change: Change) -> bool:
+    """Dynamics ties a converted lead to an opportunity that was there before in a call of its own, under the lead's
+    intent and journal row (C4)."""
+    before, after = change.before, change.after
+    if change.table != "opportunity" or before is None or after is None:
+        return False
+    return {name for name in {**before, **after} if before.get(name) != after.get(name)} == {"originatingleadid"}
 
 
 def _of_its_role(world: World, change: Change) -> bool:

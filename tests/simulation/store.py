@@ -16,6 +16,7 @@ from sqlalchemy import Connection, bindparam, event, select
 from sqlalchemy import Engine as SqlEngine
 from sqlalchemy.pool import StaticPool
 
+from crmbridge.state import leases
 from crmbridge.state.database import Database, _begin_sqlite, _told  # pyright: ignore[reportPrivateUsage]
 from crmbridge.state.schema import lease
 from crmbridge.state.store import Store
@@ -107,6 +108,17 @@ class Takes:
     def note(self, taken: Lease) -> None:
         self._last[taken.name] = taken
 
+    @contextmanager
+    def in_turn(self, name: str) -> Generator[None]:
+        """What is noted in here counts only if it comes to its end."""
+        before = self._last.get(name)
+        try:
+            yield
+        except BaseException:
+            if before is not None:
+                self._last[name] = before
+            raise
+
     def is_over(self, held: Lease) -> bool:
         return self._last.get(held.name, held) is not held
 
@@ -124,9 +136,11 @@ class WatchedStore(Store):
         self._takes = _TAKES.setdefault(database.engine, Takes())
 
     def take_lease(self, name: str, seconds: float, *, owner: str | None = None) -> Lease:
-        taken = super().take_lease(name, seconds, owner=owner)
-        self._takes.note(taken)
-        return taken
+        # Noted before the commit: who is frozen right after it would tell of it later than who has taken it since.
+        with self._takes.in_turn(name), self._database.writing("take lease") as connection:
+            taken = leases.take(connection, name, seconds, owner)
+            self._takes.note(taken)
+            return taken
 
     def claim_work(self, mapping: str, seconds: float, *, run_id: str | None = None) -> tuple[Lease, WorkRow] | None:
         claimed = super().claim_work(mapping, seconds, run_id=run_id)

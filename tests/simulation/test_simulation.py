@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 FIRST = int(os.environ.get("CRMBRIDGE_SIMULATION_FIRST", "1"))
 QUICK_SEEDS, QUICK_EVENTS = 3, 300
 AIM, EVENTS = 300, 2000  # half an hour of one core or so, with CRMBRIDGE_SIMULATION_SEEDS=300
-SEEDS = int(os.environ.get("CRMBRIDGE_SIMULATION_SEEDS", "40"))  # as many as have been looked through
+SEEDS = int(os.environ.get("CRMBRIDGE_SIMULATION_SEEDS", "120"))  # as many as have been looked through
 PART = 5  # seeds of one test: some 40 seconds
 PART_SECONDS_MAX = 900  # on a machine that is busy otherwise, and for the one that waits for the others
 TWICE_EVERY = 10  # seeds
