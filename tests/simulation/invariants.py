@@ -362,7 +362,8 @@ def _of_its_lead(change: Change) -> bool:
     before, after = change.before, change.after
     if change.table != "opportunity" or before is None or after is None:
         return False
-    return {name for name in {**before, **after} if before.get(name) != after.get(name)} == {"originatingleadid"}
+    changed = {name for name in {**before, **after} if before.get(name) != after.get(name)}
+    return changed - {"modifiedon", "modifiedby", "versionnumber"} == {"originatingleadid"}
 
 
 def _of_its_role(world: World, change: Change) -> bool:
