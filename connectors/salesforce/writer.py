@@ -237,8 +237,11 @@ class Writer:
         results = self._send(job, adds, protocol.create, protocol.records_per_call, _saved)
         results |= self._send(job, changes, protocol.update, protocol.records_per_call, _saved)
         for n, result in results.items():
-            if not isinstance(result, SaveResult):
-                job.outcomes[n] = _with_field(_outcome(result), CONTACT)
+            if isinstance(result, SaveResult):
+                continue
+            told, others = _with_field(_outcome(result), CONTACT), job.outcomes[n]
+            partly = isinstance(told, Refused) and isinstance(others, Written) and others.columns
+            job.outcomes[n] = replace(others, refused=told) if partly else told
 
     # --- read-back ------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from crmbridge.model import (
     Stale,
     Unknown,
     Update,
+    Value,
     Written,
     attribute_name,
     other,
@@ -122,9 +123,12 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
                 work.rows[side] = row if row.extras else replace(row, extras=work.rows[side].extras)
                 stored.append(row)
             work.wrote = True
-            work.written[side] |= update.fields
+            fields = update.fields
+            if outcome.refused is not None:
+                fields, intent = _without_refused(hands, work, write, fields, intent, outcome.refused)
+            work.written[side] |= fields
             if row is not None:
-                work.link = just_written(hands, view, work, side, update.fields, journal(write.columns))
+                work.link = just_written(hands, view, work, side, fields, journal(write.columns))
                 agreed.append(work.link)
             closed.append(replace(as_it_was(intent, outcome), state="done", reply=reply_text(outcome)))
             hands.tell(work_event(work.link, side, "update", update.reason, names))
@@ -155,6 +159,26 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
         )
     )
     put_back(hands, view, side, back)
+
+
+def _without_refused(
+    hands: Hands, work: Work, write: Write, fields: Mapping[str, Value], intent: Intent, refused: Refused
+) -> tuple[Mapping[str, Value], Intent]:
+    """What was written beside a column that was refused; that one stays open, and is told."""
+    side = intent.side
+    ends = hands.compiled.entities[work.entity].sides[side].at(work.seen[side].shared.state).ends
+    columns = set(refused.fields)
+    names = {name for name, end in ends.items() if columns & {*end.parts, *end.wires, end.column}}
+    work.unsettled |= names
+    work.open = True
+    mark = fingerprint({name: value for name, value in write.columns.items() if name in columns})
+    work.issues.append(refused_issue(hands, refused, work.entity, mark, link=work.link, ref=work.rows[side].ref))
+    before, after = (
+        {name: value for name, value in noted.items() if name not in columns} for noted in (intent.before, intent.after)
+    )
+    return {name: value for name, value in fields.items() if name not in names}, replace(
+        intent, before=before, after=after
+    )
 
 
 def _count(hands: Hands, side: Side, work: Work, update: Update, state: IntentState) -> None:

@@ -454,6 +454,26 @@ def test_a_contact_that_is_set_becomes_the_primary_one_and_no_role_is_doubled(
     ]
 
 
+def test_a_contact_that_is_refused_takes_nothing_of_the_other_columns_with_it(
+    sf: World, crm: SalesforceConnector
+) -> None:
+    account = sf.person.create("account", name="Roles")
+    gone = sf.person.create("contact", last_name="Gone", account=account)
+    deal = sf.person.create("opportunity", name="Roles", account=account)
+    sf.person.delete("contact", gone)
+    columns = {"ContactId": NativeRef("contact", gone), "NextStep": "call"}
+    both = Write(kind="update", entity="opportunity", id=deal, columns=columns)
+    alone = Write(kind="update", entity="opportunity", id=deal, columns={"ContactId": columns["ContactId"]})
+    (outcome,) = crm.write([both])
+    assert isinstance(outcome, Written)
+    assert outcome.refused is not None
+    assert outcome.refused.fields == ("ContactId",)
+    assert outcome.row is not None
+    assert crm.complete(outcome.row).values.NextStep == "call"
+    (outcome,) = crm.write([alone])
+    assert isinstance(outcome, Refused)
+
+
 # --- the rest -----------------------------------------------------------------------------------------------------
 
 
