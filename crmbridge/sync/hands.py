@@ -23,7 +23,7 @@ from crmbridge.plan import under
 from crmbridge.policy import Bucket, Policies, Policy
 from crmbridge.stand_ins import LINK_IDS
 from crmbridge.state.store import Store
-from crmbridge.state.words import PUT_BACK, Batch, Intent, IntentState, Issue, Lease, RunRow
+from crmbridge.state.words import PUT_BACK, Batch, Intent, IntentState, Issue, IssueKind, Lease, RunRow
 from crmbridge.sync.limits import Keepers
 
 LET_GO_META = "without_conversion"  # {shared id of a lead: who said so, and why}
@@ -257,7 +257,7 @@ class Hands:
 
     def issue(
         self,
-        kind: Literal["held", "failed", "waiting", "report"],
+        kind: IssueKind,
         *,
         cause: str,
         entity: Entity,

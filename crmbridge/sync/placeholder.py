@@ -26,7 +26,7 @@ from crmbridge.model import (
     Written,
     other,
 )
-from crmbridge.state.words import Batch, Intent, Issue
+from crmbridge.state.words import Batch, Intent, Issue, IssueKind
 from crmbridge.sync import alike
 from crmbridge.sync.hands import Hands, fingerprint, new_intent, same_id
 from crmbridge.sync.pausing import pause_of, waits
@@ -239,26 +239,21 @@ def _unanswered(hands: Hands, side: Side, asks: Ref, link: Link | None) -> Stand
 
 
 def _waits(hands: Hands, side: Side, asks: Ref, link: Link | None, why: str) -> StandIn:
-    issue = hands.issue(
-        "waiting",
-        cause="waiting",
-        entity=asks.entity,
-        link=link,
-        ref=asks,
-        message=f"Waits for the placeholder account on {hands.names[side]}{why}",
-    )
-    return StandIn(issues=(issue,))
+    message = f"Waits for the placeholder account on {hands.names[side]}{why}"
+    return _not_yet(hands, asks, link, "waiting", "waiting", message)
 
 
 def _held(hands: Hands, side: Side, asks: Ref, link: Link | None, why: str) -> StandIn:
-    issue = hands.issue(
-        "held",
-        cause="O15",
-        entity=asks.entity,
-        link=link,
-        ref=asks,
-        message="The opportunity has neither account nor contact, and the placeholder account on "
-        f"{hands.names[side]} {why} (O15; lifecycle.close.no_customer: placeholder).",
-        fix="Give it an account or a contact; it is then synced by itself. Or choose no_customer: try.",
+    message = (
+        "The opportunity has neither account nor contact, and the placeholder account on "
+        f"{hands.names[side]} {why} (O15; lifecycle.close.no_customer: placeholder)."
     )
+    fix = "Give it an account or a contact; it is then synced by itself. Or choose no_customer: try."
+    return _not_yet(hands, asks, link, "held", "O15", message, fix)
+
+
+def _not_yet(
+    hands: Hands, asks: Ref, link: Link | None, kind: IssueKind, cause: str, message: str, fix: str = ""
+) -> StandIn:
+    issue = hands.issue(kind, cause=cause, entity=asks.entity, link=link, ref=asks, message=message, fix=fix)
     return StandIn(issues=(issue,))

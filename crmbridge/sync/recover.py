@@ -13,7 +13,7 @@ from typing import Final
 from crmbridge.model import SIDES, Converted, Link, Ref, Row, Side, other
 from crmbridge.state.words import PUT_BACK, Batch, ConversionRow, Intent
 from crmbridge.sync import alike, here, placeholder
-from crmbridge.sync.convert import finish, found_converted
+from crmbridge.sync.converted import finish, found_converted
 from crmbridge.sync.creates import first_base, put_new
 from crmbridge.sync.hands import Event, Hands, jsonable
 from crmbridge.sync.lost import Found, agreed_link, look_at

@@ -4,12 +4,10 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,24 +21,6 @@ from crmbridge.state import issues as issue_rules
 from crmbridge.state.store import Store
 from crmbridge.state.words import Batch, ConversionRow, Intent, Issue, IssuePlace, Lease
 from tests.support.rows import DAY, Lead, left, right
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/state.sqlite3"
-    return request.getfixturevalue("postgres_cluster").new_database()
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    with closing(Store.open(url, row_types={("left", "lead"): Lead, ("right", "lead"): Lead})) as opened:
-        yield opened
-
-
-@pytest.fixture
-def lease(store: Store) -> Lease:
-    return store.take_lease("run", 60)
 
 
 def link(id_: str, left_id: str | None, right_id: str | None, **more: Any) -> Link:

@@ -1,9 +1,6 @@
 """What the store promises of match keys: whoever is clean and has no partner is on file, by its values or as unread."""
 
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -12,25 +9,7 @@ from crmbridge.model import Link, Ref
 from crmbridge.state.match_keys import UNREAD
 from crmbridge.state.store import Store
 from crmbridge.state.words import Batch, Keyed, Lease
-from tests.support.rows import Lead, left, right
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/state.sqlite3"
-    return request.getfixturevalue("postgres_cluster").new_database()
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    with closing(Store.open(url, row_types={("left", "lead"): Lead, ("right", "lead"): Lead})) as opened:
-        yield opened
-
-
-@pytest.fixture
-def lease(store: Store) -> Lease:
-    return store.take_lease("run", 60)
+from tests.support.rows import left, right
 
 
 def link(id: str, left_id: str | None, right_id: str | None, *, alive: bool = True) -> Link:

@@ -4,9 +4,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -16,20 +13,7 @@ from crmbridge.model import Link
 from crmbridge.state.store import Store
 from crmbridge.state.words import STOPPED, Batch, Intent, Lease
 from crmbridge.state.work import ATTEMPTS_MAX
-from tests.support.rows import Lead, left, right
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/state.sqlite3"
-    return request.getfixturevalue("postgres_cluster").new_database()
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    with closing(Store.open(url, row_types={("left", "lead"): Lead, ("right", "lead"): Lead})) as opened:
-        yield opened
+from tests.support.rows import left, right
 
 
 @pytest.fixture
