@@ -14,9 +14,9 @@ bool converted; byte version;            /* the target's lead */
 byte made, by_person;                    /* sets of rows made of it, by us and by a person */
 bool reopened, edited;
 #define FINISHED (ledger == settled && linked && open == 0 && made + by_person == 1)
-/* convert.found_converted, or opened again since we last knew it (recover._undone_since) */
+/* converted.found_converted, or opened again since we last knew it (recover._undone_since) */
 #define THERE(one) (converted || (version != pre_version[one] && made > 0))
-/* convert.finish: ledger, links, base and journal in one transaction */
+/* converted.finish: ledger, links, base and journal in one transaction */
 #define FINISH ledger = settled; linked = true; journal++
 
 proctype worker() {
