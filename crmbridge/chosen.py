@@ -8,11 +8,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
-from crmbridge.lifecycle import CLOSE_FIELDS, LifePlan
-from crmbridge.model import Hold, Seen, Side, Step, Update, other
+from crmbridge.lifecycle import CLOSE_FIELDS, LifePlan, is_ignored
+from crmbridge.model import Hold, Problem, Seen, Shared, Side, Step, Update, other
 from crmbridge.policy import Policy
 
 CLOSED: Final = frozenset({"won", "lost"})
+# Causes of a status or stage, or its reason, that no row of the table names.
+UNMAPPED: Final = frozenset({"unmapped_status", "unmapped_reason"})
 # Steps that may be held: the option, the case, what happened, what to do.
 _HELD: Final[Mapping[str, tuple[str, str, str]]] = {
     "L4": ("move.disqualify", "The lead was disqualified there", "Disqualify it here by hand, or open it again there."),
@@ -76,6 +78,13 @@ def keeps_status(policy: Policy, entity: str) -> bool:
     """Do the two sides keep open statuses or stages of their own, so that a difference is as it should be?"""
     way = policy.move.status if entity == "lead" else policy.move.stage
     return way != "both"
+
+
+def problems_to_tell(here: Shared, there: Shared, policy: Policy) -> tuple[Problem, ...]:
+    """What could not be read of a record, without the status or stage that was chosen to be nobody's concern (O3)."""
+    if not is_ignored(here, there, policy):
+        return here.problems
+    return tuple(problem for problem in here.problems if problem.cause not in UNMAPPED)
 
 
 def held_after_close(update: Update, seen: Mapping[Side, Seen], policy: Policy) -> Hold | None:

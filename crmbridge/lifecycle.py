@@ -280,6 +280,20 @@ def _reactivated(there: Shared, policy: Policy, opened: Side) -> LifePlan:
     return replace(held, axes_settled=True)
 
 
+def is_ignored(shared: Shared, there: Shared, policy: Policy) -> bool:
+    """Is it open where no row of the table reaches, and is that nobody's concern (L3, O3)? What is disqualified there
+    is another matter: only a row could tell whether it is open again. A deal's flag tells (O9)."""
+    chosen = policy.move.unmapped == "ignore" and shared.status is None and shared.contradiction is None
+    return chosen and shared.state == "open" and there.state in {"open", "won", "lost"}
+
+
+def _has_moved(link: Link, seen: Mapping[Side, Seen], side: Side, policy: Policy) -> bool:
+    """Since the pair was agreed on; to stand at what is ignored is no move, as long as it was open before."""
+    here, base = seen[side].shared, link.base.axes(side)
+    passed_over = base.state == "open" and is_ignored(here, seen[other(side)].shared, policy)
+    return not passed_over and not _same_axes(here, base)
+
+
 def _open_leads(link: Link, seen: Mapping[Side, Seen], last_edit: Side | None, policy: Policy) -> LifePlan:
     reports = tuple(
         Report(cause="L6", message=f"{text} Nothing of it is written to the other side (L6).")
@@ -292,7 +306,7 @@ def _open_leads(link: Link, seen: Mapping[Side, Seen], last_edit: Side | None, p
     if contradicted and policy.convert.contradiction == "convert_here":
         return _converted_here(contradicted, policy)
     changed: dict[Side, bool] = {
-        side: not _same_axes(seen[side].shared, link.base.axes(side)) and side not in contradicted for side in SIDES
+        side: _has_moved(link, seen, side, policy) and side not in contradicted for side in SIDES
     }
     # A partner that was just made follows the record it was made from.
     source = link.origin if link.mode == "fresh" else _source(changed, last_edit)
@@ -305,7 +319,8 @@ def _open_leads(link: Link, seen: Mapping[Side, Seen], last_edit: Side | None, p
         return LifePlan(reports=reports, axes_settled=False)
     status = seen[source].shared.status
     if status is None:  # unmapped: the translation's own issue tells which value
-        return LifePlan(reports=reports, axes_settled=False)
+        ignored = is_ignored(seen[source].shared, seen[target].shared, policy)
+        return LifePlan(reports=reports, axes_settled=ignored)
     now, there = seen[source].shared.state, seen[target].shared.state
     if now == "disqualified":
         if seen[target].life.opportunity_id:
@@ -345,6 +360,7 @@ def plan_opportunity(
     powers: Mapping[Side, Powers],
     last_edit: Side | None,
     holds: bool = False,
+    policy: Policy = DEFAULT,
 ) -> LifePlan:
     """Steps for a linked pair of opportunities. `holds`: both sides can say that one is on hold."""
     seen: Mapping[Side, Seen] = {"left": left, "right": right}
@@ -361,9 +377,9 @@ def plan_opportunity(
         made = other(link.origin)
         closed_there = last_edit == made and seen[made].shared.state in {"won", "lost"}
         if closed_there and seen[link.origin].shared.state == "open":
-            return _opportunity_toward(link.origin, seen, powers, reports, holds=holds)
-        return _opportunity_toward(made, seen, powers, reports, holds=holds)
-    changed: dict[Side, bool] = {side: not _same_axes(seen[side].shared, link.base.axes(side)) for side in SIDES}
+            return _opportunity_toward(link.origin, seen, powers, reports, holds=holds, policy=policy)
+        return _opportunity_toward(made, seen, powers, reports, holds=holds, policy=policy)
+    changed: dict[Side, bool] = {side: _has_moved(link, seen, side, policy) for side in SIDES}
     # Where one side cannot say that it is on hold, that alone moves nothing (O4).
     for side in SIDES:
         base = link.base.axes(side)
@@ -386,11 +402,11 @@ def plan_opportunity(
                 reports,
             )
         if len(closed) == 1:  # state beats stage (O20)
-            return _opportunity_toward(other(closed[0]), seen, powers, reports, holds=holds)
+            return _opportunity_toward(other(closed[0]), seen, powers, reports, holds=holds, policy=policy)
     source = _source(changed, last_edit)
     if source is None:
         return _known_difference(seen, reports)
-    return _opportunity_toward(other(source), seen, powers, reports, holds=holds)
+    return _opportunity_toward(other(source), seen, powers, reports, holds=holds, policy=policy)
 
 
 def _opportunity_toward(
@@ -400,13 +416,14 @@ def _opportunity_toward(
     reports: tuple[Report, ...],
     *,
     holds: bool,
+    policy: Policy,
 ) -> LifePlan:
     wanted, there = seen[other(target)].shared, seen[target].shared
     if _agree(seen, holds=holds):
         return LifePlan(reports=reports)
     # An unmapped stage (O3): the translation's own issue names the value. Opening again needs none (O9).
     if wanted.status is None and not (wanted.state == "open" and there.state in {"won", "lost"}):
-        return LifePlan(reports=reports, axes_settled=False)
+        return LifePlan(reports=reports, axes_settled=is_ignored(wanted, there, policy))
     steps, carries = _opportunity_steps(target, wanted, there, powers[target])
     if holds and wanted.state == "open" and wanted.on_hold != (there.on_hold and there.state == "open"):
         steps = (*steps, _hold_step(target, wanted))

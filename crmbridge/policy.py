@@ -92,6 +92,7 @@ class Move:
     disqualify: Literal["mirror", "hold"] = "mirror"
     reopen: Literal["mirror", "hold"] = "mirror"
     contact_roles: Literal["primary", "off"] = "primary"
+    unmapped: Literal["hold", "ignore"] = "hold"
 
 
 # What becomes of a deleted record's partner: choices that are for some kinds of records alone.

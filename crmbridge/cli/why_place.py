@@ -40,6 +40,7 @@ class Judged:
     newest: Side | None = None
     master: Side | None = None
     segment: str | None = None
+    ignored: str = ""  # the option that lets an unmapped place be, as people are told it
     orders: "tuple[Order, ...]" = ()
 
 
@@ -216,6 +217,7 @@ def _decide(view: "View", link: Link, rows: Mapping[Side, Row]) -> Judged:
         newest=policy.master or newest(rows["left"], rows["right"], hands.our_users),
         master=policy.master,
         segment=policy.segment,
+        ignored=f" ({policy.says('move.unmapped')})" if policy.move.unmapped == "ignore" else "",
         orders=tuple(order for order in orders if order.kind in kinds),
     )
 
@@ -300,7 +302,7 @@ def _told(judged: Judged, life: "LifePlan") -> str:
         return f"held ({life.holds[0].cause})"
     left, right = judged.seen["left"].shared, judged.seen["right"].shared
     if any(seen.shared.status is None and seen.shared.problems for seen in judged.seen.values()):
-        return "not moved: no row of the table names what one side has"
+        return f"not moved: no row of the table names what one side has{judged.ignored}"
     if (left.state, left.status) == (right.state, right.status):
         return "both sides stand alike"
     moved: Side | None = next((side for side in SIDES if judged.changed.get(side)), None)

@@ -13,6 +13,7 @@ import msgspec
 
 import mapping
 from connectors.base import Witness, Write
+from crmbridge.chosen import problems_to_tell
 from crmbridge.gate import first_row
 from crmbridge.ids import new_id
 from crmbridge.model import (
@@ -109,7 +110,7 @@ def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records:
         if not belongs.ready:
             continue
         put = put_new(hands, view, side, source, belongs.fields)
-        problems = (*source.shared.problems, *put.problems)
+        problems = (*_unread(hands, source), *put.problems)
         if put.blocked or any(problem.cause == UNMAPPED_STATUS for problem in problems):
             issues.extend(problem_issues(hands, entity, problems, ref=source.row.ref))
             continue
@@ -166,6 +167,12 @@ def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records:
         return []
     outcomes = connector.write([one.write for one in ready])
     return _settle_creates(hands, view, side, ready, intents, outcomes)
+
+
+def _unread(hands: Hands, source: Seen) -> tuple[Problem, ...]:
+    """What of it could not be read. Its partner is made open, at the first row if its own is ignored."""
+    shared = source.shared
+    return problems_to_tell(shared, shared, hands.policy(source)) if shared.problems else ()
 
 
 def _not_typed_there(

@@ -42,5 +42,7 @@ def _life_of(hands: Hands, work: Work, last_edit: Side | None, policy: Policy) -
     if work.entity == "opportunity":
         compiled = hands.compiled.entities[work.entity]
         holds = all(compiled.hold(side) is not None for side in SIDES)
-        return plan_opportunity(work.link, left, right, powers=hands.powers, last_edit=last_edit, holds=holds)
+        return plan_opportunity(
+            work.link, left, right, powers=hands.powers, last_edit=last_edit, holds=holds, policy=policy
+        )
     return LifePlan()

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from crmbridge.budget import doing
-from crmbridge.chosen import held_after_close
+from crmbridge.chosen import held_after_close, problems_to_tell
 from crmbridge.drift import CAUSE as DRIFT
 from crmbridge.drift import needed_for_conversions
 from crmbridge.lifecycle import LifePlan, edit_case
-from crmbridge.model import SIDES, Entity, Hold, Link, Money, Ref, Row, Side, Step, Update
+from crmbridge.model import SIDES, Entity, Hold, Link, Money, Ref, Row, Side, Step, Update, other
 from crmbridge.plan import plan_fields
 from crmbridge.state.words import STOPPED, Issue, Pair, Stored, seen_as
 from crmbridge.sync import convert
@@ -125,16 +125,7 @@ def sync_pairs(hands: Hands, view: View, entity: Entity, works: Sequence[Work]) 
             work.issues.append(
                 hands.issue("report", cause=report.cause, entity=entity, link=work.link, message=report.message)
             )
-        for side in SIDES:
-            work.issues.extend(
-                problem_issues(
-                    hands,
-                    entity,
-                    work.seen[side].shared.problems,
-                    link=work.link,
-                    ref=work.rows[side].ref,
-                )
-            )
+        work.issues.extend(_unread(hands, work))
         due.extend(_field_updates(hands, view, work, life))
     due, swinging = hold_swings(hands, works, due, lives)
     push_updates(hands, view, due)
@@ -165,6 +156,17 @@ def sync_pairs(hands: Hands, view: View, entity: Entity, works: Sequence[Work]) 
     if handed and hands.crew is not None:
         with doing("life-cycle"):
             hands.crew.work_off(hands, view, handed)
+
+
+def _unread(hands: Hands, work: Work) -> list[Issue]:
+    """What of the two could not be read."""
+    issues: list[Issue] = []
+    for side in SIDES:
+        here, there = work.seen[side].shared, work.seen[other(side)].shared
+        if here.problems:
+            problems = problems_to_tell(here, there, hands.policy(work.seen["left"]))
+            issues += problem_issues(hands, work.entity, problems, link=work.link, ref=work.rows[side].ref)
+    return issues
 
 
 def _converts(life: LifePlan) -> bool:

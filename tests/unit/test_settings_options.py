@@ -180,6 +180,18 @@ lifecycle:
     assert found.close.over_disqualified == "hold"
 
 
+def test_what_no_row_names_may_be_ignored_by_kind_and_by_segment(tmp_path: Path) -> None:
+    text = """\
+lifecycle: {lead: {move: {unmapped: ignore}}}
+segments: {shop: {entities: [opportunity], lifecycle: {move: {unmapped: ignore}}}}
+"""
+    found = policies(read(tmp_path, text), SHIPPED)
+    assert found.of("lead").move.unmapped == "ignore"
+    assert [one.move.unmapped for one in found.every("opportunity")] == ["hold", "ignore"]
+    [told] = wrong(tmp_path, "lifecycle: {move: {unmapped: ignored}}\n")
+    assert told == ("crmbridge.yaml:5:30: lifecycle.move.unmapped: must be one of hold, ignore; did you mean 'ignore'?")
+
+
 @pytest.mark.parametrize(
     ("text", "customer", "nobody"),
     [
