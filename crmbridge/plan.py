@@ -86,6 +86,9 @@ def _under(rule: FieldRule, policy: Policy, entity: Entity) -> FieldRule:
             return replace(rule, sides=frozenset())
         if choice is not None:
             rule = replace(rule, rule=choice)
+    if rule.activity and policy.move.inactive != "both":
+        choice = policy.move.inactive
+        return replace(rule, sides=frozenset()) if choice == "off" else replace(rule, rule=choice)
     if entity == "opportunity" and rule.link == "contact" and policy.move.contact_roles == "off":
         return replace(rule, sides=frozenset())
     if policy.master is not None and rule.rule != "create only":
@@ -101,8 +104,8 @@ def newest(left: Row, right: Row, our_users: Mapping[Side, str | None]) -> Side 
     """The side that was edited last by somebody else; None: no evidence, or the same moment.
 
     A time whose last modifier is us says when *we* wrote, not when a person did (reliability §7)."""
-    left_at = _evidence(left, our_users["left"])
-    right_at = _evidence(right, our_users["right"])
+    left_at = saved_by_others(left, our_users["left"])
+    right_at = saved_by_others(right, our_users["right"])
     if left_at is None or right_at is None:
         return "left" if left_at else "right" if right_at else None
     if abs(left_at - right_at) <= SAME_MOMENT:
@@ -110,7 +113,8 @@ def newest(left: Row, right: Row, our_users: Mapping[Side, str | None]) -> Side 
     return "left" if left_at > right_at else "right"
 
 
-def _evidence(row: Row, our_user: str | None) -> datetime | None:
+def saved_by_others(row: Row, our_user: str | None) -> datetime | None:
+    """When somebody else saved it; None: no evidence."""
     return None if our_user is not None and row.modified_by == our_user else row.modified_at
 
 
@@ -280,7 +284,7 @@ def plan_fields(
     # stage, close date and probability never flow back (lifecycle §1.4).
     fills_back = entity in {"account", "contact"}
     made_by_us = seen[other(link.origin or "left")]
-    saved_there = _evidence(made_by_us.row, our_users[made_by_us.row.ref.side]) is not None
+    saved_there = saved_by_others(made_by_us.row, our_users[made_by_us.row.ref.side]) is not None
     carried = {name for names in (with_step or {}).values() for name in names}
     for rule in rules:
         if rule.name in carried:

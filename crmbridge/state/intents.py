@@ -50,6 +50,7 @@ def _load(values: Sequence[Any]) -> Intent:
 def open_(connection: Connection, given: Iterable[Intent], held: Lease, at: datetime) -> None:
     lines: list[dict[str, Any]] = [
         {"id": one.id, "key": one.key, "pre_version": one.pre_version, "sent_at": at}
+        | {"source_at": one.source_at}
         | {"fence": held.fence, "lease": held.name}
         | {"state": "sent", "reply": "", "closed_at": None, "payload_hash": _hash(payload)}
         | payload

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TIMESTAMP, TypeEngine
 
-REVISION: Final = "0004"  # the newest migration; the store migrates when the database says another one
+REVISION: Final = "0005"  # the newest migration; the store migrates when the database says another one
 
 metadata = MetaData()
 
@@ -206,6 +206,7 @@ intent = Table(
     Column("sent_at", Instant, nullable=False),
     Column("closed_at", Instant),
     Column("lease", Text),  # under which it was sent: while that is alive nobody else looks what came of it
+    Column("source_at", Instant),
 )
 IS_SENT = intent.c.state == literal_column("'sent'")
 Index("intent_open", intent.c.sent_at, sqlite_where=IS_SENT, postgresql_where=IS_SENT)

@@ -55,6 +55,7 @@ class Intent:
     link_id: str | None  # shared id; a create's link does not exist yet, its future id is given here
     native_id: str | None  # known or chosen native id on `side`
     source_id: str | None = None  # native id of the partner the values come from
+    source_at: datetime | None = None  # when somebody saved that, by its CRM's clock; None: not known
     key: str | None = None  # what makes a repeat recognisable: our key field's value, or the lead's id
     reason: str = ""
     before: Mapping[str, Any] = field(default_factory=dict)  # columns as they were (JSON values)

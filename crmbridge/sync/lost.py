@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from crmbridge.model import SIDES, Link, Row, Unlinked, Value, other
-from crmbridge.plan import newest
+from crmbridge.plan import SAME_MOMENT, newest
 from crmbridge.state.words import Intent
 from crmbridge.sync.echo import holds, touched
 from crmbridge.sync.hands import Hands
@@ -56,7 +56,10 @@ def look_at(hands: Hands, intent: Intent, row: Row) -> Found:
 
 
 def _since(hands: Hands, intent: Intent, row: Row) -> bool:
-    """By the CRMs' clocks, as everywhere where the newest wins; or by ours, where the partner was saved again since."""
+    """By the CRMs' clocks, as everywhere where the newest wins. Where nothing tells when the values that were sent had
+    been typed, by our own clock, which may be minutes away from theirs, and by the partner as it is now."""
+    if row.modified_at is not None and intent.source_at is not None:
+        return row.modified_at - intent.source_at > SAME_MOMENT
     if row.modified_at is not None and intent.sent_at is not None and row.modified_at > intent.sent_at:
         return True
     partner = _partner(hands, intent)

@@ -15,6 +15,7 @@ from crmbridge.state.words import PUT_BACK, Batch, ConversionRow, Intent
 from crmbridge.sync import alike, here, placeholder
 from crmbridge.sync.converted import finish, found_converted
 from crmbridge.sync.creates import first_base, put_new
+from crmbridge.sync.echo import shows, touched
 from crmbridge.sync.hands import Event, Hands, jsonable
 from crmbridge.sync.lost import Found, agreed_link, look_at
 from crmbridge.sync.putback import put_back_again
@@ -241,7 +242,7 @@ def _move(hands: Hands, view: View, intent: Intent) -> bool:
     shared = view.see(row).shared
     wanted_status = intent.after.get("status")
     there = shared.state == intent.after.get("state") and jsonable(life.status) == wanted_status
-    if not there:
+    if not there or _somebody_elses(hands, intent, row):
         return False
     done = replace(intent, state="done", reply="found done after a lost answer")
     link = hands.store.links([intent.link_id]).get(intent.link_id) if intent.link_id else None
@@ -254,6 +255,12 @@ def _move(hands: Hands, view: View, intent: Intent) -> bool:
     if link is not None:
         _tell(hands, link, intent, intent.kind)
     return True
+
+
+def _somebody_elses(hands: Hands, intent: Intent, row: Row) -> bool:
+    """It is where it should have gone, by somebody else's hand: of all that was to go along nothing shows."""
+    along = [shows(row, name, sent) for name, sent in intent.after.items() if name not in _WHERE]
+    return touched(hands, row) and False in along and True not in along
 
 
 def _removed(hands: Hands, view: View, intent: Intent) -> bool:
@@ -285,6 +292,7 @@ def _tell(hands: Hands, link: Link, intent: Intent, kind: str) -> None:
     )
 
 
+_WHERE: Final = frozenset({"state", "status"})  # of what was sent: where the record was to go
 _LOOKS: Final[Mapping[str, Callable[[Hands, View, Intent], bool]]] = {
     "create": _alike,
     "convert": _convert,

@@ -24,6 +24,7 @@ from crmbridge.model import (
     other,
 )
 from crmbridge.pauses import paused
+from crmbridge.plan import saved_by_others
 from crmbridge.state.words import Batch, Intent, IntentState, Issue
 from crmbridge.sync.customer import for_update
 from crmbridge.sync.hands import Hands, fingerprint, new_intent
@@ -92,6 +93,7 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
             link_id=work.link.id,
             native_id=write.id,
             source_id=work.link.id_on(other(side)),
+            source_at=saved_by_others(work.rows[other(side)], hands.our_users[other(side)]),
             reason=update.reason,
             before=journal(_as_they_were(hands.connectors[side].complete(work.rows[side]), _sent(hands, side, write))),
             after=journal(_sent(hands, side, write)),

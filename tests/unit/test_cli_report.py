@@ -114,7 +114,7 @@ def test_what_helps_is_in_it(store: Store, capsys: pytest.CaptureFixture[str]) -
     assert settings["connections"]["connections 1"]["system"] == "salesforce"
     assert settings["connections"]["connections 1"]["auth"]["client_secret"] == "[set]"
     kept = json.loads(parts["store.json"])
-    assert kept["schema"] == "0004"
+    assert kept["schema"] == "0005"
     assert kept["records"]["lead"]["linked"] == 1
     assert kept["calls_without_answer"] == {"right lead update": 1}
     runs = json.loads(parts["runs.json"])

@@ -5,6 +5,7 @@ Each of these was seen with real workers under SIGKILL.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -312,6 +313,46 @@ def test_what_an_update_did_not_bring_is_written_again_whatever_was_typed_beside
     desk.settled()
     for crm, id in ((mine, here), (theirs, there)):
         assert (crm.read("lead", id)["phone"], crm.read("lead", id)["rating"]) == ("typed over", "Hot")
+
+
+def test_a_step_whose_answer_was_lost_and_that_somebody_else_took_is_not_told_as_ours(desk: Bench) -> None:
+    """The deal is won there, as it was to be, but by a person, at an amount of theirs."""
+    left, right = desk.deal_pair(amount="10")
+    desk.north.edit("opportunity", left, amount="20")
+    desk.north.set_status("opportunity", left, "Closed Won")
+    _falls_once(desk, "right", "win", "opportunity", "fall before")
+    desk.south.edit("opportunity", right, amount="30")
+    desk.south.set_status("opportunity", right, "won")
+    desk.settled()
+    assert not any(row.kind == "win" for row in desk.store.journal(side="right", native_id=right))
+    assert desk.store.open_intents() == []
+    assert desk.north.read("opportunity", left)["state"] == desk.south.read("opportunity", right)["state"] == "won"
+
+
+def _edited_at(desk: Bench, side: Side, id: str, *, phone: str, when: datetime) -> None:
+    """By that CRM's clock."""
+    crm = desk.crm(side)
+    crm.edit("lead", id, phone=phone)
+    crm.tables["lead"][id].modified_at = when
+
+
+@pytest.mark.parametrize("minutes", [-5, 5])
+@pytest.mark.parametrize("side", SIDES)
+def test_which_of_two_edits_is_later_is_told_by_their_own_clocks_after_a_lost_update(
+    desk: Bench, side: Side, minutes: int
+) -> None:
+    """Not by ours, which may be minutes away from both: here the clock of the side that was written to is ahead of it,
+    or behind. What is newer by the CRMs' clocks stands."""
+    left, right = desk.lead_pair()
+    here, there = (left, right) if side == "left" else (right, left)
+    mine, theirs = desk.crm(side), desk.crm(other(side))
+    sent_at = desk.store.now() + timedelta(hours=2)  # both CRMs' clocks are far from ours
+    _edited_at(desk, side, here, phone="sent", when=sent_at)
+    _falls_once(desk, other(side), "update", "lead", "fall before")
+    _edited_at(desk, other(side), there, phone="typed", when=sent_at + timedelta(minutes=minutes))
+    desk.settled()
+    newest = "typed" if minutes > 0 else "sent"
+    assert {mine.read("lead", here)["phone"], theirs.read("lead", there)["phone"]} == {newest}
 
 
 SENT, BEFORE = Column(as_sent=True, as_before=False), Column(as_sent=False, as_before=True)
