@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from crmbridge.ids import new_id
 from crmbridge.lifecycle import create_case
-from crmbridge.model import ENTITIES, Link, Row, Side, Step, other
+from crmbridge.model import ENTITIES, Base, Link, Row, Side, Step, other
 from crmbridge.plan import plan_create
 from crmbridge.state.words import Batch, Pair
 from crmbridge.sync.creates import NewRecord, push_creates
@@ -39,7 +39,7 @@ def let_go(hands: Hands, view: View, link: Link, stays: Side, *, why: str) -> Li
     """End the pair, and begin the new one that the record on side `stays` goes on in."""
     id, rest = link.id_on(stays), f"{link.how}; {why}"
     assert id is not None
-    ended = replace(link, alive=False, how=rest)
+    ended = replace(link, alive=False, base=Base(), how=rest)  # nothing to compare with any more, and nobody's data
     ended = replace(ended, left_id=None) if stays == "left" else replace(ended, right_id=None)
     half = Link(
         id=new_id(),

@@ -242,7 +242,7 @@ class _Ended:
         )
         if taken is not None:  # an ended pair of the winner's own lets it go
             gone = replace(taken, left_id=None) if side == "left" else replace(taken, right_id=None)
-            self.hands.record(Batch(links=[gone]))
+            self.hands.record(Batch(links=[replace(gone, base=Base())]))
         self._learn(moved)
         # Its own create may have been refused or held before: it has a partner now.
         self.hands.record(Batch(close_issues=[(entity, None, side, winner, None)]))

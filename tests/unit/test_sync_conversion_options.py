@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from crmbridge.guard import Caps
-from crmbridge.model import SIDES, Entity, Shared, Side, other
+from crmbridge.model import SIDES, Base, Entity, Shared, Side, other
 from crmbridge.policy import Bucket, Close, Convert, CreateBy, Policies, Policy, ReadAs, Segment, When
 from crmbridge.sync import Options
 from tests.support.engine import Bench, bench, wanted
@@ -583,6 +583,8 @@ def test_a_lead_is_made_again_and_converted(side: Side, before: bool) -> None:
         link = desk.link(side, "lead", here)
         assert link is not None
         assert link.generation == 2
+        old = [one for one in desk.store.all_links() if one.entity == "lead" and not one.alive]
+        assert [one.base for one in old] == [Base()]  # what erases the person has no way from them to it
         # The first one comes back: it stays alone.
         desk.crm(other(side)).restore("lead", gone)
         desk.settled()
