@@ -64,8 +64,9 @@ def due(store: Store, every_seconds: float, rhythms: Mapping[Entity, Rhythm] | N
     """Queues with work to do now, one for each worker that could begin."""
     if store.lease_holder(LEASE_NAME) is not None:
         return [LANES] * _helpers(store.waiting_work().lanes)
-    at = _next_at(store, every_seconds, rhythms)
-    return [CYCLE] if at is None or at <= store.now() else []
+    now = store.now()
+    at = _next_at(store, now, every_seconds, rhythms)
+    return [CYCLE] if at is None or at <= now else []
 
 
 def _helpers(lanes: int) -> int:
@@ -79,25 +80,29 @@ def overdue(store: Store, every_seconds: float, rhythms: Mapping[Entity, Rhythm]
         return store.now() > work.moved_at + timedelta(seconds=OVERDUE_SECONDS)
     if store.lease_holder(LEASE_NAME) is not None:
         return False
-    at = _next_at(store, every_seconds, rhythms)
-    return at is not None and store.now() > at + timedelta(seconds=OVERDUE_SECONDS)
+    now = store.now()
+    at = _next_at(store, now, every_seconds, rhythms)
+    return at is not None and now > at + timedelta(seconds=OVERDUE_SECONDS)
 
 
-def _next_at(store: Store, every_seconds: float, rhythms: Mapping[Entity, Rhythm] | None) -> datetime | None:
+def _next_at(
+    store: Store, now: datetime, every_seconds: float, rhythms: Mapping[Entity, Rhythm] | None
+) -> datetime | None:
     """When both the pace and the schedule of some kind of record let a cycle begin."""
     if rhythms is not None:
         every_seconds = min(every_seconds, shortest_seconds(rhythms))
-    if is_any_short(store):
+    limits = store.every_limits()
+    if is_any_short(limits.values()):
         every_seconds = max(every_seconds, SHORT_SECONDS)
     at = next_cycle_at(store.runs(limit=RUNS_READ), every_seconds=every_seconds, stopped=stopped(store))
-    resumes = resumes_at(store)  # a CRM that is left alone is waited for, by all
+    resumes = resumes_at(limits.values())  # a CRM that is left alone is waited for, by all
     if resumes is not None:
         at = resumes if at is None else max(at, resumes)
     if rhythms is None:
         return at
-    turn = earliest(rhythms, store.turns(), store.now())
+    turn = earliest(rhythms, store.turns(), now)
     if at is None:
-        return None if turn <= store.now() else turn
+        return None if turn <= now else turn
     return max(at, turn)
 
 

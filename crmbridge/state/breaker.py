@@ -1,31 +1,36 @@
 """The breaker of each connection, as all workers see it. What follows from what is `crmbridge.breaker`'s affair."""
 
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, delete, select
+from sqlalchemy import Connection, Select, bindparam, delete, select
 
 from crmbridge import breaker as rules
 from crmbridge.breaker import CLOSED, Breaker, Event, Verdict
-from crmbridge.state.database import now, put
+from crmbridge.state.database import locked, now, put
 from crmbridge.state.schema import breaker
 
 _FIELDS = ("troubles", "logins", "opened", "until", "prober", "probing_until", "cause")
+COLUMNS: Final = tuple(breaker.c[name] for name in _FIELDS)
 
 
-def read(connection: Connection, name: str) -> Breaker:
-    return _load(connection.execute(_LINE, {"of_connection": name}).one_or_none())
+def load(values: Sequence[Any]) -> Breaker:
+    """From COLUMNS."""
+    return Breaker(**dict(zip(_FIELDS, values, strict=True)))
 
 
 def ask(connection: Connection, name: str, *, who: str, reads: bool) -> Verdict:
-    before = _locked(connection, name)
-    after, verdict = rules.ask(before, now(connection), who=who, reads=reads)
+    before, at = _locked(connection, name)
+    after, verdict = rules.ask(before, at, who=who, reads=reads)
     _save(connection, name, before, after)
     return verdict
 
 
 def report(connection: Connection, name: str, event: Event, cause: str) -> Breaker:
-    before = _locked(connection, name)
-    after = rules.report(before, now(connection), event, cause[:200])
+    before, at = _locked(connection, name)
+    after = rules.report(before, at, event, cause[:200])
     _save(connection, name, before, after)
     return after
 
@@ -34,16 +39,15 @@ def close(connection: Connection, name: str) -> None:
     connection.execute(delete(breaker).where(breaker.c.connection == name))
 
 
-def _locked(connection: Connection, name: str) -> Breaker:
-    return _load(connection.execute(_LINE_LOCKED, {"of_connection": name}).one_or_none())
+def _locked(connection: Connection, name: str) -> tuple[Breaker, datetime]:
+    """How it stands, and the time."""
+    line = connection.execute(_line_locked(connection.dialect.name), {"of_connection": name}).one_or_none()
+    return (CLOSED, now(connection)) if line is None else (load(line[:-1]), line.now)
 
 
-_LINE = select(breaker).where(breaker.c.connection == bindparam("of_connection"))
-_LINE_LOCKED = _LINE.with_for_update()
-
-
-def _load(line: Row[Any] | None) -> Breaker:
-    return CLOSED if line is None else Breaker(**{name: getattr(line, name) for name in _FIELDS})
+@cache
+def _line_locked(dialect: str) -> Select[Any]:
+    return locked(dialect, select(*COLUMNS).where(breaker.c.connection == bindparam("of_connection")))
 
 
 def _save(connection: Connection, name: str, before: Breaker, after: Breaker) -> None:

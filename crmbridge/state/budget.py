@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, select, update
 
 from crmbridge import budget as rules
 from crmbridge.budget import Grant, Rate, Standing, Work, microseconds
-from crmbridge.state.database import Upsert, insert, now, put
+from crmbridge.state.database import Clock, Upsert, insert, locked, put
 from crmbridge.state.schema import budget, meta, run, usage
 from crmbridge.state.words import Block, Used
 
@@ -23,38 +23,26 @@ _SINCE: Final = "blocked_since:"  # and a connection, in `meta`
 
 def take_turn(connection: Connection, name: str, rate: Rate, *, wait_max: int, at: datetime | None = None) -> Grant:
     line = _locked(connection, name)
-    grant = rules.take(line.full_at, microseconds(at or now(connection)), rate, wait_max=wait_max)
+    grant = rules.take(line.full_at, microseconds(at or line.now), rate, wait_max=wait_max)
     if grant.granted:
         connection.execute(_TURN, {"of_connection": name, "new_full_at": grant.full_at})
     return grant
 
 
-def limits(connection: Connection, name: str, at: datetime) -> tuple[Block | None, Standing]:
-    """The last block, which may be over, and how much of the day is used: asked before each call."""
-    line = connection.execute(_LINE, {"of_connection": name}).one_or_none()
-    own = connection.execute(_OPERATIONS, {"of_connection": name, "of_day": _day(at)}).scalar() or 0
-    if line is None:
-        return None, Standing(own=int(own))
-    return _block(line), _standing(line, int(own))
-
-
-def standing(connection: Connection, name: str, at: datetime) -> Standing:
-    return limits(connection, name, at)[1]
-
-
-def _standing(line: Row[Any], own: int) -> Standing:
+def standing(line: Row[Any], own: int) -> Standing:
     told = {"told_used": line.told_used, "told_limit": line.told_limit, "told_at": line.told_at}
     return Standing(own=own, allowed=line.daily, **told)
 
 
 def reserve(connection: Connection, name: str, work: Work, *, requests: int, operations: int) -> str | None:
     """Counts them as used, before they are made; the day they count for, or None if this class of work has to stop."""
-    _locked(connection, name)
-    at = now(connection)
-    if not rules.may(work, standing(connection, name, at), at):
+    line = _locked(connection, name)
+    today = _day(line.now)
+    own = connection.execute(_OPERATIONS, {"of_connection": name, "of_day": today}).scalar_one()
+    if not rules.may(work, standing(line, own), line.now):
         return None
-    _add(connection, name, _day(at), work, requests, operations)
-    return _day(at)
+    _add(connection, name, today, work, requests, operations)
+    return today
 
 
 def give_back(connection: Connection, name: str, day: str, work: Work, *, requests: int, operations: int) -> None:
@@ -69,17 +57,16 @@ def used(connection: Connection, name: str, at: datetime) -> list[Used]:
 
 
 def note_told(connection: Connection, name: str, told_used: int, told_limit: int) -> None:
-    _locked(connection, name)
-    values = {"told_used": told_used, "told_limit": told_limit, "told_at": now(connection)}
+    line = _locked(connection, name)
+    values = {"told_used": told_used, "told_limit": told_limit, "told_at": line.now}
     connection.execute(update(budget).where(budget.c.connection == name).values(values))
 
 
 def block(connection: Connection, name: str, seconds: float, why: str) -> Block:
     """From now on; an earlier word that reaches further stands."""
     line = _locked(connection, name)
-    at = now(connection)
-    _note_since(connection, name, line.blocked_until, at)
-    until = at + timedelta(seconds=seconds)
+    _note_since(connection, name, line.blocked_until, line.now)
+    until = line.now + timedelta(seconds=seconds)
     if line.blocked_until is not None and line.blocked_until >= until:
         return Block(until=line.blocked_until, why=line.blocked_why)
     values = {"blocked_until": until, "blocked_why": why[:200]}
@@ -87,37 +74,31 @@ def block(connection: Connection, name: str, seconds: float, why: str) -> Block:
     return Block(until=until, why=why[:200])
 
 
-def blocked(connection: Connection, name: str) -> Block | None:
-    """The last one, which may be over."""
-    line = connection.execute(_LINE, {"of_connection": name}).one_or_none()
-    return _block(line) if line is not None else None
-
-
-def _block(line: Row[Any]) -> Block | None:
+def last_block(line: Row[Any]) -> Block | None:
+    """Which may be over."""
     return None if line.blocked_until is None else Block(until=line.blocked_until, why=line.blocked_why)
 
 
 def blocked_since(connection: Connection, name: str) -> datetime | None:
     """Since when it has asked to be left alone again and again, with no cycle that came to its end in between; None:
     it did not lately."""
-    last = blocked(connection, name)
+    line = connection.execute(_LINE_AND_TIME, {"of_connection": name}).one_or_none()
     noted = connection.execute(select(meta.c.value).where(meta.c.name == f"{_SINCE}{name}")).scalar()
-    if last is None or not noted:
+    if line is None or line.blocked_until is None or not noted:
         return None
     since = datetime.fromisoformat(noted)
-    return since if _goes_on(connection, since, last.until, now(connection)) else None
+    return since if _goes_on(connection, since, line.blocked_until, line.now) else None
 
 
 def lift(connection: Connection, name: str) -> Block | None:
     """It may be called from now on, and what it said of its day is asked for anew. Returns the block in force."""
     line = _locked(connection, name)
-    at = now(connection)
     told = {"told_used": None, "told_limit": None, "told_at": None}
     connection.execute(update(budget).where(budget.c.connection == name).values(told))
     connection.execute(delete(meta).where(meta.c.name == f"{_SINCE}{name}"))
-    if line.blocked_until is None or line.blocked_until <= at:
+    if line.blocked_until is None or line.blocked_until <= line.now:
         return None
-    connection.execute(update(budget).where(budget.c.connection == name).values(blocked_until=at))
+    connection.execute(update(budget).where(budget.c.connection == name).values(blocked_until=line.now))
     return Block(until=line.blocked_until, why=line.blocked_why)
 
 
@@ -142,14 +123,14 @@ def set_daily(connection: Connection, name: str, daily: int | None) -> None:
         connection.execute(update(budget).where(budget.c.connection == name).values(daily=daily))
 
 
-def names(connection: Connection) -> list[str]:
-    return list(connection.execute(select(budget.c.connection).order_by(budget.c.connection)).scalars())
-
-
 def _locked(connection: Connection, name: str) -> Row[Any]:
-    new = {"connection": name, **_EMPTY, "told_at": None}
-    connection.execute(_new(connection.dialect.name), new)
-    return connection.execute(_LINE_LOCKED, {"of_connection": name}).one()
+    """With the time, `now`."""
+    statement, given = _line_locked(connection.dialect.name), {"of_connection": name}
+    line = connection.execute(statement, given).one_or_none()
+    if line is None:
+        connection.execute(_new(connection.dialect.name), {"connection": name, **_EMPTY, "told_at": None})
+        line = connection.execute(statement, given).one()
+    return line
 
 
 def _add(connection: Connection, name: str, day: str, work: Work, requests: int, operations: int) -> None:
@@ -159,11 +140,16 @@ def _add(connection: Connection, name: str, day: str, work: Work, requests: int,
 
 # Built once: most of these are asked before each call.
 _LINE = select(budget).where(budget.c.connection == bindparam("of_connection"))
-_LINE_LOCKED = _LINE.with_for_update()
-_OPERATIONS = select(func.sum(usage.c.operations)).where(
+_LINE_AND_TIME = _LINE.add_columns(Clock().label("now"))
+_OPERATIONS = select(func.coalesce(func.sum(usage.c.operations), 0)).where(
     usage.c.connection == bindparam("of_connection"), usage.c.day == bindparam("of_day")
 )
 _TURN = update(budget).where(budget.c.connection == bindparam("of_connection")).values(full_at=bindparam("new_full_at"))
+
+
+@cache
+def _line_locked(dialect: str) -> Select[Any]:
+    return locked(dialect, _LINE)
 
 
 @cache

@@ -8,7 +8,7 @@ import sqlite3
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from sqlalchemy import (
     Connection,
     Select,
     Table,
+    Text,
     bindparam,
     create_engine,
     event,
@@ -32,7 +33,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import StaticPool
+from sqlalchemy.sql.functions import FunctionElement
 
 from crmbridge import private
 from crmbridge.crashpoint import reached
@@ -119,16 +122,47 @@ def upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
+class Clock(FunctionElement[datetime]):
+    """The database's clock, which alone judges leases; on PostgreSQL the wall clock, not the transaction's start.
+
+    As a column it comes with what is read anyway."""
+
+    type = schema.Instant()
+    inherit_cache = True
+
+
+@compiles(Clock, "postgresql")
+def _clock_postgresql(element: Clock, compiler: Any, **options: Any) -> str:
+    return "clock_timestamp()"
+
+
+@compiles(Clock, "sqlite")
+def _clock_sqlite(element: Clock, compiler: Any, **options: Any) -> str:
+    return "strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now')"  # as instants are stored
+
+
+class Day(FunctionElement[str]):
+    """The day (UTC) of an instant, as text."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(Day, "postgresql")
+def _day_postgresql(element: Day, compiler: Any, **options: Any) -> str:
+    return f"to_char({compiler.process(element.clauses, **options)}, 'YYYY-MM-DD')"  # sessions are set to UTC
+
+
+@compiles(Day, "sqlite")
+def _day_sqlite(element: Day, compiler: Any, **options: Any) -> str:
+    return f"substr({compiler.process(element.clauses, **options)}, 1, 10)"
+
+
 def now(connection: Connection) -> datetime:
-    """The database's clock, which alone judges leases; on PostgreSQL the wall clock, not the transaction's start."""
-    if connection.dialect.name == "postgresql":
-        value = connection.execute(_CLOCK_POSTGRESQL).scalar_one()
-        return value.astimezone(UTC)
-    return datetime.fromisoformat(connection.execute(_CLOCK_SQLITE).scalar_one()).replace(tzinfo=UTC)
+    return connection.execute(_NOW).scalar_one()
 
 
-_CLOCK_POSTGRESQL = select(func.clock_timestamp())
-_CLOCK_SQLITE = select(func.strftime("%Y-%m-%d %H:%M:%f", "now"))
+_NOW = select(Clock())
 
 
 # --- statements, built once ---------------------------------------------------------------------------------------
@@ -145,6 +179,18 @@ def put(dialect: str, table: Table) -> Upsert:
     statement = insert(dialect, table)
     others = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
     return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=others)
+
+
+def locked(dialect: str, line: Select[Any], *, skip: bool = False) -> Select[Any]:
+    """The line under lock until the transaction ends, and `now`: the time once it is ours, after the wait for whoever
+    had it. `skip`: without waiting; a line that is taken is not found.
+
+    What is beside the line is asked for after it: a statement that waited for a lock still sees the other tables as
+    they were when it began."""
+    if dialect == "sqlite":  # has its write lock since the transaction began
+        return line.add_columns(Clock().label("now"))
+    ours = line.with_for_update(skip_locked=skip).subquery("line")
+    return select(*ours.c, Clock().label("now"))
 
 
 def lookup(dialect: str, table: Table, column: Column[Any], *where: ColumnElement[bool]) -> Select[Any]:

@@ -9,24 +9,26 @@ import sys
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, select, update
 
 from crmbridge.errors import LeaseTaken
 from crmbridge.ids import short_id
-from crmbridge.state.database import Upsert, insert, now
+from crmbridge.state.database import Clock, Upsert, insert, locked
 from crmbridge.state.schema import lease
 from crmbridge.state.words import Lease
 
 
 def take(connection: Connection, name: str, seconds: float, owner: str | None, *, wait: bool = True) -> Lease:
     """`wait`: for another transaction that has it under its hands at this moment; else it counts as taken."""
-    free = {"name": name, "owner": None, "fence": 0, "host": "", "pid": 0, "born": "", "since": None, "until": None}
-    connection.execute(_new(connection.dialect.name), free)
-    held = connection.execute(_LOCKED if wait else _LOCKED_UNLESS_BUSY, {"of_name": name}).one_or_none()
+    held = _locked(connection, name, wait=wait)
+    if held is None:
+        connection.execute(_new(connection.dialect.name), _FREE | {"name": name})
+        held = _locked(connection, name, wait=wait)
     if held is None:
         raise LeaseTaken(f"Another worker takes it at this moment ({name}).", code="lease_taken")
-    at = now(connection)  # after the lock: the wait for it counts
+    at: datetime = held.now  # after the lock: the wait for it counts
     if held.owner is not None and held.until > at and not is_dead(held):
         raise LeaseTaken(
             f"Another run is at work ({name}): process {held.pid} on {held.host.split(' ')[0]} since "
@@ -42,14 +44,25 @@ def take(connection: Connection, name: str, seconds: float, owner: str | None, *
     return taken
 
 
+def _locked(connection: Connection, name: str, *, wait: bool) -> Row[Any] | None:
+    return connection.execute(_line_locked(connection.dialect.name, wait), {"of_name": name}).one_or_none()
+
+
+_FREE = {"owner": None, "fence": 0, "host": "", "pid": 0, "born": "", "since": None, "until": None}
+_LINE = select(lease).where(lease.c.name == bindparam("of_name"))
+_LINE_AND_TIME = _LINE.add_columns(Clock().label("now"))
+
+
 @cache
 def _new(dialect: str) -> Upsert:
     return insert(dialect, lease).on_conflict_do_nothing(index_elements=["name"])
 
 
-_LINE = select(lease).where(lease.c.name == bindparam("of_name"))
-_LOCKED = _LINE.with_for_update()
-_LOCKED_UNLESS_BUSY = _LINE.with_for_update(skip_locked=True)
+@cache
+def _line_locked(dialect: str, wait: bool) -> Select[Any]:
+    return locked(dialect, _LINE, skip=not wait)
+
+
 _TAKE = (
     update(lease)
     .where(lease.c.name == bindparam("of_name"))
@@ -58,8 +71,7 @@ _TAKE = (
 
 
 def renew(connection: Connection, held: Lease, seconds: float) -> None:
-    guard(connection, held)
-    until = now(connection) + timedelta(seconds=seconds)
+    until = guard(connection, held) + timedelta(seconds=seconds)
     connection.execute(_RENEW, {"of_name": held.name, "new_until": until})
 
 
@@ -68,15 +80,17 @@ def release(connection: Connection, held: Lease) -> None:
     connection.execute(_RELEASE, {"of_name": held.name, "of_owner": held.owner, "of_fence": held.fence})
 
 
-def guard(connection: Connection, held: Lease) -> None:
-    """Until the transaction ends nobody can take the lease over (reliability §3.5)."""
+def guard(connection: Connection, held: Lease) -> datetime:
+    """Until the transaction ends nobody can take the lease over (reliability §3.5). Returns the time."""
     mine = {"of_name": held.name, "of_owner": held.owner, "of_fence": held.fence}
-    if connection.execute(_GUARD, mine).first() is None:
+    found = connection.execute(_guard(connection.dialect.name), mine).first()
+    if found is None:
         raise LeaseTaken(
             f"Another run took over ({held.name}); this one stops and has written nothing of this step.",
             fix="Nothing to do: the other run goes on from what is stored.",
             code="lease_lost",
         )
+    return found.now
 
 
 _HELD = (
@@ -84,15 +98,19 @@ _HELD = (
     lease.c.owner == bindparam("of_owner"),
     lease.c.fence == bindparam("of_fence"),
 )
-_GUARD = select(lease.c.fence).where(*_HELD).with_for_update()
 _RENEW = update(lease).where(lease.c.name == bindparam("of_name")).values(until=bindparam("new_until"))
 _RELEASE = update(lease).where(*_HELD).values(owner=None, until=None)
 
 
+@cache
+def _guard(dialect: str) -> Select[Any]:
+    return locked(dialect, select(lease.c.fence).where(*_HELD))
+
+
 def holder(connection: Connection, name: str) -> tuple[str, int, datetime] | None:
     """Host, pid and since when, for `status`; None while it is free."""
-    held = connection.execute(_LINE, {"of_name": name}).one_or_none()
-    if held is None or held.owner is None or held.until <= now(connection) or is_dead(held):
+    held = connection.execute(_LINE_AND_TIME, {"of_name": name}).one_or_none()
+    if held is None or held.owner is None or held.until <= held.now or is_dead(held):
         return None
     return held.host.split(" ")[0], held.pid, held.since
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from crmbridge.model import Entity
 from crmbridge.schedule import Turn
-from crmbridge.state.database import now, put
+from crmbridge.state.database import Clock, now, put
 from crmbridge.state.schema import heartbeat, issue, record, turn
 
 HEARTBEAT_KEPT: Final = timedelta(days=1)
@@ -61,12 +61,19 @@ def note_turns(connection: Connection, quiet: Mapping[Entity, bool]) -> None:
 
 
 def beat(connection: Connection, what: str) -> None:
-    host, pid, at = socket.gethostname(), os.getpid(), now(connection)
-    line = {"name": f"{host}:{pid}", "host": host, "pid": pid, "what": what, "at": at}
-    connection.execute(put(connection.dialect.name, heartbeat), line)
-    connection.execute(_STALE_BEATS, {"before": at - HEARTBEAT_KEPT})
+    """With a process's first beat go those of processes that ended long ago."""
+    host, pid = socket.gethostname(), os.getpid()
+    line = {"name": f"{host}:{pid}", "host": host, "pid": pid, "what": what}
+    again = {"of_name": line["name"], "new_what": what}
+    if connection.execute(_BEAT_AGAIN, again, execution_options={"preserve_rowcount": True}).rowcount == 0:
+        at = now(connection)
+        connection.execute(put(connection.dialect.name, heartbeat), line | {"at": at})
+        connection.execute(_STALE_BEATS, {"before": at - HEARTBEAT_KEPT})
 
 
+_BEAT_AGAIN = (
+    update(heartbeat).where(heartbeat.c.name == bindparam("of_name")).values(what=bindparam("new_what"), at=Clock())
+)
 _STALE_BEATS = delete(heartbeat).where(heartbeat.c.at < bindparam("before"))
 
 

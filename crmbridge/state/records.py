@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, case, delete, func,
 from crmbridge.model import ENTITIES, Entity, Ref, Row, Satellite, Side
 from crmbridge.state import codec, erased
 from crmbridge.state.codec import RowCodec
-from crmbridge.state.database import Upsert, array, insert, lookup, now, put
+from crmbridge.state.database import Clock, Upsert, array, insert, lookup, put
 from crmbridge.state.schema import cursor, meta, record, satellite
 from crmbridge.state.words import Stored
 
@@ -107,9 +107,14 @@ def save_page(connection: Connection, rows: RowCodec, side: Side, source: str, p
     if page.last and compare is not None:
         changed += _sweep(connection, side, source, compare)
         compare = None
-    values = {"side": side, "source": source, "value": page.cursor, "comparing": compare, "saved_at": now(connection)}
-    connection.execute(put(connection.dialect.name, cursor), values)
+    values = {"side": side, "source": source, "value": page.cursor, "comparing": compare}
+    connection.execute(_put_cursor(connection.dialect.name), values)
     return changed
+
+
+@cache
+def _put_cursor(dialect: str) -> Upsert:
+    return put(dialect, cursor).values(saved_at=Clock())
 
 
 def observe(connection: Connection, rows: RowCodec, given: Iterable[Row], *, marks: bool, confirm: bool = False) -> int:
@@ -423,15 +428,17 @@ def mark(
     connection: Connection, refs: Iterable[Ref], *, touched: bool = False, quiet: frozenset[Ref] = frozenset()
 ) -> None:
     """Dirty; or touched, which makes dirty when it is new, because the record has just come into scope."""
-    dialect, seen = connection.dialect.name, _compares(connection)
-    marked = set(refs)
+    given = set(refs)
+    marked = sorted(given - erased.among(connection, given), key=lambda ref: (ref.side, ref.entity, ref.id))
+    if not marked:
+        return
+    seen = _compares(connection)
     lines = [
         _parameters(_placeholder(ref.side, ref.entity, ref.id), _NO_TYPES, dirty=ref not in quiet, seen=seen)
         | {"touched": touched}
-        for ref in sorted(marked - erased.among(connection, marked), key=lambda ref: (ref.side, ref.entity, ref.id))
+        for ref in marked
     ]
-    if lines:
-        connection.execute(_mark(dialect, touched), lines)
+    connection.execute(_mark(connection.dialect.name, touched), lines)
 
 
 @cache

@@ -27,6 +27,7 @@ from crmbridge.state import (
     intents,
     issues,
     leases,
+    limits,
     links,
     mappings,
     match_keys,
@@ -71,6 +72,7 @@ _WALK_NAMES: list[str] = [*links.WALKS]
 
 
 _META = select(meta.c.value).where(meta.c.name == bindparam("of_name"))
+_METAS = select(meta).where(meta.c.name.in_(bindparam("of_names", expanding=True)))
 
 
 class Store:
@@ -127,6 +129,11 @@ class Store:
     def meta(self, name: str) -> str | None:
         with self._database.reading() as connection:
             return connection.execute(_META, {"of_name": name}).scalar()
+
+    def metas(self, names: Iterable[str]) -> dict[str, str]:
+        """Those of them that are set."""
+        with self._database.reading() as connection:
+            return {line.name: line.value for line in connection.execute(_METAS, {"of_names": list(names)})}
 
     def set_meta(self, name: str, value: str) -> None:
         with self._database.writing("meta") as connection:
@@ -300,8 +307,7 @@ class Store:
     def apply(self, batch: Batch, *, lease: Lease) -> None:
         """All of it in one transaction, or nothing; LeaseTaken if another run has taken over."""
         with self._database.writing("apply") as connection:
-            leases.guard(connection, lease)
-            at = now(connection)
+            at = leases.guard(connection, lease)
             records.observe(connection, self._rows, batch.rows, marks=False)
             linked, let_go = links.save(connection, batch.links)
             records.clean(connection, batch.clean)
@@ -363,8 +369,7 @@ class Store:
     def hand_out(self, lease: Lease, run_id: str, mapping: str, lanes: Mapping[str, Sequence[str]]) -> None:
         """Links by lane, for whoever claims them; planned by this version of the mapping."""
         with self._database.writing("hand out") as connection:
-            leases.guard(connection, lease)
-            work.hand_out(connection, run_id, mapping, lanes, now(connection))
+            work.hand_out(connection, run_id, mapping, lanes, leases.guard(connection, lease))
 
     def take_over_work(self, lease: Lease) -> dict[str, frozenset[str]]:
         """What earlier cycles handed out is planned anew, but for lanes that are worked in: lease -> links of each."""
@@ -372,8 +377,7 @@ class Store:
             if not work.is_any(connection):
                 return {}
         with self._database.writing("take over work") as connection:
-            leases.guard(connection, lease)
-            return work.take_over(connection, now(connection))
+            return work.take_over(connection, leases.guard(connection, lease))
 
     def leave_work(self, run_id: str) -> None:
         """A cycle breaks off: what nobody has begun of its work is for the next one."""
@@ -518,15 +522,12 @@ class Store:
     def limits(self, connection_name: str) -> Limits:
         """How a connection stands, by its name."""
         with self._database.reading() as connection:
-            at = now(connection)
-            block, standing = budget.limits(connection, connection_name, at)
-            return Limits(
-                at=at,
-                block=block if block is not None and block.until > at else None,
-                blocked_until=block.until if block is not None else None,
-                breaker=breaker.read(connection, connection_name),
-                standing=standing,
-            )
+            return limits.read(connection, connection_name)
+
+    def every_limits(self) -> dict[str, Limits]:
+        """How all connections stand that were called so far, by name."""
+        with self._database.reading() as connection:
+            return limits.every(connection)
 
     def used_calls(self, connection_name: str) -> list[Used]:
         """Ours of today, by class of work."""
@@ -537,11 +538,6 @@ class Store:
         """The next call's place in the bucket that all workers share; `at`: for tests with a clock of their own."""
         with self._database.writing("turn of a call") as connection:
             return budget.take_turn(connection, connection_name, rate, wait_max=wait_max, at=at)
-
-    def limited(self) -> list[str]:
-        """Names of the connections that were called so far."""
-        with self._database.reading() as connection:
-            return budget.names(connection)
 
     def set_daily_calls(self, connection_name: str, daily: int | None) -> None:
         """As it stands in the settings; None: as many as the CRM lets us."""
@@ -574,9 +570,8 @@ class Store:
     def lift(self, connection_name: str, *, by: str, why: str) -> Lifted:
         """A person says that this CRM may be called at once. Kept as a run of its own where something was lifted."""
         with self._database.writing("lift") as connection:
-            at = now(connection)
-            standing = budget.standing(connection, connection_name, at)
-            before = breaker.read(connection, connection_name)
+            found = limits.read(connection, connection_name)
+            at, standing, before = found.at, found.standing, found.breaker
             told = None if may("bulk", replace(standing, allowed=None), at) else standing.told(at)
             block, opened = budget.lift(connection, connection_name), before.until is not None
             if opened:
@@ -618,8 +613,7 @@ class Store:
     def erase(self, found: Traces, by: str, why: str, *, lease: Lease) -> int:
         """Take a person out; the lease keeps every run away meanwhile. Returns the number that it is noted under."""
         with self._database.writing("erase") as connection:
-            leases.guard(connection, lease)
-            return erase.erase(connection, found, by, why, now(connection))
+            return erase.erase(connection, found, by, why, leases.guard(connection, lease))
 
     def erased(self, refs: Collection[Ref]) -> set[Ref]:
         """Those of these records that were taken out and stay out."""

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, case, delete, func, select, update
 
 from crmbridge.errors import LeaseTaken
 from crmbridge.state import codec, issues, leases
-from crmbridge.state.database import Upsert, insert, now
+from crmbridge.state.database import Clock, Upsert, insert, now
 from crmbridge.state.records import chunks
 from crmbridge.state.schema import IS_DUE, lease, link, record, work
 from crmbridge.state.words import STOPPED, Issue, Lease, WorkRow, seen_as
@@ -75,7 +75,7 @@ def take_over(connection: Connection, at: datetime) -> dict[str, frozenset[str]]
     names = list(connection.execute(lanes).scalars())
     # With the pairs locked, whoever claimed one of them has written its lease down, and nobody claims another.
     due = connection.execute(select(work.c.id, work.c.lane, work.c.link_id).where(IS_DUE).with_for_update()).all()
-    alive = _alive(connection, at)
+    alive = _alive(connection)
     left = [{"at_id": line.id, "at": at} for line in due if _LANE + line.lane not in alive]
     if left:
         connection.execute(_LEAVE, left)
@@ -93,19 +93,21 @@ def leave(connection: Connection, run_id: str, at: datetime) -> None:
     due = connection.execute(
         select(work.c.id, work.c.lane).where(IS_DUE, work.c.run_id == run_id).with_for_update()
     ).all()
-    alive = _alive(connection, at)
+    alive = _alive(connection)
     left = [{"at_id": line.id, "at": at} for line in due if _LANE + line.lane not in alive]
     if left:
         connection.execute(_LEAVE, left)
 
 
-def _alive(connection: Connection, at: datetime) -> frozenset[str]:
-    held = select(lease).where(lease.c.name.startswith(_LANE), lease.c.owner.is_not(None), lease.c.until > at)
-    return frozenset(line.name for line in connection.execute(held) if not leases.is_dead(line))
+def _alive(connection: Connection) -> frozenset[str]:
+    return frozenset(line.name for line in connection.execute(_HELD) if not leases.is_dead(line))
+
+
+_HELD = select(lease).where(lease.c.name.startswith(_LANE), lease.c.owner.is_not(None), lease.c.until > Clock())
 
 
 def waiting(connection: Connection) -> Waiting:
-    alive = _alive(connection, now(connection))
+    alive = _alive(connection)
     lanes = set(connection.execute(select(work.c.lane).where(IS_DUE).distinct()).scalars())
     busy = {lane for lane in lanes if _LANE + lane in alive}
     moved_at = connection.execute(select(func.max(work.c.changed_at))).scalar() if lanes else None
@@ -137,7 +139,7 @@ def claim(
 
     `mapping`: only what was planned by this version. `run_id`: only what this run handed out."""
     where = [IS_DUE, work.c.mapping == mapping] + ([work.c.run_id == run_id] if run_id is not None else [])
-    alive = _alive(connection, now(connection))
+    alive = _alive(connection)
     busy = [name.removeprefix(_LANE) for name in alive]
     free = select(work.c.lane).where(*where, work.c.lane.not_in(busy)).order_by(work.c.id).limit(_LOOK)
     for lane in dict.fromkeys(connection.execute(free).scalars()):
@@ -169,8 +171,7 @@ def begin_next(connection: Connection, held: Lease, at: datetime) -> WorkRow | N
 
 def finish(connection: Connection, held: Lease, id_: int, told: Mapping[str, Any], *, more: bool) -> WorkRow | None:
     """It came to an end, whatever that is. `more`: begin the lane's next one; else the lane is for whoever comes."""
-    leases.guard(connection, held)
-    at = now(connection)
+    at = leases.guard(connection, held)
     done = {"state": "done", "attempts": 0, "told": codec.dump(told), "changed_at": at}
     connection.execute(update(work).where(work.c.id == id_, work.c.state == "due").values(done))
     if more:

@@ -284,13 +284,16 @@ class Engine:
             stamp=self.stamp,
             clock=self.clock,
             progress=self.progress,
-            first_run=frozenset(entity for entity in self.options.entities if self._is_first_run(entity)),
+            first_run=self._never_synced(),
         )
 
-    def _is_first_run(self, entity: Entity) -> bool:
+    def _never_synced(self) -> frozenset[Entity]:
         """A pilot is approved once and then goes on; it does not stand for the first run of everything."""
-        done = self.store.meta(f"first_run:{entity}") is not None
-        return not done and (self.options.only.everything or self.store.meta(f"pilot:{entity}") is None)
+        kinds = ("first_run",) if self.options.only.everything else ("first_run", "pilot")
+        done = self.store.metas(f"{kind}:{entity}" for kind in kinds for entity in self.options.entities)
+        return frozenset(
+            entity for entity in self.options.entities if not any(f"{kind}:{entity}" in done for kind in kinds)
+        )
 
     @contextmanager
     def _running(self, kind: str) -> Generator[tuple[Lease, RunRow]]:

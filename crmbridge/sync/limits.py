@@ -5,7 +5,7 @@ fails a record: what may not go out raises `LeftAlone`, and the work waits where
 """
 
 import logging
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -75,7 +75,7 @@ class Keeper:
     def enter(self, passage: Passage, sleep: Callable[[float], None]) -> None:
         has_turn = passage.login or self.allowance.rate is None
         while True:
-            limits = self._limits()
+            limits = self.look()
             wait = self._block_left(limits)
             if wait == 0 and not has_turn:
                 wait, has_turn = self._turn(), True
@@ -87,29 +87,22 @@ class Keeper:
             self._count(passage, limits)
         self._pass_breaker(passage, limits)
 
-    def check(self, work: Work | None = None) -> None:
+    def check(self, work: Work | None = None) -> Limits:
         """Raises LeftAlone if a call of this class of work (by default the one of now) would not get through."""
-        limits = self._limits()
+        limits = self.look()
         self._block_left(limits)
         if breakers.state(limits.breaker, limits.at) == "open":
             raise self._open(limits.breaker.until, limits.breaker.cause)
         if not budget.may(work or work_of_now(), limits.standing, limits.at):
             raise self._spent(limits, work or work_of_now())
-
-    def is_half_open(self) -> bool:
-        limits = self._limits()
-        return breakers.state(limits.breaker, limits.at) == "half-open"
+        return limits
 
     def was_blocked_since(self, at: datetime) -> bool:
-        until = self._limits().blocked_until
+        until = self.look().blocked_until
         return until is not None and until > at
 
-    def is_short(self) -> bool:
-        """Are the day's calls so far gone that bulk work has stopped?"""
-        limits = self._limits()
-        return not budget.may("bulk", limits.standing, limits.at)
-
-    def _limits(self) -> Limits:
+    def look(self) -> Limits:
+        """How the connection stands, as all workers see it."""
         limits = self.store.limits(self.name)
         self._dirty = not limits.breaker.clean
         return limits
@@ -268,11 +261,9 @@ class Course:
 def course(keepers: Keepers, connectors: Mapping[Side, Connector], *, was_left_alone: bool) -> Course:
     """At the start of a run. Raises LeftAlone if it has to wait as a whole; tries a CRM that was in trouble with one
     cheap read."""
-    for side in SIDES:
-        if side in keepers:
-            keepers[side].check("life-cycle")
-    for side in SIDES:
-        if side in keepers and keepers[side].is_half_open():
+    looks: dict[Side, Limits] = {side: keepers[side].check("life-cycle") for side in SIDES if side in keepers}
+    for side, look in looks.items():
+        if breakers.state(look.breaker, look.at) == "half-open":
             with doing("life-cycle"):
                 try:
                     connectors[side].identity()
@@ -282,7 +273,8 @@ def course(keepers: Keepers, connectors: Mapping[Side, Connector], *, was_left_a
                     raise LeftAlone(
                         f"{keepers[side].name} still does not serve.", fix=error.fix, code="breaker"
                     ) from error
-    short = [keepers[side].name for side in SIDES if side in keepers and keepers[side].is_short()]
+            looks[side] = keepers[side].look()
+    short = [keepers[side].name for side, look in looks.items() if not budget.may("bulk", look.standing, look.at)]
     if short:
         why = f"{' and '.join(short)}: {budget.SHARES['bulk']:.0%} of the day's calls are used, conversions alone go on"
         return Course(first=True, only=True, why=why)
@@ -315,11 +307,10 @@ def told_apart(keepers: Keepers) -> Generator[None]:
         raise waits from error
 
 
-def resumes_at(store: Store) -> datetime | None:
-    """When a run may begin, as far as limits and breakers go; None: now. For schedules, from the store alone."""
+def resumes_at(every: Iterable[Limits]) -> datetime | None:
+    """When a run may begin, as far as limits and breakers go; None: now. `every`: how all connections stand."""
     moments: list[datetime] = []
-    for name in store.limited():
-        limits = store.limits(name)
+    for limits in every:
         if limits.block is not None:
             moments.append(limits.block.until)
         if limits.breaker.until is not None and limits.breaker.until > limits.at:
@@ -329,7 +320,6 @@ def resumes_at(store: Store) -> datetime | None:
     return max(moments, default=None)
 
 
-def is_any_short(store: Store) -> bool:
+def is_any_short(every: Iterable[Limits]) -> bool:
     """Are conversions all that goes on at some connection?"""
-    every = [store.limits(name) for name in store.limited()]
     return any(not budget.may("bulk", one.standing, one.at) for one in every)

@@ -30,6 +30,9 @@ def pair_up(hands: Hands, view: View, entity: Entity, singles: Sequence[Stored])
         clean = [(one.row.ref, one.row.version) for one in gone]
         hands.record(Batch(clean=clean, keyed=[Keyed(ref=ref, parts=()) for ref, _ in clean], close_issues=over))
     # A merge's winner may have got the loser's partner a moment ago (L11).
+    for side in SIDES:
+        ids = [stored.row.ref.id for stored in singles if stored.row.ref.side == side and stored not in gone]
+        view.crosswalk.look_up(side, entity, ids)
     alive = [
         stored
         for stored in singles

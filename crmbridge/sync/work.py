@@ -157,10 +157,13 @@ def refused_issue(
 
 def refusals(hands: Hands, *, links: Iterable[Link] = (), refs: Iterable[Ref] = ()) -> Refusals:
     """What was refused and is not due again: sent unchanged it would only be refused again."""
+    found = hands.store.issues_of([link.id for link in links], refs)
+    if not found:
+        return frozenset()
     now = hands.store.now()
     return frozenset(
         (id, mark)
-        for issue in hands.store.issues_of([link.id for link in links], refs)
+        for issue in found
         if (mark := stands(hands, issue, now)) is not None
         for id in (issue.link_id, issue.native_id)
         if id is not None

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -26,6 +26,7 @@ from crmbridge.model import SIDES, Base, Refused, Row, Side, Stale
 from crmbridge.plan import settled_base
 from crmbridge.state import intents, leases
 from crmbridge.state import work as handed_out
+from crmbridge.state.database import now
 from crmbridge.state.words import Batch, Lease
 from crmbridge.sync import lost, recover, settle, updates
 from crmbridge.sync import phase as phases
@@ -154,8 +155,9 @@ def _agreed_as_it_is(hands: Any, view: Any, link: Any, left: Any, right: Any) ->
 _take, _guard = leases.take, leases.guard
 
 
-def _no_guard(connection: Any, held: Any) -> None:
+def _no_guard(connection: Any, held: Any) -> datetime:
     """Whoever once had the lease may write."""
+    return now(connection)
 
 
 def _take_unfenced(connection: Any, name: str, seconds: float, owner: str | None, **options: Any) -> Lease:
@@ -165,11 +167,12 @@ def _take_unfenced(connection: Any, name: str, seconds: float, owner: str | None
     return replace(taken, fence=1)
 
 
-def _by_fence_alone(connection: Any, held: Any) -> None:
+def _by_fence_alone(connection: Any, held: Any) -> datetime:
     """The owner, who is another at each take, is not looked at."""
     found = leases.select(leases.lease.c.fence).where(leases.lease.c.name == held.name)
     if connection.execute(found).scalar() != held.fence:
         _guard(connection, held)
+    return now(connection)
 
 
 _open_database = simulation.open_database

@@ -32,9 +32,7 @@ def open_database(now: Callable[[], datetime]) -> Database:
     def tell_time(connection: sqlite3.Connection, record: object) -> None:
         del record
         # SQLite's own function under its own name: every statement that asks for the time gets the virtual one.
-        connection.create_function(
-            "strftime", 2, lambda form, moment: now().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3], deterministic=False
-        )
+        connection.create_function("strftime", 2, lambda form, moment: _written(now(), form), deterministic=False)
 
     event.listen(database.engine, "connect", tell_time)
     event.remove(database.engine, "begin", _begin_sqlite)
@@ -43,6 +41,11 @@ def open_database(now: Callable[[], datetime]) -> Database:
         _template().backup(connection.connection.driver_connection)
         connection.rollback()
     return database
+
+
+def _written(at: datetime, form: str) -> str:
+    """As SQLite writes it: its `%f` is seconds with milliseconds."""
+    return at.strftime(form.replace("%f", f"%S.{at.microsecond // 1000:03}"))
 
 
 def _begin(connection: Connection) -> None:

@@ -21,7 +21,7 @@ from workers import schedule
 def test_a_call_while_retry_after_runs_is_seen() -> None:
     with (
         patch.object(Keeper, "_block_left", lambda self, limits: 0.0),
-        patch.object(schedule, "resumes_at", lambda store: None),
+        patch.object(schedule, "resumes_at", lambda every: None),
         pytest.raises(Violation, match="I14"),
     ):
         simulate(1, events=600, faults=("429",))

@@ -176,10 +176,10 @@ def test_asked_to_stay_away_all_workers_do(store: Store) -> None:
                 call()
     assert (one.server.got, two.server.got) == (["GET /x"], [])
     assert schedule.due(store, 1) == []
-    assert resumes_at(store) is not None
+    assert resumes_at(store.every_limits().values()) is not None
     pass_time(store)
     assert two.write().status == 200
-    assert resumes_at(store) is None
+    assert resumes_at(store.every_limits().values()) is None
 
 
 def test_a_moment_is_waited_for(store: Store) -> None:
