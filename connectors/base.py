@@ -26,7 +26,7 @@ class Page:
     satellites: Sequence[Satellite] = ()
     cursor: Cursor
     # True on the first page of a read that starts from nothing because an old cursor was refused (an expired delta
-    # link): what the store has and the read does not show is gone.
+    # link): what the store has and the read does not show is asked for by its id.
     full: bool = False
     last: bool = True
 

@@ -13,8 +13,19 @@ from crmbridge.model import Entity
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Absent:
-    ids: frozenset[str]  # of those that were asked for, as they were given
+    ids: frozenset[str]  # not shown, of those that were asked for, as they were given
     proof: str = ""  # why these were deleted, in words; empty: nobody knows
+    hidden: frozenset[str] = frozenset()  # of these, those of which the CRM said that our user may not read them
+
+    @property
+    def gone(self) -> frozenset[str]:
+        """Deleted, and that is proved."""
+        return self.ids - self.hidden if self.proof else frozenset()
+
+    @property
+    def unclear(self) -> frozenset[str]:
+        """Nobody knows why they are not shown."""
+        return self.ids - self.gone
 
 
 @runtime_checkable

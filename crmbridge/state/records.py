@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import ColumnElement, Connection, bindparam, case, delete, func, or_, select, update
 
 from crmbridge.model import ENTITIES, Entity, Ref, Row, Satellite, Side
-from crmbridge.state import codec, erased
+from crmbridge.state import codec, erased, unseen
 from crmbridge.state.codec import RowCodec
 from crmbridge.state.database import Clock, Upsert, array, insert, lookup, put
 from crmbridge.state.schema import cursor, meta, record, satellite
@@ -215,7 +215,7 @@ _AT = (
 _CONFIRM = update(record).where(*_AT).values(seen=bindparam("now_seen"))
 
 
-# --- full compare: what a read from the start does not show is gone ------------------------------------------------
+# --- full compare: which records does a read from the start not show? Of what stands beside them these are gone ----
 
 
 def _compares(connection: Connection) -> int:
@@ -233,22 +233,14 @@ def _begin_compare(connection: Connection) -> int:
 
 
 def _sweep(connection: Connection, side: Side, source: str, compare: int) -> int:
-    count = 0
     if source in ENTITIES:
-        unseen = (
-            record.c.side == side,
-            record.c.entity == source,
-            record.c.seen < compare,
-            record.c.version != "",
-            record.c.deleted.is_(False),
-        )
-        gone = update(record).where(*unseen).values(deleted=True, body=None, dirty=True)
-        count += connection.execute(gone).rowcount
-    unseen = (satellite.c.side == side, satellite.c.source == source, satellite.c.seen < compare)
+        unseen.note(connection, side, source, compare)
+    count = 0
+    gone = (satellite.c.side == side, satellite.c.source == source, satellite.c.seen < compare)
     columns = (satellite.c.kind, satellite.c.id, satellite.c.entity, satellite.c.parent_id)
-    lines = connection.execute(select(*columns).where(*unseen)).all()
+    lines = connection.execute(select(*columns).where(*gone)).all()
     if lines:
-        connection.execute(delete(satellite).where(*unseen))
+        connection.execute(delete(satellite).where(*gone))
         parents = {Ref(side=side, entity=line.entity, id=line.parent_id) for line in lines}
         _rebuild_extras(connection, parents, seen=compare, marks=True)
         count += len(lines)

@@ -64,7 +64,7 @@ cursor = Table(
     Column("side", Text, primary_key=True),
     Column("source", Text, primary_key=True),
     Column("value", Text, nullable=False),
-    Column("comparing", Integer),  # number of the full compare under way: what it does not show is gone
+    Column("comparing", Integer),  # number of the full compare under way: what it does not show is asked for by its id
     Column("saved_at", Instant, nullable=False),
 )
 

@@ -37,6 +37,7 @@ from crmbridge.state import (
     records,
     runs,
     traces,
+    unseen,
     work,
 )
 from crmbridge.state.alarms import Message
@@ -46,6 +47,7 @@ from crmbridge.state.pauses import Queue
 from crmbridge.state.records import PageLike
 from crmbridge.state.schema import REVISION, cursor, link, meta, record
 from crmbridge.state.traces import Traces
+from crmbridge.state.unseen import Unseen
 from crmbridge.state.words import (
     Batch,
     Block,
@@ -192,6 +194,15 @@ class Store:
             if lease is not None:
                 leases.guard(connection, lease)
             return records.save_page(connection, self._rows, side, source, page)
+
+    def unseen(self) -> list[Unseen]:
+        """Tables with records that a reading from the start did not show, and that were not all asked for yet."""
+        with self._database.reading() as connection:
+            return unseen.left(connection)
+
+    def unseen_ids(self, of: Unseen, limit: int) -> list[str]:
+        with self._database.reading() as connection:
+            return unseen.ids(connection, of, limit)
 
     def records(self, side: Side, entity: Entity, ids: Sequence[str]) -> dict[str, Stored]:
         with self._database.reading() as connection:

@@ -5,6 +5,7 @@ from crmbridge.state.words import Batch
 from crmbridge.sync.foreign import foreign
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.pausing import unread
+from crmbridge.sync.unseen import ask_for_unseen
 from crmbridge.sync.view import View
 
 
@@ -22,6 +23,10 @@ def observe(hands: Hands, view: View) -> dict[tuple[Side, str], int]:
                     hands.record(Batch(issues=foreign(hands, view, side, source, page)))
                 count = hands.store.save_page(side, source, page, lease=hands.lease)
                 changed[side, source] = changed.get((side, source), 0) + count
+    for unseen in hands.store.unseen():
+        if unseen.entity in sources(hands, unseen.side):
+            found = ask_for_unseen(hands, unseen)
+            changed[unseen.side, unseen.entity] = changed.get((unseen.side, unseen.entity), 0) + found
     return changed
 
 

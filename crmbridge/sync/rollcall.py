@@ -5,7 +5,7 @@ table has been read once more: a deletion that its reading tells was not missed.
 can prove it; else a person is told, and the pair stays as it is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -71,21 +71,22 @@ def _second_look(hands: Hands, caller: RollCaller, side: Side, entity: Entity, r
     found = caller.absent(entity, known) if known else None
     if found is None or not found.ids:
         return roll
-    refs = [Ref(side=side, entity=entity, id=id) for id in sorted(found.ids)]
-    if not found.proof:
-        hands.record(Batch(issues=[_unclear(hands, ref) for ref in refs]))
-        return replace(roll, unclear=roll.unclear + len(refs))
-    rows = [Row(ref=ref, version="", created_at=None, modified_at=None, deleted=True) for ref in refs]
-    hands.record(Batch(rows=rows, dirty=refs))
+    kept = [Ref(side=side, entity=entity, id=id) for id in sorted(found.unclear)]
+    if kept:
+        hands.record(Batch(issues=[unclear(hands, ref) for ref in kept]))
+    refs = [Ref(side=side, entity=entity, id=id) for id in sorted(found.gone)]
+    if refs:
+        hands.record(Batch(rows=[deleted(ref) for ref in refs], dirty=refs))
     for ref in refs:
         reason = f"Its deletion was not shown when the table was read; {found.proof}. It is planned now."
         hands.tell(
             Event(entity=entity, side=side, kind="report", link_id=None, ids={side: ref.id}, reason=reason, cause=cause)
         )
-    return replace(roll, gone=roll.gone + len(refs))
+    return replace(roll, gone=roll.gone + len(refs), unclear=roll.unclear + len(kept))
 
 
-def _unclear(hands: Hands, ref: Ref) -> Issue:
+def unclear(hands: Hands, ref: Ref) -> Issue:
+    """A linked record that is not shown, and nobody knows why: it is told, and stays as it is."""
     name = hands.names[ref.side]
     return hands.issue(
         "report",
@@ -100,10 +101,17 @@ def _unclear(hands: Hands, ref: Ref) -> Issue:
 
 
 def _shown_again(hands: Hands, side: Side, entity: Entity, ids: Sequence[str]) -> None:
-    shown = frozenset(ids)
-    issues = hands.store.open_issues(entity=entity, cause=CAUSE, side=side)
-    over: list[IssuePlace] = [
-        (entity, one.link_id, one.side, one.native_id, CAUSE) for one in issues if one.native_id in shown
-    ]
+    over = told_of(hands, side, entity, ids)
     if over:
         hands.record(Batch(close_issues=over))
+
+
+def told_of(hands: Hands, side: Side, entity: Entity, shown: Iterable[str]) -> list[IssuePlace]:
+    """What is over for these."""
+    ids = frozenset(shown)
+    issues = hands.store.open_issues(entity=entity, cause=CAUSE, side=side) if ids else []
+    return [(entity, one.link_id, one.side, one.native_id, CAUSE) for one in issues if one.native_id in ids]
+
+
+def deleted(ref: Ref) -> Row:
+    return Row(ref=ref, version="", created_at=None, modified_at=None, deleted=True)

@@ -59,10 +59,13 @@ def test_who_is_missing_is_told_and_why_it_must_be_gone(box: Box) -> None:
         many = [kept, gone.upper(), *(str(uuid4()) for _ in range(250))]
         before = sum(crm.calls.values())
         found = crm.absent("account", many)
-        assert found.ids == frozenset(many) - {kept}, "as they were given, in whatever letters"
+        assert found.ids == found.gone == frozenset(many) - {kept}, "as they were given, in whatever letters"
         assert "every account" in found.proof
         assert sum(crm.calls.values()) - before <= 3, "the rows in one call; who we are, and what we may"
         assert crm.absent("account", [kept]) == Absent(ids=frozenset())
+        before = sum(crm.calls.values())
+        assert crm.absent("account", [kept, gone]).gone == {gone}
+        assert sum(crm.calls.values()) - before <= 3, "the list; the right and the single read; who we are"
 
 
 @pytest.mark.parametrize("name", ["salesforce", "dynamics"])

@@ -16,7 +16,7 @@ import pytest
 
 from crmbridge import crashpoint
 from crmbridge.errors import ConfigError, LeaseTaken, StaleError
-from crmbridge.model import Axes, Base, Link, Money, Satellite, Unlinked
+from crmbridge.model import Axes, Base, Entity, Link, Money, Satellite, Unlinked
 from crmbridge.state import issues as issue_rules
 from crmbridge.state.store import Store
 from crmbridge.state.words import Batch, ConversionRow, Intent, Issue, IssuePlace, Lease
@@ -121,7 +121,12 @@ def test_a_mapping_that_changed_reads_what_still_fits(store: Store) -> None:
     store.save_page("left", "lead", left.page(replace(stored.row, version="2")))  # read before its type was known
 
 
-def test_a_full_compare_finds_what_is_gone(store: Store, lease: Lease) -> None:
+def not_shown(store: Store, entity: Entity = "lead") -> list[str]:
+    """What is to be asked for by its id after a reading from the start."""
+    return [id_ for one in store.unseen() if one.entity == entity for id_ in store.unseen_ids(one, 10)]
+
+
+def test_a_full_compare_tells_what_was_not_shown_and_takes_nothing_as_gone(store: Store, lease: Lease) -> None:
     store.save_page("left", "lead", left.page(*(left.row(id_) for id_ in "abcde")))
     store.save_page("right", "lead", right.page(right.row("x")))
     store.apply(Batch(clean=[(left.ref(id_), None) for id_ in "abcde"]), lease=lease)
@@ -129,10 +134,12 @@ def test_a_full_compare_finds_what_is_gone(store: Store, lease: Lease) -> None:
     # The process dies here; the next one goes on from the cursor. Meanwhile we create one.
     store.apply(Batch(rows=[left.row("ours")]), lease=lease)
     assert keys(store) == ["right:x"]
-    assert store.save_page("left", "lead", left.page(left.row("b", "2"), left.gone("c"), cursor="end")) == 4
-    assert keys(store) == ["left:b", "left:c", "left:d", "left:e", "right:x"]
+    assert not_shown(store) == []
+    assert store.save_page("left", "lead", left.page(left.row("b", "2"), left.gone("c"), cursor="end")) == 2
+    assert keys(store) == ["left:b", "left:c", "right:x"]
     found = {one.row.ref.id: one.row.deleted for one in store.all_records("left", "lead")}
-    assert found == {"a": False, "b": False, "c": True, "d": True, "e": True, "ours": False}
+    assert found == {"a": False, "b": False, "c": True, "d": False, "e": False, "ours": False}
+    assert not_shown(store) == ["d", "e"]
     assert store.save_page("left", "lead", left.page(left.row("a"), cursor="later")) == 0  # no compare any more
 
 
@@ -140,7 +147,25 @@ def test_a_new_full_compare_begins_anew(store: Store) -> None:
     store.save_page("left", "lead", left.page(*(left.row(id_) for id_ in "abc")))
     store.save_page("left", "lead", left.page(left.row("a"), left.row("b"), full=True, last=False))
     store.save_page("left", "lead", left.page(left.row("a"), full=True, last=True))
-    assert {one.row.ref.id for one in store.all_records("left", "lead") if one.row.deleted} == {"b", "c"}
+    assert not_shown(store) == ["b", "c"]
+
+
+def test_who_was_not_shown_is_asked_for_in_shares_and_what_is_shown_meanwhile_is_left_out(
+    store: Store, lease: Lease
+) -> None:
+    store.save_page("left", "lead", left.page(*(left.row(id_) for id_ in "abcdef")))
+    store.save_page("left", "lead", left.page(left.row("f"), full=True))
+    (unseen,) = store.unseen()
+    assert (unseen.side, unseen.entity) == ("left", "lead")
+    assert store.unseen_ids(unseen, 2) == ["a", "b"]
+    store.apply(Batch(rows=[left.gone("a")], meta=unseen.behind("b").note), lease=lease)
+    (unseen,) = store.unseen()
+    store.save_page("left", "lead", left.page(left.row("d", "2")))  # its change came with the ordinary reading
+    assert store.unseen_ids(unseen, 2) == ["c", "e"]
+    store.apply(Batch(meta=unseen.over), lease=lease)
+    assert store.unseen() == []
+    store.save_page("left", "lead", left.page(*(left.row(id_) for id_ in "bcdef"), full=True))
+    assert store.unseen() == [], "a deletion that is known is not asked for"
 
 
 def test_a_run_that_lost_its_lease_saves_no_page(store: Store, lease: Lease) -> None:

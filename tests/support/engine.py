@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 from uuid import NAMESPACE_OID, uuid5
 
 import mapping
-from connectors.base import Conversion, Identity, Known, Move, Removal, TablePlan, Write
+from connectors.base import Conversion, Identity, Known, Move, Page, Removal, TablePlan, Write
 from connectors.memory import PERSON, US, MemoryConnector, Record
 from connectors.rollcall import Absent
 from crmbridge.errors import TryLater
@@ -383,6 +383,20 @@ class DynamicsLike(Crm):
         return {**super().system_columns(entity), **more}
 
     may_read_all = True  # the right to read is at the organization level
+    expired: frozenset[str] = frozenset()  # tables whose change feed can only be begun anew
+    hidden: frozenset[str] = frozenset()  # ids of what is there, out of our user's sight
+
+    def changes(self, source: str, cursor: str | None) -> Iterator[Page]:
+        anew = source in self.expired and cursor is not None
+        self.expired -= {source}
+        newest = max((one.seen for one in self.tables[cast("Entity", source)].values()), default=0)
+        for number, page in enumerate(super().changes(source, None if anew else cursor)):
+            page = replace(page, rows=[row for row in page.rows if row.ref.id not in self.hidden])
+            # Deletions of before its beginning are never told.
+            yield replace(page, full=not number, cursor=str(newest) if page.last else page.cursor) if anew else page
+
+    def fetch(self, entity: Entity, ids: Sequence[str]) -> dict[str, Row]:
+        return super().fetch(entity, [id for id in ids if id not in self.hidden])
 
     def known_since(self, entity: Entity, since: datetime, settled: timedelta) -> Iterator[list[Known]]:
         """A deletion is told by its change feed alone, once."""
@@ -392,7 +406,7 @@ class DynamicsLike(Crm):
     def absent(self, entity: Entity, ids: Sequence[str]) -> Absent:
         self.calls[entity, "roll"] += 1
         known = self.tables[entity]
-        missing = frozenset(id for id in ids if id not in known or known[id].deleted)
+        missing = frozenset(id for id in ids if id in self.hidden or id not in known or known[id].deleted)
         return Absent(ids=missing, proof="all may be read" if missing and self.may_read_all else "")
 
     def life(self, row: Row) -> Life:
