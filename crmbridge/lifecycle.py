@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from crmbridge.model import (
+    INACTIVE,
     SIDES,
     Axes,
     Entity,
@@ -507,12 +508,14 @@ def create_case(source: Seen) -> str:
 
 
 def edit_case(entity: Entity, names: Collection[str], *, closed: bool, currency: bool = False) -> str:
-    """The row that an update falls under. A record that was deactivated has nothing to update (A4)."""
+    """The row that an update falls under."""
     if set(names) == {"owner"} and entity in {"lead", "opportunity"}:
         return "L7" if entity == "lead" else "O12"
     if entity == "lead":
         return "L2"
     if entity in {"account", "contact"}:
+        if INACTIVE in names:
+            return "A4"
         return "A10" if entity == "contact" and "account" in names else "A2"
     if closed:  # closed records are edited as they are, never opened for it
         return "O10" if not set(names).isdisjoint(CLOSE_FIELDS) else "O11"

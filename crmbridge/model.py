@@ -24,6 +24,10 @@ RESULTS: Final[tuple[Literal["account"], Literal["contact"], Literal["opportunit
 )  # of a conversion, parents first
 
 
+# The shared field, yes or no, that an account or a contact is out of use (A4).
+INACTIVE: Final = "inactive"
+
+
 def other(side: Side) -> Side:
     return "right" if side == "left" else "left"
 
@@ -235,6 +239,9 @@ class FieldRule:
     kind: str = "text"  # converter's name
     restrictive: bool = False  # consent: the more restrictive (True) wins (A3)
     owner: bool = False  # the record's owner, among the fields that name a person
+    inactive: bool = False  # the record is out of use (A4)
+    # Sides whose CRM gives a new record a value of its own: ours is written right after.
+    late: frozenset[Side] = frozenset()
     # Made by the mapping from the pair's other fields (a constant, an expression): written where it differs.
     derived: Mapping[Side, Callable[[Fields], "Value | Problem"]] = field(default_factory=dict)
     same: Callable[[Value, Value], bool] = lambda a, b: a == b  # equality up to declared losses

@@ -86,6 +86,9 @@ def _under(rule: FieldRule, policy: Policy, entity: Entity) -> FieldRule:
             return replace(rule, sides=frozenset())
         if choice is not None:
             rule = replace(rule, rule=choice)
+    if rule.inactive and policy.move.inactive != "both":
+        choice = policy.move.inactive
+        return replace(rule, sides=frozenset()) if choice == "off" else replace(rule, rule=choice)
     if entity == "opportunity" and rule.link == "contact" and policy.move.contact_roles == "off":
         return replace(rule, sides=frozenset())
     if policy.master is not None and rule.rule != "create only":

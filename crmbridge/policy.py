@@ -84,7 +84,7 @@ class Close:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """Status and stage while open, disqualification and its undoing, new records."""
+    """Status and stage while open, disqualification and its undoing, new records, and what is put out of use."""
 
     new: Literal["create", "match only", "ignore"] = "create"
     status: Way = "both"
@@ -93,6 +93,7 @@ class Move:
     reopen: Literal["mirror", "hold"] = "mirror"
     contact_roles: Literal["primary", "off"] = "primary"
     unmapped: Literal["hold", "ignore"] = "hold"
+    inactive: Way = "both"
 
 
 # What becomes of a deleted record's partner: choices that are for some kinds of records alone.

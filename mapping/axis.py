@@ -1,4 +1,4 @@
-"""What stands beside the status or stage table: the reason's column, on hold, gates, the record type of a new record.
+"""What stands beside fields and tables: the reason's column, on hold, out of use, gates, the record type of a new one.
 
 A native word may depend on the *kind* of a record: its record type (Salesforce, by developer name) or the business
 process it runs in (Dynamics, by name); the key `any` is for all others.
@@ -22,6 +22,15 @@ class Holding:
 
     column: str | None = None
     stage: Word | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InactiveDoc:
+    """Where one side says whether an account or a contact is in use; of words the first is written."""
+
+    column: str
+    active: tuple[Word, ...] = (False,)  # a yes/no column says that it is not
+    inactive: tuple[Word, ...] = (True,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +58,7 @@ class RecordTypeDoc:
 class Axis:
     reason: Mapping[Side, str] = field(default_factory=dict)  # the column
     on_hold: Mapping[Side, Holding] = field(default_factory=dict)
+    inactive: Mapping[Side, InactiveDoc] = field(default_factory=dict)  # of accounts and contacts
     gates: tuple[GateDoc, ...] = ()
     record_type: Mapping[Side, RecordTypeDoc] = field(default_factory=dict)
 
@@ -58,6 +68,7 @@ def axis(data: Mapping[str, Any], sides: Mapping[str, Side]) -> Axis:
     return Axis(
         reason={sides[n]: column for n, column in data.get("reason", {}).items()},
         on_hold={sides[n]: _holding(body) for n, body in data.get("on_hold", {}).items()},
+        inactive={sides[n]: _inactive(body) for n, body in data.get("inactive", {}).items() if _is_whole(body)},
         gates=tuple(
             GateDoc(
                 row=row,
@@ -89,6 +100,17 @@ def _words(body: Any) -> tuple[Word, ...]:
 
 def _holding(body: Any) -> Holding:
     return Holding(column=body) if isinstance(body, str) else Holding(stage=body.get("stage"))
+
+
+def _is_whole(body: Any) -> bool:
+    """What lacks a part was complained about."""
+    return isinstance(body, str) or {"column", "active", "inactive"} <= body.keys()
+
+
+def _inactive(body: Any) -> InactiveDoc:
+    if isinstance(body, str):
+        return InactiveDoc(column=body)
+    return InactiveDoc(column=body["column"], active=_words(body["active"]), inactive=_words(body["inactive"]))
 
 
 def _record_type(body: Any) -> RecordTypeDoc:

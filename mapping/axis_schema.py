@@ -31,6 +31,28 @@ def axis_keys(names: Iterable[str]) -> _Schema:
             ),
             "description": "how a side without an on-hold state of its own says it: a yes/no column, or {stage: …}",
         },
+        "inactive": {
+            **_closed(
+                {
+                    name: {
+                        "anyOf": [
+                            {**TEXT, "description": "a yes/no column: yes is out of use"},
+                            _closed(
+                                {
+                                    "column": TEXT,
+                                    "active": {"$ref": "#/$defs/native"},
+                                    "inactive": {"$ref": "#/$defs/native"},
+                                },
+                                required=("column", "active", "inactive"),
+                            ),
+                        ]
+                    }
+                    for name in names
+                }
+            ),
+            "description": "where a side without an inactive state of its own says that an account or a contact is out "
+            "of use: a yes/no column, or a choice with the words for both",
+        },
         "gates": {
             "type": "object",
             "additionalProperties": _closed(

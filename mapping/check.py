@@ -21,6 +21,7 @@ from mapping.field_check import document_findings, field_findings
 from mapping.laws import lossy_hint
 from mapping.literals import is_textual
 from mapping.live import live, statuses
+from mapping.out_of_use import inactive_findings, inactive_live
 from mapping.problem import Finding, Path, closest, path_text
 from mapping.transforms import CONVERTERS, loads
 
@@ -58,6 +59,7 @@ def check(documents: Documents | Iterable[Document], descriptions: Descriptions 
         findings += about.meaning()
         findings += live(document, descriptions or {}, about.spoiled)
         findings += axis_live(document, descriptions or {})
+        findings += inactive_live(document, descriptions or {})
         if not about.spoiled((document.axis or "",)) and not any(f.code in _UNPLAYABLE for f in findings):
             findings += cycle_findings(document, statuses(document, descriptions or {}))
     unique = {str(f): f for f in findings}
@@ -81,7 +83,7 @@ class _About:
     def meaning(self) -> Iterator[Finding]:
         yield from self._axis()
         for doc in self._document.fields.values():
-            if not self.spoiled(("fields", doc.name)):
+            if not doc.out_of_use and not self.spoiled(("fields", doc.name)):
                 yield from self._field(doc)
         yield from self._shared_columns()
         yield from self._match()
@@ -90,6 +92,7 @@ class _About:
                 yield from self._values(name)
         yield from document_findings(self._document)
         yield from axis_findings(self._document)
+        yield from inactive_findings(self._document)
 
     def _say(
         self,
@@ -273,7 +276,7 @@ class _About:
             name = self._document.names[side]
             first: dict[str, str] = {}
             for doc in self._document.fields.values():
-                if side not in doc.columns:
+                if side not in doc.columns or doc.out_of_use:
                     continue
                 for column in dict.fromkeys(doc.columns[side].all()):
                     owner = first.setdefault(column.casefold(), doc.name)

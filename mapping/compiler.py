@@ -18,6 +18,7 @@ from mapping.ends import OWNERS, make_end
 from mapping.filters import filter_of
 from mapping.getting import weave_reader
 from mapping.money import CURRENCY_COLUMN, currency_wire, currency_writer
+from mapping.out_of_use import late_sides
 from mapping.people import names_groups
 from mapping.putting import weave_creator
 from mapping.record_types import record_types
@@ -157,6 +158,8 @@ def _rule(document: Document, doc: FieldDoc, described: Mapping[Side, Descriptio
         restrictive=doc.restrictive,
         owner=doc.convert == "user"
         and (doc.name == "owner" or any(OWNERS & set(choice.all()) for choice in doc.columns.values())),
+        inactive=doc.out_of_use,
+        late=late_sides(document, doc),
         same=_same(document, doc, metas),
     )
 

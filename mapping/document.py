@@ -66,6 +66,7 @@ class FieldDoc:
     currency: str | None = None  # of a computed amount: a code, or the field whose currency it has
     default: Mapping[Side, str] = field(default_factory=dict)  # who stands in for a person who is not there: e-mail
     inactive: Literal["leave", "default"] | None = None
+    out_of_use: bool = False  # made of `inactive:` beside the fields (`mapping.out_of_use`)
 
     @property
     def is_derived(self) -> bool:

@@ -12,6 +12,7 @@ from mapping.document import Filler
 from mapping.end import End, Facts, Keeps, Made, Plain, Read, Setting, Shortcut, Write, attribute, value_keeps
 from mapping.literals import initial, is_textual
 from mapping.money import make_money
+from mapping.out_of_use import late_sides, make_inactive
 from mapping.parts import joined_converter, make_parts
 from mapping.people import make_user, user_keeps
 from mapping.references import make_link
@@ -38,6 +39,7 @@ def make_end(setting: Setting) -> End:
             plain, read = _reading_constant(fold(each.text), plain, read)
     if filler is not None and filler.days_after_creation is not None:
         plain, read = None, _reading_ours(setting, read)
+    late = side in late_sides(setting.document, doc)
     given = doc.create.get(side)
     text = given is not None and is_textual(kind)
     return End(
@@ -49,7 +51,7 @@ def make_end(setting: Setting) -> End:
         write=write,
         keeps=_keeps(setting, read),
         required=doc.required or any(meta.required for meta in metas),
-        createable=all(meta.createable for meta in metas),
+        createable=not late and all(meta.createable for meta in metas),
         updateable=all(meta.updateable for meta in metas),
         filler=filler,
         template=str(given) if text else None,
@@ -65,6 +67,8 @@ def _made(setting: Setting) -> Made:
     doc = setting.field
     if doc.columns[setting.side].parts:
         return make_parts(setting)
+    if doc.out_of_use:
+        return make_inactive(setting)
     maker = _MAKERS.get(doc.convert)
     return maker(setting) if maker else _simple(setting, joined_converter(doc))
 

@@ -134,10 +134,12 @@ def _shares(one: StatusRow, row: StatusRow, side: Side) -> bool:
 
 
 def _line(document: Document, one: FieldDoc) -> Line:
-    body: Mapping[str, Any] = document.source.data["fields"][one.name]
+    body: Mapping[str, Any] = document.source.data["fields"].get(one.name, {})
     columns: dict[Side, str] = {
         side: _column(body.get(document.names[side])) for side in SIDES if document.names[side] in body
     }
+    if one.out_of_use:
+        columns = {side: choice.column for side, choice in one.columns.items()}
     return Line(
         name=one.name,
         columns=columns,
@@ -178,6 +180,8 @@ def _winner(document: Document, one: FieldDoc) -> str:
 
 
 def _field_notes(document: Document, one: FieldDoc) -> Iterator[str]:
+    if one.out_of_use:
+        yield "out of use (A4)"
     if one.required:
         yield "needed: without it no record is made"
     if one.restrictive:

@@ -8,6 +8,7 @@ from crmbridge.model import Entity
 from mapping.document import Document, Documents, make_document, sides_by_name, value_table
 from mapping.field_schema import shared_schema
 from mapping.layers import files_at, read_layers
+from mapping.out_of_use import with_inactive
 from mapping.problem import Finding
 from mapping.schema import SHIPPED_CONNECTIONS, prune, schema
 from mapping.shared_tables import SharedTables, is_shared, shared_tables
@@ -35,6 +36,7 @@ def load(
         data = prune(source, rules) if source.data is not None else None
         document = make_document(source, data, connections) if isinstance(data, dict) else None
         if document is not None:
+            document = with_inactive(document)
             twin = documents.setdefault(document.entity, document)
             if twin is not document:
                 source.complain(

@@ -55,7 +55,7 @@ def live(document: Document, descriptions: Descriptions, spoiled: Spoiled) -> It
         side: descriptions[side, document.entity] for side in SIDES if (side, document.entity) in descriptions
     }
     for doc in document.fields.values():
-        if not spoiled(("fields", doc.name)) and loads(doc.convert):
+        if not doc.out_of_use and not spoiled(("fields", doc.name)) and loads(doc.convert):
             for side in doc.columns:
                 if side in described:
                     yield from _columns(document, doc, side, described[side])

@@ -61,7 +61,10 @@ class Writing:
 
     def _request(self, write: Write) -> Request:
         table = TABLES[write.entity]
-        body = self._environment.table(write.entity).lookups.body(write.columns)
+        facts = self._environment.table(write.entity)
+        body = facts.lookups.body(write.columns)
+        if "statecode" in body and "statuscode" not in body:  # both are given, always (dataverse-api §4.2)
+            body = {**body, "statuscode": facts.default_status(body["statecode"])}
         if write.id is None:
             raise RefusedError(f"A {write.kind} of {table.name} needs the row's id.", code="no_id")
         if write.kind == "create":

@@ -282,6 +282,12 @@ def first_base(hands: Hands, work: Work, side: Side, sent: Mapping[str, Any], pr
     it settles the pair must not take an edit made in between for agreed on."""
     work.unsettled |= {problem.field for problem in problems if problem.cause not in mapping.NOTES}
     source, made = work.seen[other(side)].shared, work.seen[side]
+    # What the CRM makes in its own way whatever is sent is not agreed on where it differs: it is written right after.
+    work.unsettled |= {
+        rule.name
+        for rule in hands.compiled.entities[work.entity].rules
+        if side in rule.late and not rule.same(source.fields.get(rule.name), made.shared.fields.get(rule.name))
+    }
     others = changed_since(hands, made, source.fields, sent)
     shared = msgspec.structs.replace(made.shared, fields={**made.shared.fields, **others})
     left, right = (shared, source) if side == "left" else (source, shared)

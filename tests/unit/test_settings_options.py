@@ -180,6 +180,21 @@ lifecycle:
     assert found.close.over_disqualified == "hold"
 
 
+def test_the_way_of_what_is_out_of_use_may_be_chosen_by_kind_and_by_segment(tmp_path: Path) -> None:
+    text = """\
+lifecycle: {contact: {move: {inactive: crm}}}
+segments: {shop: {entities: [account], lifecycle: {move: {inactive: off}}}}
+"""
+    found = policies(read(tmp_path, text), SHIPPED)
+    assert found.of("contact").move.inactive == "right"
+    assert [one.move.inactive for one in found.every("account")] == ["both", "off"]
+    [told] = wrong(tmp_path, "segments: {shop: {lifecycle: {move: {inactive: of}}}}\n")
+    assert told == (
+        "crmbridge.yaml:5:48: segments.shop.lifecycle.move.inactive: must be one of both, off, sf, crm; "
+        "did you mean 'off'?"
+    )
+
+
 def test_what_no_row_names_may_be_ignored_by_kind_and_by_segment(tmp_path: Path) -> None:
     text = """\
 lifecycle: {lead: {move: {unmapped: ignore}}}
