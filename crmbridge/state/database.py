@@ -70,6 +70,10 @@ class Database:
         event.listen(self.engine, "connect", _prepare_sqlite if self.dialect == "sqlite" else _prepare_postgresql)
         if self.dialect == "sqlite":
             event.listen(self.engine, "begin", _begin_sqlite)
+        # On PostgreSQL each statement sees its own moment, in a transaction (READ COMMITTED) or not: a reading begins
+        # none, which is two journeys to the server less. On SQLite it sees one moment throughout.
+        postgres = self.dialect == "postgresql"
+        self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT") if postgres else self.engine
 
     def close(self) -> None:
         self.engine.dispose()
@@ -80,7 +84,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Generator[Connection]:
-        with _told(self.place), self.engine.connect() as connection, connection.begin():
+        with _told(self.place), self._reader.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
