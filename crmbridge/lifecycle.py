@@ -7,6 +7,7 @@ O1-O21 opportunities, A1-A10 accounts and contacts), each with its default. Labe
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 from crmbridge.model import (
     INACTIVE,
@@ -26,6 +27,8 @@ from crmbridge.policy import DEFAULT, Bucket, Policy
 
 # The cause of what is told of conversions that `convert.mirror` leaves alone.
 NOT_MIRRORED = "not_mirrored"
+# The choice of `convert.contact_only` for people who have no company.
+LIKE_PERSON: Final = "account named like the person"
 # The fields that close and reopen carry along, so that amount and date of a won deal arrive with it (O6, O9).
 CLOSE_FIELDS = ("amount", "close_date")
 
@@ -221,6 +224,8 @@ def _without_account(lead: Seen, policy: Policy) -> LifePlan | None:
             f"({policy.says('convert.contact_only')}).",
             "Give the contact an account, or convert the lead by hand, then retry.",
         )
+    if choice == LIKE_PERSON and person_name(lead.shared) is not None:
+        return None
     if not isinstance(choice, Bucket) and lead.shared.fields.get("company") in {None, ""}:
         return _held(
             "C5",
@@ -228,6 +233,13 @@ def _without_account(lead: Seen, policy: Policy) -> LifePlan | None:
             "Fill in the company on the lead, or give the contact an account, then retry.",
         )
     return None
+
+
+def person_name(lead: Shared) -> str | None:
+    """What the person of a lead is called: an account may be named so."""
+    whole = lead.fields.get("full_name")
+    parts = [whole] if whole else [lead.fields.get("first_name"), lead.fields.get("last_name")]
+    return " ".join(part.strip() for part in parts if isinstance(part, str) and part.strip()) or None
 
 
 def _because(case: str, policy: Policy) -> str:

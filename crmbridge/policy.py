@@ -15,6 +15,7 @@ from crmbridge.model import Entity, Shared, Side
 Fits = Callable[[Entity, Shared], bool]  # an expression of the settings, compiled; it may not raise for data
 Way = Literal["both", "off", "left", "right"]  # a side: only from there to the other
 YesNo = Literal["yes", "no"]
+ContactOnly = Literal["account if company", "account named like the person", "person_account", "hold"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ class Convert:
     mirror: Literal["always", "never"] | When = "always"
     opportunity: Literal["as source", "always", "never"] = "as source"
     create_by: CreateBy = CreateBy()
-    contact_only: Literal["account if company", "person_account", "hold"] | Bucket = "account if company"
+    contact_only: ContactOnly | Bucket = "account if company"
     person_accounts: Literal["off", "on"] = "off"
     bare_qualified: Literal["hold", "convert", "ignore"] = "hold"
     reactivated: Literal["hold", "leave", "new_lead"] = "hold"

@@ -29,7 +29,9 @@ NOT_YET: Final[Mapping[tuple[str, str], frozenset[str]]] = {
 
 # What to do without them, where that is known.
 _TWO_IN_ONE: Final = "a person account is an account and a contact in one record, and crmbridge writes them as two; "
-_PERSON_ACCOUNTS: Final = f"{_TWO_IN_ONE}contact_only takes 'account if company', hold or {{bucket: ID}}"
+_PERSON_ACCOUNTS: Final = (
+    f"{_TWO_IN_ONE}contact_only takes 'account if company', 'account named like the person', hold or {{bucket: ID}}"
+)
 _INSTEAD: Final[Mapping[str, str]] = {
     "contact_only": _PERSON_ACCOUNTS,
     "person_accounts": _PERSON_ACCOUNTS,

@@ -22,12 +22,13 @@ from crmbridge.model import (
 from crmbridge.state.words import Batch, ConversionRow, Intent, IssuePlace
 from crmbridge.sync.converted import BEFOREHAND, EXISTING, NEW, event_of, finish, found_converted, link_of
 from crmbridge.sync.hands import Hands, fingerprint, new_intent
+from crmbridge.sync.named import give_name
 from crmbridge.sync.pausing import hold_back, pause_of
 from crmbridge.sync.persons import made_hold, result_hold
 from crmbridge.sync.premade import make_beforehand
 from crmbridge.sync.view import View
 from crmbridge.sync.ways import Way, case_of, decide_ways, order_for
-from crmbridge.sync.work import Order, Work, refused_issue, stands
+from crmbridge.sync.work import Order, Work, refused_issue, standing
 
 
 def mirror(hands: Hands, view: View, work: Work, step: Step) -> bool:
@@ -47,6 +48,9 @@ def mirror(hands: Hands, view: View, work: Work, step: Step) -> bool:
     if pause is not None:
         work.axes_settled = False
         hold_back(hands, work, pause, target)
+        return False
+    account = ways["account"]
+    if account.named is not None and not give_name(hands, view, work, target, account.named, account.option):
         return False
     ways = make_beforehand(hands, view, work, ways, source)
     late = [way for way in ways.values() if way.wait]
@@ -240,10 +244,8 @@ def _plan_results(hands: Hands, view: View, work: Work, ways: Mapping[Entity, Wa
 
 
 def _tried_before(hands: Hands, work: Work, mark: str) -> bool:
-    now = hands.store.now()
-    return any(
-        stands(hands, issue, now) == mark for issue in hands.store.open_issues(entity="lead", link_id=work.link.id)
-    )
+    issues = hands.store.open_issues(entity="lead", link_id=work.link.id)
+    return any(before == mark for _, before in standing(hands, issues))
 
 
 def _newness(way: Way) -> str:

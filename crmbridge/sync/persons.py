@@ -69,6 +69,8 @@ def made_hold(hands: Hands, work: Work, ways: Mapping[Entity, Way], target: Side
     """A lead without a company, which that org would convert into a person account (salesforce-api §6.5)."""
     if not hands.identities[target].person_accounts or ways["account"].given is not None:
         return None
+    if ways["account"].named is not None:
+        return None  # it gets one first
     if not _no_company(hands, work, target):
         return None
     policy = hands.policy(work.seen["left"])

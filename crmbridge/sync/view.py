@@ -123,6 +123,9 @@ class View:
         if life.customer_is_contact and "account" in shared.fields and shared.fields["account"] is None:
             account = self._account_of_customer(side, shared, link)
             shared = msgspec.structs.replace(shared, fields={**shared.fields, "account": account})
+        ours = link.fillers.get(side) if link is not None and entity == "lead" else None
+        if ours:
+            shared = _without_fillers(shared, ours)
         seen = Seen(row=row, life=life, shared=shared)
         if shared.contradiction is not None and entity == "lead":
             return self._read_as(seen)
@@ -210,6 +213,12 @@ class View:
         for one in stored:
             if one.row.values is not None and not one.row.deleted:
                 yield self.see(one.row)
+
+
+def _without_fillers(shared: Shared, ours: Mapping[str, str]) -> Shared:
+    """What we wrote for want of a value reads as none, also where the mapping knows nothing of it (`sync.named`)."""
+    blank = {name: None for name, text in ours.items() if shared.fields.get(name) == text}
+    return msgspec.structs.replace(shared, fields={**shared.fields, **blank}) if blank else shared
 
 
 def partner_of(link: Link, side: Side) -> str | None:

@@ -10,9 +10,24 @@ from datetime import timedelta
 
 from connectors.base import Conversion
 from crmbridge.ids import new_id
-from crmbridge.lifecycle import with_opportunity
+from crmbridge.lifecycle import LIKE_PERSON, person_name, with_opportunity
 from crmbridge.match import Candidate, match
-from crmbridge.model import RESULTS, Entity, Hold, Link, Money, Ref, Seen, Side, Unlinked, Wait, other, results_of
+from crmbridge.model import (
+    RESULTS,
+    SIDES,
+    Entity,
+    Hold,
+    Link,
+    Money,
+    Ref,
+    Seen,
+    Side,
+    Unlinked,
+    Wait,
+    other,
+    results_of,
+)
+from crmbridge.plan import is_blank
 from crmbridge.policy import Bucket, Policy
 from crmbridge.sync.candidates import sharing
 from crmbridge.sync.hands import Hands
@@ -28,6 +43,7 @@ class Way:
     given: str | None = None  # native id there
     create: bool = False
     made: bool = False  # made by us beforehand, to be given (`create_by: us`)
+    named: str | None = None  # made by the conversion, once the lead there has this for a company
     pair: Link | None = None  # a match made now, to be linked
     wait: Wait | None = None
     hold: Hold | None = None
@@ -53,7 +69,7 @@ def decide_ways(hands: Hands, view: View, work: Work, source: Side) -> Mapping[E
             fetch_missing(hands, source, entity, [native])
         ways[entity] = _way(hands, view, work, source, entity, native, ways)
     if hands.powers[other(source)].needs_account and life.account_id is None:
-        ways["account"] = _account_needed(hands, view, ways["contact"], other(source), policy)
+        ways["account"] = _account_needed(hands, view, work, ways["contact"], source, policy)
     if ways["account"].create and ways["contact"].given:
         ways["contact"] = Way(
             hold=Hold(
@@ -65,10 +81,11 @@ def decide_ways(hands: Hands, view: View, work: Work, source: Side) -> Mapping[E
     return ways
 
 
-def _account_needed(hands: Hands, view: View, contact: Way, target: Side, policy: Policy) -> Way:
+def _account_needed(hands: Hands, view: View, work: Work, contact: Way, source: Side, policy: Policy) -> Way:
     """Converted into a contact only, where the other CRM cannot do without an account (lifecycle §1.5).
 
     A contact that exists there brings its own; else the bucket, or one that the conversion makes by itself."""
+    target = other(source)
     if contact.given is not None:
         stored = hands.store.records(target, "contact", [contact.given]).get(contact.given)
         if stored is not None and stored.row.values is not None:
@@ -78,6 +95,10 @@ def _account_needed(hands: Hands, view: View, contact: Way, target: Side, policy
     choice = policy.convert.contact_only
     if isinstance(choice, Bucket):
         return Way(given=choice.bucket, why="the bucket", option=policy.says("convert.contact_only"))
+    nameless = all(is_blank(work.seen[side].shared.fields.get("company")) for side in SIDES)
+    if choice == LIKE_PERSON and nameless:
+        name = person_name(work.seen[source].shared)
+        return Way(named=name, why="named like the person", option=policy.says("convert.contact_only"))
     return Way()
 
 

@@ -101,6 +101,8 @@ def test_opportunity(choice: str, deal: str | None, expected: str) -> None:
     [
         ("account if company", "Acme", ["C2 convert left"]),
         ("account if company", None, ["hold C5"]),
+        ("account named like the person", None, ["hold C5"]),  # nor has it a name
+        ("account named like the person", "Acme", ["C2 convert left"]),
         ("hold", "Acme", ["hold C5"]),
         (Bucket(bucket="001"), None, ["C2 convert left"]),
         (Bucket(bucket="001"), "Acme", ["C2 convert left"]),

@@ -161,7 +161,7 @@ only: {limit: 0}
         "crmbridge.yaml:21:51: lifecycle.convert.bare_qualifed: unknown key; did you mean 'bare_qualified'?",
         "crmbridge.yaml:21:89: lifecycle.convert.person_accounts: not supported yet: on; a person account is an "
         "account and a contact in one record, and crmbridge writes them as two; contact_only takes 'account if "
-        "company', hold or {bucket: ID}",
+        "company', 'account named like the person', hold or {bucket: ID}",
         "crmbridge.yaml:23:26: lifecycle.owner.fallback.sf: must be the e-mail address of a user there",
         "crmbridge.yaml:24:15: only.limit: must be at least 1",
     }

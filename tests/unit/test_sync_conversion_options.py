@@ -345,6 +345,96 @@ def test_a_second_customer_of_the_bucket_does_not_end_the_first() -> None:
         assert desk.link("left", "account", bucket) is None
 
 
+LIKE_PERSON = "account named like the person"
+
+
+@pytest.mark.parametrize("deal", [True, False], ids=["with a deal", "without"])
+def test_a_person_without_a_company_gets_an_account_of_that_name(deal: bool) -> None:
+    with chosen(contact_only=LIKE_PERSON) as desk:
+        here, there = lead(desk, "right", first_name="Kay", last_name="Ash", company=None, city="Ulm")
+        desk.south.convert_lead(here, create_account=False, create_opportunity=deal, opportunity_name="A sale")
+        planned = wanted(desk.engine.plan())
+        assert planned["north", "lead", "update"] == planned["north", "lead", "convert"] == 1
+        desk.sync()
+        assert f"lifecycle.convert.contact_only: {LIKE_PERSON}" in told(desk)
+        desk.settled()
+        account = made(desk, "left", there)["account"] or ""
+        assert desk.north.read("account", account)["name"] == "Kay Ash"
+        assert not desk.south.live("account"), "it stays where it is"
+        contact = made(desk, "right", here)["contact"] or ""
+        assert desk.south.read("contact", contact).get("account_id") is None
+        assert desk.north.read("contact", desk.must(contact, "contact", "right"))["account_id"] == account
+        assert desk.south.read("lead", here).get("company") is None, "the name is no company"
+        if deal:
+            assert desk.partner("right", "opportunity", made(desk, "right", here)["opportunity"] or "")
+        # Neither an edit of the account nor one of the contact brings it over.
+        desk.north.edit("account", account, phone="1")
+        desk.south.edit("contact", contact, phone="2")
+        desk.settled()
+        assert not desk.south.live("account")
+        assert desk.causes() == {"left_out"}, "told as what stays there: its account"
+
+
+def test_a_company_goes_before_the_persons_name() -> None:
+    with chosen(contact_only=LIKE_PERSON) as desk:
+        here, there = lead(desk, "right", first_name="Kay", last_name="Ash", company="Acme")
+        desk.south.convert_lead(here, create_account=False, create_opportunity=False)
+        desk.settled()
+        assert desk.north.read("account", made(desk, "left", there)["account"] or "")["name"] == "Acme"
+        assert "update" not in [kind for kind, entity, _ in desk.north.ours if entity == "lead"]
+
+
+@lies
+@pytest.mark.parametrize("kind", ["update", "convert"])
+def test_whatever_becomes_of_the_calls_there_is_one_account_of_that_name(lie: Any, kind: str) -> None:
+    with chosen(contact_only=LIKE_PERSON) as desk:
+        here, there = lead(desk, "right", first_name="Kay", last_name="Ash", company=None)
+        desk.south.convert_lead(here, create_account=False, create_opportunity=False)
+        left = [lie]
+        desk.north.lies = lambda what, entity, id: left.pop() if what == kind and entity == "lead" and left else None
+        until_settled(desk)
+        if lie == "refuse":
+            desk.store.release_issues(None, "ada", "the rule is gone")
+            until_settled(desk)
+        [account] = desk.north.live("account")
+        assert account.columns["name"] == "Kay Ash"
+        assert made(desk, "left", there)["account"] == account.id
+        assert desk.south.read("lead", here).get("company") is None
+        assert not desk.south.live("account")
+
+
+def test_a_company_that_comes_while_the_conversion_is_refused_goes_over_the_name() -> None:
+    with chosen(contact_only=LIKE_PERSON) as desk:
+        here, there = lead(desk, "right", first_name="Kay", last_name="Ash", company=None)
+        desk.south.convert_lead(here, create_account=False, create_opportunity=False)
+        desk.north.lies = lambda kind, entity, id: "refuse" if kind == "convert" else None
+        desk.settled()
+        assert desk.north.read("lead", there)["company"] == "Kay Ash"
+        assert desk.south.read("lead", here).get("company") is None
+        desk.south.edit("lead", here, company="Acme")
+        desk.north.lies = lambda kind, entity, id: None
+        desk.store.release_issues(None, "ada", "the rule is gone")
+        until_settled(desk)
+        assert desk.north.read("account", made(desk, "left", there)["account"] or "")["name"] == "Acme"
+
+
+def test_an_account_named_like_the_person_is_a_choice_of_a_segment() -> None:
+    def fits(entity: Entity, shared: Shared) -> bool:
+        return shared.fields.get("city") == "Ulm"
+
+    with chosen() as desk:
+        segment = Segment(name="shop", fits=fits, overlay={"convert": {"contact_only": LIKE_PERSON}})
+        desk.engine.options = replace(desk.engine.options, policies=Policies(segments=(segment,)))
+        inside = lead(desk, "right", first_name="Kay", last_name="Ash", company=None, city="Ulm")
+        outside = lead(desk, "right", first_name="Lee", last_name="Oak", company=None, city="Bonn")
+        for here, _ in (inside, outside):
+            desk.south.convert_lead(here, create_account=False, create_opportunity=False)
+        desk.settled()
+        assert [one.columns["name"] for one in desk.north.live("account")] == ["Kay Ash"]
+        assert desk.north.read("lead", outside[1])["state"] == "open"
+        assert desk.causes() == {"C5", "left_out"}
+
+
 def test_a_contact_that_exists_brings_its_own_account() -> None:
     with chosen(contact_only="account if company") as desk:
         account = desk.north.add("account", name="Nordwind")
