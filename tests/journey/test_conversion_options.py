@@ -21,6 +21,7 @@ CHOICES: Mapping[str, str] = {
     "Ours": "{convert: {create_by: {account: us, contact: us, opportunity: us}}}",
     "Theirs": "{convert: {create_by: {account: us, contact: us, opportunity: us}}}",
     "Consumer": "{convert: {contact_only: {bucket: BUCKET}}}",
+    "Person": "{convert: {contact_only: account named like the person}}",
     "Bare": "{convert: {bare_qualified: convert}}",
     "Reopened": "{convert: {reactivated: new_lead}}",
     "Label": "{convert: {contradiction: convert_here}}",
@@ -74,11 +75,16 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         made.first_run()
         store = Store.open(f"sqlite:///{made.store}")
         one = Desk(made, salesforce, dynamics, store, bucket)
-        for name in CHOICES:
+        people = [name for name in CHOICES if name != "Person"]
+        dynamics.create(
+            "leads", subject="A person", firstname="Kay", lastname="Person", emailaddress1="kay@home.example"
+        )
+        for name in people:
             one.left[name] = salesforce.create(
                 "Lead", LastName=name, Company=f"{name} Works", Email=f"x@{name.lower()}.example", Phone="+46 8 123 456"
             )
         made.settle()
+        one.left["Person"] = salesforce.query("SELECT Id FROM Lead WHERE LastName = 'Person'")[0]["Id"]
         one.right = {name: dynamics.id_of("leads", f"lastname eq '{name}'") for name in CHOICES}
         _work(one)
         made.settle(rounds=6)
@@ -109,6 +115,7 @@ def _work(one: Desk) -> None:
     one.results["Ours"] = right.qualify(one.right["Ours"])  # made in Salesforce, opportunity included
     one.results["Theirs"] = left.convert(one.left["Theirs"])  # made in Dynamics, but for the opportunity
     one.results["Consumer"] = right.qualify(one.right["Consumer"], with_account=False, with_opportunity=False)
+    one.results["Person"] = right.qualify(one.right["Person"], with_account=False, with_opportunity=False)
     right.update("leads", one.right["Bare"], statecode=1, statuscode=3)
     one.results["Reopened"] = right.qualify(one.right["Reopened"])
     left.update("Lead", one.left["Label"], Status="Closed - Converted")
@@ -175,6 +182,18 @@ def test_the_bucket_takes_the_contact_and_stays_where_it_is(desk: Desk) -> None:
     assert desk.salesforce.read("Contact", contact)["AccountId"] == desk.bucket
     assert desk.dynamics.read("contacts", found.contact or "")["_parentcustomerid_value"] is None
     assert not desk.dynamics.find("accounts", "name eq 'All consumers'")
+
+
+def test_a_person_without_a_company_has_an_account_of_that_name_in_salesforce_alone(desk: Desk) -> None:
+    lead, found = desk.lead_left("Person"), desk.results["Person"]
+    account = desk.salesforce.read("Account", lead["ConvertedAccountId"])
+    assert (lead["Company"], account["Name"]) == ("Kay Person", "Kay Person"), "never what stands in for a company"
+    contact = desk.partner(found.contact or "")
+    assert desk.salesforce.read("Contact", contact)["AccountId"] == lead["ConvertedAccountId"]
+    assert desk.dynamics.read("contacts", found.contact or "")["_parentcustomerid_value"] is None
+    assert desk.dynamics.read("leads", desk.right["Person"])["companyname"] is None
+    assert not desk.dynamics.find("accounts", "name eq 'Kay Person'")
+    assert desk.written(desk.left["Person"])[:3] == ["create", "update", "convert"]
 
 
 def test_a_bare_qualification_is_a_conversion_and_its_customer_crosses(desk: Desk) -> None:
