@@ -7,6 +7,7 @@ is the product's: `workers.cycle.tick` and `drain`, `Engine.sync`, both connecto
 import random
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +23,7 @@ from connectors.dynamics.connector import DynamicsConnector
 from connectors.salesforce.auth import SalesforceConfig
 from connectors.salesforce.connector import SalesforceConnector
 from crmbridge import wiring
+from crmbridge.errors import CrmBridgeError
 from crmbridge.model import ENTITIES, SIDES, Side
 from crmbridge.sandbox.adapter import ORIGINS, CoreAdapter, Hooks
 from crmbridge.sandbox.core import Reply, Request
@@ -38,9 +40,14 @@ from tests.simulation.scheduler import Killed, Scheduler, Thread, VirtualClock
 from tests.simulation.store import Door, WatchedStore
 from workers import cycle, schedule
 from workers.desk import Desk
+from workers.logs import logger
+
+_log = logger("crmbridge.operator")
 
 REQUEST_LIMIT: Mapping[Side, float] = {"left": 600.0, "right": 120.0}  # the vendors' figures (reliability §3)
 MARGIN = 60.0
+ENGINE_SECONDS_MAX = 4 * 3600.0  # the product's 15 minutes would be a story of reading descriptions
+WHOLLY_READ = 0.25  # of the processes that begin: the others are lent what one has read before
 KEYED = "CrmBridge_Id__c"
 # Every kind of record in each cycle; a worker's schedule narrows it to what is due.
 WHOLE = Options(entities=ENTITIES, settle_seconds={side: REQUEST_LIMIT[side] + MARGIN for side in SIDES})
@@ -143,10 +150,16 @@ schedules:
 
 
 @cache
-def compiled() -> "tuple[mapping.Compiled, mapping.Version]":
-    """Once for all simulations: the shapes are the same."""
+def compiled_documents() -> "mapping.Documents":
     documents, findings = mapping.load(MAPPINGS, connections={"salesforce": "salesforce", "dynamics": "dynamics"})
     assert not [one for one in findings if one.severity == "error"], findings
+    return documents
+
+
+@cache
+def described() -> "tuple[Mapping[Any, Any], Any]":
+    """What both CRMs say of their tables, and what the connector to Dynamics keeps of it: alike in all simulations, and
+    reading it costs more than a cycle."""
     clock = VirtualClock()
     sandbox = Sandbox("empty", clock=clock, rng=random.Random(0))
     wire = Wire({service: CoreAdapter(sandbox, service) for service in ORIGINS})
@@ -154,22 +167,36 @@ def compiled() -> "tuple[mapping.Compiled, mapping.Version]":
     descriptions = wiring.describe(made)
     for one in made.values():
         one.close()
-    return mapping.compile(documents, descriptions=descriptions), mapping.version_of(MAPPINGS, documents)
+    dynamics: Any = made["right"]
+    dynamics._environment.processes()
+    return descriptions, dynamics._environment
 
 
-class Known:
-    """What one process has read of the environment's tables and processes is lent to the next: it never changes here,
-    and reading it costs more than a cycle."""
+def lend(dynamics: Any) -> None:
+    """To a process what others have read before it."""
+    own, read = dynamics._environment, described()[1]
+    own._tables, own._processes = dict(read._tables), dict(read._processes)
 
-    def __init__(self) -> None:
-        self._environments: list[Any] = []
 
-    def lend(self, dynamics: Any) -> None:
-        environment = dynamics._environment
-        for other in self._environments:
-            environment._tables |= other._tables
-            environment._processes = environment._processes or other._processes
-        self._environments = [*self._environments[-2:], environment]
+@cache
+def compiled() -> "mapping.Compiled":
+    """Once for all simulations: the shapes are the same."""
+    return mapping.compile(compiled_documents(), descriptions=described()[0])
+
+
+@cache
+def released(number: int) -> "mapping.Version":
+    """The mapping with other comments: another version, by which the same is done."""
+    documents, of = compiled_documents(), f"# as of release {number}\n"
+    return mapping.version_of({name: text + of if number else text for name, text in MAPPINGS.items()}, documents)
+
+
+@dataclass
+class Files:
+    """What all workers go by."""
+
+    release: int = 0  # of the mapping
+    read_anew: bool = False  # some processes ask the CRMs for all their tables again
 
 
 class SimDesk(Desk):
@@ -190,8 +217,11 @@ class SimDesk(Desk):
 
     @contextmanager
     def engine(self) -> Generator[Engine]:
-        """Kept while all goes well, as in the real one."""
+        """Kept while all goes well and the files stay as they are, as in the real one."""
         try:
+            if self._kept is not None and self._worker.is_outdated:
+                self._kept = None
+                self._worker.close_connectors()
             if self._kept is None:
                 self._kept = self._worker.open_engine()
             yield self._kept
@@ -214,9 +244,9 @@ class Worker:
         *,
         network: "Callable[[Worker], Hooks]",
         late: Callable[[str], None],
-        known: Known,
+        files: Files,
     ) -> None:
-        self._known = known
+        self._files = files
         self.name = f"worker {number}"
         self.number, self.company, self.scheduler = number, company, scheduler
         self.thread = Thread(scheduler, self.name)
@@ -226,6 +256,7 @@ class Worker:
         self.skew = 0.0  # how far this machine's own clock is off; nobody should mind
         self._database, self._rng, self._network, self._late = database, rng, network, late
         self._made: dict[Side, Connector] = {}
+        self._release, self._until = 0, 0.0
         self.begin()
 
     def begin(self) -> None:
@@ -255,6 +286,21 @@ class Worker:
 
         self._run(run, done)
 
+    def asked_for_a_plan(self, *, approve: bool) -> None:
+        """An operator: `crmbridge plan`, and then `crmbridge sync --approve` of it."""
+
+        def run() -> None:
+            try:
+                with self.desk.engine() as engine:
+                    engine.options = WHOLE
+                    plan = engine.plan()
+                    if approve:
+                        engine.sync(approve=plan.plan_id, by="ada", why="looked through")
+            except CrmBridgeError as error:  # is shown to them
+                _log.info(f"refused: {error.message}", action="operator_refused", code=error.code)
+
+        self._run(run, lambda: None)
+
     def _run(self, task: Callable[[], None], done: Callable[[], None]) -> None:
         self.busy = True
 
@@ -270,29 +316,40 @@ class Worker:
 
     # --- its engine -----------------------------------------------------------------------------------------------
 
+    @property
+    def is_outdated(self) -> bool:
+        """The files have changed, or what was read of the CRMs is old."""
+        return self._release != self._files.release or self._monotonic() > self._until
+
     def open_engine(self) -> Engine:
-        version = compiled()
+        self._release = self._files.release
+        self._until = self._monotonic() + ENGINE_SECONDS_MAX
+        whole = self._files.read_anew and self._rng.random() < WHOLLY_READ
         hooks = self._network(self)
         wire = Wire({service: Watched(self.company, service, hooks, self.name) for service in ORIGINS})
         self._made = connectors(self.company.sandbox, wire, clock=self._monotonic, sleep=self._sleep, rng=self._rng)
-        self._known.lend(self._made["right"])
-        self.store.configure(wiring.configure(self._made, version[0]))
+        if not whole:
+            lend(self._made["right"])
+        self.store.configure(wiring.configure(self._made, compiled()))
         keepers = wiring.keep(settings(), self.store, self._made)
         gates = {side: WatchedGate(keeper, self.company.blocks) for side, keeper in keepers.items()}
         for side, gate in gates.items():
             one: Any = self._made[side]
             one.gated(gate)
         wire.gates = {CRM[side]: gate for side, gate in gates.items()}
+        if whole:
+            wiring.describe(self._made)
         return Engine(
             store=self.store,
             connectors=self._made,
             names={"left": "salesforce", "right": "dynamics"},
-            compiled=version[0],
+            compiled=compiled(),
             powers={side: wiring.POWERS[self._made[side].system] for side in SIDES},
             options=WHOLE,
             sleep=self._sleep,
             clock=self._monotonic,
-            version=version[1],
+            version=released(self._release),
+            previous=lambda id: None if whole else compiled(),  # None: it compiles no more, and all is due again
             keepers=keepers,
         )
 

@@ -6,7 +6,7 @@ and CRM.
 
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -39,8 +39,8 @@ RULES: Final[Mapping[str, tuple[Mapping[str, Any], ...]]] = {
         {"crm": "salesforce", "fault": "refused", "code": "FIELD_CUSTOM_VALIDATION_EXCEPTION", "path_regex": "sobject"},
         {"crm": "dynamics", "fault": "refused", "code": "0x80040265", "body_regex": _WRITES},
     ),
-    "required field": (
-        {"crm": "salesforce", "fault": "refused", "code": "REQUIRED_FIELD_MISSING", "path_regex": "sobject"},
+    "required field": (  # of a record that is made
+        {"crm": "salesforce", "fault": "refused", "code": "REQUIRED_FIELD_MISSING", "path_regex": "sobjects$"},
     ),
     "picklist changed": (
         {
@@ -53,8 +53,8 @@ RULES: Final[Mapping[str, tuple[Mapping[str, Any], ...]]] = {
     ),
 }
 _REFUSALS: Final = frozenset({"validation rule", "required field", "picklist changed"})
-# What seldom has an occasion comes more often when it has one: a page behind another, a stage that is written.
-_SELDOM: Final[Mapping[str, float]] = {"page twice": 4, "picklist changed": 8}
+# What seldom has an occasion comes more often when it has one: a page behind another, a record that is made.
+_SELDOM: Final[Mapping[str, float]] = {"page twice": 4, "picklist changed": 8, "required field": 8}
 
 # Done by the simulation itself.
 OURS: Final = (
@@ -78,6 +78,23 @@ OURS: Final = (
 )
 KINDS: Final = (*RULES, *OURS)
 
+# What keeps a cycle from its end comes in spells, a few kinds at a time, with hours between them in which work is done:
+# a company in which each call is in danger all day never has anything half done, since nothing is begun.
+SPELLS: Final = frozenset(
+    {
+        *("429", "403 limit", "503", "504", "maintenance", "reset before commit", "reset after commit"),
+        *("timeout before commit", "timeout after commit", "slow answer", "slow commit", "truncated body"),
+        *("session revoked", "504 after commit", "lands late", "all hints lost"),
+        *("killed", "frozen past its lease", "commit unknown", "disk full"),
+    }
+)
+SPELL_KINDS_MAX: Final = 4
+SPELL_TIMES: Final = 3  # so much oftener than its rate says the network and the CRMs are in trouble
+# One spell of three is an outage: they are at most calls.
+OUTAGE: Final = 0.33
+OUTAGE_TIMES: Final = 12
+_OF_A_WORKER: Final = frozenset({"killed", "frozen past its lease", "commit unknown", "disk full", "all hints lost"})
+
 
 @dataclass(kw_only=True)
 class Faults:
@@ -86,18 +103,44 @@ class Faults:
     rates: Mapping[str, float]
     struck: Counter[str] = field(default_factory=Counter[str])
     on: bool = True
+    spells: bool = False  # kinds of SPELLS come and go; without, they are always there
+    now: frozenset[str] = frozenset()  # of those, the ones that are there
+    times: float = SPELL_TIMES
     _armed: list[tuple[str, Armed]] = field(default_factory=list[tuple[str, Armed]])
 
     @classmethod
     def choose(cls, rng: random.Random, only: tuple[str, ...] | None = None) -> "Faults":
         """`only`: these kinds and no other, for a hunt."""
         chosen = [kind for kind in KINDS if rng.random() < 0.3] if only is None else list(only)
-        return cls(rates={kind: rng.choice((0.01, 0.02, 0.05) if only is None else (0.1,)) for kind in chosen})
+        rates = {kind: rng.choice((0.01, 0.02, 0.05) if only is None else (0.1,)) for kind in chosen}
+        return cls(rates=rates, spells=only is None)
 
     def arm(self, sandbox: Sandbox) -> None:
-        for kind, rate in self.rates.items():
+        """What is there from the beginning on."""
+        self._arm(sandbox, [kind for kind in self.rates if not self._comes_and_goes(kind)])
+
+    def change(self, sandbox: Sandbox, rng: random.Random) -> bool:
+        """A spell begins, or the one there is ends; is one there now?"""
+        come = [kind for kind in self.rates if self._comes_and_goes(kind)]
+        ended = [armed for kind, armed in self._armed if kind in self.now]
+        for armed in ended:
+            sandbox.faults.remove(armed.id)
+        chosen = [] if self.now or not come else rng.sample(come, min(len(come), rng.randint(1, SPELL_KINDS_MAX)))
+        self.now = frozenset(chosen)
+        self.times = OUTAGE_TIMES if rng.random() < OUTAGE else SPELL_TIMES
+        self._arm(sandbox, chosen)
+        return bool(self.now)
+
+    def _comes_and_goes(self, kind: str) -> bool:
+        return self.spells and kind in SPELLS
+
+    def _times(self, kind: str) -> float:
+        return self.times if self._comes_and_goes(kind) and kind not in _OF_A_WORKER else 1.0
+
+    def _arm(self, sandbox: Sandbox, kinds: Iterable[str]) -> None:
+        for kind in kinds:
             for rule in RULES.get(kind, ()):
-                often = rate * _SELDOM.get(kind, 1)
+                often = self.rates[kind] * _SELDOM.get(kind, 1) * self._times(kind)
                 given = dict(rule) | {"rate": often if kind not in _REFUSALS else often / 2}
                 if kind in _REFUSALS and rule["crm"] == "salesforce":
                     given["method"] = "POST"
@@ -106,7 +149,9 @@ class Faults:
     def strikes(self, kind: str, rng: random.Random, times: float = 1.0) -> bool:
         """Does it happen now? It is counted if so."""
         rate = self.rates.get(kind, 0.0)
-        if not self.on or rate == 0.0 or rng.random() >= rate * times:
+        if not self.on or rate == 0.0 or (self._comes_and_goes(kind) and kind not in self.now):
+            return False
+        if rng.random() >= rate * times * self._times(kind):
             return False
         self.struck[kind] += 1
         return True

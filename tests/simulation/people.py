@@ -40,6 +40,7 @@ class People:
         self.converted: set[str] = set()  # leads that people converted, by their tags
         self.done: dict[str, int] = {}
         self.actor = "ada"
+        self.before_them: frozenset[str] = frozenset()  # records that they look at, and rather do something with
         self._actions: Mapping[str, tuple[int, Callable[[Side], bool]]] = {
             "types a lead": (10, self.types_a_lead),
             "types the same lead twice": (1, self.types_the_same_lead),
@@ -49,14 +50,16 @@ class People:
             "edits both at once": (3, self.edits_both),
             "changes an amount": (6, self.changes_an_amount),
             "moves a contact": (2, self.moves_a_contact),
+            "names a contact": (3, self.names_a_contact),
             "converts": (9, self.converts),
-            "disqualifies": (3, self.disqualifies),
+            "disqualifies": (6, self.disqualifies),
+            "takes up again": (5, self.takes_up_again),
             "works a lead": (4, self.works_a_lead),
             "reactivates": (1, self.reactivates),
             "moves a deal": (5, self.moves_a_deal),
-            "wins": (3, self.wins),
-            "loses": (2, self.loses),
-            "reopens": (1, self.reopens),
+            "wins": (4, self.wins),
+            "loses": (4, self.loses),
+            "reopens": (3, self.reopens),
             "deletes": (1, self.deletes),
             "undeletes": (1, self.undeletes),
             "merges": (1, self.merges),
@@ -194,6 +197,23 @@ class People:
         )
         return self._update(side, "contact", contact, columns)
 
+    def names_a_contact(self, side: Side) -> bool:
+        """Of an open deal; on Salesforce that is its primary role."""
+        deal, known = self._pick(side, "opportunity", self._deal_is_open), self.company.live(side, "contact")[:3]
+        if deal is None or not known:
+            return False
+        contact = self._rng.choice(known)  # of few, so that one comes again
+        if side == "right":
+            return self._update(side, "opportunity", deal, {"parentcontactid@odata.bind": f"/contacts({contact})"})
+        roles = self.company.table("left", "OpportunityContactRole")
+        own = [id for id, row in roles.items() if row["OpportunityId"] == deal and not row.get("IsDeleted")]
+        same = [id for id in own if roles[id]["ContactId"] == contact]
+        path = "/services/data/v60.0/sobjects/OpportunityContactRole"
+        if same:
+            return self._call(side, "PATCH", f"{path}/{same[0]}", {"IsPrimary": True}).status < 300
+        columns = {"OpportunityId": deal, "ContactId": contact, "IsPrimary": True}
+        return self._call(side, "POST", path, columns).status < 300
+
     # --- a lead's life --------------------------------------------------------------------------------------------
 
     def converts(self, side: Side) -> bool:
@@ -211,16 +231,21 @@ class People:
         return self.convert(side, lead)
 
     def convert(self, side: Side, lead: str) -> bool:
-        account = self._pick(side, "account") if self._rng.random() < 0.3 else None
+        account = self._pick(side, "account") if self._rng.random() < 0.5 else None
         deal = self._rng.random() < 0.6
         return self._convert(lead, account, deal) if side == "left" else self._qualify(lead, account, deal)
 
     def _convert(self, lead: str, account: str | None, deal: bool) -> bool:
+        rows = self.company.rows("left", "opportunity")
+        known = self._pick("left", "opportunity", self._deal_is_open) if self._rng.random() < 0.15 else None
+        if known is not None:  # into a deal that is there, and its customer
+            account, deal = rows[known].get("AccountId"), True
         parts = [
             _element("accountId", account),
             _element("convertedStatus", "Closed - Converted"),
             _element("doNotCreateOpportunity", "false" if deal else "true"),
             _element("leadId", lead),
+            _element("opportunityId", known),
             _element("overwriteLeadSource", "false"),
             _element("sendNotificationEmail", "false"),
         ]
@@ -250,6 +275,17 @@ class People:
 
     def works_a_lead(self, side: Side) -> bool:
         lead = self._pick(side, "lead", lambda side, row: not self._is_converted(side, row))
+        if lead is None:
+            return False
+        if side == "left":
+            return self._update(side, "lead", lead, {"Status": self._rng.choice(OPEN_STATUSES)})
+        return self._update(side, "lead", lead, {"statecode": 0, "statuscode": self._rng.choice((1, 2))})
+
+    def takes_up_again(self, side: Side) -> bool:
+        """A lead that was given up, and is none any more."""
+        lead = self._pick(
+            side, "lead", lambda side, row: not (self._is_converted(side, row) or self._is_open(side, row))
+        )
         if lead is None:
             return False
         if side == "left":
@@ -370,6 +406,7 @@ class People:
         if like is not None:
             rows = self.company.rows(side, entity)
             ids = [id for id in ids if like(side, rows[id])]
+        ids = [id for id in ids if id in self.before_them] or ids
         return self._rng.choice(ids) if ids else None
 
     def _tag(self, side: Side, entity: Entity, id: str) -> str:

@@ -30,7 +30,7 @@ from crmbridge.state import leases
 from crmbridge.sync import Engine, Outcome, phase
 from tests.simulation.blocks import Blocks
 from tests.simulation.company import CRM, SIDE, Change, Company
-from tests.simulation.crew import REQUEST_LIMIT, WHOLE, Known, Worker, compiled
+from tests.simulation.crew import REQUEST_LIMIT, WHOLE, Files, Worker, compiled
 from tests.simulation.faults import Faults
 from tests.simulation.mirror import Mirror
 from tests.simulation.people import People
@@ -40,7 +40,13 @@ from tests.simulation.store import open_database
 T = TypeVar("T")
 WORKERS: Final = 3
 TICK_SECONDS: Final = 60.0
-PEOPLE_SECONDS: Final = 25.0  # on average, from one to the next thing that somebody does
+PEOPLE_SECONDS: Final = 8.0  # on average, from one to the next thing that somebody does
+SPELL_SECONDS: Final = 900.0  # on average, that some kinds of trouble stay
+CALM_SECONDS: Final = 1500.0  # on average, from one such spell to the next
+RELEASE_SECONDS: Final = 4800.0  # on average, from one change of the mapping's files to the next
+OPERATOR_TICKS: Final = 45  # on average, from one time that somebody asks for a plan to the next
+# Reads behind which a lead's conversion leaves some of what it made unseen: it was looked for already.
+BEHIND: Final = re.compile("/(contacts|leads)$")
 RELEASES: Final = 3
 PAGE_ROWS: Final = (2, 5, None)  # so many rows have a place on a page; None: as many as is asked for
 ROUNDS_MAX: Final = 16  # cycles until all is quiet once nothing disturbs any more
@@ -108,7 +114,7 @@ class Simulation:
         self._check = check or (lambda simulation, when: None)
         self.mirror = Mirror(self.late_writes.append, lambda: self.result.checks.update(("I15",)))
         self.database = open_database(self.clock.now)
-        known = Known()
+        self.files = Files()
         self.workers = [
             Worker(
                 number,
@@ -118,7 +124,7 @@ class Simulation:
                 self.rng,
                 network=self._network,
                 late=self.late_writes.append,
-                known=known,
+                files=self.files,
             )
             for number in range(1, WORKERS + 1)
         ]
@@ -131,11 +137,13 @@ class Simulation:
         with self._surroundings():
             self.faults.on = False
             self._yesterday()
-            self.faults.on = True
+            self.faults.on = self.files.read_anew = True
             self.faults.arm(self.company.sandbox)
             self._skew()
             self._people_later()
             self._tick_later()
+            self._spell_later()
+            self._release_later()
             before = self.scheduler.events
             while self.scheduler.events - before < self.events_max:
                 if not self.scheduler.step():
@@ -164,7 +172,7 @@ class Simulation:
     def _heal(self) -> None:
         """Faults off, people go home, and virtual days pass."""
         self.faults.end(self.company.sandbox)
-        self._stopped = True
+        self._stopped, self.files.read_anew = True, False
         self.scheduler.run_until(self.clock.seconds + 2 * 3600)
         assert self.landing == 0
         for worker in self.workers:
@@ -244,10 +252,36 @@ class Simulation:
             return
         idle = [worker for worker in self.workers if worker.thread.alive and not worker.busy]
         if idle:
-            self.rng.choice(idle).tick(self._hint, lambda: None)
+            worker = self.rng.choice(idle)
+            if self.rng.random() < 1 / OPERATOR_TICKS:
+                worker.asked_for_a_plan(approve=self.rng.random() < 0.5)
+            else:
+                worker.tick(self._hint, lambda: None)
         if self.faults.strikes("all hints lost", self.rng):
             self.hints.clear()
         self._tick_later()
+
+    def _spell_later(self) -> None:
+        self.scheduler.after(
+            self.rng.expovariate(1 / (SPELL_SECONDS if self.faults.now else CALM_SECONDS)), "the weather", self._spell
+        )
+
+    def _spell(self) -> None:
+        if self._stopped:
+            return
+        self.faults.change(self.company.sandbox, self.rng)
+        self.trace.add(self.clock.seconds, f"trouble: {sorted(self.faults.now)}")
+        self._spell_later()
+
+    def _release_later(self) -> None:
+        self.scheduler.after(self.rng.expovariate(1 / RELEASE_SECONDS), "the mapping", self._release)
+
+    def _release(self) -> None:
+        """Somebody saves the mapping's files with other comments. Workers take that over while they are at work."""
+        if self._stopped:
+            return
+        self.files.release += 1
+        self._release_later()
 
     def _hint(self, queue: str) -> None:
         self._reached(f"hint {queue}")
@@ -321,9 +355,11 @@ class Simulation:
             worker.thread.pause(self.rng.uniform(0.02, 0.4), "asks")
             if worker.pid != life:
                 raise Killed
+            if request.method == "GET" and BEHIND.search(request.path):
+                self._convert_meanwhile(service)
             if self.faults.on and is_write(request):
                 self._meddle(worker, service, request)
-                if service != "identity" and self.faults.strikes("lands late", self.rng):
+                if service != "identity" and self.faults.strikes("lands late", self.rng, 2):
                     self._land_later(worker, service, request)
                     raise requests.ConnectionError("connection closed without an answer")
 
@@ -339,9 +375,9 @@ class Simulation:
 
     def _through_gateway(self, actor: str, service: Service, request: Request, reply: Reply) -> Reply:
         """It may lose patience with a server that has done what it was asked."""
-        if actor.startswith("worker") and service != "identity" and self.faults.strikes("504 after commit", self.rng):
-            return Reply(status=504)
-        return reply
+        ours = actor.startswith("worker") and service != "identity"
+        often = 4 if is_write(request) else 1
+        return Reply(status=504) if ours and self.faults.strikes("504 after commit", self.rng, often) else reply
 
     def _land_later(self, worker: Worker, service: Service, request: Request) -> None:
         """The request is with the server, which takes its time; the caller has given up."""
@@ -363,7 +399,15 @@ class Simulation:
             self._edit_one(service, request, "ada")
         if self.faults.strikes("life goes on meanwhile", self.rng, 3):
             names = ("converts", "disqualifies", "deletes", "merges", "undeletes", "reopens", "wins", "reactivates")
+            if self.rng.random() < 0.5:  # with the very record that we are about to write to
+                text = request.plain_path + " " + request.body.decode("utf-8", "replace")
+                self.people.before_them = frozenset(NATIVE.findall(text))
             self.trace.add(self.clock.seconds, self.people.do(self.rng.choice(names), self.rng.choice(SIDES)))
+            self.people.before_them = frozenset()
+
+    def _convert_meanwhile(self, service: Service) -> None:
+        if self.faults.strikes("life goes on meanwhile", self.rng, 10):
+            self.trace.add(self.clock.seconds, self.people.do("converts", SIDE[service]))
 
     def _edit_one(self, service: Service, request: Request, actor: str) -> None:
         """One of the rows that a request names, by somebody else."""

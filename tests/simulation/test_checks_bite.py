@@ -24,7 +24,8 @@ def test_a_call_while_retry_after_runs_is_seen() -> None:
         patch.object(schedule, "resumes_at", lambda every: None),
         pytest.raises(Violation, match="I14"),
     ):
-        simulate(1, events=600, faults=("429",))
+        for seed in range(1, 9):  # somebody has to call within the seconds that a CRM asked for
+            simulate(seed, events=600, faults=("429",))
 
 
 def test_a_plan_that_favours_a_side_is_seen() -> None:
