@@ -51,6 +51,9 @@ class Write:
     key: str | None = None  # value for our key field, where the CRM has one (Salesforce)
     version: str | None = None  # update: the precondition
     columns: Native = field(default_factory=dict)
+    expected: Native = field(
+        default_factory=dict
+    )  # of columns that go `apart`: what they showed; Stale if not any more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +206,15 @@ class Writer(Protocol):
         ...
 
     def write(self, writes: Sequence[Write]) -> list[Outcome]:
-        """One outcome per write, by position. Creates and updates may be mixed; at most `batch_size` at once."""
+        """One outcome per write, by position. Creates and updates may be mixed; at most `batch_size` at once.
+
+        A column that goes `apart` stands behind the other columns of its record, and is not sent if these may not have
+        been written."""
+        ...
+
+    @property
+    def apart(self) -> Mapping[Entity, frozenset[str]]:
+        """Columns that an update of a record carries alone, since the CRM takes them in a call of their own."""
         ...
 
     @property

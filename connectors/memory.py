@@ -261,6 +261,7 @@ class MemoryConnector:
 
     batch_size: int = 200
     moves_at_once: int = 200
+    apart: Mapping[Entity, frozenset[str]] = {}
 
     def chosen_id(self, partner_org: str, partner_id: str, generation: int) -> str | None:
         del partner_org, partner_id, generation

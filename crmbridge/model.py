@@ -345,7 +345,7 @@ class Written:
     # the columns that were sent: what differs there from the version that was given was typed over unseen.
     before: Row | None = None
     columns: tuple[str, ...] = ()
-    refused: "Refused | None" = None  # a column of it that goes in a call of its own; the others are written
+    unchanged: bool = False  # it was so already, and nothing was sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,7 @@ class DynamicsConnector:
     system = "dynamics"
     batch_size = writing.writes_per_batch
     moves_at_once = moves_per_batch
+    apart: Mapping[Entity, frozenset[str]] = {}
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ from connectors.salesforce.describer import Describer
 from connectors.salesforce.lifecycle import LifeCycle
 from connectors.salesforce.reader import Reader
 from connectors.salesforce.removing import Removing
+from connectors.salesforce.rows import CONTACT
 from connectors.salesforce.setup import Setup
 from connectors.salesforce.survey import Surveyor
 from connectors.salesforce.writer import Writer, batch_size
@@ -32,6 +33,7 @@ class SalesforceConnector:
     system = "salesforce"
     batch_size = batch_size
     moves_at_once = batch_size
+    apart: Mapping[Entity, frozenset[str]] = {"opportunity": frozenset({CONTACT})}
 
     def __init__(
         self,

@@ -59,9 +59,8 @@ class Writer:
             elif write.kind == "update" and not soql.is_id(write.id or ""):
                 job.outcomes[n] = Refused(code="MALFORMED_ID", message="This is not the id of a Salesforce record.")
         self._creates(job)
-        roles = self._look_at_contacts(job)
         self._updates(job)
-        self._set_contacts(job, roles)
+        self._set_contacts(job)
         self._read_back(job, [n for n in job.done() if n not in untouched])
         return [job.outcomes[n] for n in range(len(writes))]
 
@@ -116,6 +115,7 @@ class Writer:
             columns = self._columns(write)
             if not columns:  # the contact alone
                 continue
+            assert not any(self._is_contact(write, name) for name in write.columns), "a contact goes apart"
             records[n] = Record(
                 table=self._table(write.entity),
                 id=soql.id18(write.id or ""),
@@ -205,11 +205,39 @@ class Writer:
     def _is_contact(self, write: Write, column: str) -> bool:
         return write.entity == "opportunity" and column == CONTACT
 
-    def _look_at_contacts(self, job: _Job) -> Mapping[str, Sequence[Role]]:
-        """Roles of the opportunities whose contact is to be set."""
-        positions = [
-            n for n in job.open("update") if any(self._is_contact(job.writes[n], c) for c in job.writes[n].columns)
-        ]
+    def _set_contacts(self, job: _Job) -> None:
+        """ContactId is the contact of the primary role; a new one takes the flag from the old (§7)."""
+        for n in job.open("update"):
+            before = _not_written(job, soql.id18(job.writes[n].id or ""))
+            if before is not None:
+                job.outcomes[n] = before
+        present = self._look_at_roles(job)
+        adds: dict[int, Record] = {}
+        changes: dict[int, Record] = {}
+        for n in job.open("update"):
+            write, opportunity = job.writes[n], soql.id18(job.writes[n].id or "")
+            roles, contact = present.get(opportunity, ()), _contact_id(write.columns)
+            primary = _primary(roles)
+            now = primary.ContactId if primary is not None else None
+            if CONTACT in write.expected and now not in (_contact_id(write.expected), contact):
+                job.outcomes[n] = Stale(message="another contact was named meanwhile")
+                continue
+            step = _role_step(opportunity, contact, roles)
+            if step is None:
+                job.outcomes[n] = Written(id=opportunity, unchanged=True)
+                continue
+            (changes if step.id else adds)[n] = step
+        results = self._send(job, adds, protocol.create, protocol.records_per_call, _saved)
+        results |= self._send(job, changes, protocol.update, protocol.records_per_call, _saved)
+        for n, result in results.items():
+            if isinstance(result, SaveResult):
+                job.outcomes[n] = Written(id=soql.id18(job.writes[n].id or ""))
+            else:
+                job.outcomes[n] = _with_field(_outcome(result), CONTACT)
+
+    def _look_at_roles(self, job: _Job) -> Mapping[str, Sequence[Role]]:
+        """Of the opportunities whose contact is to be set, right before that."""
+        positions = job.open("update")
         if not positions:
             return {}
         try:
@@ -219,29 +247,6 @@ class Writer:
                 raise
             job.outcomes |= dict.fromkeys(positions, Later(message=f"Not sent: {error.message}"))
             return {}
-
-    def _set_contacts(self, job: _Job, present: Mapping[str, Sequence[Role]]) -> None:
-        """ContactId is the contact of the primary role; a new one takes the flag from the old (§7)."""
-        adds: dict[int, Record] = {}
-        changes: dict[int, Record] = {}
-        for n, write in enumerate(job.writes):
-            if write.kind != "update" or write.entity != "opportunity" or CONTACT not in write.columns:
-                continue
-            opportunity = soql.id18(write.id or "")
-            if not isinstance(job.outcomes.setdefault(n, Written(id=opportunity)), Written):
-                continue
-            contact = protocol.wire({CONTACT: write.columns[CONTACT]})[CONTACT]
-            step = _role_step(opportunity, soql.id18(contact) if contact else None, present.get(opportunity, ()))
-            if step is not None:
-                (changes if step.id else adds)[n] = step
-        results = self._send(job, adds, protocol.create, protocol.records_per_call, _saved)
-        results |= self._send(job, changes, protocol.update, protocol.records_per_call, _saved)
-        for n, result in results.items():
-            if isinstance(result, SaveResult):
-                continue
-            told, others = _with_field(_outcome(result), CONTACT), job.outcomes[n]
-            partly = isinstance(told, Refused) and isinstance(others, Written) and others.columns
-            job.outcomes[n] = replace(others, refused=told) if partly else told
 
     # --- read-back ------------------------------------------------------------------------------------------------
 
@@ -359,6 +364,23 @@ def _role_step(opportunity: str, contact: str | None, present: Sequence[Role]) -
     if own:
         return Record(table=ROLES, id=own[0].Id, columns={"IsPrimary": True})
     return Record(table=ROLES, columns={"OpportunityId": opportunity, CONTACT: contact, "IsPrimary": True})
+
+
+def _contact_id(columns: Native) -> str | None:
+    id = protocol.wire({CONTACT: columns[CONTACT]})[CONTACT]
+    return soql.id18(id) if id else None
+
+
+def _not_written(job: _Job, id: str) -> Outcome | None:
+    """What came of the record's other columns, if these may not have been written. One that was refused is no matter
+    of the contact's."""
+    for n, outcome in job.outcomes.items():
+        if job.writes[n].kind == "update" and soql.id18(job.writes[n].id or "") == id:
+            if isinstance(outcome, Stale | Later):
+                return outcome
+            if isinstance(outcome, Unknown):
+                return Later(message="Not sent, because nobody knows what came of the record's other columns.")
+    return None
 
 
 def _primary(roles: Sequence[Role]) -> Role | None:

@@ -172,7 +172,9 @@ def _update(hands: Hands, view: View, intent: Intent) -> bool:
     if intent.key == PUT_BACK:
         return put_back_again(hands, view, intent, row, may_land=_seconds_left(hands, intent) > 0)
     found = look_at(hands, intent, row) if row is not None else Found(arrived=False)
-    untouched = row is not None and intent.pre_version in (None, row.version)
+    # What goes in a call of its own has no precondition: it may land on any later version.
+    apart = hands.connectors[intent.side].apart.get(intent.entity, frozenset())
+    untouched = row is not None and (intent.pre_version in (None, row.version) or not apart.isdisjoint(intent.after))
     if not found.arrived and untouched and _seconds_left(hands, intent) > 0:
         return False
     state = replace(

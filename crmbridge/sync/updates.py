@@ -1,6 +1,6 @@
 """Field updates of linked pairs, batched per side; outcomes are noted in each Work."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,6 @@ from crmbridge.model import (
     Stale,
     Unknown,
     Update,
-    Value,
     Written,
     attribute_name,
     other,
@@ -71,10 +70,12 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
             hold_back(hands, work, pause, side)
             work.unsettled |= set(update.fields)
             continue
-        if link is not work.link:
+        parts = [(update, write)] if hands.dry else _parts(hands, side, work, update, write)
+        due_parts = [(work, one, part) for one, part in parts if not _is_refused(work, one, part, refused)]
+        if due_parts and link is not work.link:
             work.link = link
             links.append(link)
-        ready.append((work, update, write))
+        ready += due_parts
     if hands.dry:
         for work, update, write in ready:
             columns = journal(_sent(hands, side, write))
@@ -109,13 +110,15 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
         rows |= read_back(hands, side, entity, mine)
     closed: list[Intent] = []
     issues: list[Issue] = []
-    stored: list[Row] = []
-    moved: list[Ref] = []
-    agreed: list[Link] = []
+    stored: dict[Ref, Row] = {}
+    moved: dict[Ref, None] = {}
+    agreed: dict[str, Link] = {}
+    counted: set[str] = set()
     back: list[PutBack] = []
     for (work, update, write), intent, outcome in zip(ready, intents, outcomes, strict=True):
         names = tuple(update.fields)
-        _count(hands, side, work, update, outcome_state(outcome))
+        _count(hands, side, work, update, outcome_state(outcome), again=work.link.id in counted)
+        counted.add(work.link.id)
         if isinstance(outcome, Written):
             row = rows.get(outcome.id)
             typed = typed_over(hands, view, work, side, outcome, row, intent.after)
@@ -123,15 +126,15 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
                 back.append(to_put_back(hands, work, side, outcome.id, typed, row))
             if row is not None:
                 work.rows[side] = row if row.extras else replace(row, extras=work.rows[side].extras)
-                stored.append(row)
+                stored[row.ref] = row
             work.wrote = True
-            fields = update.fields
-            if outcome.refused is not None:
-                fields, intent = _without_refused(hands, work, write, fields, intent, outcome.refused)
-            work.written[side] |= fields
+            work.written[side] |= update.fields
             if row is not None:
-                work.link = just_written(hands, view, work, side, fields, journal(write.columns))
-                agreed.append(work.link)
+                work.link = just_written(hands, view, work, side, update.fields, journal(write.columns))
+                agreed[work.link.id] = work.link
+            if outcome.unchanged:
+                closed.append(replace(intent, state="stale", reply="it was so already"))
+                continue
             closed.append(replace(as_it_was(intent, outcome), state="done", reply=reply_text(outcome)))
             hands.tell(work_event(work.link, side, "update", update.reason, names))
             continue
@@ -148,13 +151,13 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
             )
         if isinstance(outcome, Stale):
             work.moved = True
-            moved.append(work.rows[side].ref)
-    stored.extend(fresh_rows(hands, moved))
+            moved[work.rows[side].ref] = None
+    stored |= {row.ref: row for row in fresh_rows(hands, list(moved))}
     hands.record(
         Batch(
-            rows=stored,
-            links=agreed,
-            dirty=moved,
+            rows=list(stored.values()),
+            links=list(agreed.values()),
+            dirty=list(moved),
             open_intents=[one.intent for one in back],
             close_intents=closed,
             issues=issues,
@@ -163,28 +166,39 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
     put_back(hands, view, side, back)
 
 
-def _without_refused(
-    hands: Hands, work: Work, write: Write, fields: Mapping[str, Value], intent: Intent, refused: Refused
-) -> tuple[Mapping[str, Value], Intent]:
-    """What was written beside a column that was refused; that one stays open, and is told."""
-    side = intent.side
+def _is_refused(work: Work, update: Update, write: Write, refused: Refusals) -> bool:
+    """It was refused as it is now, and waits for its time or for a person."""
+    if (work.link.id, fingerprint(write.columns)) not in refused:
+        return False
+    work.unsettled |= set(update.fields)
+    work.open = work.skipped = True
+    return True
+
+
+def _parts(hands: Hands, side: Side, work: Work, update: Update, write: Write) -> list[tuple[Update, Write]]:
+    """A column that goes in a call of its own has an intent of its own: what came of it is known by itself."""
+    apart = hands.connectors[side].apart.get(work.entity, frozenset()) & write.columns.keys()
+    if not apart:
+        return [(update, write)]
     ends = hands.compiled.entities[work.entity].sides[side].at(work.seen[side].shared.state).ends
-    columns = set(refused.fields)
-    names = {name for name, end in ends.items() if columns & {*end.parts, *end.wires, end.column}}
-    work.unsettled |= names
-    work.open = True
-    mark = fingerprint({name: value for name, value in write.columns.items() if name in columns})
-    work.issues.append(refused_issue(hands, refused, work.entity, mark, link=work.link, ref=work.rows[side].ref))
-    before, after = (
-        {name: value for name, value in noted.items() if name not in columns} for noted in (intent.before, intent.after)
-    )
-    return {name: value for name, value in fields.items() if name not in names}, replace(
-        intent, before=before, after=after
-    )
+    names = {name for name, end in ends.items() if apart & {*end.parts, *end.wires, end.column}}
+    fields = {name: value for name, value in update.fields.items() if name not in names}
+    columns = {name: value for name, value in write.columns.items() if name not in apart}
+    found = [(replace(update, fields=fields), replace(write, columns=columns))] if columns or write.key else []
+    row = hands.connectors[side].complete(work.rows[side])
+    for column in sorted(apart):
+        mine = {
+            name: value for name, value in update.fields.items() if column in {*ends[name].wires, ends[name].column}
+        }
+        alone = replace(write, key=None, columns={column: write.columns[column]}, expected=_as_they_were(row, [column]))
+        found.append((replace(update, fields=mine), alone))
+    return found
 
 
-def _count(hands: Hands, side: Side, work: Work, update: Update, state: IntentState) -> None:
-    hands.came_to(state, side, work.entity, "update")
+def _count(hands: Hands, side: Side, work: Work, update: Update, state: IntentState, *, again: bool = False) -> None:
+    """`again`: another part of a record that is counted already."""
+    if not again:
+        hands.came_to(state, side, work.entity, "update")
     blanks = sum(1 for value in update.fields.values() if value is None)
     if blanks:
         hands.came_to(state, side, work.entity, "blank", blanks)
@@ -215,10 +229,6 @@ def _update_write(
     key = missing_key(hands, work, side)
     columns = {**put.columns, **record_type(hands, work, side)}
     if not columns and key is None:
-        return None, link
-    if (link.id, fingerprint(columns)) in refused:
-        work.unsettled |= set(update.fields)
-        work.open = work.skipped = True
         return None, link
     if put.fillers:
         fillers = {**link.fillers, side: {**link.fillers.get(side, {}), **put.fillers}}
@@ -256,7 +266,7 @@ def _sent(hands: Hands, side: Side, write: Write) -> dict[str, Any]:
     return {**write.columns, **({field: write.key} if field is not None and write.key is not None else {})}
 
 
-def _as_they_were(row: Row, columns: Mapping[str, Any]) -> dict[str, Any]:
+def _as_they_were(row: Row, columns: Iterable[str]) -> dict[str, Any]:
     return {
         name: getattr(row.values, attribute_name(name), getattr(row.values, f"_{name}_value", None)) for name in columns
     }

@@ -3,6 +3,7 @@
 import logging
 import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -428,8 +429,9 @@ def test_a_role_that_a_person_adds_is_the_opportunitys_contact(box: Box, sf: Wor
     row = crm.fetch("opportunity", [deal])[deal]
     assert row.extras["role"] == {role: satellite.values}
     assert crm.complete(row).values.ContactId == first
-    columns = {"ContactId": None, "NextStep": "call"}
-    (outcome,) = crm.write([Write(kind="update", entity="opportunity", id=deal, version=row.version, columns=columns)])
+    write = Write(kind="update", entity="opportunity", id=deal, version=row.version)
+    both = ({"NextStep": "call"}, {"ContactId": None})
+    _, outcome = crm.write([replace(write, columns=columns) for columns in both])
     assert isinstance(outcome, Written)
     assert outcome.row is not None
     assert crm.complete(outcome.row).values.ContactId is None
@@ -454,24 +456,61 @@ def test_a_contact_that_is_set_becomes_the_primary_one_and_no_role_is_doubled(
     ]
 
 
-def test_a_contact_that_is_refused_takes_nothing_of_the_other_columns_with_it(
+def contact_of(deal: str, contact: str | None, **more: Any) -> Write:
+    columns = {"ContactId": NativeRef("contact", contact) if contact else None}
+    return Write(kind="update", entity="opportunity", id=deal, columns=columns, **more)
+
+
+def test_a_contact_and_the_other_columns_of_an_opportunity_have_each_their_outcome(
     sf: World, crm: SalesforceConnector
 ) -> None:
+    assert crm.apart == {"opportunity": {"ContactId"}}
     account = sf.person.create("account", name="Roles")
-    gone = sf.person.create("contact", last_name="Gone", account=account)
+    gone, here = (sf.person.create("contact", last_name=each, account=account) for each in ("Gone", "Here"))
     deal = sf.person.create("opportunity", name="Roles", account=account)
     sf.person.delete("contact", gone)
-    columns = {"ContactId": NativeRef("contact", gone), "Name": "renamed"}
-    both = Write(kind="update", entity="opportunity", id=deal, columns=columns)
-    alone = Write(kind="update", entity="opportunity", id=deal, columns={"ContactId": columns["ContactId"]})
-    (outcome,) = crm.write([both])
-    assert isinstance(outcome, Written)
-    assert outcome.refused is not None
-    assert outcome.refused.fields == ("ContactId",)
-    assert outcome.row is not None
-    assert crm.complete(outcome.row).values.Name == "renamed"
-    (outcome,) = crm.write([alone])
-    assert isinstance(outcome, Refused)
+    names = [
+        Write(kind="update", entity="opportunity", id=deal, columns={"Name": name})
+        for name in ("renamed", "x" * 200, "again")
+    ]
+    written, refused = crm.write([names[0], contact_of(deal, gone)])
+    assert isinstance(written, Written)
+    assert isinstance(refused, Refused)
+    assert refused.fields == ("ContactId",)
+    refused, written = crm.write([names[1], contact_of(deal, here)])
+    assert isinstance(refused, Refused)
+    assert isinstance(written, Written)
+    old = crm.fetch("opportunity", [deal])[deal].version
+    sf.settle()
+    sf.settle()
+    sf.person.edit("opportunity", deal, name="by hand")
+    stale, left = crm.write([replace(names[2], version=old), contact_of(deal, None)])
+    assert isinstance(stale, Stale)
+    assert isinstance(left, Stale)
+    found = crm.complete(crm.fetch("opportunity", [deal])[deal]).values
+    assert (found.Name, found.ContactId) == ("by hand", here)
+
+
+def test_a_contact_is_written_over_the_one_that_was_expected_alone(
+    sf: World, crm: SalesforceConnector, box: Box
+) -> None:
+    """It has no precondition of the CRM's own: what stands there is looked at right before."""
+    account = sf.person.create("account", name="Roles")
+    first, second = (sf.person.create("contact", last_name=each, account=account) for each in ("First", "Second"))
+    deal = sf.person.create("opportunity", name="Roles", account=account)
+    (written,) = crm.write([contact_of(deal, first, expected={"ContactId": None})])
+    assert isinstance(written, Written)
+    assert not written.unchanged
+    (stale,) = crm.write([contact_of(deal, second, expected={"ContactId": None})])
+    assert isinstance(stale, Stale)
+    box.control.forget_calls()
+    (same,) = crm.write([contact_of(deal, first, expected={"ContactId": None})])
+    assert isinstance(same, Written)
+    assert same.unchanged
+    assert {kind for of in calls_since(box)["data"].values() for kind in of} == {"composite", "query"}, "reads alone"
+    (written,) = crm.write([contact_of(deal, second, expected={"ContactId": first})])
+    assert isinstance(written, Written)
+    assert crm.complete(crm.fetch("opportunity", [deal])[deal]).values.ContactId == second
 
 
 # --- the rest -----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Where an update's answer was lost, an edit of the same column is told to be earlier or later by the CRMs' own clocks."""
+"""After a lost answer, which of two edits is the later one is told by the CRMs' own clocks."""
 
 import sqlalchemy as sa
 from alembic import op
