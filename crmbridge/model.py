@@ -369,6 +369,7 @@ class Refused:
     code: str  # the CRM's own
     message: str
     fields: tuple[str, ...] = ()
+    lasting: bool = False  # the values themselves are not taken: sent unchanged, they would be refused again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

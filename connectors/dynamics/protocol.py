@@ -282,6 +282,19 @@ _codes: Final[Mapping[str, Kind]] = {
     "0x80072491": "untracked",
     "0x80072492": "untracked",
 }
+# Refused for what was sent (dataverse-api §10.3). An org's own plug-in (0x80040265) is not among these: it may look at
+# anything, also outside, and come to another end although nothing of the record has changed.
+_about_values: Final = frozenset(
+    {
+        "0x80044331",  # text too long
+        "0x80044330",  # number out of range
+        "0x8004431a",  # choice that there is not
+        "0x80040239",  # date
+        "0x80040278",  # characters
+        "0x80048408",  # status not of that state
+        "0x80048d19",  # cannot be read
+    }
+)
 # Microsoft's own examples of these carry an empty code (perform-conditional-operations-using-web-api).
 _texts: Final[Sequence[tuple[str, Kind]]] = (
     ("version of the existing record doesn't match", "stale"),
@@ -384,7 +397,8 @@ def as_outcome(what: Meaning) -> Outcome:
         case "login" | "access":
             raise as_error(what, "Dynamics")  # not carried out, and nothing else would be
         case _:
-            return Refused(code=what.code, message=what.message, fields=what.fields)
+            lasting = what.code.lower() in _about_values
+            return Refused(code=what.code, message=what.message, fields=what.fields, lasting=lasting)
 
 
 def as_error(what: Meaning, where: str) -> CrmBridgeError:

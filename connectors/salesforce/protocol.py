@@ -310,6 +310,22 @@ _later: Final[Mapping[str, float | None]] = {
     "ALL_OR_NONE_OPERATION_ROLLED_BACK": None,
 }
 _unknown: Final = frozenset({"UNKNOWN_EXCEPTION", "REQUEST_RUNNING_TOO_LONG"})
+# Refused for what was sent (§9.2). Rights, duplicates, references and an org's own code are not among these: they may
+# come to another end although nothing of the record has changed.
+_about_values: Final = frozenset(
+    {
+        "FIELD_CUSTOM_VALIDATION_EXCEPTION",
+        "FIELD_FILTER_VALIDATION_EXCEPTION",
+        "REQUIRED_FIELD_MISSING",
+        "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST",
+        "STRING_TOO_LONG",
+        "INVALID_EMAIL_ADDRESS",
+        "NUMBER_OUTSIDE_VALID_RANGE",
+        "INVALID_CURRENCY_ISO",
+        "MALFORMED_ID",
+        "JSON_PARSER_ERROR",
+    }
+)
 _access: Final = frozenset(
     {
         "INVALID_AUTH_HEADER",
@@ -398,7 +414,7 @@ def as_outcome(what: Meaning) -> Outcome:
         case "unknown":
             return Unknown(message=f"The answer does not tell whether it was carried out: {what.message}.")
         case _:
-            return Refused(code=what.code, message=what.message, fields=what.fields)
+            return Refused(code=what.code, message=what.message, fields=what.fields, lasting=what.code in _about_values)
 
 
 def as_error(what: Meaning, where: str) -> CrmBridgeError:

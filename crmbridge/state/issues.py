@@ -81,6 +81,8 @@ def _counted(one: Issue, old: Issue | None, subject: str, at: datetime) -> Issue
     # Something else was refused than last time (an edit, another mapping): the count starts again.
     moved = old is not None and old.fingerprint and one.fingerprint and old.fingerprint != one.fingerprint
     attempts = 1 if old is None or moved else old.attempts + 1
+    if one.lasting:
+        return replace(one, attempts=attempts, next_try_at=None)
     pause = backoff(attempts, f"{one.entity} {subject} {one.cause}")
     if pause is None:
         return replace(one, kind="held", attempts=attempts, next_try_at=None)

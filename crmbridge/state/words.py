@@ -120,8 +120,9 @@ class Issue:
     message: str = ""
     fix: str = ""
     attempts: int = 0
-    next_try_at: datetime | None = None
+    next_try_at: datetime | None = None  # of what failed; None: not by itself
     fingerprint: str = ""  # hash of what was refused: not retried unchanged
+    lasting: bool = False  # of what failed: time does not heal it, so there is no next try (not kept)
     id: int | None = None
     opened_at: datetime | None = None
     released_by: str | None = None  # who asked to try it again, and why

@@ -1,9 +1,8 @@
 """One linked pair on its way through a phase, and what every kind of write shares: issues, read-backs, replies."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeVar
 
 import mapping
 from crmbridge.model import (
@@ -138,10 +137,15 @@ def refused_issue(
     link: Link | None = None,
     ref: Ref | None = None,
 ) -> Issue:
-    """The CRM's own words; retried later, or at once when the record, the mapping or the schema changes."""
+    """The CRM's own words; retried later, or at once when the record, the mapping or the schema changes. Values that
+    are not taken are retried only then: they would be refused again (reliability §8)."""
     side = ref.side if ref and link else other(ref.side) if ref else None
     where = hands.names[side] if side else "the other side"
-    return hands.issue(
+    again = f"crmbridge retry --cause {outcome.code}"
+    mark = hands.stamped(mark)
+    if outcome.lasting and mark and link is not None and ref is not None:
+        mark = f"{mark}{_AS_OF}{_version(hands, ref) or ''}"  # what a rule looks at may not be among what was sent
+    issue = hands.issue(
         "failed",
         cause=outcome.code,
         entity=entity,
@@ -149,36 +153,63 @@ def refused_issue(
         ref=ref,
         field=outcome.fields[0] if outcome.fields else None,
         message=f"{where} refused it: {outcome.message}",
-        fix="Correct the record or the rule there; it is tried again by itself, or at once with: "
-        f"crmbridge retry --cause {outcome.code}.",
-        fingerprint=hands.stamped(mark),
+        fix=f"Correct the record: it is then sent again by itself. Once a rule there was changed: {again}."
+        if outcome.lasting
+        else f"Correct the record or the rule there; it is tried again by itself, or at once with: {again}.",
+        fingerprint=mark,
     )
+    return replace(issue, lasting=outcome.lasting)
 
 
 def refusals(hands: Hands, *, links: Iterable[Link] = (), refs: Iterable[Ref] = ()) -> Refusals:
     """What was refused and is not due again: sent unchanged it would only be refused again."""
-    found = hands.store.issues_of([link.id for link in links], refs)
-    if not found:
-        return frozenset()
-    now = hands.store.now()
+    issues = hands.store.issues_of([link.id for link in links], refs)
     return frozenset(
         (id, mark)
-        for issue in found
-        if (mark := stands(hands, issue, now)) is not None
+        for issue, mark in standing(hands, issues)
         for id in (issue.link_id, issue.native_id)
         if id is not None
     )
 
 
-def stands(hands: Hands, issue: Issue, now: datetime) -> str | None:
-    """The fingerprint of what was refused, if that is not to be sent again yet: before its time, or for good once all
-    tries are used up; another mapping or other columns over there are a reason to try at once (reliability §8)."""
-    mark, _, stamp = issue.fingerprint.partition("@")
-    if not mark or (stamp and stamp != hands.stamp):
-        return None
-    if issue.next_try_at is None:
-        return mark if issue.kind == "held" else None
-    return mark if issue.next_try_at > now else None
+def standing(hands: Hands, issues: Sequence[Issue]) -> list[tuple[Issue, str]]:
+    """Issues with the fingerprint of what was refused, of those that are not to be sent again yet: before their time,
+    once all tries are used up, or since the values are not taken. Another mapping or other columns over there are a
+    reason to try at once, and for values also a newer edit of the record that they were sent to (reliability §8)."""
+    if not issues:
+        return []
+    now = hands.store.now()
+    found: list[tuple[Issue, str]] = []
+    edited = _edited(hands, issues)
+    for issue in issues:
+        mark, _, stamp = issue.fingerprint.partition(_AS_OF)[0].partition("@")
+        waits = issue.kind in ("held", "failed") if issue.next_try_at is None else issue.next_try_at > now
+        if mark and waits and (not stamp or stamp == hands.stamp) and issue.id not in edited:
+            found.append((issue, mark))
+    return found
+
+
+_AS_OF: Final = "~"  # between a fingerprint and the version of the record that values were sent to
+
+
+def _edited(hands: Hands, issues: Sequence[Issue]) -> set[int | None]:
+    """Issues about values, of records that have another version than when these were refused."""
+    noted: dict[tuple[Side, Entity], dict[str, list[Issue]]] = {}
+    for issue in issues:
+        if _AS_OF in issue.fingerprint and issue.side is not None and issue.native_id is not None:
+            noted.setdefault((issue.side, issue.entity), {}).setdefault(issue.native_id, []).append(issue)
+    return {
+        issue.id
+        for (side, entity), by_id in noted.items()
+        for id, stored in hands.store.records(side, entity, sorted(by_id)).items()
+        for issue in by_id[id]
+        if issue.fingerprint.partition(_AS_OF)[2] != stored.row.version
+    }
+
+
+def _version(hands: Hands, ref: Ref) -> str | None:
+    stored = hands.store.records(ref.side, ref.entity, [ref.id]).get(ref.id)
+    return stored.row.version if stored is not None else None
 
 
 def read_back(hands: Hands, side: Side, entity: Entity, outcomes: Iterable[Outcome]) -> dict[str, Row]:

@@ -68,6 +68,25 @@ def test_what_an_answer_proves(status: int, body: bytes, kind: str) -> None:
     assert answer_meaning(status, body).kind == kind
 
 
+@pytest.mark.parametrize(
+    ("code", "lasting"),
+    [
+        ("FIELD_CUSTOM_VALIDATION_EXCEPTION", True),
+        ("STRING_TOO_LONG", True),
+        ("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", True),
+        ("REQUIRED_FIELD_MISSING", True),
+        ("DUPLICATES_DETECTED", False),
+        ("INSUFFICIENT_ACCESS_OR_READONLY", False),
+        ("INVALID_CROSS_REFERENCE_KEY", False),
+        ("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", False),
+    ],
+)
+def test_what_is_refused_for_its_values_is_told_apart_from_what_may_pass(code: str, lasting: bool) -> None:
+    refused = as_outcome(answer_meaning(400, errors(code)))
+    assert isinstance(refused, Refused)
+    assert refused.lasting == lasting
+
+
 def test_a_meaning_is_said_to_writes_and_to_reads() -> None:
     said = {
         kind: Meaning(kind=kind, code="X", message="m", fields=("Email",), after_seconds=7.0)  # type: ignore[arg-type]

@@ -159,7 +159,9 @@ USERS: Final = {US: "sync@example.com", PERSON: "person@example.com", "user-ada"
 # What a partner may do to one call of ours. `lose` does it and loses the answer; `drop` does not do it and loses the
 # answer; `fall before` and `fall after` break the whole run off, as a kill would; `meddle` is a person who edits the
 # record before we read it back, `unseen` one who did just before, in the same second, which the version does not tell.
-Lie = Literal["refuse", "lose", "drop", "later", "stale", "fall before", "fall after", "meddle", "unseen"]
+Lie = Literal[
+    "refuse", "refuse values", "lose", "drop", "later", "stale", "fall before", "fall after", "meddle", "unseen"
+]
 Liar = Callable[[str, Entity, str | None], Lie | None]
 
 
@@ -239,6 +241,8 @@ class Crm(MemoryConnector):
         match lie:
             case "refuse":
                 return Refused(code="RULE", message="a rule of ours does not allow it")
+            case "refuse values":
+                return Refused(code="VALUES", message="too long", lasting=True)
             case "later":
                 return Later(message="too many requests")
             case "stale":

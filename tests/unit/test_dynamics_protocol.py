@@ -77,6 +77,18 @@ def test_a_write_is_told_whether_it_was_carried_out() -> None:
         as_outcome(meaning(403, {}, said("0x80072560", "not a member")))
 
 
+def test_what_is_refused_for_its_values_is_told_apart_from_what_may_pass() -> None:
+    def lasting(code: str, status: int = 400) -> bool:
+        refused = as_outcome(meaning(status, {}, said(code, "no")))
+        assert isinstance(refused, Refused)
+        return refused.lasting
+
+    assert all(lasting(code) for code in ("0x80044331", "0x80044330", "0x8004431A", "0x80040239", "0x80048408"))
+    assert not lasting("0x80048306", 403), "a right may be given"
+    assert not lasting("0x80040265"), "an org's own code may look at anything"
+    assert not lasting("0x80040333", 412), "a duplicate may be merged away"
+
+
 def test_a_read_is_told_who_acts() -> None:
     assert isinstance(as_error(meaning(429, {}, b""), "x"), TryLater)
     assert isinstance(as_error(meaning(502, {}, b""), "x"), TryLater)

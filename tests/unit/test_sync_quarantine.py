@@ -25,8 +25,9 @@ def desk(tmp_path: Path) -> Iterator[Bench]:
 class Refusing:
     """South refuses every update of a lead, and counts them."""
 
-    def __init__(self, desk: Bench) -> None:
-        self.desk, self.times = desk, 0
+    def __init__(self, desk: Bench, lie: Lie = "refuse", cause: str = "RULE") -> None:
+        self.desk, self.times, self.cause = desk, 0, cause
+        self.lie: Lie | None = lie
         self.lead = desk.lead_pair(phone="1")[0]
         desk.south.lies = lambda kind, entity, native: self._lie(kind, entity)
         desk.north.edit("lead", self.lead, phone="2")
@@ -34,7 +35,7 @@ class Refusing:
     def _lie(self, kind: str, entity: str) -> Lie | None:
         if (kind, entity) == ("update", "lead"):
             self.times += 1
-            return "refuse"
+            return self.lie
         return None
 
     def tries(self, syncs: int = 2) -> int:
@@ -44,7 +45,7 @@ class Refusing:
         return self.times - before
 
     def issue(self) -> Issue:
-        [one] = self.desk.issues("RULE")
+        [one] = self.desk.issues(self.cause)
         return one
 
     def is_due(self) -> None:
@@ -102,6 +103,80 @@ def test_another_mapping_or_other_columns_release_it(desk: Bench) -> None:
     desk.engine.stamp = "second"
     assert record.tries() == 1
     assert record.issue().attempts == 1
+
+
+# --- values that are not taken --------------------------------------------------------------------------------------
+
+
+def values_refused(desk: Bench) -> Refusing:
+    record = Refusing(desk, "refuse values", "VALUES")
+    assert record.tries() == 1
+    return record
+
+
+def test_values_that_are_not_taken_are_sent_once(desk: Bench) -> None:
+    """However often it is looked at: one call, and no time at which it is due; what may pass takes seven."""
+    record = values_refused(desk)
+    assert (record.issue().kind, record.issue().attempts, record.issue().next_try_at) == ("failed", 1, None)
+    assert "sent again by itself" in record.issue().fix
+    assert record.tries(8) == 0
+    assert desk.store.open_issues(due=True) == []
+    assert record.issue().attempts == 1
+
+
+def test_other_values_are_sent_at_once(desk: Bench) -> None:
+    record = values_refused(desk)
+    desk.north.edit("lead", record.lead, phone="3")
+    assert record.tries(4) == 1
+    assert record.issue().attempts == 1
+    record.lie = None
+    desk.north.edit("lead", record.lead, phone="4")
+    desk.settled()
+    assert desk.south.read("lead", desk.must(record.lead, "lead"))["phone"] == "4"
+    assert desk.issues() == []
+
+
+def test_values_are_sent_again_once_the_record_that_refused_them_was_edited(desk: Bench) -> None:
+    """A rule may want a field there that is not among what is sent."""
+    record = values_refused(desk)
+    desk.south.edit("lead", desk.must(record.lead, "lead"))
+    assert record.tries(4) == 1
+
+
+def test_values_are_sent_again_under_another_mapping_or_with_other_columns_there(desk: Bench) -> None:
+    record = values_refused(desk)
+    desk.engine.stamp = "second"
+    assert record.tries(4) == 1
+
+
+def test_values_are_sent_again_at_a_persons_word_once(desk: Bench) -> None:
+    """As after a rule was changed, which no reading tells."""
+    record = values_refused(desk)
+    for _ in range(3):
+        desk.store.release_issues(None, "ada", "the rule was changed")
+        assert record.tries(4) == 1
+    record.lie = None
+    desk.store.release_issues(None, "ada", "the rule is gone")
+    desk.settled()
+    assert desk.south.read("lead", desk.must(record.lead, "lead"))["phone"] == "2"
+    assert desk.issues() == []
+
+
+def test_a_create_and_a_conversion_whose_values_are_not_taken_are_sent_once(desk: Bench) -> None:
+    converted = desk.lead_pair()[0]
+    times: list[str] = []
+
+    def refusing(kind: str, entity: str, native: str | None) -> Lie | None:
+        times.append(f"{kind} {entity}")
+        return "refuse values"
+
+    desk.south.lies = refusing
+    desk.north.add("lead", last_name="New", company="New Ltd", email="new@example.com")
+    desk.north.convert_lead(converted)
+    for _ in range(6):
+        desk.sync()
+    assert sorted(times) == ["convert lead", "create lead"]
+    assert [(one.entity, one.next_try_at) for one in desk.issues("VALUES")] == [("lead", None)] * 2
 
 
 def test_a_crm_that_is_left_alone_costs_no_record_a_try(desk: Bench) -> None:
