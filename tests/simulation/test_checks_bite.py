@@ -19,13 +19,16 @@ from workers import schedule
 
 
 def test_a_call_while_retry_after_runs_is_seen() -> None:
+    def some_seeds() -> None:  # somebody has to call within the seconds that a CRM asked for
+        for seed in range(1, 9):
+            simulate(seed, events=600, faults=("429",))
+
     with (
         patch.object(Keeper, "_block_left", lambda self, limits: 0.0),
         patch.object(schedule, "resumes_at", lambda every: None),
         pytest.raises(Violation, match="I14"),
     ):
-        for seed in range(1, 9):  # somebody has to call within the seconds that a CRM asked for
-            simulate(seed, events=600, faults=("429",))
+        some_seeds()
 
 
 def test_a_plan_that_favours_a_side_is_seen() -> None:
