@@ -127,6 +127,8 @@ class Owner:
     opportunity: Literal["both", "create only", "off"] | None = None
     account: Literal["both", "create only", "off"] | None = None
     contact: Literal["both", "create only", "off"] | None = None
+    # Of a segment or one kind of records; the one for all is the connections' affair.
+    fallback: Mapping[Side, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +231,7 @@ def laid_over(one: _T, overlay: Overlay) -> _T:
     for each in fields(one):  # pyright: ignore[reportArgumentType] -- a dataclass, always
         if each.name in overlay:
             value, before = overlay[each.name], getattr(one, each.name)
-            nested = isinstance(value, Mapping) and is_dataclass(before)
-            changes[each.name] = laid_over(before, value) if nested else value
+            if isinstance(value, Mapping):
+                value = laid_over(before, value) if is_dataclass(before) else {**before, **value}
+            changes[each.name] = value
     return replace(one, **changes)  # pyright: ignore[reportArgumentType, reportUnknownVariableType, reportCallIssue]

@@ -7,7 +7,7 @@ from types import UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from crmbridge.model import ENTITIES, SIDES, Entity, Side
-from crmbridge.policy import ONLY_FOR, Bucket, Master, Overlay, Policy, ReadAs, Way, When
+from crmbridge.policy import ONLY_FOR, Bucket, Master, Overlay, Owner, Policy, ReadAs, Way, When
 from mapping.problem import Path, closest
 
 # A choice that is a section with one key: what it is written as, and what is made of it.
@@ -69,7 +69,7 @@ def read_options(given: Mapping[str, Any], way: Path, sides: Mapping[str, Side],
     by_entity: dict[Entity, Overlay] = {}
     fallback: dict[Side, str] = {}
     for name, value in given.items():
-        if name == "owner" and isinstance(value, Mapping) and "fallback" in value:
+        if name == "owner" and way == ("lifecycle",) and isinstance(value, Mapping) and "fallback" in value:
             fallback = dict(_fallback(value["fallback"], (*way, name, "fallback"), sides, say))
             value = {key: one for key, one in value.items() if key != "fallback"}
         if name in ENTITIES:
@@ -85,9 +85,6 @@ def read_options(given: Mapping[str, Any], way: Path, sides: Mapping[str, Side],
 
 
 def _fallback(given: Any, way: Path, sides: Mapping[str, Side], say: Say) -> Iterator[tuple[Side, str]]:
-    if way[0] != "lifecycle":
-        say(way, "is for all records; write it under `lifecycle:` itself", key=True, code="choice-for-all")
-        return
     if not isinstance(given, Mapping):
         say(way, f"must be a section with keys such as {next(iter(sides), 'a connection')}", code="setting-not-section")
         return
@@ -223,6 +220,8 @@ def _group(
         here: Path = (*way, name)
         if name not in types:
             say(here, "unknown key", suggestion=closest(name, types), key=True, code="setting-unknown")
+        elif kind is Owner and name == "fallback":
+            yield name, dict(_fallback(value, here, sides, say))
         elif is_dataclass(types[name]):
             if isinstance(value, Mapping):
                 yield name, dict(_group(value, here, types[name], sides, say))  # pyright: ignore[reportArgumentType]

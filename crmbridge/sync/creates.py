@@ -269,7 +269,7 @@ def put_new(hands: Hands, view: View, side: Side, source: Seen, fields: Fields |
     return compiled.put(
         side,
         source.shared.fields if fields is None else fields,
-        facts=view.facts(),
+        facts=view.facts(whose=source),
         current=None,
         life=None,
         state=None if source.shared.state is None else "open",

@@ -26,6 +26,7 @@ from crmbridge.retention import sweep
 from crmbridge.state.store import Store
 from crmbridge.state.words import Batch, IntentState, Issue, Lease, RunRow
 from crmbridge.sync import key_index
+from crmbridge.sync.fallback import check_fallbacks
 from crmbridge.sync.foreign import stop_if_found
 from crmbridge.sync.handed import Bench, Crew, drain
 from crmbridge.sync.hands import LEASE_NAME, LEASE_SECONDS, Event, Hands, Options, Progress, Quiet
@@ -378,6 +379,7 @@ class Engine:
                     fix="Correct the connection's url, or use another store.url for another organization.",
                     code="wrong_org",
                 )
+        check_fallbacks(self.options.policies, self._directories, self.names)
 
     def _calls(self) -> dict[str, dict[str, int]]:
         """Requests of this run; a worker's engine goes through many."""

@@ -179,6 +179,12 @@ class Hands:
         named = [choice.bucket for choice in chosen if isinstance(choice, Bucket)]
         return {same_id(native) for native in (*named, *made) if native is not None}
 
+    @cached_property
+    def has_fallbacks(self) -> bool:
+        """Does a part of the records have a fallback owner of its own?"""
+        every = (policy for entity in ENTITIES for policy in self.options.policies.every(entity))
+        return any(policy.owner.fallback for policy in every)
+
     def is_bucket(self, native: str) -> bool:
         return same_id(native) in self.buckets
 

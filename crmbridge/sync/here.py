@@ -10,6 +10,7 @@ from connectors.base import Conversion
 from crmbridge.lifecycle import mirrors
 from crmbridge.model import Converted, Refused, Stale, Step, Unknown, other, results_of
 from crmbridge.state.words import Batch, Intent
+from crmbridge.sync.fallback import directories_for
 from crmbridge.sync.hands import Event, Hands, fingerprint, new_intent
 from crmbridge.sync.pausing import hold_back, pause_of
 from crmbridge.sync.view import View, link_ids
@@ -105,7 +106,7 @@ def close(hands: Hands, intent: Intent, reply: str) -> None:
 
 def _owner(hands: Hands, work: Work, step: Step) -> str | None:
     """A queue cannot own what a conversion makes; then it is the fallback."""
-    directory = hands.directories[step.side]
+    directory = directories_for(hands, work.seen["left"])[step.side]
     owner = work.seen[step.side].shared.fields.get("owner")
     known = directory.user_ids.get(owner) if isinstance(owner, str) else None
     return known or directory.default_owner

@@ -217,7 +217,7 @@ def _update_write(
     put = hands.compiled.entities[work.entity].put(
         side,
         belongs.fields,
-        facts=view.facts(link),
+        facts=view.facts(link, whose=work.seen["left"]),
         current=seen.row,
         life=seen.life,
         state=seen.shared.state,

@@ -11,6 +11,7 @@ from crmbridge.model import Axes, Entity, Fields, Link, Ref, Row, Seen, Shared, 
 from crmbridge.policy import ReadAs
 from crmbridge.stand_ins import native_of
 from crmbridge.state.words import Stored
+from crmbridge.sync.fallback import directories_for
 from crmbridge.sync.hands import Hands
 
 # Links are asked for one by one until so many have been; then all are read at once if there are not many more of them
@@ -106,9 +107,10 @@ class View:
     hands: Hands
     crosswalk: Crosswalk
 
-    def facts(self, link: Link | None = None) -> "mapping.Facts":
+    def facts(self, link: Link | None = None, *, whose: Seen | None = None) -> "mapping.Facts":
+        """`whose`: the record that tells who stands in for an owner who is not there, before something is written."""
         return mapping.Facts(
-            directory=self.hands.directories,
+            directory=self.hands.directories if whose is None else directories_for(self.hands, whose),
             shared_id=self.crosswalk.shared_id,
             native_id=self.crosswalk.native_id,
             fillers=link.fillers if link else {},

@@ -30,6 +30,7 @@ from crmbridge.model import (
 from crmbridge.plan import is_blank
 from crmbridge.policy import Bucket, Policy
 from crmbridge.sync.candidates import sharing
+from crmbridge.sync.fallback import directories_for
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.observe import fetch_missing
 from crmbridge.sync.view import View
@@ -223,13 +224,13 @@ def order_for(hands: Hands, view: View, work: Work, ways: Mapping[Entity, Way], 
         opportunity_name=str(name) if name and ways["opportunity"].create else None,
         status=hands.compiled.entities["lead"].converted_status(target, work.seen[target].life),
         record_type=work.seen[target].life.record_type,
-        owner_id=_owner(hands, target, fields.get("owner"), work.seen[source].shared.fields.get("owner")),
+        owner_id=_owner(hands, work, target, fields.get("owner"), work.seen[source].shared.fields.get("owner")),
         currency_id=next((id for id, iso in directory.currencies.items() if iso == currency), None),
     )
 
 
-def _owner(hands: Hands, target: Side, *emails: object) -> str | None:
-    directory = hands.directories[target]
+def _owner(hands: Hands, work: Work, target: Side, *emails: object) -> str | None:
+    directory = directories_for(hands, work.seen["left"])[target]
     for email in emails:
         if isinstance(email, str) and email in directory.user_ids:
             return directory.user_ids[email]

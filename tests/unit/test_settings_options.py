@@ -77,6 +77,25 @@ def test_the_fallback_owner_goes_before_the_connections(tmp_path: Path) -> None:
     assert found.options.fallback == {"right": "sales@acme.example"}
 
 
+def test_a_part_of_the_records_may_have_a_fallback_owner_of_its_own(tmp_path: Path) -> None:
+    text = """\
+lifecycle: {owner: {fallback: {crm: all@acme.example}}, lead: {owner: {fallback: {crm: leads@acme.example}}}}
+segments: {shop: {lifecycle: {owner: {lead: off, fallback: {sf: shop@acme.example}}}}}
+"""
+    found = read(tmp_path, text)
+    assert found.options.fallback == {"right": "all@acme.example"}, "which goes to the connection"
+    chosen = policies(found, SHIPPED)
+    assert chosen.of("opportunity").owner.fallback == {}
+    base, shop = (policy.owner for policy in chosen.every("lead"))
+    assert base.fallback == {"right": "leads@acme.example"}
+    assert (shop.lead, shop.fallback) == ("off", {"left": "shop@acme.example", "right": "leads@acme.example"})
+    told = wrong(tmp_path, "segments: {shop: {lifecycle: {owner: {fallback: {crn: x@y.example, sf: you}}}}}\n")
+    assert told == [
+        "crmbridge.yaml:5:50: segments.shop.lifecycle.owner.fallback.crn: unknown key; did you mean 'crm'?",
+        "crmbridge.yaml:5:72: segments.shop.lifecycle.owner.fallback.sf: must be the e-mail address of a user there",
+    ]
+
+
 def test_what_is_wrong_is_told_at_its_place(tmp_path: Path) -> None:
     assert wrong(
         tmp_path,
