@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
 from pathlib import Path
@@ -80,6 +81,11 @@ class Answer:
 # --- the session --------------------------------------------------------------------------------------------------
 
 
+@cache
+def _user_agent() -> str:
+    return f"crmbridge/{version('crmbridge')}"  # read from the installed files: not for each session
+
+
 class Session:
     """Calls to one origin. Not shared by threads, and made anew after a fork."""
 
@@ -121,7 +127,7 @@ class Session:
         self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._http.headers = CaseInsensitiveDict(
             {
-                "User-Agent": f"crmbridge/{version('crmbridge')}",
+                "User-Agent": _user_agent(),
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip",
                 "Connection": "keep-alive",

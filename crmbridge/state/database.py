@@ -68,8 +68,6 @@ class Database:
         # hide_parameters: a traceback of ours must not show customers' values.
         self.engine = create_engine(self.url, hide_parameters=True, **options)
         event.listen(self.engine, "connect", _prepare_sqlite if self.dialect == "sqlite" else _prepare_postgresql)
-        if self.dialect == "sqlite":
-            event.listen(self.engine, "begin", _begin_sqlite)
         # On PostgreSQL each statement sees its own moment, in a transaction (READ COMMITTED) or not: a reading begins
         # none, which is two journeys to the server less. On SQLite it sees one moment throughout.
         postgres = self.dialect == "postgresql"
@@ -85,16 +83,18 @@ class Database:
     @contextmanager
     def reading(self) -> Generator[Connection]:
         with _told(self.place), self._reader.connect() as connection, connection.begin():
+            if self.dialect == "sqlite":  # BEGIN is ours, see `_prepare_sqlite`
+                connection.exec_driver_sql("BEGIN")
             yield connection
 
     @contextmanager
     def writing(self, name: str) -> Generator[Connection]:
         """One transaction that is written whole or not at all. SQLite takes its write lock at the start."""
-        with _told(self.place), self.engine.connect() as connection:
-            connection = connection.execution_options(crmbridge_writes=True)
-            with connection.begin():
-                yield connection
-                reached(f"commit {name}")
+        with _told(self.place), self.engine.connect() as connection, connection.begin():
+            if self.dialect == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+            reached(f"commit {name}")
         reached(f"committed {name}")
 
     def migrate(self) -> None:
@@ -269,11 +269,6 @@ def _use_wal(cursor: Any) -> None:
             if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("crmbridge_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _prepare_postgresql(connection: Any, record: object) -> None:

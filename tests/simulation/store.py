@@ -17,7 +17,7 @@ from sqlalchemy import Engine as SqlEngine
 from sqlalchemy.pool import StaticPool
 
 from crmbridge.state import leases
-from crmbridge.state.database import Database, _begin_sqlite, _told  # pyright: ignore[reportPrivateUsage]
+from crmbridge.state.database import Database, _told  # pyright: ignore[reportPrivateUsage]
 from crmbridge.state.schema import lease
 from crmbridge.state.store import Store
 from crmbridge.state.words import Lease, WorkRow
@@ -35,8 +35,6 @@ def open_database(now: Callable[[], datetime]) -> Database:
         connection.create_function("strftime", 2, lambda form, moment: _written(now(), form), deterministic=False)
 
     event.listen(database.engine, "connect", tell_time)
-    event.remove(database.engine, "begin", _begin_sqlite)
-    event.listen(database.engine, "begin", _begin)
     with database.engine.connect() as connection:
         _template().backup(connection.connection.driver_connection)
         connection.rollback()
@@ -46,13 +44,6 @@ def open_database(now: Callable[[], datetime]) -> Database:
 def _written(at: datetime, form: str) -> str:
     """As SQLite writes it: its `%f` is seconds with milliseconds."""
     return at.strftime(form.replace("%f", f"%S.{at.microsecond // 1000:03}"))
-
-
-def _begin(connection: Connection) -> None:
-    """As the store's own, but for the one connection that all doors read by: nobody else has a turn while a door is
-    open, so that a read needs no transaction of its own, which costs more than the read."""
-    if not connection.get_execution_options().get("simulation_reads"):
-        _begin_sqlite(connection)
 
 
 @cache
@@ -80,9 +71,11 @@ class Door(Database):
 
     @contextmanager
     def reading(self) -> Generator[Connection]:
+        """Nobody else has a turn while a door is open: a read needs no transaction of its own, which costs more than
+        the read, and one connection does for all of them."""
         with self._passed(), _told(self.place):
             if self._reads is None:
-                self._reads = self.engine.connect().execution_options(simulation_reads=True)
+                self._reads = self.engine.connect()
             yield self._reads
 
     @contextmanager

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from crmbridge.sandbox.dynamics.columns import Column, Kind, Option
@@ -24,6 +25,7 @@ _NUMBER_RANGE = {"Money": 922337203685477, "Decimal": 100000000000, "Double": 10
 Document = dict[str, Any]
 
 
+@cache
 def metadata_id(*names: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, "/".join(names)))
 
