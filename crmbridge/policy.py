@@ -105,6 +105,26 @@ ONLY_FOR: Final[Mapping[str, frozenset[Entity]]] = {
 }
 
 
+_LEAD: Final = frozenset[Entity]({"lead"})
+_DEAL: Final = frozenset[Entity]({"opportunity"})
+# Options that are for some kinds of records alone, by group and name (None: all of the group); the others are for all.
+FOR_KINDS: Final[Mapping[tuple[str, str | None], frozenset[Entity]]] = {
+    ("convert", None): _LEAD,
+    ("close", None): _DEAL,
+    ("close", "over_disqualified"): _LEAD,
+    ("move", "status"): _LEAD,
+    ("move", "stage"): _DEAL,
+    ("move", "disqualify"): _LEAD,
+    ("move", "reopen"): _LEAD,
+    ("move", "contact_roles"): _DEAL,
+    ("move", "unmapped"): _LEAD | _DEAL,
+    ("move", "inactive"): frozenset({"account", "contact"}),
+    ("remove", "delete_converted"): _LEAD,
+    **{("scope", entity): frozenset({entity}) for entity in ("account", "contact")},
+    **{("owner", entity): frozenset({entity}) for entity in ("lead", "opportunity", "account", "contact")},
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remove:
     delete: Literal["keep", "ask", "delete", "disqualify", "lose", "deactivate"] = "keep"

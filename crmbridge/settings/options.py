@@ -7,7 +7,7 @@ from types import UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from crmbridge.model import ENTITIES, SIDES, Entity, Side
-from crmbridge.policy import ONLY_FOR, Bucket, Master, Overlay, Owner, Policy, ReadAs, Way, When
+from crmbridge.policy import FOR_KINDS, ONLY_FOR, Bucket, Master, Overlay, Owner, Policy, ReadAs, Way, When
 from mapping.problem import Path, closest
 
 # A choice that is a section with one key: what it is written as, and what is made of it.
@@ -265,12 +265,16 @@ def _choice(
 
 
 def _not_for(name: str, found: Any, way: Path) -> str | None:
-    """A choice under a kind of record that it has no meaning for."""
-    meant: frozenset[str] | None = ONLY_FOR.get(found) if name == "delete" and isinstance(found, str) else None
-    entity = next((str(part) for part in way if part in ENTITIES), None)
-    if meant is None or entity is None or entity in meant:
+    """An option, or a choice of it, under a kind of record that it has no meaning for: it would do nothing there."""
+    within = way[1:] if way[0] == "lifecycle" else way[3:]  # segments.NAME.lifecycle
+    entity, option = str(within[0]), ".".join(str(part) for part in within[1:])
+    if entity not in ENTITIES:
         return None
-    return f"{found} is for {' and '.join(sorted(meant))} records"
+    group = str(within[1])
+    meant = FOR_KINDS.get((group, str(within[-1])), FOR_KINDS.get((group, None)))
+    if meant is None and name == "delete" and isinstance(found, str):
+        meant, option = ONLY_FOR.get(found), found
+    return None if meant is None or entity in meant else f"{option} is for {' and '.join(sorted(meant))} records"
 
 
 def _word(found: Any) -> str:

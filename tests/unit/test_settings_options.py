@@ -1,13 +1,15 @@
 """Choices of the life cycle and segments in `crmbridge.yaml`: read, explained where they are wrong, and compiled."""
 
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
+from functools import reduce
 from pathlib import Path
 
 import pytest
 
 from crmbridge import settings
 from crmbridge.errors import ConfigError
-from crmbridge.model import Shared
+from crmbridge.model import ENTITIES, Shared
 from crmbridge.policy import Bucket, Convert, CreateBy, Owner, Policy, ReadAs, When
 from crmbridge.segments import policies
 from tests.support.coded import sentence
@@ -30,6 +32,14 @@ def wrong(folder: Path, text: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         read(folder, text)
     return [sentence(problem.removeprefix(f"{folder}/")) for problem in caught.value.problems]
+
+
+def tried(folder: Path, text: str) -> list[str]:
+    try:
+        read(folder, text)
+    except ConfigError as error:
+        return [sentence(problem.removeprefix(f"{folder}/")) for problem in error.problems]
+    return []
 
 
 def lead(**fields: str | None) -> Shared:
@@ -75,6 +85,56 @@ segments:
 def test_the_fallback_owner_goes_before_the_connections(tmp_path: Path) -> None:
     found = read(tmp_path, "lifecycle: {owner: {fallback: {crm: sales@acme.example}}}\n")
     assert found.options.fallback == {"right": "sales@acme.example"}
+
+
+def _every_option() -> list[tuple[str, ...]]:
+    """Options that are a word, by their keys."""
+    found: list[tuple[str, ...]] = []
+    for group in fields(Policy):
+        inner = getattr(Policy(), group.name)
+        found += [(group.name, one.name) for one in fields(inner)] if is_dataclass(inner) else []
+    return [one for one in found if one[1] not in {"create_by", "fallback"}] + [("convert", "create_by", "account")]
+
+
+# One that each takes; most know their default, and some of the others have none.
+WORDS = {"owner": "off", "create_by": "us"}
+MEANT = {
+    ("convert", "mirror"): {"lead"},
+    ("convert", "create_by", "account"): {"lead"},
+    ("close", "won_amount"): {"opportunity"},
+    ("close", "over_disqualified"): {"lead"},
+    ("close", "no_customer"): {"opportunity"},
+    ("move", "new"): set(ENTITIES),
+    ("move", "stage"): {"opportunity"},
+    ("move", "unmapped"): {"lead", "opportunity"},
+    ("move", "inactive"): {"account", "contact"},
+    ("remove", "delete"): set(ENTITIES),
+    ("remove", "undelete"): set(ENTITIES),
+    ("scope", "account"): {"account"},
+    ("owner", "lead"): {"lead"},
+}
+
+
+@pytest.mark.parametrize("keys", _every_option(), ids=".".join)
+def test_an_option_under_a_kind_of_record_that_it_does_nothing_for_is_refused(
+    tmp_path: Path, keys: tuple[str, ...]
+) -> None:
+    word, option = WORDS.get(keys[-2]) or reduce(getattr, keys, Policy()), ".".join(keys)
+
+    def inside(entity: str) -> str:
+        return reduce(lambda inner, key: f"{{{key}: {inner}}}", reversed((entity, *keys)), str(word))
+
+    told = {entity: tried(tmp_path, f"lifecycle: {inside(entity)}\n") for entity in ENTITIES}
+    taken = {entity for entity, problems in told.items() if not problems}
+    assert taken, "it is for somebody"
+    assert taken == MEANT.get(keys, taken)
+    for entity in set(ENTITIES) - taken:
+        [problem] = told[entity]
+        assert f"lifecycle.{entity}.{option}: {option} is for {' and '.join(sorted(taken))} records" in problem
+    if option != "close.won_amount":  # which is for all records anyhow
+        for entity in ENTITIES:  # in a segment, though it is called like a kind of record
+            found = tried(tmp_path, f"segments: {{lead: {{lifecycle: {inside(entity)}}}}}\n")
+            assert [bool(found), len(found)] == [entity not in taken, len(told[entity])]
 
 
 def test_a_part_of_the_records_may_have_a_fallback_owner_of_its_own(tmp_path: Path) -> None:
