@@ -57,14 +57,17 @@ take 1.5 GB a million, and make the page of the rows just edited dearer than oth
 | what makes a page cheap | where |
 | --- | --- |
 | a page begins at a place in an order that is kept, not behind rows that are counted | `listing.py`, `ordering.py` |
-| records are made by compiled code, a struct per layout, a hundred at a time, and encoded at once | `shaping.py` |
-| they are encoded into the page's one buffer: new memory for each hundred cost more than the encoding | `shaping.py` |
+| records are made by compiled code, a struct per layout, fifty at a time, and encoded at once | `shaping.py` |
+| those fifty rows are copied first: their values, wherever they lie, are fetched together, not one by one | `shaping.py` |
+| rows that are written in the same second share the text of their stamp | `values.py` of both CRMs |
+| they are encoded into the page's one buffer: new memory for each time cost more than the encoding | `shaping.py` |
 | column names are one text each, so that a look-up compares addresses | both shapes |
 | made-up rows of Dynamics have ascending GUIDs: a page's rows lie side by side | `dynamics/bulk_store.py` |
 | the rows of the start are spared the garbage collector | `cli/sandbox.py` |
 
-In the order of change the last page is dearer than the first one for another reason: its rows have just been edited,
-from all over the table, and lie in memory as they were edited; those of the first page lie side by side.
+In the order of change the rows of the last page have just been edited, from all over the table: their values are as far
+apart in memory as the rows were, while those of the first page lie side by side. Waiting for memory is what such a page
+can cost more; the copies make the waits overlap.
 """
 REST = """
 ## Start and memory

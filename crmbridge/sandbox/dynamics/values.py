@@ -26,7 +26,13 @@ _DEFAULT_LENGTH = {"String": 100, "Memo": 2000}
 
 
 def stamp(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC).isoformat()[:19]}Z"
+    return _stamp(moment.replace(microsecond=0))
+
+
+@lru_cache(maxsize=1024)
+def _stamp(second: datetime) -> str:
+    """One text for all rows that are written in the same second: where a page has many of them, it is fetched once."""
+    return f"{second.astimezone(UTC).isoformat()[:19]}Z"
 
 
 def guid(text: object) -> str | None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, Final
 
 from crmbridge.sandbox.salesforce.errors import SfError, refuse
@@ -27,7 +28,13 @@ _EMAIL: Final = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+\.[^\s
 
 def stamp(moment: datetime) -> str:
     """An instant as REST answers show it: UTC, milliseconds that are always zero (salesforce-api §8.1, §10)."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+    return _stamp(moment.replace(microsecond=0))
+
+
+@lru_cache(maxsize=1024)
+def _stamp(second: datetime) -> str:
+    """One text for all rows that are written in the same second: where a page has many of them, it is fetched once."""
+    return second.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
 
 
 def instant(text: str) -> datetime:
