@@ -34,6 +34,7 @@ def open_database(now: Callable[[], datetime]) -> Database:
         # SQLite's own function under its own name: every statement that asks for the time gets the virtual one.
         connection.create_function("strftime", 2, lambda form, moment: _written(now(), form), deterministic=False)
 
+    _share_compiled(database.engine)
     event.listen(database.engine, "connect", tell_time)
     with database.engine.connect() as connection:
         _template().backup(connection.connection.driver_connection)
@@ -44,6 +45,18 @@ def open_database(now: Callable[[], datetime]) -> Database:
 def _written(at: datetime, form: str) -> str:
     """As SQLite writes it: its `%f` is seconds with milliseconds."""
     return at.strftime(form.replace("%f", f"%S.{at.microsecond // 1000:03}"))
+
+
+def _share_compiled(engine: SqlEngine) -> None:
+    """One simulation after another asks the same: its statements are compiled once a process, not once a company. What
+    is compiled is kept by dialect, so all engines have one."""
+    kept: Any = _FIRST.setdefault("engine", engine)
+    own: Any = engine
+    own.dialect = own.pool._dialect = kept.dialect
+    own._compiled_cache = kept._compiled_cache
+
+
+_FIRST: dict[str, SqlEngine] = {}
 
 
 @cache
