@@ -260,9 +260,10 @@ def _move(hands: Hands, view: View, intent: Intent) -> bool:
 
 
 def _somebody_elses(hands: Hands, intent: Intent, row: Row) -> bool:
-    """It is where it should have gone, by somebody else's hand: of all that was to go along nothing shows."""
-    along = [shows(row, name, sent) for name, sent in intent.after.items() if name not in _WHERE]
-    return touched(hands, row) and False in along and True not in along
+    """It is where it should have gone, was last saved by somebody else, and nothing shows of what was to go along: the
+    journal does not tell of a step of ours that nobody can prove."""
+    along = (name for name in intent.after if name not in _WHERE)
+    return touched(hands, row) and not any(shows(row, name, intent.after[name]) for name in along)
 
 
 def _removed(hands: Hands, view: View, intent: Intent) -> bool:

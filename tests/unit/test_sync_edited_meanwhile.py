@@ -315,18 +315,21 @@ def test_what_an_update_did_not_bring_is_written_again_whatever_was_typed_beside
         assert (crm.read("lead", id)["phone"], crm.read("lead", id)["rating"]) == ("typed over", "Hot")
 
 
-def test_a_step_whose_answer_was_lost_and_that_somebody_else_took_is_not_told_as_ours(desk: Bench) -> None:
-    """The deal is won there, as it was to be, but by a person, at an amount of theirs."""
+@pytest.mark.parametrize(("kind", "here", "there"), [("win", "Closed Won", "won"), ("lose", "Closed Lost", "lost")])
+def test_a_step_whose_answer_was_lost_and_that_somebody_else_took_is_not_told_as_ours(
+    desk: Bench, kind: str, here: str, there: str
+) -> None:
+    """The deal is won there, as it was to be, but by a person, at an amount of theirs; or lost, where nothing tells."""
     left, right = desk.deal_pair(amount="10")
     desk.north.edit("opportunity", left, amount="20")
-    desk.north.set_status("opportunity", left, "Closed Won")
-    _falls_once(desk, "right", "win", "opportunity", "fall before")
+    desk.north.set_status("opportunity", left, here)
+    _falls_once(desk, "right", kind, "opportunity", "fall before")
     desk.south.edit("opportunity", right, amount="30")
-    desk.south.set_status("opportunity", right, "won")
+    desk.south.set_status("opportunity", right, there)
     desk.settled()
-    assert not any(row.kind == "win" for row in desk.store.journal(side="right", native_id=right))
+    assert not any(row.kind == kind for row in desk.store.journal(side="right", native_id=right))
     assert desk.store.open_intents() == []
-    assert desk.north.read("opportunity", left)["state"] == desk.south.read("opportunity", right)["state"] == "won"
+    assert desk.north.read("opportunity", left)["state"] == desk.south.read("opportunity", right)["state"] == there
 
 
 def _edited_at(desk: Bench, side: Side, id: str, *, phone: str, when: datetime) -> None:
