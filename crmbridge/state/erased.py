@@ -9,7 +9,8 @@ import hmac
 import secrets
 from collections.abc import Collection, Iterable
 from dataclasses import replace
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
 from sqlalchemy import Connection, delete, select
 
@@ -33,12 +34,17 @@ def among(connection: Connection, refs: Collection[Ref]) -> set[Ref]:
         return set()
     by_mark = {mark_of(salt, ref): ref for ref in refs}
     dialect, marks = connection.dialect.name, sorted(by_mark)
-    statement = lookup(dialect, erased, erased.c.mark)
+    statement = _marked(dialect)
     return {
         by_mark[line.mark]
         for start in range(0, len(marks), _CHUNK)
         for line in connection.execute(statement, {"ids": array(dialect, marks[start : start + _CHUNK])})
     }
+
+
+@cache
+def _marked(dialect: str) -> Any:
+    return lookup(dialect, erased, erased.c.mark)
 
 
 def admitted(connection: Connection, given: Iterable[Row]) -> list[Row]:

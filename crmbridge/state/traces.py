@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Table, Text, exists, func, or_, select, values
+from sqlalchemy import Column, Connection, Table, Text, bindparam, exists, func, or_, select, values
 
 from crmbridge.model import ENTITIES, SIDES, Entity, Ref, Side, other
 from crmbridge.state import codec
@@ -227,9 +227,16 @@ def _links_of(connection: Connection, ref: Ref) -> list[str]:
 
 
 def _body(connection: Connection, ref: Ref) -> dict[str, Any]:
-    where = (record.c.side == ref.side, record.c.entity == ref.entity, record.c.id == ref.id)
-    text = connection.execute(select(record.c.body).where(*where)).scalar()
+    place = {"of_side": ref.side, "of_entity": ref.entity, "of_id": ref.id}
+    text = connection.execute(_BODY, place).scalar()
     return codec.load(text) if text else {}
+
+
+_BODY = select(record.c.body).where(
+    record.c.side == bindparam("of_side"),
+    record.c.entity == bindparam("of_entity"),
+    record.c.id == bindparam("of_id"),
+)
 
 
 def _bodies_with(connection: Connection, texts: Collection[str]) -> Iterator[tuple[Ref, dict[str, Any]]]:

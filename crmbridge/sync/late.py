@@ -70,18 +70,22 @@ def _redirect(hands: Hands, view: View, work: Work, updates: Iterable[Update]) -
 
 def carry_consent(hands: Hands, view: View, work: Work, side: Side) -> None:
     """A conversion into an existing contact leaves the lead's opt-outs behind (lifecycle §1.1): here they are not."""
-    heirs = _heirs(hands, view, work, side)
-    contact = heirs.get("contact")
-    if contact is None:
+    there = _rules(hands, "contact")
+    refused = [
+        rule.name
+        for rule in hands.compiled.entities["lead"].rules
+        if rule.restrictive
+        and rule.name in there
+        and side in there[rule.name].sides
+        and any(seen.shared.fields.get(rule.name) for seen in work.seen.values())
+    ]
+    if not refused:
         return
-    wanted: dict[str, Value] = {}
-    for rule in hands.compiled.entities["lead"].rules:
-        there = _rules(hands, "contact").get(rule.name)
-        if not rule.restrictive or there is None or side not in there.sides:
-            continue
-        refused = any(seen.shared.fields.get(rule.name) for seen in work.seen.values())
-        if refused and not contact.seen[side].shared.fields.get(rule.name):
-            wanted[rule.name] = True
+    heirs = _heirs(hands, view, work, side)
+    if "contact" not in heirs:
+        return
+    has = heirs["contact"].seen[side].shared.fields
+    wanted: dict[str, Value] = {name: True for name in refused if not has.get(name)}
     if wanted:
         _write(hands, view, heirs, side, {"contact": wanted}, "refused on the lead, so refused on the contact (A3)")
 
