@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from crmbridge.policy import Policies, Policy, Scope
+from crmbridge.policy import Convert, Policies, Policy, Scope
 from crmbridge.sync import Options
 from tests.support.engine import Bench, WithPersons, bench
 
@@ -78,6 +78,18 @@ def test_a_conversion_into_a_person_account_is_held(desk: Bench) -> None:
     [issue] = desk.issues("C5")
     assert "lifecycle.convert.person_accounts: off" in issue.message
     assert nothing_crossed(desk)
+
+
+def test_a_person_without_a_company_gets_an_ordinary_account_of_that_name_where_that_is_chosen(desk: Bench) -> None:
+    convert = Convert(contact_only="account named like the person")
+    desk.engine.options = Options(policies=Policies(base=Policy(convert=convert)))
+    here, there = desk.lead_pair(first_name="Kay", last_name="Boxer", company=None)
+    desk.south.convert_lead(there, create_account=False, create_opportunity=False)
+    desk.settled()
+    account = desk.north.read("lead", here)["account_id"]
+    assert desk.north.read("account", account)["name"] == "Kay Boxer"
+    assert not any(one.columns.get("person") for one in desk.north.live("account"))
+    assert desk.issues("C5") == []
 
 
 def test_a_lead_without_a_company_is_not_converted_into_a_person_account(desk: Bench) -> None:
