@@ -54,7 +54,12 @@ RULES: Final[Mapping[str, tuple[Mapping[str, Any], ...]]] = {
 }
 _REFUSALS: Final = frozenset({"validation rule", "required field", "picklist changed"})
 # What seldom has an occasion comes more often when it has one: a page behind another, a record that is made.
-_SELDOM: Final[Mapping[str, float]] = {"page twice": 4, "picklist changed": 8, "required field": 8}
+_SELDOM: Final[Mapping[str, float]] = {
+    "page twice": 4,
+    "validation rule": 2,
+    "picklist changed": 8,
+    "required field": 12,
+}
 
 # Done by the simulation itself.
 OURS: Final = (
@@ -78,7 +83,7 @@ OURS: Final = (
 )
 KINDS: Final = (*RULES, *OURS)
 
-# What keeps a cycle from its end comes in spells, a few kinds at a time, with hours between them in which work is done:
+# What keeps a cycle from its end comes in spells, a few kinds at a time, with quiet between them in which work is done:
 # a company in which each call is in danger all day never has anything half done, since nothing is begun.
 SPELLS: Final = frozenset(
     {
@@ -88,8 +93,8 @@ SPELLS: Final = frozenset(
         *("killed", "frozen past its lease", "commit unknown", "disk full"),
     }
 )
-SPELL_KINDS_MAX: Final = 4
-SPELL_TIMES: Final = 3  # so much oftener than its rate says the network and the CRMs are in trouble
+SPELL_KINDS_MAX: Final = 2
+SPELL_TIMES: Final = 4  # so much oftener than its rate says the network and the CRMs are in trouble
 # One spell of three is an outage: they are at most calls.
 OUTAGE: Final = 0.33
 OUTAGE_TIMES: Final = 12
@@ -126,16 +131,24 @@ class Faults:
         for armed in ended:
             sandbox.faults.remove(armed.id)
         chosen = [] if self.now or not come else rng.sample(come, min(len(come), rng.randint(1, SPELL_KINDS_MAX)))
+        waiting = [kind for kind in come if not self._has_struck(kind)]
+        if chosen and waiting:  # some kind comes in each spell that has not struck yet
+            chosen = list(dict.fromkeys([rng.choice(waiting), *chosen]))
         self.now = frozenset(chosen)
         self.times = OUTAGE_TIMES if rng.random() < OUTAGE else SPELL_TIMES
         self._arm(sandbox, chosen)
         return bool(self.now)
 
+    def _has_struck(self, kind: str) -> bool:
+        return self.struck[kind] > 0 or any(armed.fired for of, armed in self._armed if of == kind)
+
     def _comes_and_goes(self, kind: str) -> bool:
         return self.spells and kind in SPELLS
 
     def _times(self, kind: str) -> float:
-        return self.times if self._comes_and_goes(kind) and kind not in _OF_A_WORKER else 1.0
+        if not self._comes_and_goes(kind) or kind in _OF_A_WORKER:
+            return 1.0
+        return self.times * (3 if kind == "429" else 1)  # what ends all calls for a while leaves few to strike at
 
     def _arm(self, sandbox: Sandbox, kinds: Iterable[str]) -> None:
         for kind in kinds:

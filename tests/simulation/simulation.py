@@ -42,7 +42,7 @@ WORKERS: Final = 3
 TICK_SECONDS: Final = 60.0
 PEOPLE_SECONDS: Final = 8.0  # on average, from one to the next thing that somebody does
 SPELL_SECONDS: Final = 900.0  # on average, that some kinds of trouble stay
-CALM_SECONDS: Final = 1500.0  # on average, from one such spell to the next
+CALM_SECONDS: Final = 900.0  # on average, from one such spell to the next
 RELEASE_SECONDS: Final = 4800.0  # on average, from one change of the mapping's files to the next
 OPERATOR_TICKS: Final = 45  # on average, from one time that somebody asks for a plan to the next
 # Reads behind which a lead's conversion leaves some of what it made unseen: it was looked for already.
