@@ -59,6 +59,7 @@ take 1.5 GB a million, and make the page of the rows just edited dearer than oth
 | a page begins at a place in an order that is kept, not behind rows that are counted | `listing.py`, `ordering.py` |
 | records are made by compiled code, a struct per layout, fifty at a time, and encoded at once | `shaping.py` |
 | those fifty rows are copied first, so that their values, wherever they lie, are fetched together | `shaping.py` |
+| a page's rows are looked up in one call, so that these waits for memory overlap too | `shaping.py` |
 | rows that are written in the same second share the text of their stamp | `values.py` of both CRMs |
 | they are encoded into the page's one buffer: new memory for each time cost more than the encoding | `shaping.py` |
 | column names are one text each, so that a look-up compares addresses | both shapes |

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -125,6 +126,19 @@ class Shaper:
                 return f"row[{part!r}] if {part!r} in row else None"
             case _:
                 return f"row[{part!r}]"
+
+
+def rows_of(table: Mapping[str, Row], keys: Sequence[str]) -> list[Row]:
+    """The rows of these keys, in their order, without those that are not there: a page's in one call.
+
+    Keys of rows that were written lately are scattered over the table; look-ups one right after the other overlap.
+    """
+    if len(keys) > 1:
+        try:
+            return list(itemgetter(*keys)(table))
+        except KeyError:
+            pass  # some are gone: each is asked for
+    return [row for key in keys if (row := table.get(key)) is not None]
 
 
 def _fetched(rows: Sequence[Row]) -> list[Row]:

@@ -4,7 +4,8 @@ from decimal import Decimal
 
 import msgspec
 
-from crmbridge.sandbox.shaping import MADE, NEAR, NOTHING, VARIANTS_MAX, Around, Layout, Typed, plain, shaper
+from crmbridge.sandbox.core import Row
+from crmbridge.sandbox.shaping import MADE, NEAR, NOTHING, VARIANTS_MAX, Around, Layout, Typed, plain, rows_of, shaper
 
 LAYOUT: Layout = (
     ("attributes", Typed("Lead", Around("/leads/", "Id"))),
@@ -74,3 +75,9 @@ def test_values_that_the_caller_made_stand_in_their_places() -> None:
 def test_money_goes_out_as_it_was_kept() -> None:
     encoded = msgspec.json.encode({"value": shaper((("Amount", "Amount"),)).page(ROWS)})
     assert encoded == b'{"value":[{"Amount":12.50},{"Amount":50000.0},{"Amount":null}]}'
+
+
+def test_rows_come_in_the_order_of_their_keys_without_those_that_are_gone() -> None:
+    table: dict[str, Row] = {key: {"Id": key} for key in "abc"}
+    for keys in ([], ["b"], ["x"], ["c", "a"], ["c", "x", "a"]):
+        assert [row["Id"] for row in rows_of(table, keys)] == [key for key in keys if key in table]

@@ -17,6 +17,7 @@ from crmbridge.sandbox.dynamics.filters import Filter, Operand, Range, compile_f
 from crmbridge.sandbox.dynamics.ordering import Descending, Ordered, Signature, comparable, fold
 from crmbridge.sandbox.dynamics.paging import Place, inner_cookie, outer_cookie, read_inner, read_outer
 from crmbridge.sandbox.dynamics.tables import Table
+from crmbridge.sandbox.shaping import rows_of
 
 _FEW = 50_000  # rows that are rather sorted anew than looked for along another order
 _SMALL_TABLE = 2000
@@ -129,6 +130,8 @@ class Selection:
         return rows if self.accepts is None else filter(self.accepts, rows)
 
     def page(self, after: Place | None, limit: int, among: Iterable[Row] | None = None) -> list[Row]:
+        if among is None and self.filter is None and self.accepts is None and self.direct:
+            return rows_of(self.ctx.store.rows(self.table.name), list(islice(self._along(after), limit)))
         return list(islice(self.walk(after, among), limit))
 
     def count(self, limit: int, among: Sequence[Row] | None = None) -> int:

@@ -39,6 +39,7 @@ from crmbridge.sandbox.salesforce.soql_tree import (
 )
 from crmbridge.sandbox.salesforce.store import Store
 from crmbridge.sandbox.salesforce.values import stamp
+from crmbridge.sandbox.shaping import rows_of
 
 RECYCLE_BIN: Final = timedelta(days=15)  # §8.3
 OFFSET_MAX: Final = 2000  # §2.3
@@ -142,9 +143,9 @@ class Engine:
 
     def shown(self, sobject: SObject, ids: Sequence[str]) -> list[Row]:
         """The visible rows of these ids."""
-        rows = map(self._store.rows(sobject).get, ids)
+        rows = rows_of(self._store.rows(sobject), ids)
         if self._sees_all and not self._store.listing(sobject).deleted:
-            return [row for row in rows if row is not None]
+            return rows
         return self.seen(rows)
 
     def scope(self, query: Query) -> Scope:
