@@ -180,7 +180,7 @@ class LeadConversion:
         """What an earlier try of ours, or somebody else, made of the lead."""
         try:
             found = self.converted(order.lead_id)
-            if isinstance(found, Converted) and order.opportunity_id and found.opportunity_id is None:
+            if isinstance(found, Converted) and order.opportunity_id and _is_as_ordered(order, found):
                 return self._tie(order.lead_id, order.opportunity_id) or replace(
                     found, opportunity_id=order.opportunity_id
                 )
@@ -234,6 +234,15 @@ class LeadConversion:
                 outcome, message=f"The lead is qualified, but the opportunity was not tied to it: {outcome.message}"
             )
         return outcome
+
+
+def _is_as_ordered(order: Conversion, found: Converted) -> bool:
+    """Only the opportunity is missing. A lead that was qualified into another customer is not tied to one of this."""
+    return (
+        found.opportunity_id is None
+        and order.account_id in (None, found.account_id)
+        and order.contact_id in (None, found.contact_id)
+    )
 
 
 def _result_reads(lead_id: str) -> list[Request]:

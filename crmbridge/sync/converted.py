@@ -43,7 +43,7 @@ def found_converted(hands: Hands, intent: Intent, life: Life) -> Converted | Non
     found = hands.connectors[target].converted(lead_id)
     if not isinstance(found, Converted):
         return None
-    if found.opportunity_id is not None or life.opportunity_id is None:
+    if found.opportunity_id is not None or life.opportunity_id is None or not _is_as_called(intent, found):
         return found
     if "opportunity" in intent.after:
         partner: str | None = intent.after["opportunity"]
@@ -64,6 +64,11 @@ def found_converted(hands: Hands, intent: Intent, life: Life) -> Converted | Non
     )
     tied = hands.connectors[target].convert(order)
     return tied if isinstance(tied, Converted) else None
+
+
+def _is_as_called(intent: Intent, found: Converted) -> bool:
+    """Somebody else may have converted it into another customer: nothing of this one is tied to it."""
+    return all(intent.after.get(entity) in (None, results_of(found)[entity]) for entity in ("account", "contact"))
 
 
 def finish(

@@ -440,6 +440,21 @@ def test_what_was_left_untied_is_tied_by_the_repeat(box: Box, crm: DynamicsConne
     assert life(crm, "opportunity", deal).origin_lead_id == lead_id
 
 
+@pytest.mark.parametrize("given", ["account", "contact"])
+def test_a_lead_that_somebody_qualified_into_another_customer_is_tied_to_nothing_of_this_one(
+    box: Box, crm: DynamicsConnector, given: str
+) -> None:
+    account = create(crm, "account", name="Known")
+    contact = create(crm, "contact", lastname="Known")
+    deal = create(crm, "opportunity", name="Deal", parentaccountid=NativeRef("account", account))
+    lead_id = lead(crm)
+    theirs = converted(crm, lead_id=lead_id, create_opportunity=False)
+    ours = Conversion(lead_id=lead_id, opportunity_id=deal)
+    ours = replace(ours, account_id=account) if given == "account" else replace(ours, contact_id=contact)
+    assert crm.convert(ours) == replace(theirs, adopted=True)
+    assert life(crm, "opportunity", deal).origin_lead_id is None
+
+
 @pytest.mark.parametrize("action", ["drop_after_commit", "truncate", {"name": "slow", "seconds": 0}])
 def test_a_lost_answer_to_a_conversion_is_looked_up(box: Box, crm: DynamicsConnector, action: Any) -> None:
     account = create(crm, "account", name="Known")
