@@ -184,11 +184,12 @@ def _last_edit_stands(
 def _newer_overwritten(world: World, link: Link, side: Side, columns: tuple[str, str]) -> None:
     """Two edits of one agreed value, each the last change of its record: the newer one by the CRMs' own clocks is never
     overwritten with the older one, also not where it was typed after we had read (reliability §7). An edit in the very
-    second of the version before it passes Salesforce's precondition: that one is put back with our next write."""
+    second of the version before it passes Salesforce's precondition: that one is put back with our next write of that
+    column, where nobody has typed into it anew by then."""
     there, (name, name_there) = other(side), (columns[AT[side]], columns[AT[other(side)]])
     mine = world.history(side, link.entity, link.id_on(side) or "")
     partner = world.history(there, link.entity, link.id_on(there) or "")
-    for (edit, ours), after in zip(pairwise(mine), [*mine[2:], None], strict=False):
+    for n, (edit, ours) in enumerate(pairwise(mine)):
         if edit.ours or not ours.ours or None in (edit.before, edit.after, ours.after):
             continue
         agreed, typed, written = ((row or {}).get(name) or None for row in (edit.before, edit.after, ours.after))
@@ -200,9 +201,14 @@ def _newer_overwritten(world: World, link: Link, side: Side, columns: tuple[str,
             continue
         stamps = [datetime.fromisoformat(_stamp(*one)) for one in ((side, edit.after), (there, earlier[0].after))]
         unseen = side == "left" and _stamp(side, edit.before) == _stamp(side, edit.after)
-        put_back = unseen and after is not None and after.ours and (after.after or {}).get(name) == typed
+        after = next((one for one in mine[n + 2 :] if _shown(one.before, name) != _shown(one.after, name)), None)
+        put_back = unseen and after is not None and (not after.ours or (after.after or {}).get(name) == typed)
         if stamps[0] - stamps[1] > NEWER and not put_back:
             raise Violation(f"I1: {_told(link)}: {typed!r} on the {side} was overwritten with the older {written!r}")
+
+
+def _shown(row: Row | None, name: str) -> object:
+    return (row or {}).get(name)
 
 
 def _looked_later(world: World, link: Link, edits: Mapping[Side, Change], last: Side) -> bool:
