@@ -59,13 +59,7 @@ def read_elsewhere(hands: Hands, before: Seen, after: Seen) -> frozenset[str]:
 
 
 def holds(row: Row, name: str, sent: Any) -> bool:
-    """Does the row show what was sent? Yes, where that is not among the columns that are read."""
-    return shows(row, name, sent) is not False
-
-
-def shows(row: Row, name: str, sent: Any) -> bool | None:
-    """What was sent; None: not among the columns that are read. A lookup was noted as `entity:id`, and may read under
-    another name."""
+    """Does the row show what was sent? A lookup was noted as `entity:id`, and may read under another name."""
     for attribute in (attribute_name(name), f"_{name.lower()}_value"):
         if hasattr(row.values, attribute):
             value = getattr(row.values, attribute)
@@ -73,4 +67,4 @@ def shows(row: Row, name: str, sent: Any) -> bool | None:
                 return value == Decimal(sent)
             now = jsonable(value)
             return now == sent or (isinstance(sent, str) and sent.rpartition(":")[2] == now)
-    return None
+    return True  # not among the columns that are read

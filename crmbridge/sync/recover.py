@@ -15,7 +15,7 @@ from crmbridge.state.words import PUT_BACK, Batch, ConversionRow, Intent
 from crmbridge.sync import alike, here, placeholder
 from crmbridge.sync.converted import finish, found_converted
 from crmbridge.sync.creates import first_base, put_new
-from crmbridge.sync.echo import shows, touched
+from crmbridge.sync.echo import touched
 from crmbridge.sync.hands import Event, Hands, jsonable
 from crmbridge.sync.lost import Found, agreed_link, look_at
 from crmbridge.sync.putback import put_back_again
@@ -244,7 +244,7 @@ def _move(hands: Hands, view: View, intent: Intent) -> bool:
     shared = view.see(row).shared
     wanted_status = intent.after.get("status")
     there = shared.state == intent.after.get("state") and jsonable(life.status) == wanted_status
-    if not there or _somebody_elses(hands, intent, row):
+    if not there or touched(hands, row):  # what nobody can prove to be ours is not told as ours
         return False
     done = replace(intent, state="done", reply="found done after a lost answer")
     link = hands.store.links([intent.link_id]).get(intent.link_id) if intent.link_id else None
@@ -257,13 +257,6 @@ def _move(hands: Hands, view: View, intent: Intent) -> bool:
     if link is not None:
         _tell(hands, link, intent, intent.kind)
     return True
-
-
-def _somebody_elses(hands: Hands, intent: Intent, row: Row) -> bool:
-    """It is where it should have gone, was last saved by somebody else, and nothing shows of what was to go along: the
-    journal does not tell of a step of ours that nobody can prove."""
-    along = (name for name in intent.after if name not in _WHERE)
-    return touched(hands, row) and not any(shows(row, name, intent.after[name]) for name in along)
 
 
 def _removed(hands: Hands, view: View, intent: Intent) -> bool:
@@ -295,7 +288,6 @@ def _tell(hands: Hands, link: Link, intent: Intent, kind: str) -> None:
     )
 
 
-_WHERE: Final = frozenset({"state", "status"})  # of what was sent: where the record was to go
 _LOOKS: Final[Mapping[str, Callable[[Hands, View, Intent], bool]]] = {
     "create": _alike,
     "convert": _convert,

@@ -32,7 +32,7 @@ from crmbridge.model import (
 from crmbridge.pauses import Pause, paused
 from crmbridge.plan import is_blank
 from crmbridge.state.words import Batch, Intent
-from crmbridge.sync.echo import read_elsewhere, shown_as_ours
+from crmbridge.sync.echo import read_elsewhere, shown_as_ours, touched
 from crmbridge.sync.hands import Hands, fingerprint, jsonable, new_intent
 from crmbridge.sync.pausing import hold_back
 from crmbridge.sync.putback import PutBack, put_back, to_put_back, typed_over
@@ -202,6 +202,9 @@ def _settle_moves(
             work.written[side] |= written
             done.append(work)
             links.append(work.link)
+            if outcome.adopted and row is not None and touched(hands, row):  # somebody was quicker
+                closed.append(replace(intent, state="stale", reply="it was so already"))
+                continue
             closed.append(replace(intent, state="done", before=was, reply=reply_text(outcome)))
             hands.tell(work_event(work.link, side, step.kind, step.reason, step.fields, case=step.case))
             continue

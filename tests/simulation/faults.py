@@ -153,7 +153,7 @@ class Faults:
     def _arm(self, sandbox: Sandbox, kinds: Iterable[str]) -> None:
         for kind in kinds:
             for rule in RULES.get(kind, ()):
-                often = self.rates[kind] * _SELDOM.get(kind, 1) * self._times(kind)
+                often = min(1.0, self.rates[kind] * _SELDOM.get(kind, 1) * self._times(kind))
                 given = dict(rule) | {"rate": often if kind not in _REFUSALS else often / 2}
                 if kind in _REFUSALS and rule["crm"] == "salesforce":
                     given["method"] = "POST"

@@ -33,8 +33,9 @@ class Mirror:
             back = plans.plan_fields(
                 entity, [_rule(one) for one in rules], _link(link), _seen(right), _seen(left), **_rest(more)
             )
-            # A tie goes to the configured side; where that one's value has to wait, only the other one tells of it.
-            if not (tie and (done.conflicts or back.conflicts)):
+            # A tie goes to the configured side; where that one's value has to wait, only the other one tells of it, and
+            # where both have to, each tells of its own.
+            if not (tie and (done.conflicts or back.conflicts or (done.waits and back.waits))):
                 self._looked()
                 if _told(done) != _told(back, swapped=True):
                     self._note(f"I15: {entity} {link.id}: {_told(done)} is {_told(back, swapped=True)} in the mirror")
