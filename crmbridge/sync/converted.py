@@ -89,7 +89,7 @@ def finish(
         made, clash = _result_link(hands, entity, here[entity], there[entity], source, row)
         if clash:
             if intent is not None and result.adopted:  # ours would have made new ones, or taken what it was given
-                intent = replace(intent, state="stale")
+                intent = replace(intent, state="lost")
             return _clash(hands, work, clash, row, intent)
         if made:
             links.append(made)
@@ -99,7 +99,7 @@ def finish(
     )
     rows = [row for found in read.values() for row in found.values()]
     if intent is not None and result.adopted and _somebody_elses(hands, rows, row, intent):
-        intent = replace(intent, state="stale")
+        intent = replace(intent, state="lost")
     for entity in RESULTS:
         id = here[entity]
         if id is not None:

@@ -230,8 +230,12 @@ def _settle_creates(
     issues: list[Issue] = []
     over: list[IssuePlace] = []
     works: list[Work] = []
+    adopted = [one.id for one in outcomes if isinstance(one, Written) and one.adopted]
+    taken = hands.store.links_by_native(side, entity, adopted) if adopted else {}
     for one, intent, outcome in zip(ready, intents, outcomes, strict=True):
         record, source = one.record, one.record.source.row
+        if isinstance(outcome, Written) and taken.get(outcome.id, one.link).id != one.link.id:
+            outcome = _key_of_another(hands, side, outcome.id)
         hands.came_to(outcome_state(outcome), side, entity, "create")
         if isinstance(outcome, Written):
             made = _with_id(one.link, side, outcome.id)
@@ -259,6 +263,17 @@ def _settle_creates(
                 issues.append(refused_issue(hands, outcome, entity, mark, ref=source.ref))
     hands.record(Batch(rows=stored, links=links, close_intents=closed, issues=issues, close_issues=over))
     return works
+
+
+def _key_of_another(hands: Hands, side: Side, id: str) -> Refused:
+    """The record that has this one's key belongs to another pair, or did: after a merge that was taken back."""
+    return Refused(
+        code="DUPLICATE_VALUE",
+        message=f"its key stands on {id} already, which is or was the partner of another record. Take the key off that "
+        "one, or merge the two there.",
+        fields=(field,) if (field := hands.connectors[side].key_field) is not None else (),
+        lasting=True,
+    )
 
 
 def put_new(hands: Hands, view: View, side: Side, source: Seen, fields: Fields | None = None) -> mapping.Put:

@@ -11,7 +11,7 @@ no harm.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from crmbridge.model import SIDES, Link, Row, Unlinked, Value, other
+from crmbridge.model import ENTITIES, SIDES, Link, Row, Unlinked, Value, other
 from crmbridge.plan import SAME_MOMENT, newest
 from crmbridge.state.words import Intent
 from crmbridge.sync.echo import holds, touched
@@ -33,6 +33,7 @@ class Column:
 class Found:
     arrived: bool
     typed_over: frozenset[str] = frozenset()  # columns with an edit that is later than ours
+    provable: bool = True  # that it was us: a lookup that somebody else saved may be a merge's doing
 
 
 def judge(columns: Mapping[str, Column], *, by_others: bool, since: bool) -> Found:
@@ -52,7 +53,14 @@ def look_at(hands: Hands, intent: Intent, row: Row) -> Found:
         )
         for name, sent in intent.after.items()
     }
-    return judge(columns, by_others=touched(hands, row), since=_since(hands, intent, row))
+    found = judge(columns, by_others=touched(hands, row), since=_since(hands, intent, row))
+    told = [name for name, one in columns.items() if one.as_sent and not one.as_before]
+    provable = not touched(hands, row) or not told or any(not _is_lookup(intent.after[name]) for name in told)
+    return replace(found, provable=provable)
+
+
+def _is_lookup(sent: object) -> bool:
+    return isinstance(sent, str) and sent.partition(":")[0] in ENTITIES and ":" in sent
 
 
 def _since(hands: Hands, intent: Intent, row: Row) -> bool:

@@ -112,6 +112,11 @@ def _adopt(hands: Hands, view: View, intent: Intent, row: Row) -> bool:
     left, right = (row.ref.id, intent.source_id) if intent.side == "left" else (intent.source_id, row.ref.id)
     if _has_partner(hands, intent):
         return _leave_over(hands, intent, row)
+    taken = hands.store.links_by_native(intent.side, intent.entity, [row.ref.id]).get(row.ref.id)
+    if taken is not None and taken.id != intent.link_id:
+        done = replace(intent, state="done", native_id=row.ref.id, reply="made, and in another pair by now")
+        hands.record(Batch(rows=[row], close_intents=[done]))
+        return True
     half = hands.store.links([intent.link_id]).get(intent.link_id)  # of a lead that gets another partner
     link = Link(
         id=intent.link_id,
@@ -177,11 +182,9 @@ def _update(hands: Hands, view: View, intent: Intent) -> bool:
     untouched = row is not None and (intent.pre_version in (None, row.version) or not apart.isdisjoint(intent.after))
     if not found.arrived and untouched and _seconds_left(hands, intent) > 0:
         return False
-    state = replace(
-        intent,
-        state="done" if found.arrived else "lost",
-        reply="found done after a lost answer" if found.arrived else "not found after a lost answer",
-    )
+    ours = found.arrived and found.provable
+    reply = "found done" if ours else "it is so, by us or by others: found" if found.arrived else "not found"
+    state = replace(intent, state="done" if ours else "lost", reply=f"{reply} after a lost answer")
     rows = [row] if row else []
     told = rows if found.arrived or found.typed_over else []
     links = [link for one in told if (link := agreed_link(hands, view, intent, one, found)) is not None]
