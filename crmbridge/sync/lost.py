@@ -33,7 +33,7 @@ class Column:
 class Found:
     arrived: bool
     typed_over: frozenset[str] = frozenset()  # columns with an edit that is later than ours
-    provable: bool = True  # that it was us: a lookup that somebody else saved may be a merge's doing
+    provable: bool = True  # that it was us: a lookup or a blank that somebody else saved may be a merge's doing
 
 
 def judge(columns: Mapping[str, Column], *, by_others: bool, since: bool) -> Found:
@@ -55,12 +55,13 @@ def look_at(hands: Hands, intent: Intent, row: Row) -> Found:
     }
     found = judge(columns, by_others=touched(hands, row), since=_since(hands, intent, row))
     told = [name for name, one in columns.items() if one.as_sent and not one.as_before]
-    provable = not touched(hands, row) or not told or any(not _is_lookup(intent.after[name]) for name in told)
+    provable = not touched(hands, row) or not told or any(_is_telling(intent.after[name]) for name in told)
     return replace(found, provable=provable)
 
 
-def _is_lookup(sent: object) -> bool:
-    return isinstance(sent, str) and sent.partition(":")[0] in ENTITIES and ":" in sent
+def _is_telling(sent: object) -> bool:
+    """Not a lookup, and not a blank: these come about in other ways, too."""
+    return sent is not None and not (isinstance(sent, str) and ":" in sent and sent.partition(":")[0] in ENTITIES)
 
 
 def _since(hands: Hands, intent: Intent, row: Row) -> bool:

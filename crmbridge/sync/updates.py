@@ -62,6 +62,10 @@ def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work
     refused = refusals(hands, links=[work.link for work, _ in due])
     pauses = hands.store.pauses()
     for work, update in due:
+        if work.link.id in hands.untouchable:  # an earlier call may still land: nothing is written over it
+            work.unsettled |= set(update.fields)
+            work.open = True
+            continue
         write, link = _update_write(hands, view, side, work, update, refused)
         if write is None:
             continue
