@@ -258,6 +258,25 @@ def test_an_update_that_may_still_land_is_not_counted_as_lost(desk: Bench) -> No
     assert (row.kind, row.after) == ("update", {"phone": "1"})
 
 
+def test_a_late_edit_of_a_converted_lead_waits_where_the_answer_of_an_update_was_lost(desk: Bench) -> None:
+    """Two writes to one contact, of which the first may still land: nobody could tell any more what it left there."""
+    left, _ = _converted(desk, "left")
+    desk.settled()
+    contact = desk.north.read("lead", left)["contact_id"]
+    partner = desk.partner("left", "contact", contact)
+    desk.engine.options = replace(desk.engine.options, settle_seconds={"left": 600.0, "right": 600.0})
+    desk.north.edit("contact", contact, city="Ulm")
+    _falls_once(desk, "right", "update", "contact", "fall before")
+    desk.north.edit("lead", left, phone="late")
+    desk.sync()
+    assert [one.after for one in desk.store.open_intents()] == [{"city": "Ulm"}]
+    assert desk.south.read("contact", partner).get("phone") is None
+    desk.engine.options = replace(desk.engine.options, settle_seconds={"left": 0.0, "right": 0.0})
+    desk.settled()
+    found = desk.south.read("contact", partner)
+    assert (found["city"], found["phone"]) == ("Ulm", "late")
+
+
 @pytest.mark.parametrize(("kind", "lie"), [("update", "meddle"), ("win", "unseen")])
 @pytest.mark.parametrize("side", SIDES)
 def test_what_is_typed_over_a_write_of_ours_survives_a_step_of_ours_on_the_same_row(
