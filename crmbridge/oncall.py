@@ -10,7 +10,7 @@ CRM_CODE: Final = "crm-code"  # whatever a CRM says in its own words
 # page -> section -> causes and codes
 PAGES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "records": {
-        "same-record": ("ambiguous_match", "already_linked", "no_partner_found"),
+        "same-record": ("ambiguous_match", "already_linked", "no_partner_found", "key_taken"),
         "unsure": ("no_natural_key", "unsure_create"),
         "missed": ("missed_by_cursor",),
         "not-shown": ("not_shown",),

@@ -268,7 +268,7 @@ def _settle_creates(
 def _key_of_another(hands: Hands, side: Side, id: str) -> Refused:
     """The record that has this one's key belongs to another pair, or did: after a merge that was taken back."""
     return Refused(
-        code="DUPLICATE_VALUE",
+        code="key_taken",
         message=f"its key stands on {id} already, which is or was the partner of another record. Take the key off that "
         "one, or merge the two there.",
         fields=(field,) if (field := hands.connectors[side].key_field) is not None else (),
