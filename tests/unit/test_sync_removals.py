@@ -337,3 +337,21 @@ def test_once_and_written_down_once(tmp_path: Path, kind: str, lie: Lie) -> None
         assert link is not None
         assert [row.kind for row in one.store.journal(link_id=link.id, side=other(side))].count(call) == 1
         assert [ours[0] for ours in crm.ours if ours[2] == there].count(call) == 1
+
+
+def test_a_record_whose_merge_was_taken_back_is_told_and_does_not_end_the_cycle(tmp_path: Path) -> None:
+    """Its key stands on the record that has gone to the winner (L11): that one has a partner, and gets no second one."""
+    with bench(f"sqlite:///{tmp_path}/state.sqlite3") as desk:
+        loser = desk.south.add("lead", last_name="Loser", company="Works")
+        desk.settled()
+        left = desk.must(loser, "lead", "right")
+        winner = desk.south.add("lead", last_name="Winner", company="Works")
+        desk.south.merge("lead", loser, winner)
+        desk.settled()
+        assert desk.must(left, "lead", "left") == winner
+        desk.south.tables["lead"][loser].merged_into = None
+        desk.south.restore("lead", loser)
+        desk.settled()
+        assert [one.kind for one in desk.issues("key_taken")] == ["failed"]
+        assert desk.must(left, "lead", "left") == winner
+        assert [one.id for one in desk.north.live("lead")] == [left]
