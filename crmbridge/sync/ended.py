@@ -184,7 +184,7 @@ class _Ended:
             self.hands.record(Batch(clean=self.clean, issues=[issue]))
             return []
         revived = replace(self.link, alive=True)
-        self._learn(revived)
+        self._learn(revived, due=True)
         return [make_work(self.view, revived, {side: one.row for side, one in self.stored.items()})]
 
     def _restored_alone(self, gone: Side) -> list[Issue]:
@@ -270,10 +270,11 @@ class _Ended:
         report = plan_orphan_conversion()
         return [], [hands.issue("report", cause=report.cause, entity="lead", link=link, message=report.message)]
 
-    def _learn(self, link: Link, *, issues: Sequence[Issue] = (), over: bool = False) -> None:
+    def _learn(self, link: Link, *, issues: Sequence[Issue] = (), over: bool = False, due: bool = False) -> None:
+        """`due`: it is compared now, and stays due until that has come to an end."""
         self.view.crosswalk.learn(link)
         ended: list[IssuePlace] = [(link.entity, link.id, None, None, None)] if over else []
-        self.hands.record(Batch(links=[link], clean=self.clean, issues=issues, close_issues=ended))
+        self.hands.record(Batch(links=[link], clean=() if due else self.clean, issues=issues, close_issues=ended))
 
 
 # --- what goes along with an account or a contact -----------------------------------------------------------------

@@ -231,6 +231,21 @@ def test_a_restored_lead_lives_again_with_its_partner(desk: Bench, side: Side) -
     assert not desk.issues("L8")
 
 
+@both_ways("L9")
+def test_what_could_not_be_written_to_a_restored_lead_at_once_is_written_later(desk: Bench, side: Side) -> None:
+    here, there = on(desk, side, desk.lead_pair())
+    desk.crm(side).delete("lead", here)
+    desk.settled()
+    desk.crm(other(side)).edit("lead", there, phone="4")
+    desk.settled()
+    desk.crm(side).restore("lead", here)
+    desk.crm(side).lies = lambda kind, entity, id: "later" if kind == "update" else None
+    desk.sync()
+    desk.crm(side).lies = lambda kind, entity, id: None
+    desk.settled()
+    assert desk.crm(side).read("lead", here)["phone"] == "4"
+
+
 @both_ways("L10")
 def test_merged_with_both_linked_is_for_a_person(desk: Bench, side: Side) -> None:
     loser, winner = desk.lead_pair(), desk.lead_pair()
