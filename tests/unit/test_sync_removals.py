@@ -340,7 +340,7 @@ def test_once_and_written_down_once(tmp_path: Path, kind: str, lie: Lie) -> None
 
 
 def test_a_record_whose_merge_was_taken_back_is_told_and_does_not_end_the_cycle(tmp_path: Path) -> None:
-    """Its key stands on the record that has gone to the winner (L11): that one has a partner, and gets no second one."""
+    """Its key stands on the record that has gone to the winner (L11): that one gets no second partner."""
     with bench(f"sqlite:///{tmp_path}/state.sqlite3") as desk:
         loser = desk.south.add("lead", last_name="Loser", company="Works")
         desk.settled()
