@@ -51,9 +51,8 @@ class Write:
     key: str | None = None  # value for our key field, where the CRM has one (Salesforce)
     version: str | None = None  # update: the precondition
     columns: Native = field(default_factory=dict)
-    expected: Native = field(
-        default_factory=dict
-    )  # of columns that go `apart`: what they showed; Stale if not any more
+    # Of columns that go `apart`: what they showed. Stale, if they do not any more.
+    expected: Native = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

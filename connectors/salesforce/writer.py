@@ -207,8 +207,13 @@ class Writer:
 
     def _set_contacts(self, job: _Job) -> None:
         """ContactId is the contact of the primary role; a new one takes the flag from the old (§7)."""
-        for n in job.open("update"):
-            before = _not_written(job, soql.id18(job.writes[n].id or ""))
+        contacts = job.open("update")
+        if not contacts:
+            return
+        updates = {n: told for n, told in job.outcomes.items() if job.writes[n].kind == "update"}
+        others = {soql.id18(job.writes[n].id or ""): told for n, told in updates.items()}
+        for n in contacts:
+            before = _not_written(others.get(soql.id18(job.writes[n].id or "")))
             if before is not None:
                 job.outcomes[n] = before
         present = self._look_at_roles(job)
@@ -371,16 +376,12 @@ def _contact_id(columns: Native) -> str | None:
     return soql.id18(id) if id else None
 
 
-def _not_written(job: _Job, id: str) -> Outcome | None:
-    """What came of the record's other columns, if these may not have been written. One that was refused is no matter
-    of the contact's."""
-    for n, outcome in job.outcomes.items():
-        if job.writes[n].kind == "update" and soql.id18(job.writes[n].id or "") == id:
-            if isinstance(outcome, Stale | Later):
-                return outcome
-            if isinstance(outcome, Unknown):
-                return Later(message="Not sent, because nobody knows what came of the record's other columns.")
-    return None
+def _not_written(others: Outcome | None) -> Outcome | None:
+    """What comes of a contact if the record's other columns may not have been written. One of these that was refused is
+    no matter of the contact's."""
+    if isinstance(others, Unknown):
+        return Later(message="Not sent, because nobody knows what came of the record's other columns.")
+    return others if isinstance(others, Stale | Later) else None
 
 
 def _primary(roles: Sequence[Role]) -> Role | None:

@@ -10,7 +10,7 @@ import pytest
 
 from crmbridge.demo.people import DynamicsPerson, SalesforcePerson
 from crmbridge.state.store import Store
-from tests.support.project import Project, project
+from tests.support.project import Project, partner_of, project
 
 pytestmark = pytest.mark.journey
 
@@ -31,12 +31,7 @@ class Desk:
     bucket: str
 
     def partner(self, id: str) -> str:
-        [(_, link, _)] = self.store.find_record(id)
-        assert link is not None, f"{id} was never linked"
-        assert link.alive, f"the pair of {id} has ended"
-        there = link.right_id if link.left_id == id else link.left_id
-        assert there is not None, f"{id} has no partner"
-        return there
+        return partner_of(self.store, id)
 
     def left(self, id: str) -> dict[str, Any]:
         return self.salesforce.read("Opportunity", id)

@@ -9,7 +9,7 @@ import pytest
 
 from crmbridge.demo.people import DynamicsPerson, SalesforcePerson
 from crmbridge.state.store import Store
-from tests.support.project import Project, project
+from tests.support.project import Project, partner_of, project
 
 pytestmark = pytest.mark.journey
 
@@ -24,12 +24,7 @@ class Desk:
     store: Store
 
     def partner(self, id: str) -> str:
-        [(_, link, _)] = self.store.find_record(id)
-        assert link is not None, f"{id} was never linked"
-        assert link.alive, f"the pair of {id} has ended"
-        there = link.right_id if link.left_id == id else link.left_id
-        assert there is not None, f"{id} has no partner"
-        return there
+        return partner_of(self.store, id)
 
     def rating(self, id: str) -> Any:
         return self.salesforce.read("Account", id)["Rating"]

@@ -19,6 +19,7 @@ from unittest import mock
 from crmbridge.cli.error_handler import run as run_program
 from crmbridge.demo.people import DynamicsPerson, SalesforcePerson
 from crmbridge.sandbox.server import Box, running_sandbox
+from crmbridge.state.store import Store
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 RUN_SECONDS_MAX = 240
@@ -238,3 +239,13 @@ def stop(process: subprocess.Popen[str], number: int = signal.SIGTERM, *, second
         out, err = process.communicate()
         raise AssertionError(f"it did not stop within {seconds:g} s\n{out}\n{err}") from None
     return Ran(process.returncode, out or "", err or "")
+
+
+def partner_of(store: Store, id: str) -> str:
+    """The record on the other side that it is linked to."""
+    [(_, link, _)] = store.find_record(id)
+    assert link is not None, f"{id} was never linked"
+    assert link.alive, f"the pair of {id} has ended"
+    there = link.right_id if link.left_id == id else link.left_id
+    assert there is not None, f"{id} has no partner"
+    return there
