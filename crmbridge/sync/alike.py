@@ -14,7 +14,7 @@ from typing import Any, Final
 from connectors.base import Connector, Witness
 from crmbridge.model import Entity, NativeRef, Ref, Row, Side, attribute_name, other
 from crmbridge.state.words import Batch, Intent, Issue
-from crmbridge.sync.echo import holds
+from crmbridge.sync.echo import holds, places_of
 from crmbridge.sync.hands import Hands, jsonable
 
 NO_KEY: Final = "no_natural_key"
@@ -39,7 +39,7 @@ def natural_key(hands: Hands, side: Side, entity: Entity, columns: Mapping[str, 
         found: dict[str, Any] = {}
         for name in names:
             end = ends.get(name)
-            for column in (end.parts or (end.column,)) if end is not None else ():
+            for column in places_of(end) if end is not None else ():
                 value = columns.get(column)
                 if isinstance(value, NativeRef if name in links else str) and value:
                     found[column] = value

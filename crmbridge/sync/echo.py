@@ -11,6 +11,7 @@ from typing import Any
 from crmbridge.model import Fields, Row, Seen, Value, attribute_name
 from crmbridge.plan import is_blank
 from crmbridge.sync.hands import Hands, jsonable
+from mapping.end import End
 
 
 def touched(hands: Hands, row: Row) -> bool:
@@ -33,11 +34,16 @@ def changed_since(hands: Hands, seen: Seen, written: Fields, sent: Mapping[str, 
         ours, now = written[rule.name], seen.shared.fields[rule.name]
         if rule.same(ours, now) if row.ref.side == "right" else rule.same(now, ours):
             continue
-        ways = [column for column in end.parts or (end.column,) if column in sent]
+        ways = [column for column in places_of(end) if column in sent]
         as_sent = all(holds(row, column, sent[column]) for column in ways) if ways else not is_blank(ours)
         if not as_sent:
             found[rule.name] = ours
     return found
+
+
+def places_of(end: End) -> tuple[str, ...]:
+    """Where a field stands; an address or a name may take several together."""
+    return end.parts or (end.column,)
 
 
 def shown_as_ours(hands: Hands, seen: Seen, written: Fields, sent: Mapping[str, Any]) -> dict[str, Value]:

@@ -8,20 +8,20 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
-from crmbridge.model import SIDES, Converted, Link, Ref, Row, Side, other
+from crmbridge.model import SIDES, Base, Converted, Link, Native, Ref, Row, Seen, Side, other
 from crmbridge.state.words import PUT_BACK, Batch, ConversionRow, Intent
 from crmbridge.sync import alike, here, placeholder
 from crmbridge.sync.converted import finish, found_converted
 from crmbridge.sync.creates import first_base, put_new
-from crmbridge.sync.echo import touched
+from crmbridge.sync.echo import holds, places_of, touched
 from crmbridge.sync.hands import Event, Hands, jsonable
 from crmbridge.sync.lost import Found, agreed_link, look_at
 from crmbridge.sync.putback import put_back_again
 from crmbridge.sync.removals import ended
 from crmbridge.sync.view import View, link_ids
-from crmbridge.sync.work import Work, make_work
+from crmbridge.sync.work import Work, journal, make_work
 
 # Longer than this a run does not stand still for one intent; the next run looks again.
 WAIT_SECONDS_MAX = 10.0
@@ -130,18 +130,35 @@ def _adopt(hands: Hands, view: View, intent: Intent, row: Row) -> bool:
     )
     view.crosswalk.learn(link)
     if source is not None and source.row.values is not None:
-        # The record it was made from was not read again since: this is the first look of a run.
         put = put_new(hands, view, intent.side, view.see(source.row))
         link = replace(link, fillers={intent.side: put.fillers} if put.fillers else {})
         pair: dict[Side, Row] = {intent.side: row, other(intent.side): source.row}
-        link = replace(
-            link, base=first_base(hands, make_work(view, link, pair), intent.side, intent.after, put.problems)
-        )
+        work = make_work(view, link, pair)
+        base = first_base(hands, work, intent.side, intent.after, put.problems)
+        link = replace(link, base=_as_it_was_sent(hands, base, work.seen[intent.side], intent.after, put.columns))
     done = replace(intent, state="done", native_id=row.ref.id, reply="adopted after a lost answer")
     over = (intent.entity, None, other(intent.side), intent.source_id, None)
     hands.record(Batch(rows=[row], links=[link], close_intents=[done], close_issues=[over]))
     _tell(hands, link, intent, "create")
     return True
+
+
+def _as_it_was_sent(hands: Hands, base: Base, made: Seen, sent: Mapping[str, Any], now: Native) -> Base:
+    """The record it was made from may have been edited since, and read: cycles go on while a create may still land.
+    What it would be made with otherwise now is no agreement, it is an edit of what was sent."""
+    side, now = made.row.ref.side, journal(now)
+    ends = hands.compiled.entities[made.row.ref.entity].sides[side].at(made.shared.state).ends
+    here, there = dict(base.view(side)), dict(base.view(other(side)))
+    for name in here.keys() & there.keys() & ends.keys():
+        columns = places_of(ends[name])
+        edited = next((one for one in columns if sent.get(one) != now.get(one)), None)
+        if edited is None:
+            continue
+        if touched(hands, made.row) and not all(holds(made.row, one, sent.get(one)) for one in columns):
+            here[name] = sent.get(edited)  # there it was edited as well
+        there[name] = here[name]
+    left, right = (here, there) if side == "left" else (there, here)
+    return replace(base, left=left, right=right)
 
 
 def _has_partner(hands: Hands, intent: Intent) -> bool:

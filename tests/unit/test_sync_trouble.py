@@ -314,6 +314,40 @@ def test_a_create_that_may_still_land_is_waited_for(desk: Bench, side: Side, mon
     assert desk.partner(other(side), "lead", typed) not in (None, here)
 
 
+@pytest.mark.parametrize("edited", ["there", "there, then here", "here, then there"])
+@pytest.mark.parametrize("side", SIDES)
+def test_an_edit_while_a_create_may_still_land_is_an_edit(
+    desk: Bench, side: Side, edited: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cycles go on meanwhile and read the record as it is now; it is not what the new one was made from."""
+    mine, theirs = desk.crm(side), desk.crm(other(side))
+    ada = mine.add("lead", last_name="Ada", company="Ada Ltd", city="Turin")
+    desk.engine.options = replace(desk.engine.options, settle_seconds={"left": 600.0, "right": 600.0})
+    on_their_way: list[Write] = []
+
+    def loses(writes: Sequence[Write]) -> list[Outcome]:
+        on_their_way.extend(writes)
+        return [Unknown(message="the connection broke") for _ in writes]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(theirs, "write", loses)
+        desk.sync()
+    if edited != "here, then there":
+        mine.edit("lead", ada, phone="1", city=None)
+        desk.sync()
+    [outcome] = theirs.write(on_their_way)
+    assert isinstance(outcome, Written)
+    if edited != "there":
+        theirs.edit("lead", outcome.id, phone="2", city="Rome")
+    if edited == "here, then there":
+        mine.edit("lead", ada, phone="1", city=None)
+    desk.settled()
+    wanted = {"phone": "2", "city": "Rome"} if edited == "there, then here" else {"phone": "1", "city": None}
+    for crm, id in ((mine, ada), (theirs, outcome.id)):
+        assert {name: crm.read("lead", id)[name] for name in wanted} == wanted
+    assert desk.issues() == []
+
+
 def test_a_lost_create_whose_source_got_another_partner_is_left_to_a_person(desk: Bench) -> None:
     """A conversion does so with accounts: it links what it made on both sides. The run that looks for the created one
     must not stop at that, and neither must all that follow."""
