@@ -16,6 +16,7 @@ ACTION_CALLS_MAX = 8
 ROWS = 3000
 
 
+@pytest.mark.slow
 def test_nothing_and_each_life_cycle_action(tmp_path: Path) -> None:
     with meter(tmp_path / "company") as one:
         one.demo.before()

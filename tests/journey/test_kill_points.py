@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
 
 SEED = int(os.environ.get("CRMBRIDGE_KILL_SEED", "20"))
 POINTS = 50
-QUICK = 6  # of them, in the default suite
+QUICK = 3  # of them, in the default suite
 
 # Every kind of call that changes something: those of a record's life first (with how many of each are tried), then
 # creates and updates.

@@ -160,6 +160,7 @@ def test_what_a_crm_says_passes(body: bytes) -> None:
     assert bounds.beyond("multipart/mixed" if body.startswith(b"--") else "application/json", body) is None
 
 
+@pytest.mark.slow  # each allocation is counted
 def test_parts_within_parts_without_end_are_no_answer() -> None:
     body = b"".join(
         b"--b%d\r\nContent-Type: multipart/mixed; boundary=b%d\r\n\r\n" % (level, level + 1) for level in range(3_000)

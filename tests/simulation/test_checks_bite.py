@@ -18,6 +18,7 @@ from tests.simulation.simulation import Violation
 from workers import schedule
 
 
+@pytest.mark.slow
 def test_a_call_while_retry_after_runs_is_seen() -> None:
     def some_seeds() -> None:  # somebody has to call within the seconds that a CRM asked for
         for seed in range(1, 9):

@@ -256,6 +256,7 @@ def test_a_value_that_cannot_be_written_at_creation_stays_an_issue_of_the_pair(d
     assert desk.issues() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", SIDES)
 def test_a_late_edit_of_a_converted_lead_survives_a_run_that_ends_at_any_commit(desk: Bench, side: Side) -> None:
     """It is written to the contact that the lead became, and from there to the contact's partner (L12)."""
