@@ -387,7 +387,7 @@ ILLEGAL_ODATA = [
     "$filter=lastname eq 'O'Hara'",
     "$filter=Microsoft.Dynamics.CRM.NoSuch(PropertyName='subject')",
     "$filter=Microsoft.Dynamics.CRM.Today(PropertyName='subject')",
-    "$filter=Microsoft.Dynamics.CRM.LastXDays(PropertyName='createdon',PropertyValue='7')",
+    "$filter=Microsoft.Dynamics.CRM.LastXDays(PropertyName='createdon',PropertyValue='x')",
     "$filter=Microsoft.Dynamics.CRM.In(PropertyName='statecode',PropertyValues=[1])",
     "$filter=Microsoft.Dynamics.CRM.Between(PropertyName='statecode',PropertyValues=[\"1\"])",
     "$filter=leadid eq guid'x'",

@@ -142,6 +142,7 @@ def test_duplicates_by_rules_of_the_shape_on_create_and_update() -> None:
         ("POST", "leads({lead})/Microsoft.Dynamics.CRM.Nonsense", 404, "0x80060888"),
         ("POST", "accounts({lead})/Microsoft.Dynamics.CRM.QualifyLead", 404, "0x80060888"),
         ("GET", "leads({lead})/Microsoft.Dynamics.CRM.QualifyLead", 405, "0x8006088a"),
+        ("GET", "leads({lead})/Microsoft.Dynamics.CRM.NoSuch()", 404, "0x80060888"),
         ("PUT", "leads({lead})", 405, "0x8006088a"),
         ("POST", "leads({lead})", 405, "0x8006088a"),
         ("PATCH", "leads", 405, "0x8006088a"),

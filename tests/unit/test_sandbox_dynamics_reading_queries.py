@@ -72,6 +72,7 @@ def account(env: Environment, name: str) -> str:
         ("InFiscalPeriodAndYear(PropertyName='createdon',PropertyValue1=2,PropertyValue2=2026)", set()),
         ("ThisFiscalPeriod(PropertyName='createdon')", {"Fabrikam, Inc.", "Fourth Coffee", "Litware"}),
         ("LastXMonths(PropertyName='createdon',PropertyValue=2)", {"Fabrikam, Inc.", "Fourth Coffee", "Litware"}),
+        ("LastXMonths(PropertyName='createdon',PropertyValue='2')", {"Fabrikam, Inc.", "Fourth Coffee", "Litware"}),
         ("OlderThanXDays(PropertyName='createdon',PropertyValue=1)", set()),
         ("NotIn(PropertyName='name',PropertyValues=[\"Litware\"])", {"Fabrikam, Inc.", "Fourth Coffee"}),
         ('NotBetween(PropertyName=\'numberofemployees\',PropertyValues=["1","6"])', {"Fabrikam, Inc."}),
@@ -90,6 +91,40 @@ def test_parameter_aliases_stand_for_values_and_lists(env: Environment) -> None:
     )
     assert {row["lastname"] for row in env.get(url).rows} == {"O'Hara", "Zed"}
     assert env.get("contacts?$filter=lastname eq @p1").code == "0x80060888"
+
+
+def test_parameter_aliases_stand_for_columns_beside_a_direction(env: Environment) -> None:
+    url = "contacts?$select=lastname&$filter=contains(@p1,'a')&$orderby=@p2 asc,@p1 desc&@p1=fullname&@p2=company"
+    assert [row["lastname"] for row in env.get(url).rows] == ["O'Hara", "Byron"]
+    hours = "Microsoft.Dynamics.CRM.LastXHours(PropertyName=@p1,PropertyValue=@p2)&@p1='createdon'&@p2="
+    assert len(env.get(f"contacts?$filter={hours}'1'").rows) == 3
+    assert env.get(f"contacts?$filter={hours}'x'").code == "0x80060888"
+
+
+def test_what_microsofts_samples_leave_out_or_add_is_read_as_they_mean_it(env: Environment) -> None:
+    close = "contains(lastname,'(and)')or (lastname eq 'Byron')and firstname eq 'Ada'"
+    answer = env.get(f"contacts?$select=lastname,&$filter={close}")
+    assert [row["lastname"] for row in answer.rows] == ["Byron"]
+    assert answer.json["@odata.context"].endswith("#contacts(lastname)")
+    assert env.get("contacts?$select=,lastname").code == "0x80060888"
+    assert env.get("contacts?$filter=(lastname eq 'Byron')andfirstname eq 'Ada'").code == "0x80060888"
+
+
+def test_a_contact_repeats_its_customer_by_kind(env: Environment) -> None:
+    key = account(env, "Fabrikam, Inc.")
+    assert {row["lastname"] for row in env.get(f"contacts?$filter=_accountid_value eq {key}").rows} == {
+        "Byron",
+        "O'Hara",
+    }
+    ada = env.get("contacts?$select=_accountid_value,_parentcontactid_value&$filter=lastname eq 'Byron'").rows[0]
+    path = f"contacts({ada['contactid']})"
+    assert (ada["_accountid_value"], ada["_parentcontactid_value"]) == (key, None)
+    max_ = env.get("contacts?$select=contactid&$filter=lastname eq 'O''Hara'").rows[0]["contactid"]
+    assert env.patch(path, {"parentcustomerid_contact@odata.bind": f"/contacts({max_})"}).status == 204
+    shown = env.get(f"{path}?$select=_accountid_value,_parentcontactid_value").json
+    assert (shown["_accountid_value"], shown["_parentcontactid_value"]) == (None, max_)
+    assert env.send("DELETE", f"{path}/parentcustomerid_contact/$ref").status == 204
+    assert env.get(f"{path}?$select=_parentcontactid_value").json["_parentcontactid_value"] is None
 
 
 @pytest.mark.parametrize("quoted", ["{}", "'{}'"])
@@ -257,6 +292,14 @@ def test_groups_and_what_they_amount_to(env: Environment) -> None:
         {"a": 75.5}
     ]
     assert env.get("leads?$apply=aggregate(leadsourcecode with countdistinct as d)").rows == [{"d": 1}]
+
+
+def test_groups_of_the_rows_of_another_row(env: Environment) -> None:
+    below = f"accounts({account(env, 'Fabrikam, Inc.')})/contact_customer_accounts"
+    assert env.get(f"{below}?$apply=aggregate($count as n)").rows == [{"n": 2}]
+    rows = env.get(f"{below}?$apply=filter(lastname ne 'Byron')/groupby((firstname),aggregate($count as n))").rows
+    assert rows == [{"firstname": "Max", "n": 1}]
+    assert env.get(f"{below}?fetchXml=x").code == "0x80060888"
 
 
 def test_a_group_behind_a_lookup_is_named_after_its_table_and_null_is_left_out(env: Environment) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from crmbridge.sandbox.core import Reply
+from crmbridge.sandbox.core import Reply, Row
 from crmbridge.sandbox.dynamics import aggregates
 from crmbridge.sandbox.dynamics.aggregates import AggregateError, Group, Measure
 from crmbridge.sandbox.dynamics.answering import PAGE_ROWS_MAX, applied, counts, read_count, read_top
@@ -99,7 +99,7 @@ class Applied:
         if not pieces:
             raise bad_query("Syntax error in $apply: 'aggregate()'.")
 
-    def lines(self, order: str) -> list[dict[str, Any]]:
+    def lines(self, order: str, among: Sequence[Row] | None = None) -> list[dict[str, Any]]:
         """The groups, ordered; ordering by what was aggregated is refused as the service does (dataverse-api §2.9)."""
         keys: list[tuple[str, bool]] = []
         for piece in split_top(order, ","):
@@ -109,7 +109,7 @@ class Applied:
             if direction.strip() not in {"", "asc", "desc"}:
                 raise bad_query(f"Syntax error in $orderby: '{piece}'.")
             keys.append((name, direction.strip() == "desc"))
-        found = aggregates.aggregate(self.selection.walk(), self.groups, self.measures)
+        found = aggregates.aggregate(self.selection.walk(None, among), self.groups, self.measures)
         found.sort(key=lambda line: [Descending(part(line[n])) if down else part(line[n]) for n, down in keys])
         return found
 
@@ -173,14 +173,21 @@ def page_of(options: Mapping[str, str]) -> int:
     return int(match[1])
 
 
-def read_apply(ctx: Context, table: Table, url: str, options: dict[str, str], aliases: Mapping[str, str]) -> Reply:
-    """dataverse-api §2.9"""
+def read_apply(
+    ctx: Context,
+    table: Table,
+    url: str,
+    options: dict[str, str],
+    aliases: Mapping[str, str],
+    among: Sequence[Row] | None = None,
+) -> Reply:
+    """Groups of a table's rows, or of the rows related to another row: dataverse-api §2.9"""
     if unwanted := sorted(set(options) - _OPTIONS):
         raise bad_query(
             f"The query parameter {unwanted[0]} is not supported together with $apply."
         )  # text (unverified)
     compiled = Applied(ctx, table, options["$apply"], aliases)
-    lines = compiled.lines(options.get("$orderby", ""))
+    lines = compiled.lines(options.get("$orderby", ""), among)
     names = Names(ctx)
     body: dict[str, Any] = {"@odata.context": f"{ctx.base}/$metadata#{table.set_name}"}
     total = len(lines) if read_count(options) else None

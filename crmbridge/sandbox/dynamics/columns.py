@@ -54,7 +54,7 @@ class Column:
     default: Any = None
     targets: tuple[Target, ...] = ()
     on_delete: OnDelete = "RemoveLink"
-    computed: str | None = None  # full_name | address | base
+    computed: str | None = None  # full_name | address | customer | base
     secured: bool = False  # field security: only roles that name the column may read or write it
     base: str = ""  # of a Money column: its twin in the base currency
 

@@ -1,5 +1,5 @@
-"""Columns that the platform keeps itself: full names, address composites, the owner's parts, currency, rate and base
-values, types of polymorphic ends (dataverse-api §4.1, §6.2, §7.4, §9.3).
+"""Columns that the platform keeps itself: full names, address composites, the parts of the owner and of the customer,
+currency, rate and base values, types of polymorphic ends (dataverse-api §4.1, §6.2, §7.4, §9.3).
 """
 
 from decimal import Decimal
@@ -27,6 +27,8 @@ def complete(store: Store, table: Table, row: Row) -> None:
         row["owningteam"] = owner if kind == "team" else None
         holder = store.get(kind, owner) if owner is not None else None
         row["owningbusinessunit"] = holder.get("businessunitid") if holder is not None else None
+    for name, customer, target in table.customer_parts:
+        row[name] = row.get(customer) if columns[customer].target_of(row).table == target else None
     currency = columns.get("transactioncurrencyid")
     if currency is not None and currency.is_lookup:
         _complete_money(store, table, currency, row)

@@ -78,10 +78,11 @@ _QUOTED = re.compile(r"('(?:[^']|'')*')")
 
 
 def _fitted(text: str) -> str:
-    """What the parser does not take as it is: `not(`, and a third named parameter."""
+    """What the parser does not take as it is: `not(`, `)and`, and a third named parameter."""
     pieces = _QUOTED.split(text)
     for number in range(0, len(pieces), 2):
-        pieces[number] = _PAIR.sub(r"PropertyPair='\1,\2'", re.sub(r"\bnot\(", "not (", pieces[number]))
+        spaced = re.sub(r"\)(?=(?:and|or)\b)", ") ", re.sub(r"\bnot\(", "not (", pieces[number]))
+        pieces[number] = _PAIR.sub(r"PropertyPair='\1,\2'", spaced)
     return "".join(pieces)
 
 
@@ -383,9 +384,9 @@ class _Compiler:
             return text_array(given["PropertyValues"])
         if function.parameters == "pair":
             return str(getattr(given["PropertyPair"], "val", "")).split(",")
-        kind = ast.String if function.parameters == "text" else ast.Integer
         values = [given[each] for each in _PARAMETERS[function.parameters]]
-        if not all(isinstance(each, kind) or (kind is ast.String and isinstance(each, ast.GUID)) for each in values):
+        fits = _is_text if function.parameters == "text" else _is_number
+        if not all(map(fits, values)):
             raise bad_query(f"The parameters of the function '{name}' have the wrong type.")
         return [each.val for each in values]
 
@@ -431,6 +432,19 @@ class _Compiler:
         return shape.tables[other], lambda key: [
             links[each][there] for each in store.find(association.table, here, key)
         ]
+
+
+def _is_text(literal: Any) -> bool:
+    return isinstance(literal, ast.String | ast.GUID)
+
+
+def _is_number(literal: Any) -> bool:
+    """In quotes too, as Microsoft's own samples send it (`@p2='1'`); without an alias that is (unverified)."""
+    quoted = isinstance(literal, ast.String) and _DIGITS.fullmatch(literal.val) is not None
+    return quoted or isinstance(literal, ast.Integer)
+
+
+_DIGITS = re.compile(r"-?[0-9]+")
 
 
 def indexed(table: Table, column: Column, values: Iterable[Any], store: Store) -> Sequence[str] | None:

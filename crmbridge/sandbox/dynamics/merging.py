@@ -63,7 +63,7 @@ def _check_parents(table: Table, target: Row, loser: Row) -> None:
 def _repoint(ctx: Context, table: Table, loser: str, winner: str) -> None:
     for referrer in ctx.shape.referrers[table.name]:
         other, column = ctx.shape.tables[referrer.table], referrer.column
-        if column.name == "masterid":
+        if column.name == "masterid" or column.computed is not None:
             continue
         for key in ctx.store.find(other.name, column.name, loser):
             row = ctx.store.rows(other.name)[key]

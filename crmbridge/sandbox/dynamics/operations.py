@@ -120,6 +120,8 @@ def _bound(ctx: Context, method: str, table: Table, parts: list[Segment]) -> Rep
         return rights.user_privileges(ctx, _row(ctx, table, resolve_key(ctx, table, parts[0].key), name))
     if method != "POST":
         ctx.note(table.name, name)
+        if name not in _SHORT:
+            raise missing_segment(parts[-1].name)
         raise DataverseError(405, "0x8006088a", f"The action {name} must be called with POST.")
     if name == "QualifyLead" and table.name == "lead" and len(parts) == 2 and parts[0].key is not None:
         return actions.qualify_lead(

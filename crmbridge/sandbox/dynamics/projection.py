@@ -35,7 +35,7 @@ def selected(table: Table, text: str | None) -> list[Column] | None:
     if text is None or text.strip() in {"", "*"}:
         return None
     found: dict[str, Column] = {}
-    for name in (piece.strip() for piece in text.split(",")):
+    for name in _named(text):
         column = table.by_wire.get(name)
         if column is None:
             if name in table.navigations:  # dataverse-api §2.3
@@ -50,6 +50,12 @@ def selected(table: Table, text: str | None) -> list[Column] | None:
             found.setdefault(extra.wire, extra)
     found.setdefault(table.key, table.columns[table.key])
     return list(found.values())
+
+
+def _named(text: str) -> list[str]:
+    """The names in a `$select`; a comma behind the last one is passed over, as Microsoft's samples write it."""
+    names = [piece.strip() for piece in text.split(",")]
+    return names[:-1] if len(names) > 1 and not names[-1] else names
 
 
 def companion(table: Table, column: Column) -> Column | None:
@@ -224,7 +230,7 @@ class Projection:
             )
         compiled = [self._expander(each) for each in expands]
         self._expands = [apply for apply, _ in compiled]
-        names = [] if chosen is None else [name.strip() for name in options["$select"].split(",")]
+        names = [] if chosen is None else _named(options["$select"])
         inner = ",".join([*names, *(text for _, text in compiled)])
         self.context = f"({inner})" if inner or not top else ""
 

@@ -79,14 +79,14 @@ def _other_language(
     named = [name for name in ("fetchXml", "sql", *_STORED_QUERIES, "$apply") if name in options]
     if not named:
         return None
-    if len(named) > 1 or among is not None:  # text (unverified)
+    if len(named) > 1 or (among is not None and named[0] != "$apply"):  # text (unverified)
         raise bad_query(f"The query parameter {named[0]} cannot be used here.")
     if named[0] == "fetchXml":
         return fetching.read_fetch(ctx, table, options)
     if named[0] == "sql":
         return sql.read_sql(ctx, table, url, options)
     if named[0] == "$apply":
-        return apply.read_apply(ctx, table, url, options, aliases)
+        return apply.read_apply(ctx, table, url, options, aliases, among)
     key = guid(options[named[0]])  # an environment without views of its own has none of that id
     if key is None:
         raise bad_query(f"The value of the query parameter {named[0]} is no GUID.")

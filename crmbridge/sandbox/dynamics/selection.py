@@ -87,7 +87,7 @@ class Selection:
         order = options.get("$orderby", "")
         if order.strip() and not all(map(str.strip, order.split(","))):
             raise bad_query(f"Expression expected at position {len(order.rstrip())} in '{order}'.")
-        order = ",".join(aliases.get(each, each) for each in split_top(order, ","))
+        order = ",".join(_resolved(each, aliases) for each in split_top(order, ","))
         self._prepare(ctx, table, found, read_order(ctx, table, order))
 
     @classmethod
@@ -206,6 +206,12 @@ class Selection:
 
     def cookie(self, page: int, first: Row, last: Row) -> str:
         return inner_cookie(page, self.columns, self.table.key, self.values(first), self.values(last))
+
+
+def _resolved(piece: str, aliases: Mapping[str, str]) -> str:
+    """`@p4 desc`: an alias may stand for the column alone."""
+    name, blank, direction = piece.partition(" ")
+    return aliases.get(name, name) + blank + direction
 
 
 def _both(first: Callable[[Row], bool] | None, second: Callable[[Row], bool] | None) -> Callable[[Row], bool] | None:

@@ -60,7 +60,7 @@ _COLUMN: Final = {
     "option_set": none_or(text), "options_of": none_or(text), "default": anything, "activity": flag,
     "targets": by_kind(mapping=mapping_of(text), sequence=_NAMES),
     "many": by_kind(mapping=list_of(text), sequence=list_of(text), other=text),
-    "on_delete": one_of(*get_args(OnDelete)), "computed": none_or(one_of("full_name", "address", "base")),
+    "on_delete": one_of(*get_args(OnDelete)), "computed": none_or(one_of("full_name", "address", "customer", "base")),
     "secured": flag,
 }  # fmt: skip
 _STAGE: Final = facts(

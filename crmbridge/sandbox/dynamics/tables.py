@@ -101,6 +101,13 @@ class Table:
         return tuple(c.name for c in self.columns.values() if c.computed == "full_name")
 
     @cached_property
+    def customer_parts(self) -> tuple[tuple[str, str, str], ...]:
+        """(column, the customer column that it repeats, the table to which that one then points)."""
+        customer = next((c.name for c in self.columns.values() if c.kind == "Customer"), None)
+        parts = (c for c in self.columns.values() if c.computed == "customer")
+        return () if customer is None else tuple((c.name, customer, c.targets[0].table) for c in parts)
+
+    @cached_property
     def single_lookups(self) -> Mapping[str, str]:
         """The column that points to each table, of those that point to one table only."""
         found: dict[str, str] = {}
