@@ -200,6 +200,10 @@ def test_a_query_without_rows(classic: Classic) -> None:
             "InvalidBatch : Failed to process query: INVALID_TYPE_FOR_OPERATION: The root",
         ),
         (
+            "SELECT Id, (SELECT Id FROM Contacts) FROM Account",
+            "InvalidBatch : Failed to process query: INVALID_TYPE_FOR_OPERATION: The root",
+        ),
+        (
             "SELECT Address FROM Lead",
             "InvalidBatch : Failed to process query: FUNCTIONALITY_NOT_ENABLED: Selecting",
         ),

@@ -371,7 +371,9 @@ def test_an_unreadable_value_is_told_with_its_place(org: Bench) -> None:
         ("GET", "sobjects/Lead/listviews", 501, "NOT_SERVED_BY_SANDBOX"),
         ("GET", "sobjects/Lead/quickActions", 501, "NOT_SERVED_BY_SANDBOX"),
         ("GET", "sobjects/Lead/00Qxx0000000000/richTextImageFields/x", 501, "NOT_SERVED_BY_SANDBOX"),
-        ("GET", "sobjects/Lead/00Qxx0000000000/Owner", 501, "NOT_SERVED_BY_SANDBOX"),
+        ("GET", "sobjects/Lead/00Qxx0000000000/VersionData", 501, "NOT_SERVED_BY_SANDBOX"),
+        ("GET", "sobjects/User/005xx0000000000/password", 501, "NOT_SERVED_BY_SANDBOX"),
+        ("GET", "sobjects/Lead/00Qxx0000000000/Owner", 404, "NOT_FOUND"),
         ("GET", "quickActions", 501, "NOT_SERVED_BY_SANDBOX"),
         ("POST", "process/approvals", 501, "NOT_SERVED_BY_SANDBOX"),
         ("GET", "process/rules", 501, "NOT_SERVED_BY_SANDBOX"),
@@ -382,6 +384,57 @@ def test_an_unreadable_value_is_told_with_its_place(org: Bench) -> None:
 )
 def test_what_is_not_there_says_so(org: Bench, method: str, path: str, status: int, code: str) -> None:
     answered = org.rest(method, path, {} if method in ("POST", "PUT", "PATCH") else None)
+    assert (answered.status, answered.codes) == (status, [code])
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+def test_what_cannot_be_an_id_is_taken_for_an_external_id(org: Bench, method: str) -> None:
+    answered = org.rest(method, "sobjects/Lead/00Qxx", {} if method == "PATCH" else None)
+    text = "Provided external ID field does not exist or is not accessible: 00Qxx"
+    assert (answered.status, answered.body) == (404, [{"message": text, "errorCode": "NOT_FOUND"}])
+
+
+def test_relationships_are_walked_by_url(org: Bench) -> None:
+    top = org.create("Account", Name="Top")
+    low = org.create("Account", Name="Low", ParentId=top)
+    ada, bob = (org.create("Contact", LastName=name, AccountId=low) for name in ("Ada", "Bob"))
+    assert org.rest("GET", f"sobjects/Contact/{ada}/Account").body == org.get("Account", low)
+    shown = org.rest("GET", f"sobjects/Contact/{ada[:15]}/account/Parent?fields=Name").body
+    assert (shown["Name"], shown["attributes"]["url"]) == ("Top", f"/services/data/v60.0/sobjects/Account/{top}")
+    assert org.rest("GET", f"sobjects/Contact/{ada}/Owner").body["Username"] == "sync@acme.example"
+    found = org.rest("GET", f"sobjects/Account/{low}/Contacts?fields=LastName").body
+    assert {name: found[name] for name in ("totalSize", "done")} == {"totalSize": 2, "done": True}
+    assert {row["LastName"]: row["attributes"]["type"] for row in found["records"]} == {
+        "Ada": "Contact",
+        "Bob": "Contact",
+    }
+    every = org.rest("GET", f"sobjects/Account/{low}/Contacts").body["records"]
+    assert {row["Id"]: row for row in every}[bob] == org.get("Contact", bob)
+    assert org.rest("GET", f"sobjects/Account/{top}/Contacts").body == {"totalSize": 0, "done": True, "records": []}
+    assert org.rest("PATCH", f"sobjects/Contact/{ada}/Account", {"Name": "Lower"}).status == 204
+    assert org.get("Account", low)["Name"] == "Lower"
+    assert org.rest("DELETE", f"sobjects/Account/{low}/Parent").status == 204
+    assert org.rest("GET", f"sobjects/Account/{top}").status == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "below", "status", "code"),
+    [
+        ("GET", "Parent", 404, "NOT_FOUND"),  # the lookup is empty
+        ("GET", "Nothing", 404, "NOT_FOUND"),
+        ("GET", "Owner/Contacts", 404, "NOT_FOUND"),
+        ("GET", "/".join(["Parent"] * 6), 404, "NOT_FOUND"),
+        ("GET", "Owner?fields=Nothing", 400, "INVALID_FIELD"),
+        ("GET", "Contacts?fields=Nothing", 400, "INVALID_FIELD"),
+        ("GET", "Contacts?fields=Id FROM Lead LIMIT 1", 400, "INVALID_FIELD"),
+        ("PATCH", "Contacts", 405, "METHOD_NOT_ALLOWED"),
+        ("DELETE", "Contacts", 405, "METHOD_NOT_ALLOWED"),
+        ("POST", "Owner", 405, "METHOD_NOT_ALLOWED"),
+    ],
+)
+def test_relationships_that_lead_nowhere(org: Bench, method: str, below: str, status: int, code: str) -> None:
+    key = org.create("Account", Name="Alone")
+    answered = org.rest(method, f"sobjects/Account/{key}/{below}", {} if method in ("PATCH", "POST") else None)
     assert (answered.status, answered.codes) == (status, [code])
 
 

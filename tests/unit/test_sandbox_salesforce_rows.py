@@ -40,7 +40,7 @@ def test_a_row_from_its_birth_to_its_end(org: Bench) -> None:
     assert org.rest("DELETE", f"sobjects/Lead/{key}").status == 204
     gone = org.update("Lead", key, City="x")
     assert (gone.status, gone.codes) == (404, ["ENTITY_IS_DELETED"])
-    assert org.rest("GET", "sobjects/Lead/00Qxx").codes == ["MALFORMED_ID"]
+    assert org.rest("GET", "sobjects/Lead/00Qxx000000000!").codes == ["MALFORMED_ID"]
     assert (
         org.rest("GET", "sobjects/Lead/00Qxx0000000000").body[0]["message"] == "The requested resource does not exist"
     )

@@ -36,6 +36,7 @@ from crmbridge.sandbox.salesforce.errors import SfError
 from crmbridge.sandbox.salesforce.ids import canonical
 from crmbridge.sandbox.salesforce.records import Caller
 from crmbridge.sandbox.salesforce.schema import SObject
+from crmbridge.sandbox.salesforce.soql import parse
 
 BODY_BYTES_MAX: Final = 10_000_000
 TOO_LARGE: Final = f"Failed to read request. Exceeded max size limit of {BODY_BYTES_MAX}"
@@ -244,6 +245,7 @@ class Classic:
         text = batch.body.decode("utf-8", "replace").strip()
         deleted = job.operation == "queryAll"
         try:
+            _check_root(job, parse(text).source)
             query = bulk_export.checked(self._store, text, self._jobs.now(), version=job.version, deleted=deleted)
         except bulk_export.Unsupported as problem:
             if problem.code == "FUNCTIONALITY_NOT_ENABLED":
@@ -253,12 +255,6 @@ class Classic:
         except SfError as error:
             first = error.problems[0]
             raise _unprocessed(first.code, first.message) from None
-        if query.source.lower() != job.object.lower():
-            message = (
-                f"The root entity of the requested query ({query.source}) does not match "
-                f"the entity of the requested Bulk API Job ({job.object})."
-            )
-            raise _unprocessed("INVALID_TYPE_FOR_OPERATION", message)
         if job.pk_chunk and query.order:
             raise _unprocessed("MALFORMED_QUERY", "PK chunking does not go with ORDER BY")
         given = {"text": text, "deleted": deleted, "version": job.version, "object": job.object, "user": job.user}
@@ -374,6 +370,16 @@ def _allow(request: Request, *methods: str) -> None:
 def _asked(job: Job, request: Request) -> str:
     """clients, point 4: GETs of a CSV job are answered in XML whatever their Content-Type says."""
     return "JSON" if job.content_type == "JSON" else "XML"
+
+
+def _check_root(job: Job, source: str) -> None:
+    """Told before anything else that is wrong with a query, as R's salesforcer found on a real org."""
+    if source.lower() != job.object.lower():
+        message = (
+            f"The root entity of the requested query ({source}) does not match "
+            f"the entity of the requested Bulk API Job ({job.object})."
+        )
+        raise _unprocessed("INVALID_TYPE_FOR_OPERATION", message)
 
 
 def _unprocessed(code: str, message: str) -> JobFailure:

@@ -67,6 +67,11 @@ def not_found() -> SfError:
     return refuse("NOT_FOUND", "The requested resource does not exist")
 
 
+def no_external_id(name: str) -> SfError:
+    """§3.1: also what stands in the place of an id and cannot be one."""
+    return refuse("NOT_FOUND", f"Provided external ID field does not exist or is not accessible: {name}")
+
+
 def no_access() -> SfError:
     """salesforce-api §9.2; for a missing right to create the code is (unverified)."""
     return refuse("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", [])

@@ -14,7 +14,7 @@ from crmbridge.sandbox.salesforce.behaviour import derive
 from crmbridge.sandbox.salesforce.caller import Caller
 from crmbridge.sandbox.salesforce.contention import Contention
 from crmbridge.sandbox.salesforce.derived import Derived, Plan
-from crmbridge.sandbox.salesforce.errors import Problem, SfError, no_access, not_found, refuse
+from crmbridge.sandbox.salesforce.errors import Problem, SfError, no_access, no_external_id, not_found, refuse
 from crmbridge.sandbox.salesforce.ids import Sequence as IdSequence
 from crmbridge.sandbox.salesforce.ids import canonical
 from crmbridge.sandbox.salesforce.picklists import wrong_values
@@ -82,8 +82,7 @@ class Records:
     def external_field(self, sobject: SObject, name: str) -> Field:
         field = sobject.field(name)
         if field is None or not (field.external_id or field.id_lookup):
-            message = f"Provided external ID field does not exist or is not accessible: {name}"
-            raise refuse("NOT_FOUND", message)
+            raise no_external_id(name)
         return field
 
     def by_external_id(self, sobject: SObject, field: Field, value: Any) -> list[Row]:

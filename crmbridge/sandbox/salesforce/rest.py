@@ -5,6 +5,7 @@ A top-level request and a composite's subrequest are the same `Ask`; many record
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,14 +20,14 @@ from crmbridge.sandbox.salesforce.conditions import (
     unread,
     validators,
 )
-from crmbridge.sandbox.salesforce.errors import SfError, not_found, not_served, refuse
+from crmbridge.sandbox.salesforce.errors import SfError, no_external_id, not_found, not_served, refuse
 from crmbridge.sandbox.salesforce.ids import Sequence as IdSequence
 from crmbridge.sandbox.salesforce.ids import canonical
 from crmbridge.sandbox.salesforce.limits import Limits
 from crmbridge.sandbox.salesforce.queries import Queries
 from crmbridge.sandbox.salesforce.recent import ITEMS_MAX, Recent
 from crmbridge.sandbox.salesforce.records import Records
-from crmbridge.sandbox.salesforce.schema import SObject
+from crmbridge.sandbox.salesforce.schema import Field, SObject
 from crmbridge.sandbox.salesforce.searching import Searching
 from crmbridge.sandbox.salesforce.store import Store
 from crmbridge.sandbox.salesforce.values import address
@@ -35,6 +36,9 @@ from crmbridge.sandbox.salesforce.windows import window
 UPSERT_BODY_SINCE: Final = 46  # §3.1: before, an update answers 204, and nobody says `created`
 INSERT_BY_ID_SINCE: Final = 37
 UPDATE_ONLY_SINCE: Final = 53  # (unverified)
+RELATIONSHIPS_SINCE: Final = 36
+PARENTS_MAX: Final = 5
+_ID_LENGTHS: Final = (15, 18)
 # The resources that are served, and since which version they are named (§3.3, §4.1).
 _RESOURCES: Final = {
     "sobjects": 20,
@@ -55,9 +59,9 @@ _NOT_HERE: Final = frozenset(
     "folders graphql identity iot jobs knowledgeManagement licensing localizedvalue payments "
     "process quickActions search sfdc_edge support tooling ui-api wave".split()
 )
-# What a real org has below an object, or below a row of it.
+# What a real org has below an object, and below a row of it.
 _NOT_BELOW_OBJECTS: Final = frozenset("describe listviews quickActions defaultValues".split())
-_BLOBS: Final = frozenset("Body VersionData Document richTextImageFields".split())
+_NOT_BELOW_ROWS: Final = frozenset("Body VersionData Document richTextImageFields password".split())
 
 
 class Rest:
@@ -143,7 +147,7 @@ class Rest:
                 return self._row(ask, sobject, key)
             case [name, *value]:
                 if canonical(name) and sobject.field(name) is None:
-                    raise not_served(f"{_below_row(value[0])} such as /sobjects/{sobject.name}/{{id}}/{value[0]}")
+                    return self._along(ask, sobject, name, value)
                 allow(ask, "GET", "PATCH", "DELETE")
                 return self._by_external_id(ask, sobject, name, "/".join(value))
             case _:
@@ -171,6 +175,8 @@ class Rest:
         return Answer(status=201, body=body, headers=_location(ask, sobject, key))
 
     def _row(self, ask: Ask, sobject: SObject, key: str) -> Answer:
+        if len(key) not in _ID_LENGTHS:  # what cannot be an id is taken for the name of an external id
+            raise no_external_id(key)
         if ask.method in ("GET", "HEAD"):
             ask.log.note("retrieve", sobject.name)
             return self._show(ask, sobject, self._readable(sobject, key))
@@ -192,6 +198,43 @@ class Rest:
             return self.records.fetch(sobject, key)
         except SfError as error:
             raise not_found() if error.problems[0].code == "ENTITY_IS_DELETED" else error from None
+
+    def _along(self, ask: Ask, sobject: SObject, key: str, names: Sequence[str]) -> Answer:
+        """What relationships lead to, by their names: parents up to five levels, or one level of children.
+
+        https://developer.salesforce.com/docs/platform/api-rest/guide/dome-relationship-traversal.html
+        """
+        if names[0] in _NOT_BELOW_ROWS:
+            raise not_served(f"/sobjects/{sobject.name}/{{id}}/{names[0]}")
+        since(ask, RELATIONSHIPS_SINCE)
+        if len(names) > PARENTS_MAX:  # the code (unverified)
+            raise not_found()
+        ask.log.note("retrieve", sobject.name)
+        row = self._readable(sobject, key)
+        for place, name in enumerate(names, start=1):
+            reference = sobject.relations.get(name.lower())
+            if reference is None:
+                if place < len(names) or place > 1:
+                    raise not_found()
+                return self._children(ask, sobject, row, name)
+            above: str = row.get(reference.name) or ""
+            parent = self.store.shape.by_prefix.get(above[:3])
+            if parent is None:
+                raise not_found()
+            sobject, row = parent, self._readable(parent, above)
+        allow(ask, "GET", "PATCH", "DELETE")
+        return self._row(ask, sobject, row["Id"])
+
+    def _children(self, ask: Ask, sobject: SObject, row: Row, name: str) -> Answer:
+        """A page of them as a query has it, with all fields or those asked for."""
+        pairs = self.store.shape.children.get(sobject.name, ())
+        named = [pair for pair in pairs if (pair[1].child_relationship_name or "").lower() == name.lower()]
+        if not named:
+            raise not_found()
+        child, reference = named[0]
+        fields = ", ".join(field.name for field in _chosen(child, _named(ask)))
+        query = f"SELECT {fields} FROM {child.name} WHERE {reference.name} = '{row['Id']}'"  # noqa: S608 - the org's names
+        return self.queries.first(replace(ask, options={"q": query}), deleted=False)
 
     def _by_external_id(self, ask: Ask, sobject: SObject, name: str, value: str) -> Answer:
         ask.log.note(
@@ -231,23 +274,14 @@ class Rest:
 
     def show(self, sobject: SObject, row: Row, names: Sequence[str] | None, version: str) -> dict[str, Any]:
         """A row with the fields asked for, nulls included; all of them without a list (§3.1)."""
-        fields = list(sobject.fields.values())
-        if names is not None:
-            fields = []
-            for name in names:
-                found = sobject.field(name)
-                if found is None:
-                    raise refuse("INVALID_FIELD", f"No such column '{name}' on sobject of type {sobject.name}")
-                fields.append(found)
         url = f"/services/data/v{version}/sobjects/{sobject.name}/{row['Id']}"
         shown: dict[str, Any] = {"attributes": {"type": sobject.name, "url": url}}
-        for item in fields:
+        for item in _chosen(sobject, names):
             shown[item.name] = address(row, item.name) if item.type == "address" else row.get(item.name)
         return shown
 
     def _show(self, ask: Ask, sobject: SObject, row: Row) -> Answer:
-        names = ask.options.get("fields")
-        shown = self.show(sobject, row, [name.strip() for name in names.split(",")] if names else None, ask.version)
+        shown = self.show(sobject, row, _named(ask), ask.version)
         self.recent.touch(ask, sobject, row["Id"])
         return unread(ask, sobject, row) or Answer(body=shown, headers=validators(sobject, row))
 
@@ -293,9 +327,23 @@ class Rest:
         return Answer(body={"sObjects": [{"count": count, "name": name} for name, count in live.items()]})
 
 
+def _named(ask: Ask) -> list[str] | None:
+    names = ask.options.get("fields")
+    return [name.strip() for name in names.split(",")] if names else None
+
+
+def _chosen(sobject: SObject, names: Sequence[str] | None) -> list[Field]:
+    """The fields of those names, or all of them."""
+    if names is None:
+        return list(sobject.fields.values())
+    found: list[Field] = []
+    for name in names:
+        field = sobject.field(name)
+        if field is None:
+            raise refuse("INVALID_FIELD", f"No such column '{name}' on sobject of type {sobject.name}")
+        found.append(field)
+    return found
+
+
 def _location(ask: Ask, sobject: SObject, key: str) -> tuple[tuple[str, str], ...]:
     return (("Location", f"/services/data/v{ask.version}/sobjects/{sobject.name}/{key}"),)
-
-
-def _below_row(name: str) -> str:
-    return "blobs" if name in _BLOBS else "relationships by URL"
