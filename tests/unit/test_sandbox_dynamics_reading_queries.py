@@ -173,7 +173,36 @@ def test_refusals_say_what_is_wrong(env: Environment, url: str, text: str) -> No
     assert text in answer.json["error"]["message"]
 
 
-def test_stored_queries_are_not_there(env: Environment) -> None:
+def test_views_are_carried_out(env: Environment) -> None:
+    view = env.get("savedqueries?$select=savedqueryid,returnedtypecode&$filter=name eq 'Active Accounts'").rows[0]
+    assert view["returnedtypecode"] == "account"
+    found = env.get(f"accounts?savedQuery={view['savedqueryid']}", prefer="odata.maxpagesize=2").rows
+    assert [row["name"] for row in found] == ["Fabrikam, Inc.", "Fourth Coffee"]
+    assert env.get(f"leads?savedQuery={view['savedqueryid']}").status == 400
+    own = {
+        "name": "Mine",
+        "returnedtypecode": "contact",
+        "querytype": 0,
+        "fetchxml": "<fetch><entity name='contact'><attribute name='lastname' /><filter>"
+        "<condition attribute='firstname' operator='like' value='%a%' /></filter></entity></fetch>",
+    }
+    made = env.post("userqueries", own)
+    assert made.status == 204
+    assert {row["lastname"] for row in env.get(f"contacts?userQuery={made.id}").rows} == {"Byron", "O'Hara"}
+    assert env.get(f"contacts?userQuery={made.id}&$filter=lastname eq 'Byron'").code == "0x80060888"
+    empty = env.post("userqueries", {"name": "None", "returnedtypecode": "contact"})
+    assert env.get(f"contacts?userQuery={empty.id}").status == 400
+
+
+@pytest.mark.parametrize("name", ["account", "contact", "lead", "opportunity"])
+def test_every_view_out_of_the_box_can_be_carried_out(env: Environment, name: str) -> None:
+    views = env.get(f"savedqueries?$select=savedqueryid&$filter=returnedtypecode eq '{name}'").rows
+    set_name = env.app.shape.tables[name].set_name
+    assert views
+    assert {env.get(f"{set_name}?savedQuery={view['savedqueryid']}").status for view in views} == {200}
+
+
+def test_stored_queries_that_are_not_there(env: Environment) -> None:
     answer = env.get(f"leads?savedQuery={NOWHERE}")
     assert (answer.status, answer.code) == (404, "0x80040217")
     assert env.get("leads?userQuery=x").status == 400

@@ -87,10 +87,20 @@ def _other_language(
         return sql.read_sql(ctx, table, url, options)
     if named[0] == "$apply":
         return apply.read_apply(ctx, table, url, options, aliases, among)
-    key = guid(options[named[0]])  # an environment without views of its own has none of that id
+    others = {name: value for name, value in options.items() if name != named[0]}
+    return fetching.read_fetch(ctx, table, {**others, "fetchXml": _stored_query(ctx, named[0], options[named[0]])})
+
+
+def _stored_query(ctx: Context, option: str, text: str) -> str:
+    """The FetchXML of a view, of everybody's or of a user's own."""
+    name, key = _STORED_QUERIES[option], guid(text)
     if key is None:
-        raise bad_query(f"The value of the query parameter {named[0]} is no GUID.")
-    raise missing_row(_STORED_QUERIES[named[0]], key)
+        raise bad_query(f"The value of the query parameter {option} is no GUID.")
+    row = ctx.store.get(name, key) if name in ctx.shape.tables else None
+    if row is None:
+        raise missing_row(name, key)
+    ctx.access.demand_row(ctx.shape.tables[name], row, "read")
+    return row.get("fetchxml") or ""
 
 
 def count_rows(ctx: Context, table: Table, among: Sequence[Row] | None = None) -> Reply:
