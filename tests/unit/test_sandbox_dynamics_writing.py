@@ -80,6 +80,15 @@ def test_representation_tells_create_from_update(env: Environment) -> None:
     assert made.headers["Preference-Applied"] == "return=representation"
 
 
+def test_a_write_tells_the_annotations_that_were_asked_for_and_no_pages(env: Environment) -> None:
+    prefer = 'odata.include-annotations="*",odata.maxpagesize=2'
+    made = env.post("leads", {"lastname": "A"}, Prefer=prefer)
+    assert made.headers["Preference-Applied"] == 'odata.include-annotations="*"'
+    changed = env.patch(f"leads({made.id})", {"lastname": "B"}, Prefer=prefer)
+    assert changed.headers["Preference-Applied"] == 'odata.include-annotations="*"'
+    assert "Preference-Applied" not in env.patch(f"leads({made.id})", {"lastname": "C"}).headers
+
+
 def test_the_table_of_conditional_headers(env: Environment) -> None:
     lead = env.lead()
     url, nowhere = f"leads({lead})", f"leads({NOWHERE})"
@@ -96,6 +105,21 @@ def test_the_table_of_conditional_headers(env: Environment) -> None:
     assert env.send("DELETE", url, If_Match=env.row(url)["@odata.etag"]).status == 204
     assert env.send("PATCH", url, {"subject": "4"}).id == lead  # without a condition it is made again
     assert env.post("leads", {"leadid": lead}).code == "0x80040237"
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"numberofemployees": 1.5}, "Cannot convert the literal '1.5' to the expected type 'Edm.Int32'."),
+        ({"numberofemployees": "12"}, "Cannot convert the literal '12' to the expected type 'Edm.Int32'."),
+        ({"lastname": 5}, "Cannot convert the literal '5' to the expected type 'Edm.String'."),
+        ({"lastname": True}, "Cannot convert the literal 'True' to the expected type 'Edm.String'."),
+        ({"lastname": {"a": 1.5}}, "An unexpected 'StartObject' node was found when reading from the JSON reader."),
+        ({"lastname": ["a"]}, "An unexpected 'StartArray' node was found when reading from the JSON reader."),
+    ],
+)
+def test_a_value_of_another_type_is_shown_as_it_was_sent(env: Environment, body: dict[str, Any], text: str) -> None:
+    assert text in env.patch(f"leads({env.lead()})", body).json["error"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -42,10 +42,10 @@ def counts(ctx: Context, total: int | None) -> dict[str, Any]:
     return found
 
 
-def applied(ctx: Context, *more: str) -> list[tuple[str, str]]:
-    """The preferences that were honoured."""
+def applied(ctx: Context, *more: str, paged: bool = True) -> list[tuple[str, str]]:
+    """The preferences that were honoured; a write has no pages."""
     names = list(more)
-    if ctx.prefer.page_size is not None:
+    if paged and ctx.prefer.page_size is not None:
         names.append(f"odata.maxpagesize={ctx.prefer.page_size}")
     if ctx.prefer.annotations:
         names.append(f'odata.include-annotations="{",".join(ctx.prefer.annotations)}"')

@@ -322,10 +322,10 @@ def _written(ctx: Context, table: Table, row: Row, *, created: bool) -> Reply:
         if not created:
             options.pop("$expand", None)
         body = reading.represent(ctx, table, row, options)
-        return answer(body, 201 if created else 200, reading.applied(ctx, "return=representation"))
+        return answer(body, 201 if created else 200, reading.applied(ctx, "return=representation", paged=False))
     # a part of a batch has both headers, an answer by itself one: dataverse-api §4.1
     location = (("Location", url),) if created and ctx.batched else ()
-    return no_content((*location, ("OData-EntityId", url)))
+    return no_content((*location, ("OData-EntityId", url), *reading.applied(ctx, paged=False)))
 
 
 # Properties, navigations and references of a row

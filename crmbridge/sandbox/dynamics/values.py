@@ -69,8 +69,12 @@ def accept(table: Table, column: Column, value: Any, currency_precision: int = 2
 
 
 def _mismatch(table: Table, value: object, expected: str) -> DataverseError:
-    shown = value if isinstance(value, str) else type(value).__name__
-    return bad_payload(table.set_name, f"Cannot convert the literal '{shown}' to the expected type '{expected}'.")
+    """In the words of OData's own reader, which shows the value as .NET does; of objects and lists (unverified)."""
+    if isinstance(value, dict | list):
+        node = "StartObject" if isinstance(value, dict) else "StartArray"
+        text = f"An unexpected '{node}' node was found when reading from the JSON reader. A 'PrimitiveValue' node was "
+        return bad_payload(table.set_name, text + "expected.")
+    return bad_payload(table.set_name, f"Cannot convert the literal '{value}' to the expected type '{expected}'.")
 
 
 def _text(table: Table, column: Column, value: Any) -> str | None:
