@@ -169,6 +169,20 @@ def test_metadata_changes_answer_what_is_asked_and_nothing_twice(env: Environmen
     assert again["ServerVersionStamp"] != stamp
 
 
+def test_metadata_changes_name_what_was_deleted_since_a_stamp(env: Environment) -> None:
+    stamp = changes(env, {}).json["ServerVersionStamp"]
+    url = "RetrieveMetadataChanges(Query=@p1,ClientVersionStamp=@p2,DeletedMetadataFilters=@p3)?@p1={}&@p2='%s'&@p3=%s"
+    kind = "Microsoft.Dynamics.CRM.DeletedMetadataFilters'Attribute'"
+    assert env.get(url % (stamp, kind)).json["DeletedMetadata"] == {
+        "Count": 0,
+        "IsReadOnly": False,
+        "Keys": [],
+        "Values": [],
+    }
+    assert changes(env, {}, stamp).json["DeletedMetadata"] is None
+    assert env.get(url % (stamp, "Nothing")).code == "0x80060888"
+
+
 def test_metadata_changes_refuse_what_they_would_ignore(env: Environment) -> None:
     assert changes(env, {"Properties": {"AllProperties": True}}).status == 200
     assert changes(env, {"Sort": "x"}).status == 501

@@ -3,6 +3,7 @@
 The query is an EntityQueryExpression as JSON. The details of its answer are (unverified).
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -27,13 +28,16 @@ from crmbridge.sandbox.dynamics.tables import Table
 _MEMBERS = frozenset({"Properties", "Criteria", "AttributeQuery", "RelationshipQuery", "KeyQuery", "LabelQuery"})
 _ALWAYS = ("@odata.type", "MetadataId", "LogicalName", "HasChanged")
 _LANGUAGE = 1033
+# https://learn.microsoft.com/power-apps/developer/data-platform/webapi/reference/deletedmetadatafilters
+_KIND = "(?:Default|Entity|Attribute|Relationship|Label|OptionSet|All)"
+_FILTERS = re.compile(rf"(?:Microsoft\.Dynamics\.CRM\.DeletedMetadataFilters)?'?{_KIND}(?:, ?{_KIND})*'?")
 Test = Callable[[Document], bool]
 
 
 def retrieve_metadata_changes(ctx: Context, given: Mapping[str, str]) -> Reply:
-    unknown = set(given) - {"Query", "ClientVersionStamp"}
-    if unknown:
-        raise not_served(f"the parameter {min(unknown)} of RetrieveMetadataChanges (§5)")
+    filters = given.get("DeletedMetadataFilters")
+    if filters is not None and _FILTERS.fullmatch(filters) is None:
+        raise bad_query(f"'{filters}' is no value of DeletedMetadataFilters.")
     query = _object(given.get("Query"), "Query", _MEMBERS)
     stamp = f"{ctx.store.metadata_version}!{ctx.tenant}"
     body: Document = {
@@ -43,6 +47,8 @@ def retrieve_metadata_changes(ctx: Context, given: Mapping[str, str]) -> Reply:
         "DeletedMetadata": None,
     }
     since = given.get("ClientVersionStamp")
+    if since is not None and filters is not None:  # both are needed; nothing of what they name is ever deleted here
+        body["DeletedMetadata"] = {"Count": 0, "IsReadOnly": False, "Keys": [], "Values": []}
     if since is not None and since.partition("!")[2] != ctx.tenant:
         raise DataverseError(400, "0x80044352", "Version stamp associated with the client has expired.")  # (unverified)
     if since != stamp:
