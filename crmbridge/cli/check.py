@@ -140,9 +140,11 @@ def _documents(settings: "Settings") -> "Documents":
 
 def _mapping_findings(found: Findings, settings: "Settings", documents: "Documents", descriptions: Any) -> None:
     import mapping
+    from crmbridge.cli.hints import look_alikes, renamed
     from mapping.doubts import doubts
 
-    findings = mapping.check(documents, descriptions or None)
+    findings = renamed(mapping.check(documents, descriptions or None), list(documents.connections))
+    findings += look_alikes(findings)
     for document in documents:
         findings += [*doubts(document, descriptions or None), *key_fields(settings, document)]
     for finding in sorted(findings, key=lambda one: (one.place.file, one.place.line, one.place.column)):

@@ -18,6 +18,7 @@ from typing import Any
 import mapping
 from crmbridge import settings
 from crmbridge.cli.check import key_fields
+from crmbridge.cli.hints import look_alikes, renamed
 from crmbridge.cli.segments import segment_doubts
 from crmbridge.cli.shape import describe_shape
 from crmbridge.errors import ConfigError
@@ -52,7 +53,8 @@ def findings(path: Path) -> list[Finding]:
     documents, _ = mapping.load(path, profile=asked.get("profile"))
     shape = asked.get("shape")
     boxes = described(shape) if shape else None
-    found = [*mapping.check(documents, boxes), *(doubt for document in documents for doubt in doubts(document, boxes))]
+    found = renamed(mapping.check(documents, boxes), list(documents.connections))
+    found += [*look_alikes(found), *(doubt for document in documents for doubt in doubts(document, boxes))]
     if asked.get("notes"):
         found += [note for document in documents for note in mapping.notes(document, described(shape or ""))]
     return found

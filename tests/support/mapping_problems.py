@@ -30,6 +30,7 @@ PARTS: Final = (
     "crmbridge/settings/*.py",
     "crmbridge/segments.py",
     "crmbridge/cli/check.py",
+    "crmbridge/cli/hints.py",
     "crmbridge/cli/segments.py",
 )
 # What makes a finding of a code, for the search through the sources.
