@@ -99,12 +99,13 @@ BREAKERS: Final[Mapping[int, Breaker]] = {
     14: Breaker(
         code="data-misfit",
         title="data that does not fit the other side",
-        fix="correct it where it was typed, lengthen the column there, or give the field a `create:` or a `filler:`",
+        fix="correct it where it was typed, add what is unmapped to its table, lengthen the column there, or give the "
+        "field a `create:` or a `filler:`",
     ),
     15: Breaker(
         code="own-words",
         title="statuses and stages of one's own",
-        fix="add them to a row: `crmbridge check --live` gives the line to paste at each",
+        fix="add them to a row: the warning at the mapping's own line has one to paste",
     ),
 }
 

@@ -1,7 +1,9 @@
 """`crmbridge check`: everything that is wrong with settings and mappings, at once; `--live` asks both CRMs as well."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -111,7 +113,7 @@ def check(place: Place, live: bool, shape: Path | None, files_only: bool, losses
         from crmbridge.cli.shape import describe_shape
 
         _, descriptions = describe_shape(shape, wiring.connections(settings))
-    _mapping_findings(found, documents, descriptions)
+    _mapping_findings(found, settings, documents, descriptions)
     _choices(found, settings, documents, descriptions)
     lost = [loss for document in documents for loss in _losses(document)] if losses else None
     _print(found, live=live or shape is not None, as_json=as_json, profile=settings.profile, lost=lost)
@@ -136,14 +138,36 @@ def _documents(settings: "Settings") -> "Documents":
     return documents
 
 
-def _mapping_findings(found: Findings, documents: "Documents", descriptions: Any) -> None:
+def _mapping_findings(found: Findings, settings: "Settings", documents: "Documents", descriptions: Any) -> None:
     import mapping
+    from crmbridge.cli.hints import look_alikes, renamed
+    from mapping.doubts import doubts
 
-    for finding in mapping.check(documents, descriptions or None):
+    findings = renamed(mapping.check(documents, descriptions or None), list(documents.connections))
+    findings += look_alikes(findings)
+    for document in documents:
+        findings += [*doubts(document, descriptions or None), *key_fields(settings, document)]
+    for finding in sorted(findings, key=lambda one: (one.place.file, one.place.line, one.place.column)):
         found.tell(finding)
     for document in documents:
         for note in mapping.notes(document, descriptions):
             found.tell(note)
+
+
+def key_fields(settings: "Settings", document: "Document") -> "Iterator[Finding]":
+    """The column that holds our partner's id is found again by it: no field may write there."""
+    from crmbridge.model import SIDES
+
+    for side in SIDES:
+        name = document.names[side]
+        key = getattr(settings.connections[name], "key_field", None)
+        for doc in document.fields.values() if key else ():
+            if side in doc.columns and str(key).casefold() in {one.casefold() for one in doc.columns[side].all()}:
+                yield document.source.finding(
+                    ("fields", doc.name, name),
+                    f"{key} is the key field of {name}: crmbridge keeps the partner's id there; take the field out",
+                    code="key-field-mapped",
+                )
 
 
 _PROBLEM: Final = re.compile(r"(?P<where>.+?): (?P<path>[a-z][\w.]*): (?P<message>.*) \[(?P<code>[a-z-]+)\]", re.DOTALL)
@@ -153,13 +177,17 @@ _PLACE: Final = re.compile(r"(?P<file>.+):(?P<line>\d+):(?P<column>\d+)")
 def _choices(found: Findings, settings: "Settings", documents: "Documents", descriptions: Any) -> None:
     """Segments and options ask the mapping's fields, so they are looked at where that one is right."""
     import mapping
+    from crmbridge.cli.segments import segment_doubts
     from crmbridge.errors import ConfigError
     from crmbridge.segments import policies
 
     if found.count("error") or not len(documents):
         return
     try:
-        policies(settings, mapping.compile(documents, descriptions=descriptions or None))
+        compiled = mapping.compile(documents, descriptions=descriptions or None)
+        policies(settings, compiled)
+        for doubt in segment_doubts(settings, documents, compiled, datetime.now(UTC)):
+            found.tell(doubt)
     except ConfigError as error:
         for problem in error.problems:
             said = _PROBLEM.fullmatch(problem)
@@ -197,7 +225,7 @@ def _losses(document: "Document") -> "list[Loss]":
 def _print(
     found: Findings, *, live: bool, as_json: bool, profile: str | None, lost: "list[Loss] | None" = None
 ) -> None:
-    from crmbridge.cli.output import many, print_json, say
+    from crmbridge.cli.output import many, print_json, say, seen_from_here
 
     if as_json:
         print_json(
@@ -214,10 +242,10 @@ def _print(
     for line in found.lines:
         sign = {"error": "error: ", "warning": "warning: ", "note": ""}[line.level]
         if not as_json:
-            say(f"{line.where}: {sign}{line.text}")
+            say(f"{seen_from_here(line.where)}: {sign}{line.text}")
     if lost is not None and not as_json:
         for loss in lost:
-            say(f"{loss.place}: declared loss: {loss.path}: {loss.side} {loss.what}")
+            say(f"{seen_from_here(str(loss.place))}: declared loss: {loss.path}: {loss.side} {loss.what}")
         say(f"{len(lost)} declared {'loss' if len(lost) == 1 else 'losses'}.")
     if found.outside:
         click.echo(str(found.outside), err=True)

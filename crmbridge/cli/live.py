@@ -24,7 +24,7 @@ def look(
     found: "Findings", connectors: "Mapping[Side, Connector]", documents: "Documents"
 ) -> "dict[tuple[Side, Entity], Description]":
     """Says what it sees; returns the descriptions of what answered."""
-    from mapping.group_live import group_findings
+    from mapping.group_live import group_findings, person_findings
     from mapping.people import names_groups
 
     descriptions: dict[tuple[Side, Entity], Description] = {}
@@ -47,7 +47,8 @@ def look(
             if description is not None:
                 descriptions[side, entity] = description
                 _table(found, connector, description)
-    for finding in {str(one): one for each in documents for one in group_findings(each, directories)}.values():
+    named = [one for each in documents for tell in (group_findings, person_findings) for one in tell(each, directories)]
+    for finding in {str(one): one for one in named}.values():
         found.tell(finding)  # a shared table is named by several mappings, and told once
     if len(directories) == len(SIDES):
         _people(found, connectors, directories, us)

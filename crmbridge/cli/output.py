@@ -1,6 +1,7 @@
 """What commands print: tables for people, one JSON document for scripts. Only this goes to stdout."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
@@ -62,7 +63,6 @@ def head(text: str) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "", right: Iterable[str] = ()) -> None:
-    """One table; `right`: columns of numbers."""
     from rich.box import SIMPLE
     from rich.table import Table
     from rich.text import Text
@@ -73,10 +73,23 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str =
         grid.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
     count = 0
     for row in rows:
-        grid.add_row(*(Text(one_line(word(cell))) for cell in row))
+        grid.add_row(*(Text(_lines(cell)) for cell in row))
         count += 1
     if count:
         console().print(grid)
+
+
+def _lines(cell: Any) -> str:
+    """A list stands line by line in its cell; within a text of somebody's a line end is only shown."""
+    if isinstance(cell, list | tuple):
+        parts: Iterable[Any] = cell
+        return "\n".join(one_line(word(part)) for part in parts) or word(None)
+    return one_line(word(cell))
+
+
+def seen_from_here(path: str) -> str:
+    """`mappings/lead.yaml:3:1` for what lies below the working directory; a terminal's links take both."""
+    return path.removeprefix(f"{os.getcwd()}{os.sep}")
 
 
 def word(value: Any) -> str:

@@ -49,8 +49,11 @@ def read_shape(path: Path) -> dict[str, tuple[str, dict[str, Any]]]:
 
     try:
         document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, YAMLError) as problem:
-        raise ConfigError(f"{path} cannot be read: {problem}", fix=_FIX, code="shape") from problem
+    except OSError as problem:
+        why = problem.strerror or type(problem).__name__
+        raise ConfigError(f"{path} cannot be read: {why}.", fix=_FIX, code="shape") from problem
+    except (ValueError, YAMLError) as problem:
+        raise ConfigError(f"{path} cannot be read: {problem}.", fix=_FIX, code="shape") from problem
     document = document if isinstance(document, dict) else {}
     found: dict[str, tuple[str, dict[str, Any]]] = {}
     for key, shape in document.items():

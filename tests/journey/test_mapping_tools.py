@@ -57,6 +57,9 @@ def test_an_edit_is_previewed_with_its_line_and_nothing_is_written(company: Proj
     assert fields["source"]["shared"]["salesforce"] == "partner"
     text = run(company, "preview", lead["Id"]).out
     assert "Head of Previews" in text
+    assert "\\n" not in text
+    assert fields["revenue"]["same"]  # 1000 and 1000.00 are one amount
+    assert not fields["title"]["same"]
     assert "Nothing was written." in text
 
 
@@ -329,6 +332,9 @@ def test_the_life_cycle_is_explained_without_secrets(edited: Project) -> None:
         drawn = ElementTree.parse(out).getroot()
         texts = [one.text for one in drawn.iter("{http://www.w3.org/2000/svg}text")]
         assert {*rows, "open", "converted", "disqualified"} <= set(texts)
+        told = run(edited, "explain", "opportunity").out
+        assert [word for word in ("Prospecting", "Qualification") if word in told] == ["Prospecting", "Qualification"]
+        assert "\\n" not in told  # a cell of several words has several lines
         text = run(edited, "explain", "--format", "mermaid").out
         assert text.count("stateDiagram-v2") == 2
         assert "One picture at a time" in run(edited, "explain", "--format", "svg", code=2).err

@@ -10,15 +10,20 @@ top holds it to tests/mapping/shapes/own.yaml, a shape as `crmbridge capture` wr
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import mapping
 from crmbridge import settings
+from crmbridge.cli.check import key_fields
+from crmbridge.cli.hints import look_alikes, renamed
+from crmbridge.cli.segments import segment_doubts
 from crmbridge.cli.shape import describe_shape
 from crmbridge.errors import ConfigError
 from crmbridge.segments import policies
+from mapping.doubts import doubts
 from mapping.problem import Finding
 from mapping.schema import SHIPPED_CONNECTIONS
 from mapping.source import SIZE_MAX_BYTES
@@ -47,7 +52,9 @@ def findings(path: Path) -> list[Finding]:
         return []
     documents, _ = mapping.load(path, profile=asked.get("profile"))
     shape = asked.get("shape")
-    found = mapping.check(documents, described(shape) if shape else None)
+    boxes = described(shape) if shape else None
+    found = renamed(mapping.check(documents, boxes), list(documents.connections))
+    found += [*look_alikes(found), *(doubt for document in documents for doubt in doubts(document, boxes))]
     if asked.get("notes"):
         found += [note for document in documents for note in mapping.notes(document, described(shape or ""))]
     return found
@@ -57,12 +64,13 @@ def lines(path: Path) -> str:
     """As `crmbridge check` prints them, with the file's name alone."""
     if _asked(path).get("settings"):
         return _settings(path)
-    told: list[str] = []
-    for finding in findings(path):
-        place = f"{finding.place}: "
-        text = f"{place}{finding.severity}: {str(finding).removeprefix(place)}"
-        told.append(text.replace(f"{path.parent}/", ""))
-    return "".join(f"{line}\n" for line in told)
+    return "".join(_line(finding, path) for finding in findings(path))
+
+
+def _line(finding: Finding, path: Path) -> str:
+    place = f"{finding.place}: "
+    text = f"{place}{finding.severity}: {str(finding).removeprefix(place)}\n"
+    return text.replace(f"{path.parent}/", "")
 
 
 def _settings(path: Path) -> str:
@@ -71,10 +79,13 @@ def _settings(path: Path) -> str:
     try:
         found = settings.load(file, env={}, secrets=False)
         documents, _ = mapping.load(found.mappings_folder)
-        policies(found, mapping.compile(documents))
+        compiled = mapping.compile(documents)
+        policies(found, compiled)
     except ConfigError as error:
         return "".join(f"{problem}\n" for problem in error.problems).replace(f"{path.parent}/", "")
-    return ""
+    told = [one for document in documents for one in key_fields(found, document)]
+    told += segment_doubts(found, documents, compiled, datetime(2026, 11, 30, tzinfo=UTC))
+    return "".join(_line(one, path) for one in told)
 
 
 def codes(text: str) -> set[str]:

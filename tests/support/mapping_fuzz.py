@@ -26,6 +26,7 @@ from ruamel.yaml import YAML
 
 import mapping
 from mapping.cel import compile_expression
+from mapping.doubts import doubts
 from mapping.explain import life_cycle
 from tests.support.mapping_boxes import out_of_the_box
 
@@ -247,7 +248,7 @@ def _checked(data: bytes) -> tuple[mapping.Documents, list[mapping.Finding]]:
 
 
 def tried(data: bytes) -> tuple[bool, list[str]]:
-    """What a child does: load, check with and without the CRMs, list losses and notes, compile where nothing is wrong.
+    """What a child does: load, check with and without the CRMs, list losses, notes and doubts, compile where nothing is wrong.
 
     Whether it is used, and the codes that are told."""
     documents, findings = _checked(data)
@@ -257,6 +258,7 @@ def tried(data: bytes) -> tuple[bool, list[str]]:
     for document in documents:
         mapping.losses(document)
         mapping.notes(document, BOXES)
+        doubts(document, BOXES)
         life_cycle(document)
     errors = [finding.code for finding in findings if finding.severity == "error"]
     if not errors and len(documents):

@@ -25,7 +25,14 @@ tests.support.mapping_fuzz` breaks files on purpose, and loads and checks each i
 told problems of 99 codes), then the first 45,000 of seed 32 (0 failures) and 5,000 of seed 33 (0 failures; 453 used,
 103 codes): 100,000 in all.
 """
-PARTS: Final = ("mapping/*.py", "crmbridge/settings/*.py", "crmbridge/segments.py")
+PARTS: Final = (
+    "mapping/*.py",
+    "crmbridge/settings/*.py",
+    "crmbridge/segments.py",
+    "crmbridge/cli/check.py",
+    "crmbridge/cli/hints.py",
+    "crmbridge/cli/segments.py",
+)
 # What makes a finding of a code, for the search through the sources.
 _MAKERS: Final = frozenset({"Finding", "finding", "complain", "_complain_at", "_say", "say", "problem"})
 

@@ -11,7 +11,7 @@ import mapping
 from connectors.groups import groups_of
 from crmbridge.model import Directory, Side
 from mapping.codes import CODES
-from mapping.group_live import group_findings
+from mapping.group_live import group_findings, person_findings
 from mapping.plugins import offered
 from tests.support.broken import BROKEN, cases, codes, findings, lines, made
 
@@ -20,7 +20,7 @@ MADE = {"file-too-large", "file-unreadable", "no-mapping"}
 # What depends on the installation is shown at the end of this file.
 INSTALLED = {"converter-broken", "expression-library"}
 # What only the CRMs' own lists of owners can tell.
-ASKED = {"group-unknown"}
+ASKED = {"group-unknown", "person-unknown"}
 # What an admin is told to do begins with a verb, or names the words that may stand there.
 ADVICE = re.compile(
     r"did you mean|\b(add|take|write|give|keep|correct|save|put|name|look|leave|map|use|shorten|move|convert|close|"
@@ -129,7 +129,40 @@ def test_a_queue_or_a_team_that_is_not_there_is_told_at_its_line_once() -> None:
         "lead.yaml:12:54: values.owners.inbound.dynamics: dynamics has no single team 'team:Twins' that may own "
         "records; name one that it has, or write team: and its id; did you mean 'team:t-2'? [group-unknown]",
     ]
-    assert {code for line in found for code in codes(line)} == ASKED
+    assert {code for line in found for code in codes(line)} == {"group-unknown"}
     right = told.replace("queue:Inbuond", "queue:inbound_q").replace("team:Twins", "team:t-2")
     assert list(group_findings(mapping.load({"lead.yaml": right})[0].items[0], directories)) == []
     assert list(group_findings(document, {})) == []  # what did not answer says nothing
+
+
+def test_a_person_who_could_not_be_given_a_record_is_told_at_the_line() -> None:
+    text = """\
+entity: lead
+salesforce: {object: Lead}
+dynamics: {table: lead}
+fields:
+  owner: {salesforce: OwnerId, dynamics: ownerid, convert: user, values: owners, default: {dynamics: dsek@acme.example}}
+values:
+  owners:
+    ann: {salesforce: Ann@acme.example, dynamics: [a.berg@acme.example, ann.old@acme.example]}
+    bo: {salesforce: bo@acme.example, dynamics: "team:Sales"}
+status:
+  new: {state: open, salesforce: New, dynamics: New}
+"""
+    directories: dict[Side, Directory] = {
+        "left": Directory(users={"1": "ann@acme.example", "2": "bo@acme.example"}, user_ids={"ann@acme.example": "1"}),
+        "right": Directory(users={"3": "desk@acme.example"}, user_ids={"desk@acme.example": "3"}),
+    }
+    documents, problems = mapping.load({"lead.yaml": text})
+    assert not problems
+    found = [str(one) for one in person_findings(documents.items[0], directories)]
+    assert found == [
+        "lead.yaml:5:102: fields.owner.default.dynamics: dynamics has no user 'dsek@acme.example'; "
+        "did you mean 'desk@acme.example'? [person-unknown]",
+        "lead.yaml:8:51: values.owners.ann.dynamics: dynamics has no user 'a.berg@acme.example'; "
+        "write the address of one who is active there; until then nobody is given a record by it [person-unknown]",
+        "lead.yaml:9:22: values.owners.bo.salesforce: salesforce has no single active user 'bo@acme.example', only one "
+        "who is switched off, or several; write the address of one who is active there; until then nobody is given a "
+        "record by it [person-unknown]",
+    ]
+    assert list(person_findings(documents.items[0], {})) == []

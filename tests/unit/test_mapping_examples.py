@@ -1,15 +1,18 @@
 """Examples of a mapping: what they say, how they are tried, and what is told where one fails."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import mapping
-from mapping.examples import Example, examples_of
+from mapping.examples import Example, beside, examples_of
 from mapping.given import Reader
-from mapping.source import read_text
+from mapping.source import read_file, read_text
 from mapping.trial import Trial, run
 from tests.support.mapping_boxes import out_of_the_box
+from tests.support.project import CHECKOUT
 
 LEAD = """\
 entity: lead
@@ -168,3 +171,23 @@ def test_the_shape_of_examples_is_checked_with_its_place() -> None:
         "lead.examples.yaml:3:5: examples.0.gven: unknown key; did you mean 'given'?",
         "lead.examples.yaml:2:5: examples.0: 'given' is missing; add it",
     ]
+
+
+@pytest.mark.parametrize(
+    "name", [one.parent.parent.name for one in sorted(CHECKOUT.glob("config/examples/*/mappings/lead.*.yaml"))]
+)
+def test_a_company_s_own_way_has_examples_that_hold_once_it_is_copied(name: str, tmp_path: Path) -> None:
+    """As config/examples/README.md says: the folder's files over those that `crmbridge init` writes."""
+    for folder in ("config/mappings", f"config/examples/{name}/mappings"):
+        for file in CHECKOUT.joinpath(folder).iterdir():
+            shutil.copy(file, tmp_path)
+    documents, problems = mapping.load(tmp_path, profile=name)
+    assert [str(one) for one in problems] == []
+    compiled = mapping.compile(documents)
+    document = documents.of("lead")
+    assert document is not None
+    found, wrong = examples_of(document, read_file(beside(document.source.file)))
+    assert found
+    assert wrong == []
+    reader = Reader(document=document, compiled=compiled.entities["lead"])
+    assert [(one.name, miss) for one in found for miss in run(reader, one).misses] == []

@@ -174,4 +174,7 @@ def _tell(file: Path, before: str, after: str, count: int, *, written: bool, as_
         return
     click.echo(added, nl=False)
     if written:
-        click.echo(f"Written to {file}:{start}. Look through it before you show it to others.", err=True)
+        from crmbridge.cli.output import seen_from_here
+
+        place = f"{seen_from_here(str(file))}:{start}"
+        click.echo(f"Written to {place}. Look through it before you show it to others.", err=True)

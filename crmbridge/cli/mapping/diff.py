@@ -291,9 +291,9 @@ def _document(
 def _print(
     before: "Which", after: "Which", changed: "Sequence[Changed]", found: Found, connections: Mapping[Side, str]
 ) -> None:
-    from crmbridge.cli.output import head, many, say, table
+    from crmbridge.cli.output import head, many, say, seen_from_here, table
 
-    head(f"{before.name}  ->  {after.name}")
+    head(f"{seen_from_here(before.name)}  ->  {seen_from_here(after.name)}")
     if not changed:
         say("They say the same: no record is touched.")
         return

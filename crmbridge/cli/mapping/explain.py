@@ -144,8 +144,8 @@ def _print_life(life: "LifeCycle") -> None:
             [
                 row.state,
                 row.name,
-                *("\n".join(row.words[side]) or None for side in SIDES),
-                "\n".join(row.notes) or None,
+                *(row.words[side] for side in SIDES),
+                row.notes,
                 plain_place(row.place),
             ]
             for state in life.states
@@ -171,7 +171,7 @@ def _print_fields(document: "Document") -> None:
                 *(line.columns.get(side) for side in SIDES),
                 line.way,
                 line.winner,
-                "\n".join(line.notes) or None,
+                line.notes,
                 plain_place(line.place),
             ]
             for line in fields(document)

@@ -151,7 +151,9 @@ def _field(engine: "Engine", document: "Document", previewed: "Previewed", name:
             shared[engine.names[side]] = f"({value.entity} {value.id}, no partner)" if unlinked else plain_value(value)
     behind = behind_field(document, field, next((value for value in values if value is not None), None))
     problems = [problem.message for _, problem in previewed.problems if problem.field == name]
-    return {"field": name, "native": native, "shared": shared, "problems": problems, **_behind(behind)}
+    rule = next((one for one in engine.compiled.entities[previewed.entity].rules if one.name == name), None)
+    same = len(values) < len(SIDES) or rule is None or rule.same(*values)
+    return {"field": name, "native": native, "shared": shared, "same": same, "problems": problems, **_behind(behind)}
 
 
 def _native(engine: "Engine", entity: Entity, side: Side, seen: "Seen", name: str) -> Any:
@@ -259,7 +261,8 @@ def _print(one: Mapping[str, Any], connections: Sequence[str]) -> None:
             ],
         )
     for told in one["told"]:
-        say(f"{told['kind']} ({told['cause']}): {told['message']}{'; ' if told['fix'] else ''}{told['fix']}")
+        advice = f"; {told['fix']}" if told["fix"] else ""
+        say(f"{told['kind']} ({told['cause']}): {told['message'].removesuffix('.')}{advice}")
     if one["fields"] and not one["writes"] and one["how"] and not one["note"]:
         say("would write nothing: both sides agree, or nothing may be written")
     say()
@@ -267,7 +270,7 @@ def _print(one: Mapping[str, Any], connections: Sequence[str]) -> None:
 
 def _cell(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return "\n".join(str(part) for part in cast("Native", value).values())
+        return [str(part) for part in cast("Native", value).values()]
     return value
 
 
@@ -277,13 +280,12 @@ def _shared_cell(one: Mapping[str, Any], connections: Sequence[str]) -> str | No
     values = [one["shared"][name] for name in connections if name in one["shared"]]
     if not values:
         return None
-    same = all(value == values[0] for value in values)
-    return _text(values[0]) if same else "  <>  ".join(_text(value) for value in values)
+    return _text(values[0]) if one["same"] else "  <>  ".join(_text(value) for value in values)
 
 
 def _text(value: Any) -> str:
     return "-" if value is None else str(value)
 
 
-def _lines(one: Mapping[str, Any]) -> str:
-    return "\n".join(str(line) for line in (one["at"], one["row_at"]) if line) or "crmbridge itself"
+def _lines(one: Mapping[str, Any]) -> list[str]:
+    return [str(line) for line in (one["at"], one["row_at"]) if line] or ["crmbridge itself"]
