@@ -238,3 +238,28 @@ def test_privileges_of_a_user_are_told(env: Environment) -> None:
     depths = {each["PrivilegeName"]: each["Depth"] for each in found}
     assert (depths["prvCreateLead"], depths["prvReadLead"], depths["prvReadEntityMap"]) == ("Basic", "Global", "Global")
     assert "prvActOnBehalfOfAnotherUser" not in depths
+
+
+def test_the_rights_of_a_user_on_a_row_are_told(env: Environment) -> None:
+    def rights(user: str, lead: str, target: str = "{{'@odata.id':'leads({})'}}") -> Any:
+        path = f"systemusers({user})/Microsoft.Dynamics.CRM.RetrievePrincipalAccess(Target=@t)"
+        return env.get(f"{path}?@t={target.format(lead)}")
+
+    seller, token = env.person("seller@x.example", SALES)
+    nobody, _ = env.person("nobody@x.example", NOBODY)
+    theirs, own = env.lead(), env.post("leads", {"lastname": "Own"}, Authorization=token).id
+    everything = (
+        "ReadAccess, WriteAccess, AppendAccess, AppendToAccess, CreateAccess, DeleteAccess, ShareAccess, AssignAccess"
+    )
+    assert rights(env.app.application_user, theirs).json["AccessRights"] == everything
+    assert "WriteAccess" in rights(seller, own).json["AccessRights"].split(", ")
+    assert rights(seller, theirs).json["AccessRights"].split(", ")[0] == "ReadAccess"
+    assert "WriteAccess" not in rights(seller, theirs).json["AccessRights"]
+    assert rights(nobody, own).json["AccessRights"] == "None"
+    assert rights(seller, own, target='{{"@odata.id":"/leads({})"}}').status == 200
+    assert error(rights(seller, NOWHERE)) == (404, "0x80040217")
+    assert error(rights(seller, own, target="{{}}")) == (400, "0x80060888")
+    assert error(env.get(f"systemusers({seller})/Microsoft.Dynamics.CRM.RetrievePrincipalAccess()")) == (
+        404,
+        "0x80060888",
+    )

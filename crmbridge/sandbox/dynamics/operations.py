@@ -1,5 +1,7 @@
 """One operation, alone or in a batch: from its path and method to what is done (dataverse-api §2, §4)."""
 
+from collections.abc import Callable, Mapping
+
 from crmbridge.sandbox.core import Reply, Row
 from crmbridge.sandbox.dynamics import (
     actions,
@@ -109,15 +111,28 @@ _SHORT = frozenset({
 })  # fmt: skip
 
 
+def _access(ctx: Context, user: Row, segment: Segment) -> Reply:
+    given = arguments(segment.key, query_options(ctx.query)[1])
+    if set(given) != {"Target"}:  # a function is found by its parameters' names too: dataverse-api §10.3 (unverified)
+        raise missing_segment(segment.name)
+    return rights.principal_access(ctx, user, given["Target"])
+
+
+_OF_A_USER: Mapping[str, Callable[[Context, Row, Segment], Reply]] = {
+    "RetrieveUserPrivileges": lambda ctx, user, _: rights.user_privileges(ctx, user),
+    "RetrievePrincipalAccess": _access,
+}
+
+
 def _bound(ctx: Context, method: str, table: Table, parts: list[Segment]) -> Reply:
     name = parts[-1].name
     if not name.startswith(_PREFIX):  # a short name: dataverse-api §6.6
         ctx.note(table.name, name)
         raise bad_query("Request message has unresolved parameters.")
     name = name.removeprefix(_PREFIX)
-    if method == "GET" and name == "RetrieveUserPrivileges" and table.name == "systemuser" and parts[0].key is not None:
+    if method == "GET" and table.name == "systemuser" and parts[0].key is not None and name in _OF_A_USER:
         ctx.note(table.name, name)
-        return rights.user_privileges(ctx, _row(ctx, table, resolve_key(ctx, table, parts[0].key), name))
+        return _OF_A_USER[name](ctx, _row(ctx, table, resolve_key(ctx, table, parts[0].key), name), parts[-1])
     if method != "POST":
         ctx.note(table.name, name)
         if name not in _SHORT:
