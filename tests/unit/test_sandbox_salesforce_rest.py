@@ -387,6 +387,15 @@ def test_what_is_not_there_says_so(org: Bench, method: str, path: str, status: i
     assert (answered.status, answered.codes) == (status, [code])
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH"])
+def test_there_is_no_apex_class_behind_any_url(org: Bench, method: str) -> None:
+    path = "/services/apexrest/leadconvert/00Qxx0000000000"
+    answered = org.send(method, path, b"{}")
+    told = {"message": "Could not find a match for URL", "errorCode": "NOT_FOUND"}
+    assert (answered.status, json.loads(answered.body)) == (404, [told])
+    assert org.send(method, path, b"{}", {"authorization": "Bearer nobody's"}).status == 401
+
+
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 def test_what_cannot_be_an_id_is_taken_for_an_external_id(org: Bench, method: str) -> None:
     answered = org.rest(method, "sobjects/Lead/00Qxx", {} if method == "PATCH" else None)

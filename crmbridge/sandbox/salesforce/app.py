@@ -170,6 +170,9 @@ class SalesforceApp:
                 if request.query:
                     raise not_served(f"URL parameters of {path}")
                 reply = self._json(Answer(body=_versions()))
+            elif plain_path.startswith("/services/apexrest/"):
+                user = self._auth.bearer(request)
+                raise refuse("NOT_FOUND", "Could not find a match for URL")  # no Apex class runs here
             elif found := _DATA.fullmatch(path):
                 user, reply = self._data(request, found.group(1), found.group(2) or "", log)
             else:
