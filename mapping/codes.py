@@ -199,6 +199,7 @@ _MADE: Final[Mapping[str, Code]] = {
     "expression-wrong": _code("an expression that cannot be used", '`filter: surce == "web"`', "correct it at the character that is named"),
     "expression-library": _code("the library for expressions is not installed", "any `filter:` without the extra `expr`", "`pip install 'crmbridge[expr]'`"),
     "value-never": _code("an expression asks for a value that the field never has: a label, another spelling (a warning)", "`filter: country == \"Germany\"`", "what the message names: a row's name, a country's code, a day such as 2026-12-31"),
+    "expression-blank": _code("an expression of a gate or a record type that fails where a field is blank (a warning)", "`gates: {propose: {needs: [close_date], when: amount > 1000}}`", "`amount != null && amount > 1000`"),
     "slot-open": _code("a bracket of `create:` without its partner (a warning)", '`create: "{company - {last_name}"`', "`{company}`, with both brackets"),
     "filter-blank": _code("a filter that fails where a field is blank (a warning)", "`filter: amount > 1000`", "`amount != null && amount > 1000`"),
     "person-key-misplaced": _code("`default` or `inactive` where no person is", "`{salesforce: Phone, inactive: leave}`", "add `convert: user`, or take it out"),

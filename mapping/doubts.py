@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from crmbridge.errors import ConfigError
 from crmbridge.model import SIDES, Entity
-from mapping.cel import CURRENCY_SUFFIX
+from mapping.cel import CURRENCY_SUFFIX, ExpressionError, blank_troubles, compile_expression
 from mapping.countries import country_code
 from mapping.derived import names_for_expressions
 from mapping.described import Descriptions
@@ -65,6 +66,7 @@ def doubts(document: Document, descriptions: Descriptions | None = None) -> list
     return [
         *_objects(document),
         *_expressions(document),
+        *_blanks(document),
         *_texts_for_new_records(document, descriptions or {}),
     ]
 
@@ -97,6 +99,8 @@ def _never(document: Document, kinds: Mapping[str, str], name: str, sign: str, t
         if kinds.get(amount) != "money" or amount == name or re.fullmatch(r"[A-Z]{3}", text):
             return None
         return _is_never(name, text, "a currency is its code", meant=text.upper() if len(text) == 3 else None)
+    if name in ("state", "status") and document.axis is None:
+        return _is_never(name, text, f"only leads and opportunities have one, no {document.entity}", do="take it out")
     if name == "state":
         return _one_of(name, text, dict.fromkeys(_STATES.get(document.entity, ()), ()), "a state is one of")
     if name == "status":
@@ -160,6 +164,26 @@ def _expressions(document: Document) -> Iterator[Finding]:
                 code="value-never",
                 suggestion=never.instead,
                 otherwise=never.otherwise,
+                warning=True,
+            )
+
+
+def _blanks(document: Document) -> Iterator[Finding]:
+    """Gates and record types whose expression fails on a blank; of the filter `mapping.check` tells it."""
+    names = names_for_expressions(document, axes=True)
+    for path, text in _texts(document.source.data):
+        if path[0] not in ("gates", "record_type"):
+            continue
+        try:
+            expression = compile_expression(text, names)
+        except (ExpressionError, ConfigError):
+            continue  # an error that the check tells
+        for name in blank_troubles(expression, names):
+            yield document.source.finding(
+                path,
+                f"fails where {name} is blank, and then the record is held; say what a blank means, "
+                f"e.g. `{name} != null && …`",
+                code="expression-blank",
                 warning=True,
             )
 

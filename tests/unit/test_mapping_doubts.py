@@ -100,3 +100,11 @@ def test_a_doubt_stands_at_the_line_of_its_expression_and_stops_nothing() -> Non
         "lead.yaml:4:9: filter: country is never 'Germany': a country is its two-letter code; "
         "did you mean 'DE'? [value-never]",
     )
+
+
+def test_an_account_has_no_state_to_ask_for() -> None:
+    text = "entity: account\nsalesforce: {object: Account}\ndynamics: {table: account}\nfields:\n"
+    documents, problems = mapping.load({"account.yaml": f"{text}  name: {{salesforce: Name, dynamics: name}}\n"})
+    assert not problems
+    [never] = nevers(documents.items[0], 'state == "open" || name == "x"')
+    assert never.message == "state is never 'open': only leads and opportunities have one, no account"
