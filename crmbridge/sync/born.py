@@ -17,14 +17,13 @@ def as_made(hands: Hands, view: View, link: Link, row: Row | None, *, lead: Seen
     """The link with that base. `row`: the first look at it; `lead`: what it was made of, None if it was there before.
 
     Where somebody has saved the record already (our answer was lost, or he was quick), the look does not tell; what
-    came from the lead is known all the same."""
+    came from the lead is known all the same, and what is blank is: who fills it later has edited it."""
     if row is None or row.values is None or link.mode != "converted":
         return link
     made = view.see(row, link=link).shared.fields
     if touched(hands, row):
-        if lead is None:
-            return link
-        made = _from_lead(hands, link.entity, lead.shared.fields, made)
+        blank = {name: value for name, value in made.items() if is_blank(value)}
+        made = {**blank, **(_from_lead(hands, link.entity, lead.shared.fields, made) if lead is not None else {})}
     base = replace(link.base, left=made) if row.ref.side == "left" else replace(link.base, right=made)
     return replace(link, base=base)
 

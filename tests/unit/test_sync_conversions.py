@@ -12,9 +12,9 @@ import pytest
 
 from crmbridge.guard import Cap, Caps
 from crmbridge.model import SIDES, Entity, Ref, Side, other
-from crmbridge.state.words import Batch
+from crmbridge.state.words import Batch, Lease
 from crmbridge.sync.hands import LET_GO_META
-from tests.support.engine import Bench, bench
+from tests.support.engine import Bench, Fell, bench
 
 RESULTS: tuple[Entity, ...] = ("account", "contact", "opportunity")
 
@@ -278,6 +278,33 @@ def test_both_converted(desk: Bench, side: Side) -> None:
     assert "C9" in desk.cases()
     one.agree()
     desk.settled()
+
+
+@both_ways("C1")
+def test_what_was_blank_at_the_first_look_and_is_filled_later_is_the_newer_edit(desk: Bench, side: Side) -> None:
+    """Our call got lost, a person converted the lead over there, and the run dies once it has seen what came of it."""
+    one, there = lead(desk, side), desk.crm(other(side))
+    one.convert()
+    desk.crm(side).edit("account", one.made(side)["account"] or "", city="Turin")
+    there.lies = lambda kind, entity, native: "drop" if kind == "convert" else None
+    desk.sync()
+    there.lies = lambda kind, entity, native: None
+    there.convert_lead(one.there)
+    apply = desk.store.apply
+
+    def falls(batch: Batch, *, lease: Lease) -> None:
+        apply(batch, lease=lease)
+        if any(row.state == "done" for row in batch.conversions):
+            raise Fell("the machine went down")
+
+    desk.store.apply = falls  # type: ignore[method-assign]
+    with pytest.raises(Fell):
+        desk.sync()
+    desk.store.apply = apply  # type: ignore[method-assign]
+    there.edit("account", one.made(other(side))["account"] or "", city="Rome")
+    desk.settled()
+    for each in SIDES:
+        assert desk.crm(each).read("account", one.made(each)["account"] or "")["city"] == "Rome"
 
 
 @both_ways("C9")
