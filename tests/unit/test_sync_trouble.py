@@ -12,7 +12,7 @@ import pytest
 from connectors.base import Write
 from crmbridge.model import SIDES, Entity, Link, Outcome, Side, Unknown, Written, other
 from crmbridge.state.words import Batch, Lease
-from tests.support.engine import Bench, Fell, Lie, bench, wanted
+from tests.support.engine import Bench, Crm, Fell, Lie, bench, wanted
 
 LIES: tuple[Lie, ...] = ("refuse", "lose", "drop", "later", "stale", "fall before", "fall after")
 
@@ -285,12 +285,8 @@ def test_a_late_edit_of_a_converted_lead_survives_a_run_that_ends_at_any_commit(
     assert number > 3
 
 
-@pytest.mark.parametrize("side", SIDES)
-def test_a_create_that_may_still_land_is_waited_for(desk: Bench, side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody types the same lead over there meanwhile; to take that one would leave what lands without a partner."""
-    mine, theirs = desk.crm(side), desk.crm(other(side))
-    ada = {"last_name": "Ada", "company": "Ada Ltd", "email": "ada@example.com"}
-    here = mine.add("lead", **ada)
+def _sync_whose_writes_are_on_their_way(desk: Bench, theirs: Crm, monkeypatch: pytest.MonkeyPatch) -> list[Write]:
+    """Nobody hears what becomes of them, and for ten minutes they may still land."""
     desk.engine.options = replace(desk.engine.options, settle_seconds={"left": 600.0, "right": 600.0})
     on_their_way: list[Write] = []
 
@@ -301,6 +297,16 @@ def test_a_create_that_may_still_land_is_waited_for(desk: Bench, side: Side, mon
     with monkeypatch.context() as patch:
         patch.setattr(theirs, "write", loses)
         desk.sync()
+    return on_their_way
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_create_that_may_still_land_is_waited_for(desk: Bench, side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody types the same lead over there meanwhile; to take that one would leave what lands without a partner."""
+    mine, theirs = desk.crm(side), desk.crm(other(side))
+    ada = {"last_name": "Ada", "company": "Ada Ltd", "email": "ada@example.com"}
+    here = mine.add("lead", **ada)
+    on_their_way = _sync_whose_writes_are_on_their_way(desk, theirs, monkeypatch)
     typed = theirs.add("lead", **ada)
     for _ in range(2):
         desk.sync()
@@ -323,16 +329,7 @@ def test_an_edit_while_a_create_may_still_land_is_an_edit(
     """Cycles go on meanwhile and read the record as it is now; it is not what the new one was made from."""
     mine, theirs = desk.crm(side), desk.crm(other(side))
     ada = mine.add("lead", last_name="Ada", company="Ada Ltd", city="Turin")
-    desk.engine.options = replace(desk.engine.options, settle_seconds={"left": 600.0, "right": 600.0})
-    on_their_way: list[Write] = []
-
-    def loses(writes: Sequence[Write]) -> list[Outcome]:
-        on_their_way.extend(writes)
-        return [Unknown(message="the connection broke") for _ in writes]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(theirs, "write", loses)
-        desk.sync()
+    on_their_way = _sync_whose_writes_are_on_their_way(desk, theirs, monkeypatch)
     if edited != "here, then there":
         mine.edit("lead", ada, phone="1", city=None)
         desk.sync()
