@@ -98,7 +98,7 @@ def finish(
         {"lead": [result.lead_id], **{entity: [id] for entity in RESULTS if (id := there[entity]) is not None}}
     )
     rows = [row for found in read.values() for row in found.values()]
-    if intent is not None and result.adopted and _somebody_elses(hands, rows, row, intent):
+    if intent is not None and result.adopted and _somebody_elses(hands, rows, row, intent, result):
         intent = replace(intent, state="lost")
     for entity in RESULTS:
         id = here[entity]
@@ -174,11 +174,14 @@ def _filled(
     return found
 
 
-def _somebody_elses(hands: Hands, rows: Sequence[Row], ledger: ConversionRow, intent: Intent) -> bool:
+def _somebody_elses(
+    hands: Hands, rows: Sequence[Row], ledger: ConversionRow, intent: Intent, result: Converted
+) -> bool:
     """Found converted, and neither the lead nor what was made of it was last saved by us: somebody was faster, so it is
-    no write of ours and has no line in the journal. It may as well be ours, if an answer was lost on the way. What was
-    tied to an opportunity that was there was tied by us."""
-    if intent.after.get("opportunity") is not None:
+    no write of ours and has no line in the journal. It may as well be ours, if an answer was lost on the way. What is
+    tied to the opportunity that was given was tied by us."""
+    given = intent.after.get("opportunity")
+    if given is not None and given == result.opportunity_id:
         return False
     made = [row for row in rows if row.ref.entity == "lead" or not _was_there(ledger, row.ref.entity)]
     return bool(made) and all(touched(hands, row) for row in made)

@@ -246,15 +246,21 @@ def _see_ours(hands: Hands, work: Work, side: Side, before: Seen, written: Field
 
 def _leave_blanks_open(work: Work, step: Step) -> None:
     """A closed opportunity may keep its amount in another column than an open one. Where the side that moved first has
-    none, what the other one shows now was never agreed on, and is filled in by the next cycle. What that one was last
-    known to show stays in the base: it tells what a conversion made there from what a person has typed since."""
-    here, there = work.seen[other(step.side)].shared.fields, work.seen[step.side].shared.fields
+    none, what the other one shows now was never agreed on, and is filled in by the next cycle: it leaves the base
+    there. Where the two were never compared since a conversion it stays, and tells what the conversion made there from
+    what a person has typed since."""
+    source = other(step.side)
+    here, there = work.seen[source].shared.fields, work.seen[step.side].shared.fields
     blank = {name for name in step.fields if is_blank(here.get(name)) and not is_blank(there.get(name))}
     if not blank:
         return
-    base, source = work.link.base, other(step.side)
-    view = {name: value for name, value in base.view(source).items() if name not in blank}
-    work.link = replace(work.link, base=replace(base, left=view) if source == "left" else replace(base, right=view))
+    base = work.link.base
+    agreed = blank & base.view(source).keys()
+    views: dict[Side, Fields] = {
+        source: {**base.view(source), **dict.fromkeys(agreed)},
+        step.side: {name: value for name, value in base.view(step.side).items() if name not in agreed},
+    }
+    work.link = replace(work.link, base=replace(base, left=views["left"], right=views["right"]))
     work.unsettled |= blank
     work.open = True
 

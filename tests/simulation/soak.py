@@ -26,7 +26,12 @@ ASIDE: Final = ("crmbridge/sandbox/", "tests/simulation/soak.py", "tests/simulat
 
 
 def code() -> list[str]:
-    """The modules of ours that a seed's story comes by, as paths."""
+    """The modules of ours that a seed's story comes by, as paths. Asked in a process that has loaded nothing else."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_loaded).result()
+
+
+def _loaded() -> list[str]:
     simulate(1, events=30)
     files = (Path(found) for module in list(sys.modules.values()) if (found := getattr(module, "__file__", None)))
     names = (path.relative_to(ROOT).as_posix() for path in files if path.is_relative_to(ROOT))

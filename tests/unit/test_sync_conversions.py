@@ -307,6 +307,22 @@ def test_what_was_blank_at_the_first_look_and_is_filled_later_is_the_newer_edit(
         assert desk.crm(each).read("account", one.made(each)["account"] or "")["city"] == "Rome"
 
 
+@only("C4", "left")
+def test_a_conversion_of_which_nothing_is_left_to_be_seen_is_not_told_as_ours(desk: Bench, side: Side) -> None:
+    """Ours got lost, a person carried it out into another customer, and deleted that one before we looked."""
+    known = customer(desk)
+    one = lead(desk, side)
+    one.convert(account_id=known.account[side], opportunity_id=known.deal[side], create_opportunity=False)
+    desk.south.lies = lambda kind, entity, id: "drop" if kind == "convert" else None
+    desk.sync()
+    desk.south.lies = lambda kind, entity, id: None
+    desk.south.convert_lead(one.there)
+    desk.south.edit("lead", one.there, account_id=None, contact_id=None, opportunity_id=None)
+    desk.settled()
+    assert [row.state for row in desk.store.conversions()] == ["done"]
+    assert not any(row.kind == "convert" for row in desk.store.journal())
+
+
 @both_ways("C9")
 def test_both_converted_and_only_one_made_a_deal(desk: Bench, side: Side) -> None:
     one = lead(desk, side)

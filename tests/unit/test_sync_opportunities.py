@@ -444,3 +444,24 @@ def test_an_amount_typed_into_what_a_conversion_made_is_kept_when_its_win_is_tak
     assert value(desk, side, here)[0] == value(desk, other(side), there)[0]
     if side == "right":  # there it stands in the column that an open deal shows as well
         assert value(desk, side, here)[0] == Decimal(30)
+
+
+@only("O9", "right")
+def test_a_blank_that_comes_into_sight_is_filled_though_not_all_of_a_converted_pair_was_compared_yet(
+    desk: Bench, side: Side
+) -> None:
+    """Its contact is one that the other CRM does not take, so the pair stays as the conversion left it."""
+    there, here = desk.lead_pair()
+    desk.south.convert_lead(here)
+    desk.north.lies = lambda kind, entity, id: "refuse" if (kind, entity) == ("create", "contact") else None
+    deal = str(desk.south.read("lead", here)["opportunity_id"])
+    desk.south.edit("opportunity", deal, contact_id=desk.south.add("contact", last_name="Refused"))
+    close(desk, side, deal, "won", 30, date(2026, 3, 1))
+    desk.settled()
+    theirs = str(desk.north.read("lead", there)["opportunity_id"])
+    link = desk.link(side, "opportunity", deal)
+    assert link is not None
+    assert (link.mode, desk.north.read("opportunity", theirs)["amount"]) == ("converted", Decimal(30))
+    desk.south.set_status("opportunity", deal, "qualify")
+    desk.settled()
+    assert value(desk, "right", deal)[0] == value(desk, "left", theirs)[0] == Decimal(30)
