@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from crmbridge.model import SIDES, Side, State, other
+from crmbridge.model import SIDES, Side, State
 from mapping.axis_live import hold_stages
 from mapping.described import ColumnLike, DescriptionLike, Descriptions, OptionLike
 from mapping.document import Document, FieldDoc, NativeWord, StatusRow
@@ -318,7 +318,8 @@ def _statuses(document: Document, described: Mapping[Side, DescriptionLike], spo
         known = options(side)
         if not known:
             continue
-        read: set[tuple[str | None, object]] = {(None, stage) for stage in hold_stages(document, side, known)}
+        held = hold_stages(document, side, known)
+        read = {_meaning(o) for o in known if o.process is None and o.value in held}
         named = kinds_named(document.status, side)
         judged: list[tuple[StatusRow, NativeWord, list[OptionLike], Sequence[OptionLike], bool, str | None]] = []
         for row in document.status:
@@ -326,19 +327,24 @@ def _statuses(document: Document, described: Mapping[Side, DescriptionLike], spo
                 mine = options_of(kind, named, known)
                 for n, word in enumerate(row.words(side, kind)):
                     hits = _stage_hits(row, word, mine)
-                    read.update((o.process, o.value) for o in hits if fits_state(o, row.state))
+                    read.update(_meaning(o) for o in hits if fits_state(o, row.state))
                     if kind is None or kind in row.by_kind.get(side, {}):
                         judged.append((row, word, hits, mine, n == 0, kind))
         yield from _called_converted(document, side, known)
-        unread[side] = [o for o in known if o.active and (o.process, o.value) not in read]
+        unread[side] = [o for o in known if o.active and _meaning(o) not in read]
         for row, word, hits, mine, written, kind in judged:
             free = [o for o in unread[side] if o in mine]
             yield from _judge_status(document, side, row, word, hits, mine, free, written=written, kind=kind)
     for side, left_out in unread.items():
         for option in left_out:
-            paste = row_to_paste(document, side, option, unread.get(other(side), ()))
-            where = f"a row of `{document.axis}:`, or paste `{paste}` at its end"
+            paste = row_to_paste(document, side, option, unread)
+            where = f"a row of `{document.axis}:`" + (f", or paste `{paste}` at its end" if paste else "")
             yield _unmapped(document, side, path, option, where, code="status-unmapped")
+
+
+def _meaning(option: OptionLike) -> tuple[str | None, str | None, object]:
+    """Dynamics numbers a stage and a closed reason alike: 3 is the stage Close, and Won."""
+    return option.process, option.state, option.value
 
 
 def _called_converted(document: Document, side: Side, known: Sequence[OptionLike]) -> Iterator[Finding]:
