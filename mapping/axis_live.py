@@ -6,11 +6,20 @@ from typing import Final
 
 from crmbridge.model import SIDES, Side
 from mapping.axis_compiler import asks_for_record_type
-from mapping.described import DescriptionLike, Descriptions, OptionLike, RecordTypeLike
+from mapping.described import (
+    DescriptionLike,
+    Descriptions,
+    OptionLike,
+    RecordTypeLike,
+    a_field,
+    column_meant,
+    option_meant,
+    record_type_meant,
+)
 from mapping.document import Document, StatusRow
 from mapping.holding import make_hold
 from mapping.kinds import is_process, kinds_named
-from mapping.problem import Finding, Path, closest
+from mapping.problem import Finding, Path, closest, quoted
 from mapping.record_types import column_of
 from mapping.status import fits_state
 from mapping.vocabulary import fold, resolve
@@ -61,9 +70,9 @@ def _reason(document: Document, side: Side, description: DescriptionLike) -> Ite
             if not hits and n == 0:
                 yield document.source.finding(
                     (document.axis or "", row.name, "reason", name),
-                    f"{column} in {name} has no value {word!r}; write a label or value that it has",
+                    f"{column} in {name} has no value {quoted(word)}; write a label or value that it has",
                     code="reason-unknown",
-                    suggestion=closest(word, [one.label for one in meta.options if one.active]),
+                    suggestion=option_meant(word, meta.options),
                 )
     for option in meta.options:
         if option.active and option.value not in read:
@@ -90,17 +99,17 @@ def _on_hold(document: Document, side: Side, description: DescriptionLike) -> It
         elif meta.type != "boolean":
             yield document.source.finding(
                 path,
-                f"{holding.column} is a {meta.type} field in {name}; on hold needs a yes/no field",
+                f"{holding.column} is {a_field(meta.type)} in {name}; on hold needs a yes/no field",
                 code="on-hold-not-boolean",
             )
         return
     if description.statuses and not hold_stages(document, side, description.statuses):
-        labels = [o.label for o in description.statuses if o.active and o.state in (None, "open")]
+        stages = [o for o in description.statuses if o.state in (None, "open")]
         yield document.source.finding(
             (*path, "stage"),
             f"{name} has no open stage {holding.stage!r}; write one that it has",
             code="on-hold-stage-unknown",
-            suggestion=closest(holding.stage, labels),
+            suggestion=option_meant(holding.stage, stages),
         )
 
 
@@ -120,7 +129,7 @@ def _no_column(document: Document, path: Path, side: Side, column: str, descript
         f"{document.names[side]}'s {document.tables[side]} has no field {column!r}; name one that it has and that our "
         "user may see",
         code="column-unknown",
-        suggestion=closest(column, description.columns),
+        suggestion=column_meant(column, description.columns),
     )
 
 
@@ -209,9 +218,9 @@ def _no_type(
     known = f"it has {', '.join(types)}" if types else "it has none"
     return document.source.finding(
         path,
-        f"{name}'s {table} has no record type {word!r} ({known}); write a developer name, not a label or an id",
+        f"{name}'s {table} has no record type {quoted(word)} ({known}); write a developer name, not a label or an id",
         code="record-type-unknown",
-        suggestion=closest(word, types),
+        suggestion=record_type_meant(word, types.values()),
         key=key,
     )
 

@@ -41,11 +41,13 @@ OWNED_COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
     },
 }
 _AXIS: Final[Mapping[Entity, str]] = {"lead": "status", "opportunity": "stage"}
-_TEXTUAL: Final = frozenset({"text", "email", "phone", "url", "country"})
 NAME_ONE: Final = "write one of its names"
 NO_COLUMN: Final = "the field has no column there; give it one, or take this out"
 # A table with one of these is not played through: it would only say the same again.
 _UNPLAYABLE: Final = frozenset({"states-share-value", "status-ambiguous", "status-against-flag", "status-unknown"})
+# Days after the creation, as they are meant and not written.
+_COUNTED: Final = re.compile(r"\s*creat\w*\W*\d", re.IGNORECASE)
+_NUMBER: Final = re.compile(r"\d{1,4}")
 _SLOT: Final = re.compile(r"\{([^{}]*)\}")
 
 
@@ -236,11 +238,20 @@ class _About:
             here: Path = (*path, "filler", document.names[side])
             if side not in doc.columns:
                 yield self._say("filler-without-column", here, NO_COLUMN)
-            elif filler.text is None and doc.convert != "date":
+            elif filler.text is None and not _is_dated(doc.convert):
                 yield self._say(
                     "filler-not-date", here, "a filler counted from the creation needs `convert: date`; or write a text"
                 )
-            elif filler.text is not None and doc.convert not in _TEXTUAL:
+            elif filler.text is not None and _is_dated(doc.convert):
+                number = _NUMBER.search(filler.text)
+                yield self._say(
+                    "filler-malformed",
+                    here,
+                    f"{filler.text!r} is no number of days after the creation",
+                    meant=f"created + {number[0]} days" if number and _COUNTED.match(filler.text) else None,
+                    otherwise="write such as `created + 90 days`",
+                )
+            elif filler.text is not None and not is_textual(doc.convert):
                 yield self._say(
                     "filler-not-text", here, f"a text cannot fill a field that is {doc.convert!r}; take the filler out"
                 )

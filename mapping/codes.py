@@ -84,6 +84,7 @@ _FIELDS: Final[Mapping[str, Code]] = {
     "zone-unknown": _code("no such time zone", "`zone: Mars`", "a name such as `Europe/Berlin`"),
     "filler-without-column": _code("a filler for a side that the field does not have", "`filler: {dynamics: x}` without `dynamics`", "name the column there, or take it out"),
     "filler-not-date": _code("days after the creation in a field that is no date", "`filler: {salesforce: created + 3 days}`", "add `convert: date`, or write a text"),
+    "filler-malformed": _code("a filler of a date that is no number of days", "`convert: date, filler: {salesforce: created + 90}`", "`created + 90 days`"),
     "filler-not-text": _code("a text that fills a number or a choice", "`convert: money, filler: {dynamics: none}`", "take the filler out"),
     "create-without-column": _code("a creation text for a side that the field does not have", "`create: {dynamics: x}` without `dynamics`", "name the column there, or take it out"),
     "slot-unknown": _code("`{field}` is no field of this mapping", '`create: "{lastname}"`', "write one of its names"),

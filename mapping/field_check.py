@@ -12,7 +12,7 @@ from mapping.joints import JOINTS
 from mapping.laws import lossy_hint
 from mapping.literals import WrongLiteral, constant, initial, is_textual
 from mapping.people import GROUP_KINDS, is_group
-from mapping.problem import Finding, Path, closest
+from mapping.problem import Finding, Path, closest, quoted
 from mapping.transforms import CONVERTERS
 
 # Keys that mean nothing for a field that the mapping makes.
@@ -297,7 +297,9 @@ def _people(document: Document, doc: FieldDoc) -> Iterator[Finding]:
                 if is_group(word):
                     yield from _group(document, side, str(word), here)
                 elif "@" not in str(word):
-                    message = f"{word!r} is no e-mail address; a table for people names users by theirs, so write it"
+                    message = (
+                        f"{quoted(word)} is no e-mail address; a table for people names users by theirs, so write it"
+                    )
                     yield source.finding(here, message, code="person-not-email")
 
 

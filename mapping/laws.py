@@ -11,7 +11,7 @@ from crmbridge.model import SIDES, Side
 from mapping.described import OptionLike
 from mapping.document import Document, NativeWord, StatusRow, ValueRow
 from mapping.kinds import kinds_named, options_of
-from mapping.problem import Finding, Path
+from mapping.problem import Finding, Path, quoted
 from mapping.status import fits_state
 from mapping.vocabulary import fold, resolve
 
@@ -67,7 +67,7 @@ def _repeated(document: Document, path: Path, row: ValueRow, side: Side) -> Iter
         if folded[n] in folded[:n]:
             here = (*path, row.name, document.names[side], n)
             yield document.source.finding(
-                here, f"{word!r} stands in this row already; name it once", code="value-repeated", warning=True
+                here, f"{quoted(word)} stands in this row already; name it once", code="value-repeated", warning=True
             )
 
 
@@ -117,18 +117,18 @@ def _loss(
     if isinstance(row, StatusRow) and isinstance(earlier, StatusRow) and row.state != earlier.state:
         code = "states-share-value"
         message = (
-            f"{word!r} is read as {earlier.name!r} ({earlier.state}) already; {name} has no flag to tell them apart; "
-            "give one of the two another value"
+            f"{quoted(word)} is read as {earlier.name!r} ({earlier.state}) already; {name} has no flag to tell them "
+            "apart; give one of the two another value"
         )
     elif position == 0:
         code = "loss-undeclared"
         message = (
-            f"{name} cannot tell {row.name!r} from {earlier.name!r}: both are written as {word!r}; "
+            f"{name} cannot tell {row.name!r} from {earlier.name!r}: both are written as {quoted(word)}; "
             f"if that loss is meant, add `{lossy_hint(row.lossy, name, document.names)}` to this line"
         )
     else:
         code = "value-twice"
-        message = f"{word!r} is read as {earlier.name!r} already, so it never reads as {row.name!r}; name it once"
+        message = f"{quoted(word)} is read as {earlier.name!r} already, so it never reads as {row.name!r}; name it once"
     return document.source.finding(path, message, code=code)
 
 

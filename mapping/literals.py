@@ -1,7 +1,7 @@
 """Values that stand in the mapping itself (`create:`, `constant:`), by the kind of their field."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Final
@@ -10,7 +10,7 @@ from crmbridge.model import Money, Side, Value
 from mapping.document import Document, FieldDoc, Given
 from mapping.end import Facts
 from mapping.people import fold_email, people
-from mapping.problem import closest
+from mapping.problem import closest, quoted
 from mapping.transforms import CONVERTERS, Refusal, loads
 
 # What stands there for a new record; `created` is the day its source was created.
@@ -19,6 +19,12 @@ Initial = Callable[[Facts, date | None], Value]
 TEXTUAL: Final = frozenset({"text", "email", "phone", "url", "country", "lines", "person_name"})
 _DATED: Final = re.compile(r"created \+ (\d{1,4}) days?")
 _MONEY: Final = re.compile(r"(-?\d+(?:\.\d+)?)(?:\s+([A-Z]{3}))?")
+
+
+_WRITTEN: Final[Mapping[str, str]] = {
+    "date": "; write it as 2026-12-31, or `created + 90 days` in a `create:`",
+    "datetime": "; write it as 2026-12-31T08:00:00Z",
+}
 
 
 class WrongLiteral(Exception):
@@ -64,7 +70,7 @@ def constant(document: Document, doc: FieldDoc, side: Side, given: Given) -> Val
 
 def _plain(kind: str, given: Given) -> Value:
     converter = CONVERTERS[kind]
-    wrong = WrongLiteral(f"{given!r} does not fit a field that is {kind!r}")
+    wrong = WrongLiteral(f"{quoted(given)} does not fit a field that is {kind!r}")
     if isinstance(given, bool) or kind == "boolean":
         if kind != "boolean" or not isinstance(given, bool):
             raise wrong if kind != "boolean" else WrongLiteral("must be true or false")
@@ -79,10 +85,9 @@ def _plain(kind: str, given: Given) -> Value:
             return converter.get(None, None)(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
         return converter.get(None, None)(str(given))
     except (ValueError, InvalidOperation):
-        hint = {"date": "; write it as 2026-12-31", "datetime": "; write it as 2026-12-31T08:00:00Z"}.get(kind, "")
-        raise WrongLiteral(wrong.message + hint) from None
+        raise WrongLiteral(wrong.message + _WRITTEN.get(kind, "")) from None
     except Refusal as refusal:
-        raise WrongLiteral(f"{given!r} {refusal.message}") from None
+        raise WrongLiteral(f"{quoted(given)} {refusal.message}") from None
 
 
 def _days_after(days: int) -> Initial:
@@ -93,7 +98,8 @@ def _row(document: Document, doc: FieldDoc, side: Side, given: Given) -> str:
     table = document.values.get(doc.values or "")
     rows = {row.name: row for row in table.rows} if table else {}
     if given not in rows:
-        raise WrongLiteral(f"{given!r} is no row of {doc.values!r}; name one of them", suggestion=closest(given, rows))
+        message = f"{quoted(given)} is no row of {doc.values!r}; name one of them"
+        raise WrongLiteral(message, suggestion=closest(given, rows))
     if side not in rows[str(given)].natives:
         raise WrongLiteral(f"the row {given!r} has no value for {document.names[side]}; give it one, or name another")
     return str(given)
@@ -105,7 +111,8 @@ def _person(document: Document, doc: FieldDoc, given: Given) -> str:
         return known.rows[str(given)]
     if "@" not in str(given):
         raise WrongLiteral(
-            f"{given!r} is neither an e-mail address nor a row of its table", suggestion=closest(given, known.rows)
+            f"{quoted(given)} is neither an e-mail address nor a row of its table",
+            suggestion=closest(given, known.rows),
         )
     return fold_email(given)
 
@@ -113,6 +120,6 @@ def _person(document: Document, doc: FieldDoc, given: Given) -> str:
 def _money(document: Document, side: Side, given: Given) -> Initial:
     found = _MONEY.fullmatch(str(given)) if not isinstance(given, bool) else None
     if found is None:
-        raise WrongLiteral(f"{given!r} is no amount; write a number, or an amount and its currency: '100 EUR'")
+        raise WrongLiteral(f"{quoted(given)} is no amount; write a number, or an amount and its currency: '100 EUR'")
     amount, currency = Decimal(found[1]), found[2]
     return lambda facts, created: Money(amount, currency or facts.directory[side].currency)

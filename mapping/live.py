@@ -4,14 +4,22 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from crmbridge.model import SIDES, Side, State
+from crmbridge.model import ENTITIES, SIDES, Side, State
 from mapping.axis_live import hold_stages
-from mapping.described import ColumnLike, DescriptionLike, Descriptions, OptionLike
+from mapping.described import (
+    ColumnLike,
+    DescriptionLike,
+    Descriptions,
+    OptionLike,
+    a_field,
+    column_meant,
+    option_meant,
+)
 from mapping.document import Document, FieldDoc, NativeWord, StatusRow
 from mapping.kinds import kinds_named, options_of
 from mapping.laws import lossy_hint, value_losses
 from mapping.paste import row_to_paste
-from mapping.problem import Finding, Path, closest, path_text
+from mapping.problem import Finding, Path, path_text, quoted
 from mapping.status import fits_state
 from mapping.transforms import CONVERTERS, loads, scale_loss
 from mapping.vocabulary import fold, resolve
@@ -33,7 +41,9 @@ _NATURAL: Final[Mapping[str, str]] = {
     "boolean": "convert: boolean",
     "choice": "values: TABLE",
     "lookup": "link: ENTITY",
+    "id": "convert: text",
 }
+_USERS: Final = frozenset({"user", "systemuser"})  # the tables of people
 # Columns that the connectors fill by themselves, so no field needs to feed them.
 _FED: Final = frozenset(
     {"Status", "StageName", "CurrencyIsoCode", "OwnerId"}
@@ -81,7 +91,7 @@ def _columns(document: Document, doc: FieldDoc, side: Side, description: Descrip
                 here,
                 f"{name}'s {table} has no field {column!r}",
                 code="column-unknown",
-                suggestion=closest(column, description.columns),
+                suggestion=column_meant(column, description.columns),
                 otherwise="write the API name of one that it has, or give our user the right to see it",
             )
             continue
@@ -137,19 +147,30 @@ def _kind(document: Document, doc: FieldDoc, path: Path, name: str, meta: Column
     suits = meta.type in fits
     numbered = meta.type == "choice" and any(isinstance(o.value, int) for o in meta.options)
     if suits and not (doc.convert in CONVERTERS and numbered):
-        if doc.link and meta.targets and doc.link not in {t.casefold() for t in meta.targets}:
+        targets = {target.casefold() for target in meta.targets}
+        wanted = "users" if doc.convert == "user" else doc.link
+        if targets and not targets & (_USERS if doc.convert == "user" else {doc.link}):
             yield document.source.finding(
                 path,
-                f"{meta.name} points at {', '.join(meta.targets)}, not at {doc.link}; name the column that does",
+                f"{meta.name} points at {', '.join(meta.targets)}, not at {wanted}; name the column that does",
                 code="link-target",
             )
         return
-    kind = "choice of numbers" if numbered else f"{meta.type} field"
+    kind = "a choice of numbers" if numbered else a_field(meta.type)
     yield document.source.finding(
         path,
-        f"{meta.name} is a {kind} in {name}; {doc.convert!r} cannot hold it; use `{_NATURAL[meta.type]}`",
+        f"{meta.name} is {kind} in {name}; {doc.convert!r} cannot hold it; " + _instead(meta),
         code="type-misfit",
     )
+
+
+def _instead(meta: ColumnLike) -> str:
+    targets = {target.casefold() for target in meta.targets}
+    linked = next((entity for entity in ENTITIES if entity in targets), None)
+    if targets and not targets & _USERS and linked is None:
+        return f"records of {', '.join(meta.targets)} are not synced, so take the field out"
+    natural = "convert: user" if targets & _USERS else f"link: {linked}" if linked else _NATURAL[meta.type]
+    return f"use `{natural}`"
 
 
 def _losses(document: Document, doc: FieldDoc, described: Mapping[Side, DescriptionLike]) -> Iterator[Finding]:
@@ -262,22 +283,21 @@ def _judge_word(
         several = ", ".join(str(o.value) for o in hits)
         yield document.source.finding(
             path,
-            f"{word!r} means several values of {name} ({several}); give the value itself",
+            f"{quoted(word)} means several values of {name} ({several}); give the value itself",
             code="value-ambiguous",
         )
     elif not hits and written:  # one that is only read may be a spelling from older data
-        labels = [o.label for o in known if o.active]
         yield document.source.finding(
             path,
-            f"{name} has no value {word!r}",
+            f"{name} has no value {quoted(word)}",
             code="value-unknown",
-            suggestion=closest(word, labels),
+            suggestion=option_meant(word, known),
             otherwise="write a label or value that it has",
         )
     elif hits and written and not hits[0].active:
         yield document.source.finding(
             path,
-            f"{word!r} is switched off in {name}; put another value first, or have it switched on",
+            f"{quoted(word)} is switched off in {name}; put another value first, or have it switched on",
             code="value-inactive",
             warning=True,
         )
@@ -392,24 +412,24 @@ def _judge_status(
         flag = hits[0].state or "not converted"
         yield document.source.finding(
             here,
-            f"the row says {row.state}, but {name}'s own flag makes {word!r} {flag}; move it to a row of that state",
+            f"the row says {row.state}, but {name}'s own flag makes {quoted(word)} {flag}; "
+            "move it to a row of that state",
             code="status-against-flag",
         )
     elif not hits and written:
-        labels = [o.label for o in known if o.active and fits_state(o, row.state)]
         spare = list(dict.fromkeys(o.label for o in free if fits_state(o, row.state)))[:SPARE_MAX]
         renamed = f"; was it renamed? No row has {', '.join(map(repr, spare))} yet" if spare else ""
         yield document.source.finding(
             here,
-            f"{name} has no status {word!r}",
+            f"{name} has no status {quoted(word)}",
             code="status-unknown",
-            suggestion=closest(word, labels),
+            suggestion=option_meant(word, [o for o in known if fits_state(o, row.state)]),
             otherwise=f"write a label or value that it has{renamed}",
         )
     elif fitting and written and not any(o.active for o in fitting):
         yield document.source.finding(
             here,
-            f"{word!r} is switched off in {name}; put another status first, or have it switched on",
+            f"{quoted(word)} is switched off in {name}; put another status first, or have it switched on",
             code="status-inactive",
             warning=True,
         )
@@ -419,6 +439,6 @@ def _judge_status(
             several = ", ".join(str(v) for v in values)
             yield document.source.finding(
                 here,
-                f"{word!r} means several values of {name} ({several}); give the value itself",
+                f"{quoted(word)} means several values of {name} ({several}); give the value itself",
                 code="status-ambiguous",
             )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from crmbridge.model import SIDES, Side
 from mapping.document import Document, FieldDoc, StatusRow, ValueRow
-from mapping.problem import Path, Place, path_text
+from mapping.problem import Path, Place, path_text, quoted
 from mapping.vocabulary import fold
 
 
@@ -58,9 +58,9 @@ def _shared(row: ValueRow, earlier: Sequence[ValueRow], side: Side) -> str:
     written = fold(words[0])
     twin = next((one for one in earlier if written in {fold(word) for word in one.natives.get(side, ())}), None)
     if twin is None:
-        return f"writes {words[0]!r}, which it may write for another row as well"
+        return f"writes {quoted(words[0])}, which it may write for another row as well"
     again = " unless the pair was in this row before" if isinstance(row, StatusRow) else ""
-    return f"writes {words[0]!r}, which is read as {twin.name!r}{again}"
+    return f"writes {quoted(words[0])}, which is read as {twin.name!r}{again}"
 
 
 def _loss(document: Document, path: Path, side: Side, what: str) -> Loss:

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from crmbridge.model import INACTIVE, SIDES, Side, Value
 from mapping.axis import InactiveDoc, Word
-from mapping.described import ColumnLike, DescriptionLike, Descriptions
+from mapping.described import ColumnLike, DescriptionLike, Descriptions, a_field, column_meant, option_meant
 from mapping.document import ColumnChoice, Document, FieldDoc
 from mapping.end import Facts, Made, Setting, attribute
-from mapping.problem import Finding, Path, closest
+from mapping.problem import Finding, Path, quoted
 from mapping.vocabulary import fold, resolve
 
 # Dynamics' own state of accounts and contacts (lifecycle §2). The status that goes with it is the connector's affair.
@@ -132,7 +132,7 @@ def _live(
             path,
             f"{name}'s {table} has no field {one.column!r}; name one that it has and that our user may see",
             code="column-unknown",
-            suggestion=closest(one.column, description.columns),
+            suggestion=column_meant(one.column, description.columns),
         )
         return
     if not meta.updateable:
@@ -143,18 +143,17 @@ def _live(
             message = f"{one.column} is a yes/no field in {name}; write `{name}: {one.column}`"
         else:
             message = (
-                f"{one.column} is a {meta.type} field in {name}; write "
+                f"{one.column} is {a_field(meta.type)} in {name}; write "
                 f"`{name}: {{column: {one.column}, active: …, inactive: …}}`"
             )
         yield source.finding(path, message, code="inactive-misfit")
         return
     for key, words in (("active", one.active), ("inactive", one.inactive)) if meta.options else ():
         if not resolve(words[0], meta.options):
-            labels = [o.label for o in meta.options if o.active]
             yield source.finding(
                 (*path, key),
-                f"{name} has no value {words[0]!r}",
+                f"{name} has no value {quoted(words[0])}",
                 code="value-unknown",
-                suggestion=closest(words[0], labels),
+                suggestion=option_meant(words[0], meta.options),
                 otherwise="write a label or value that it has",
             )

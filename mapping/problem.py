@@ -44,6 +44,16 @@ def path_text(path: Path) -> str:
 
 def closest(word: object, known: Iterable[object]) -> str | None:
     """The known word that was probably meant, whatever the case it was written in."""
-    by_folded = {str(k).casefold(): str(k) for k in known}
+    return nearest(word, [(str(one), str(one)) for one in known])
+
+
+def nearest(word: object, spellings: Iterable[tuple[str, str]]) -> str | None:
+    """What to write, of pairs of a spelling and that; of two alike spellings the later one counts."""
+    by_folded = {spelling.casefold(): written for spelling, written in spellings}
     hits = difflib.get_close_matches(str(word).casefold(), by_folded, n=1, cutoff=0.6)
     return by_folded[hits[0]] if hits else None
+
+
+def quoted(word: object) -> str:
+    """A value as the file has it: `true` is no text there, and not Python's True."""
+    return str(word).lower() if isinstance(word, bool) else repr(word)

@@ -121,6 +121,57 @@ def test_what_the_crms_really_have(old: str, new: str, message: str) -> None:
     assert any(message in f for f in found), found
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        # the nearest of names and labels, and what is to be written
+        ("dynamics: emailaddress1", "dynamics: Work E-mail", "has no field 'Work E-mail'; did you mean 'emailaddress1'?"),
+        ("salesforce: Hot", "salesforce: zeer-heet", "salesforce has no value 'zeer-heet'; did you mean 'zeer_heet'?"),
+        ("salesforce: Hot", "salesforce: Bloedheit", "salesforce has no value 'Bloedheit'; did you mean 'Bloedheet'?"),
+        ("salesforce: Hot", "salesforce: true", "salesforce has no value true; write a label or value that it has"),
+        # every type of column, of both CRMs, is held to what the mapping reads there
+        ("salesforce: Email", "salesforce: Staff", "Staff is an integer field in salesforce; 'email' cannot hold it; use `convert: integer`"),
+        ("dynamics: revenue", "dynamics: processid", "processid is an id field in dynamics; 'money' cannot hold it; use `convert: text`"),
+        ("salesforce: LastName", "salesforce: OwnerId", "OwnerId is a lookup field in salesforce; 'text' cannot hold it; use `convert: user`"),
+        ("salesforce: LastName", "salesforce: Campaign", "'text' cannot hold it; records of Campaign are not synced, so take the field out"),
+        ("salesforce: LastName", "salesforce: Partner", "'text' cannot hold it; use `link: account`"),
+        ("salesforce: Email, dynamics: emailaddress1, convert: email", "salesforce: Partner, convert: user",
+         "Partner points at Account, not at users; name the column that does"),
+    ],
+)  # fmt: skip
+def test_what_an_org_of_ones_own_has(old: str, new: str, message: str) -> None:
+    boxes = out_of_the_box()
+    left, right = boxes["left", "lead"], boxes["right", "lead"]
+    own = (
+        Column(name="Staff", type="integer"),
+        Column(name="OwnerId", type="lookup", targets=("Group", "User")),
+        Column(name="Campaign", type="lookup", targets=("Campaign",)),
+        Column(name="Partner", type="lookup", targets=("Account",)),
+        replace(left.columns["Rating"], options=(Option(value="zeer_heet", label="Bloedheet"),)),
+    )
+    theirs = (Column(name="processid", type="id"), replace(right.columns["emailaddress1"], label="Work E-Mail"))
+    boxes["left", "lead"] = replace(left, columns={**left.columns, **{one.name: one for one in own}})
+    boxes["right", "lead"] = replace(right, columns={**right.columns, **{one.name: one for one in theirs}})
+    documents, _ = mapping.load({"lead.yaml": edited((old, new))})
+    found = [str(f) for f in mapping.check(documents, boxes)]
+    assert any(message in f for f in found), found
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("convert: date, filler: {salesforce: created + 90}", "'created + 90' is no number of days after the creation; did you mean 'created + 90 days'?"),
+        ("convert: date, filler: {salesforce: Created+90 Days}", "did you mean 'created + 90 days'?"),
+        ("convert: date, filler: {salesforce: 2026-12-31}", "'2026-12-31' is no number of days after the creation; write such as `created + 90 days`"),
+        ("convert: date, filler: {salesforce: created + 90 days}", None),
+        ("convert: lines, filler: {salesforce: none}", None),
+    ],
+)  # fmt: skip
+def test_a_filler_that_is_legal_stays_and_one_that_is_nearly_so_is_corrected(line: str, message: str | None) -> None:
+    found = [f for f in findings(edited(("convert: email", line))) if "filler" in f]
+    assert found == [] if message is None else message in found[0], found
+
+
 def test_two_labels_of_one_option_are_one_value() -> None:
     found = findings(edited(("dynamics: Contacted", "dynamics: 1")), live=True)
     assert any("dynamics cannot tell 'contacted' from 'new'" in f for f in found), found

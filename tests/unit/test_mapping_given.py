@@ -65,7 +65,7 @@ def test_a_value_that_is_there_is_not_replaced_at_creation() -> None:
         ("a: {dynamics: b, convert: date, create: tomorrow}", "write it as 2026-12-31"),
         ("a: {dynamics: b, convert: money, create: much}", "'much' is no amount"),
         ("a: {dynamics: b, convert: user, create: Bo}", "'Bo' is neither an e-mail address nor a row"),
-        ("a: {dynamics: b, create: true}", "True does not fit a field that is 'text'"),
+        ("a: {dynamics: b, create: true}", "true does not fit a field that is 'text'"),
         ("a: {dynamics: b, link: account, create: x}", "a link to another record cannot be given"),
     ],
 )  # fmt: skip
