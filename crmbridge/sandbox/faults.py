@@ -164,7 +164,7 @@ def matches(rule: Rule, facts: Facts) -> bool:
 
 
 NATIVE_ID = re.compile(rb"(?<![0-9A-Za-z])[0-9A-Za-z]{15}(?:[0-9A-Za-z]{3})?(?![0-9A-Za-z])")
-PAGE_PATH = re.compile(r"/query(All)?(/0|\?q=)|/api/data/v9\.\d/\w+(\?|$)")
+PAGE_PATH = re.compile(r"/query(All)?(/0|\?q=)|/api/data/v[89]\.\d/\w+(\?|$)")
 
 
 def suits(action: Action, facts: Facts) -> bool:

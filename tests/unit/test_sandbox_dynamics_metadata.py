@@ -101,6 +101,37 @@ def test_attribute_filters_take_enum_literals(env: Environment) -> None:
     assert {row["LogicalName"] for row in rows} == {"subject", "lastname"}
 
 
+def test_definitions_have_the_members_that_clients_filter_by(env: Environment) -> None:
+    kinds = env.get(
+        "EntityDefinitions(LogicalName='lead')/Attributes?$select=LogicalName&$filter="
+        "IsValidForAdvancedFind/Value eq true and IsValidODataAttribute eq true and ColumnNumber eq 1"
+    ).rows
+    assert [row["LogicalName"] for row in kinds] == [next(iter(env.shape.tables["lead"].columns))]
+    lead = env.row("EntityDefinitions(LogicalName='lead')?$select=Privileges,IsAvailableOffline,HasEmailAddresses")
+    assert {each["PrivilegeType"] for each in lead["Privileges"]} >= {"Create", "Assign", "AppendTo"}
+    assert lead["Privileges"][0]["Name"] == "prvCreateLead"
+    currency = env.row("EntityDefinitions(LogicalName='transactioncurrency')?$select=Privileges")
+    assert "prvAssignTransactionCurrency" not in {each["Name"] for each in currency["Privileges"]}
+
+
+@pytest.mark.parametrize("kind", ["Image", "File", "EntityName", "ManagedProperty"])
+def test_types_without_columns_have_none(env: Environment, kind: str) -> None:
+    assert env.get(f"EntityDefinitions(LogicalName='lead')/Attributes/{CAST}.{kind}AttributeMetadata").rows == []
+
+
+def test_labels_are_asked_for_in_languages(env: Environment) -> None:
+    url = "EntityDefinitions(LogicalName='lead')?$select=DisplayName"
+    assert env.row(f"{url}&LabelLanguages=1033") == env.row(url)
+    assert env.row(f"{url}&LabelLanguages=1031,1033") == env.row(url)
+    named = env.row(f"{url}&LabelLanguages=1031")["DisplayName"]
+    assert named == {"LocalizedLabels": [], "UserLocalizedLabel": None}
+    attributes = f"EntityDefinitions(LogicalName='lead')/Attributes/{CAST}.StateAttributeMetadata?$expand=OptionSet"
+    (state,) = env.get(f"{attributes}&LabelLanguages=2052").rows
+    assert [each["Label"]["LocalizedLabels"] for each in state["OptionSet"]["Options"]] == [[], [], []]
+    assert env.get(f"{url}&LabelLanguages=English").status == 400
+    assert env.get("leads?LabelLanguages=1033").status == 400
+
+
 def test_relations_tell_navigation_names_in_their_case(env: Environment) -> None:
     rows = env.get("EntityDefinitions(LogicalName='leadtoopportunitysalesprocess')/ManyToOneRelationships").rows
     names = {row["ReferencingAttribute"]: row["ReferencingEntityNavigationPropertyName"] for row in rows}
@@ -154,7 +185,7 @@ def test_who_am_i_and_the_organization(env: Environment) -> None:
     assert env.row("RetrieveVersion")["Version"].startswith("9.2.")
     assert env.row("organizations")["value"][0]["_basecurrencyid_value"]
     assert env.row("RetrieveTotalRecordCount(EntityNames=['lead'])")["EntityRecordCountCollection"]["Values"] == [0]
-    for version in ("9.0", "9.1"):
+    for version in ("8.0", "8.1", "8.2", "9.0", "9.1"):
         assert (
             env.get(f"/api/data/v{version}/WhoAmI").json["@odata.context"].startswith(f"{ORIGIN}/api/data/v{version}/")
         )

@@ -23,7 +23,7 @@ from crmbridge.sandbox.dynamics.store import Store
 from crmbridge.sandbox.dynamics.values import guid, plain
 from crmbridge.sandbox.identity_keys import refresh_token
 
-_ROOT = re.compile(r"/+api/+data/+v9\.([012])(?:/+(.*))?", re.DOTALL)
+_ROOT = re.compile(r"/+api/+data/+v([89]\.[012])(?:/+(.*))?", re.DOTALL)  # older versions answer as 9.2 does
 _URL_MAX = 32_768  # and twice that inside a batch: dataverse-api §2.3
 _BATCHED_URL_MAX = 65_536
 METADATA_TABLES = frozenset({
@@ -204,7 +204,7 @@ class DynamicsApp:
             check_headers(request.headers)
             if len(request.path) + len(request.query) > _URL_MAX:  # status (unverified)
                 raise DataverseError(414, "0x80060888", "The length of the URL exceeds the limit of 32768 characters.")
-            base = f"{request.origin}/api/data/v9.{match[1]}"
+            base = f"{request.origin}/api/data/v{match[1]}"
             user = self._acting_user(request.headers, caller)
             if is_batch:
                 reply = self._batch(request, base, caller, prefer, noted)

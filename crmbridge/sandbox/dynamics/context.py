@@ -229,8 +229,11 @@ _OPTIONS = frozenset({
 })  # fmt: skip
 
 
-def query_options(query: str) -> tuple[dict[str, str], dict[str, str]]:
-    """(system options, parameter aliases); a name that the service does not know is refused. Case counts."""
+def query_options(query: str, also: frozenset[str] = frozenset()) -> tuple[dict[str, str], dict[str, str]]:
+    """(system options, parameter aliases); a name that the service does not know is refused. Case counts.
+
+    `also`: options that only this resource has.
+    """
     options: dict[str, str] = {}
     aliases: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
@@ -242,7 +245,7 @@ def query_options(query: str) -> tuple[dict[str, str], dict[str, str]]:
             aliases[name] = value
         elif name == "$skip":
             raise bad_query("Skip Clause is not supported in CRM")  # dataverse-api §2.3
-        elif name in _OPTIONS:
+        elif name in _OPTIONS or name in also:
             options[name] = value
         elif name not in NO_EFFECT_OPTIONS:
             raise bad_query(f"The query parameter {name} is not supported.")

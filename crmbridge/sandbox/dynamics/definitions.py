@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from odata_query import ast
 
 from crmbridge.sandbox.core import Reply
@@ -14,19 +15,20 @@ from crmbridge.sandbox.dynamics.key_index import keys_of
 from crmbridge.sandbox.dynamics.keys import change as change_keys
 from crmbridge.sandbox.dynamics.metadata import (
     CASTS,
+    LANGUAGE,
+    OTHER_CASTS,
     PREFIX,
-    Document,
     attribute,
     entity,
     keys,
     many_to_many,
     many_to_one,
-    metadata_id,
     one_to_many,
     option,
     option_set_head,
     relationships,
 )
+from crmbridge.sandbox.dynamics.metadata_members import Document, metadata_id
 from crmbridge.sandbox.dynamics.reading import parse_expand
 from crmbridge.sandbox.dynamics.tables import Table
 
@@ -41,8 +43,40 @@ _RELATED: Mapping[str, Callable[[Context, Table], list[Document]]] = {
 _RELATIONSHIPS = frozenset({"OneToManyRelationshipMetadata", "ManyToManyRelationshipMetadata"})
 
 
+# https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query-metadata-web-api
+_LABEL_LANGUAGES = "LabelLanguages"
+
+
 def definitions(ctx: Context, parts: Sequence[Segment]) -> Reply:
-    options, aliases = query_options(ctx.query)
+    options, aliases = query_options(ctx.query, frozenset({_LABEL_LANGUAGES}))
+    wanted = options.pop(_LABEL_LANGUAGES, None)
+    reply = _defined(ctx, parts, options, aliases)
+    if wanted is None or LANGUAGE in _languages(wanted):
+        return reply
+    return answer(_without_labels(msgspec.json.decode(reply.body)))
+
+
+def _languages(text: str) -> list[int]:
+    codes = text.split(",")
+    if not all(code.strip().isdecimal() for code in codes):  # text (unverified)
+        raise bad_query(f"Invalid value '{text}' for the query parameter {_LABEL_LANGUAGES}.")
+    return [int(code) for code in codes]
+
+
+def _without_labels(value: Any) -> Any:
+    """Labels have one language; who asks for others gets none (that the user's label goes as well is (unverified))."""
+    match value:
+        case {"LocalizedLabels": _}:
+            return {**value, "LocalizedLabels": [], "UserLocalizedLabel": None}
+        case dict():
+            return {name: _without_labels(member) for name, member in value.items()}
+        case list():
+            return [_without_labels(member) for member in value]
+        case _:
+            return value
+
+
+def _defined(ctx: Context, parts: Sequence[Segment], options: Mapping[str, str], aliases: Mapping[str, str]) -> Reply:
     root = parts[0]
     _check_options(parts, options)
     if root.name == "GlobalOptionSetDefinitions":
@@ -75,7 +109,7 @@ def definitions(ctx: Context, parts: Sequence[Segment]) -> Reply:
     cast = None
     if rest and rest[0].name.startswith(PREFIX):
         cast = rest.pop(0).name
-        if parts[1].name != "Attributes" or cast.removeprefix(PREFIX) not in CASTS.values():
+        if parts[1].name != "Attributes" or cast.removeprefix(PREFIX) not in {*CASTS.values(), *OTHER_CASTS}:
             raise bad_query(f"The type '{cast}' cannot be used here.")  # abstract ones neither: dataverse-api §5
         documents = [each for each in documents if each["@odata.type"] == f"#{cast}"]
         path = f"{path}/{cast}"

@@ -9,7 +9,7 @@ from crmbridge.sandbox.dynamics.columns import Column
 from crmbridge.sandbox.dynamics.context import Context, no_content
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_payload, bad_query, not_served
 from crmbridge.sandbox.dynamics.key_index import keep, keys_of
-from crmbridge.sandbox.dynamics.metadata import metadata_id
+from crmbridge.sandbox.dynamics.metadata_members import metadata_id
 from crmbridge.sandbox.dynamics.payload import check_parameters
 from crmbridge.sandbox.dynamics.tables import Key, Table
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from crmbridge.sandbox.core import Row
 from crmbridge.sandbox.dynamics.bulk import MESSAGES
-from crmbridge.sandbox.dynamics.metadata import metadata_id
+from crmbridge.sandbox.dynamics.metadata_members import metadata_id
 from crmbridge.sandbox.dynamics.shape import Shape
 
 MESSAGE, FILTER = "sdkmessage", "sdkmessagefilter"

@@ -1,16 +1,15 @@
 """Metadata documents made from the shape: tables, columns, option sets, keys, relationships (dataverse-api §5)."""
 
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from typing import Any
 
 from crmbridge.sandbox.dynamics.columns import Column, Kind, Option
+from crmbridge.sandbox.dynamics.metadata_members import Document, managed, metadata_id, of_column, of_table
 from crmbridge.sandbox.dynamics.shape import Shape
 from crmbridge.sandbox.dynamics.tables import Association, Key, Referrer, Table
 
-_NAMESPACE = uuid.UUID("6f6d0ec4-4b2e-4b0e-9c3c-3f0d1d3f7a10")  # ids of metadata are made from names
 PREFIX = "Microsoft.Dynamics.CRM."
+LANGUAGE = 1033  # of all labels
 CASTS: Mapping[Kind, str] = {
     "String": "StringAttributeMetadata", "Memo": "MemoAttributeMetadata", "Integer": "IntegerAttributeMetadata",
     "BigInt": "BigIntAttributeMetadata", "Money": "MoneyAttributeMetadata", "Decimal": "DecimalAttributeMetadata",
@@ -20,29 +19,23 @@ CASTS: Mapping[Kind, str] = {
     "Owner": "LookupAttributeMetadata", "Customer": "LookupAttributeMetadata",
     "Uniqueidentifier": "UniqueIdentifierAttributeMetadata",
 }  # fmt: skip
+# Types of which no column here is: behind their casts there is nothing.
+OTHER_CASTS = frozenset({
+    "EntityNameAttributeMetadata", "FileAttributeMetadata", "ImageAttributeMetadata",
+    "ManagedPropertyAttributeMetadata",
+})  # fmt: skip
 _NUMBER_RANGE = {"Money": 922337203685477, "Decimal": 100000000000, "Double": 100000000000, "Integer": 2147483647}
-
-Document = dict[str, Any]
-
-
-@cache
-def metadata_id(*names: str) -> str:
-    return str(uuid.uuid5(_NAMESPACE, "/".join(names)))
 
 
 def label(text: str, *names: str) -> Document:
     one = {
         "Label": text,
-        "LanguageCode": 1033,
+        "LanguageCode": LANGUAGE,
         "IsManaged": True,
         "MetadataId": metadata_id("label", *names, text),
         "HasChanged": None,
     }
     return {"LocalizedLabels": [one], "UserLocalizedLabel": one}
-
-
-def _managed(value: Any, name: str) -> Document:
-    return {"Value": value, "CanBeChanged": True, "ManagedPropertyLogicalName": name}
 
 
 # Documents
@@ -51,6 +44,7 @@ def _managed(value: Any, name: str) -> Document:
 def entity(shape: Shape, table: Table) -> Document:
     pointed_at_by = {(each.table, each.column.name) for each in shape.referrers[table.name]}
     return {
+        **of_table(table),
         "MetadataId": metadata_id(table.name),
         "HasChanged": None,
         "LogicalName": table.name,
@@ -63,7 +57,7 @@ def entity(shape: Shape, table: Table) -> Document:
         "ObjectTypeCode": table.code,
         "OwnershipType": table.ownership,
         "ChangeTrackingEnabled": table.change_tracking,
-        "CanChangeTrackingBeEnabled": _managed(value=True, name="canchangetrackingbeenabled"),  # dataverse-api §13.3
+        "CanChangeTrackingBeEnabled": managed(value=True, name="canchangetrackingbeenabled"),  # dataverse-api §13.3
         "IsOptimisticConcurrencyEnabled": table.optimistic_concurrency,
         "IsBPFEntity": table.is_process,
         "IsActivity": table.key == "activityid",
@@ -73,9 +67,9 @@ def entity(shape: Shape, table: Table) -> Document:
         "IsLogicalEntity": False,
         "IsPrivate": False,
         "IsValidForAdvancedFind": True,
-        "IsDuplicateDetectionEnabled": _managed(value=True, name="canmodifyduplicatedetectionsettings"),
-        "IsAuditEnabled": _managed(value=True, name="canmodifyauditsettings"),
-        "CanCreateAttributes": _managed(value=True, name="cancreateattributes"),
+        "IsDuplicateDetectionEnabled": managed(value=True, name="canmodifyduplicatedetectionsettings"),
+        "IsAuditEnabled": managed(value=True, name="canmodifyauditsettings"),
+        "CanCreateAttributes": managed(value=True, name="cancreateattributes"),
         "TableType": "Elastic" if table.elastic else "Standard",
         "DataProviderId": None,
         "DataSourceId": None,
@@ -86,11 +80,11 @@ def entity(shape: Shape, table: Table) -> Document:
         "IsActivityParty": table.name == "activityparty",
         "IsChildEntity": False,
         "IsStateModelAware": table.state is not None,
-        "IsValidForQueue": _managed(value=False, name="canmodifyqueuesettings"),
-        "IsConnectionsEnabled": _managed(value=True, name="canmodifyconnectionsettings"),
-        "IsCustomizable": _managed(value=True, name="iscustomizable"),
-        "IsRenameable": _managed(value=True, name="isrenameable"),
-        "IsMappable": _managed(value=True, name="ismappable"),
+        "IsValidForQueue": managed(value=False, name="canmodifyqueuesettings"),
+        "IsConnectionsEnabled": managed(value=True, name="canmodifyconnectionsettings"),
+        "IsCustomizable": managed(value=True, name="iscustomizable"),
+        "IsRenameable": managed(value=True, name="isrenameable"),
+        "IsMappable": managed(value=True, name="ismappable"),
         "ExternalName": None,
         "ExternalCollectionName": None,
         "EntityColor": None,
@@ -102,6 +96,7 @@ def entity(shape: Shape, table: Table) -> Document:
 def attribute(table: Table, column: Column) -> Document:
     document: Document = {
         "@odata.type": f"#{PREFIX}{CASTS[column.kind]}",
+        **of_column(table, column),
         "MetadataId": metadata_id(table.name, column.name),
         "HasChanged": None,
         "LogicalName": column.name,
@@ -120,7 +115,7 @@ def attribute(table: Table, column: Column) -> Document:
         and not column.name.startswith("address")
         and not column.name.endswith("_base"),
         "IsManaged": True,
-        "RequiredLevel": _managed(column.required, "canmodifyrequirementlevelsettings"),
+        "RequiredLevel": managed(column.required, "canmodifyrequirementlevelsettings"),
         "DisplayName": label(column.schema, table.name, column.name),
         "Description": {"LocalizedLabels": [], "UserLocalizedLabel": None},
     }
@@ -153,7 +148,7 @@ def _details(table: Table, column: Column) -> Document:
             return {
                 "Format": column.format or "DateAndTime",
                 "DateTimeBehavior": {"Value": column.behavior},
-                "CanChangeDateTimeBehavior": _managed(value=False, name="canchangedatetimebehavior"),
+                "CanChangeDateTimeBehavior": managed(value=False, name="canchangedatetimebehavior"),
             }
         case "Lookup" | "Owner" | "Customer":
             return {"Targets": [target.table for target in column.targets], "Format": "None"}

@@ -14,8 +14,8 @@ from crmbridge.sandbox.dynamics.context import Context, answer
 from crmbridge.sandbox.dynamics.errors import DataverseError, bad_query, not_served
 from crmbridge.sandbox.dynamics.key_index import keys_of
 from crmbridge.sandbox.dynamics.metadata import (
+    LANGUAGE,
     PREFIX,
-    Document,
     attribute,
     entity,
     keys,
@@ -23,11 +23,11 @@ from crmbridge.sandbox.dynamics.metadata import (
     many_to_one,
     one_to_many,
 )
+from crmbridge.sandbox.dynamics.metadata_members import Document
 from crmbridge.sandbox.dynamics.tables import Table
 
 _MEMBERS = frozenset({"Properties", "Criteria", "AttributeQuery", "RelationshipQuery", "KeyQuery", "LabelQuery"})
 _ALWAYS = ("@odata.type", "MetadataId", "LogicalName", "HasChanged")
-_LANGUAGE = 1033
 # https://learn.microsoft.com/power-apps/developer/data-platform/webapi/reference/deletedmetadatafilters
 _KIND = "(?:Default|Entity|Attribute|Relationship|Label|OptionSet|All)"
 _FILTERS = re.compile(rf"(?:Microsoft\.Dynamics\.CRM\.DeletedMetadataFilters)?'?{_KIND}(?:, ?{_KIND})*'?")
@@ -164,7 +164,7 @@ def _languages(given: Any) -> None:
     if given is None:
         return
     body = _object(given, "LabelQuery", frozenset({"FilterLanguages", "MissingLabelBehavior"}))
-    if body.get("FilterLanguages") not in (None, [], [_LANGUAGE]) or body.get("MissingLabelBehavior") not in (None, 0):
+    if body.get("FilterLanguages") not in (None, [], [LANGUAGE]) or body.get("MissingLabelBehavior") not in (None, 0):
         raise not_served("labels in languages other than 1033 (§5)")
 
 

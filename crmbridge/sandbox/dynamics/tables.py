@@ -124,6 +124,10 @@ class Table:
     def set_columns(self) -> frozenset[str]:
         return frozenset(self.columns)
 
+    @cached_property
+    def column_numbers(self) -> Mapping[str, int]:
+        return {name: number for number, name in enumerate(self.columns, 1)}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Association:
