@@ -5,6 +5,7 @@ found in one pass, nothing is ever constructed from a tag, and an alias cannot b
 """
 
 import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
@@ -27,6 +28,7 @@ from ruamel.yaml.events import (
 from ruamel.yaml.reader import ReaderError
 
 from mapping.problem import Finding, Path, Place, path_text
+from mapping.unreadable import not_yaml, place_after
 
 SIZE_MAX_BYTES: Final = 512 * 1024
 DEPTH_MAX: Final = 12
@@ -40,23 +42,6 @@ _WORDS: Final[Mapping[str, Any]] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-# What the parser says -> our code, and what a person does about it.
-NOT_YAML: Final = (
-    ("while scanning a quoted scalar", "quote-open", "close the quotation mark that is opened here"),
-    ("expected ',' or", "bracket-open", "close the bracket that is opened here, or add the comma that is missing"),
-    ("expected the node content", "comma-stray", "write a value here, or take the comma away"),
-    ("cannot start any token", "character-reserved", "indent with blanks, not tabs; put quotes around this text"),
-    (
-        "mapping values are not allowed",
-        "colon-stray",
-        "put quotes around a text with a colon in it, or write the colon that a line above lacks",
-    ),
-    ("could not find expected ':'", "colon-missing", "write a colon after the key"),
-    ("found '<scalar>'", "text-stray", "put quotes around all of the text, or take what is over away"),
-    ("expected <block end>", "indent-wrong", "indent this line as the lines that it belongs to"),
-    ("did not find expected", "indent-wrong", "indent this line as the lines that it belongs to"),
-    ("", "not-yaml", "mend this line or the one above it"),
-)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -149,17 +134,21 @@ def read_text(raw: bytes | str, *, file: str) -> Source:
         )
         return source
     text = ""
+    if isinstance(raw, bytes):
+        raw = raw.removeprefix(BOM_UTF8)
     try:
-        text = raw if isinstance(raw, str) else raw.decode("utf-8-sig")
+        text = raw if isinstance(raw, str) else raw.decode()
         events: Iterator[Any] = iter(YAML(typ="safe", pure=True).parse(text))
         _Walk(source, events).document()
     except UnicodeDecodeError as error:
-        source.complain((), f"is not UTF-8 text (byte {error.start}); save it as UTF-8", code="file-not-utf8")
+        place = place_after(error.object[: error.start].decode(), file)
+        utf16 = error.object.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+        what = "is UTF-16, not UTF-8 text" if utf16 else f"is not UTF-8 text (byte {error.start})"
+        source.findings.append(Finding(code="file-not-utf8", place=place, path="", message=f"{what}; save it as UTF-8"))
     except MarkedYAMLError as error:
-        source.findings.append(_not_yaml(error, file))
+        source.findings.append(not_yaml(error, file, text.splitlines()))
     except ReaderError as error:
-        before = text[: error.position]
-        place = Place(file=file, line=before.count("\n") + 1, column=len(before) - before.rfind("\n"))
+        place = place_after(text[: error.position], file)
         message = f"a control character (number {error.character}); take it out, or write it as \\x… in double quotes"
         source.findings.append(Finding(code="character-control", place=place, path="", message=message))
     except YAMLError as error:
@@ -167,17 +156,6 @@ def read_text(raw: bytes | str, *, file: str) -> Source:
     except _GaveUp:
         pass
     return source
-
-
-def _not_yaml(error: MarkedYAMLError, file: str) -> Finding:
-    mark: Any = error.problem_mark or error.context_mark
-    what = " ".join(str(error.problem or error.context or "cannot be parsed").split())
-    said = f"{error.context or ''} {what}"
-    code, advice = next((code, advice) for words, code, advice in NOT_YAML if words in said)
-    if code in ("quote-open", "bracket-open") and error.context_mark is not None:
-        mark = error.context_mark  # where it began: where it was missed is anywhere below
-    place = Place(file=file, line=mark.line + 1, column=mark.column + 1) if mark else Place(file=file)
-    return Finding(code=code, place=place, path="", message=f"not YAML: {what}; {advice}")
 
 
 class _Walk:
@@ -209,20 +187,33 @@ class _Walk:
                 event, path, f"is nested deeper than {DEPTH_MAX} levels; no part of a mapping is", code="too-deep"
             )
             raise _GaveUp
-        if isinstance(event, AliasEvent) or event.tag is not None:
+        bare = isinstance(event, ScalarEvent) and event.anchor and not event.value
+        if isinstance(event, AliasEvent) or event.tag is not None or bare:
             self._source.refused.add(path)
         if isinstance(event, AliasEvent):
             self._complain_at(
-                event, path, f"an alias (*{event.anchor}) is not allowed here; write the value out", code="alias-used"
+                event,
+                path,
+                f"an alias (*{event.anchor}) is not allowed here; write the value out, or put quotes around a text "
+                "that begins with *",
+                code="alias-used",
             )
             return None
         if event.anchor:
             self._complain_at(
-                event, path, f"an anchor (&{event.anchor}) is not allowed here; write the value out", code="anchor-used"
+                event,
+                path,
+                f"an anchor (&{event.anchor}) is not allowed here; take it away, or put quotes around a text that "
+                "begins with &",
+                code="anchor-used",
             )
         if event.tag is not None:
             self._complain_at(
-                event, path, f"a tag ({event.tag}) is not allowed here; write the plain value", code="tag-used"
+                event,
+                path,
+                f"a tag ({event.tag}) is not allowed here; write the plain value, or put quotes around a text that "
+                "begins with !",
+                code="tag-used",
             )
         if isinstance(event, ScalarEvent):
             return _scalar(event)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from mapping.problem import Finding, Place
-from mapping.source import NOT_YAML, SIZE_MAX_BYTES
+from mapping.source import SIZE_MAX_BYTES
+from mapping.unreadable import NOT_YAML
 
 _UNREADABLE: Final = frozenset(code for _, code, _ in NOT_YAML)
 # What word processors, chats and other keyboards put in place of what YAML knows.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from mapping.codes import SECTIONS
-from mapping.source import NOT_YAML
+from mapping.unreadable import NOT_YAML
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 PAGE: Final = CHECKOUT / "docs" / "reference" / "mapping-problems.md"
@@ -52,7 +52,7 @@ def _cell(text: str) -> str:
 
 def told() -> dict[str, str]:
     """Every code that the program gives to a finding of a mapping -> where."""
-    found = {code: "mapping/source.py" for _, code, _ in NOT_YAML}
+    found = {code: "mapping/unreadable.py" for _, code, _ in NOT_YAML}
     for file in sorted(file for part in PARTS for file in CHECKOUT.glob(part)):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             for word in _codes(node):
