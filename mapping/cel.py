@@ -30,7 +30,11 @@ _SAMPLES: Final[Mapping[str, Any]] = {
     "datetime": "2026-01-31T08:00:00Z",
 }
 # Words of the language itself: a field of that name cannot be asked, and may not stop others from being asked.
-_TAKEN: Final = frozenset({"type", "bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type"})
+_TAKEN: Final = frozenset(
+    "type bool int uint double string bytes list map null_type dyn true false null in as break const continue else for "
+    "function if import let loop namespace package return var void while".split()
+)
+_ALWAYS_MEANT: Final = frozenset({"true", "false", "null", "in"})  # `x != null` asks no field called null
 _LITERAL: Final = re.compile(r'"(?:\\.|[^"\\])*"' + r"|'(?:\\.|[^'\\])*'")
 _IDENTIFIER: Final = re.compile(r"(?<![.\w])[a-z_]\w*")
 _TOLD: Final = re.compile(r"ERROR: <input>:(\d+):(\d+): ([^\n]*)")
@@ -100,15 +104,22 @@ def compile_expression(text: str, names: Mapping[str, str] | Iterable[str]) -> E
     kinds = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names, "any")
     kinds = {name: kind for name, kind in kinds.items() if name not in _TAKEN}
     known = {**kinds, **{f"{name}{CURRENCY_SUFFIX}": "text" for name, kind in kinds.items() if kind == "money"}}
+    taken = (_TAKEN - _ALWAYS_MEANT).intersection(names)
     if len(text) > LENGTH_MAX:
         raise ExpressionError(f"is longer than {LENGTH_MAX} characters; what needs that much logic is a converter")
     _library()
+    bare = _LITERAL.sub(lambda literal: '"' * len(literal[0]), text)
+    for word in _IDENTIFIER.finditer(bare):
+        if word[0] in taken and not bare[word.end() :].lstrip().startswith("("):  # string(…) is the language's own
+            raise ExpressionError(
+                f"{_where(text, word.start())}: {word[0]!r} is a word of the expressions themselves, so a field of "
+                "that name cannot be asked; give the field another name in the mapping"
+            )
     try:
         checked = _environment(tuple(sorted(known.items()))).compile(text)
         program = _run_environment(tuple(sorted(known))).compile(text)
     except RuntimeError as error:
         raise _explained(str(error), text, known) from None
-    bare = _LITERAL.sub('""', text)
     used = tuple(name for name in dict.fromkeys(_IDENTIFIER.findall(bare)) if name in known)
     fields = frozenset(n if n in kinds else n.removesuffix(CURRENCY_SUFFIX) for n in used)
     made = Expression(text=text, used=used, fields=fields, returns=checked.return_type().name(), _program=program)
@@ -193,6 +204,12 @@ def _native(value: Value) -> Any:
 
 
 # --- what went wrong, in words ------------------------------------------------------------------------------------
+
+
+def _where(text: str, position: int) -> str:
+    before = text[:position]
+    column = position - before.rfind("\n")
+    return f"line {before.count(chr(10)) + 1}, character {column}" if "\n" in text else f"character {column}"
 
 
 def _explained(told: str, text: str, known: Mapping[str, str]) -> ExpressionError:

@@ -23,7 +23,7 @@ from mapping.literals import is_textual
 from mapping.live import live, statuses
 from mapping.out_of_use import inactive_findings, inactive_live
 from mapping.problem import Finding, Path, closest, path_text
-from mapping.transforms import CONVERTERS, loads
+from mapping.transforms import CONVERTERS, is_email, loads
 
 # Names that mean something else in a record's journal and reports.
 RESERVED_NAMES: Final = frozenset({"state", "status", "stage", "on_hold", "reason", "id", "unmapped"})
@@ -254,6 +254,13 @@ class _About:
             elif filler.text is not None and not is_textual(doc.convert):
                 yield self._say(
                     "filler-not-text", here, f"a text cannot fill a field that is {doc.convert!r}; take the filler out"
+                )
+            elif doc.convert == "email" and document.systems[side] == "salesforce" and not is_email(filler.text or ""):
+                yield self._say(
+                    "filler-not-email",
+                    here,
+                    f"{filler.text!r} is no e-mail address, and {document.names[side]} takes nothing else there; "
+                    "write one, or take the filler out",
                 )
         for side, template in doc.create.items():
             by_side = isinstance(self._body(doc).get("create"), Mapping)

@@ -63,6 +63,7 @@ _SHAPE: Final[Mapping[str, Code]] = {
     "value-missing": _code("nothing stands after the colon", "`convert:`", "write a value, or take the key out"),
     "unknown-word": _code("not one of the words that may stand here", "`convert: mony`", "take one of those named"),
     "list-empty": _code("a list without an entry", "`match: [[]]`", "give it an entry, or take the key out"),
+    "list-flat": _code("names where lists of names belong", "`match: [email, last_name]`", "`[[email, last_name]]` if all must agree, `[[email], [last_name]]` if one is enough"),
     "text-empty": _code("an empty text", '`salesforce: ""`', "write a value, or take the key out"),
     "entity-twice": _code("two files are about one entity", "`lead.yaml` and `leads2.yaml`", "put both into one file"),
 }  # fmt: skip
@@ -86,6 +87,7 @@ _FIELDS: Final[Mapping[str, Code]] = {
     "filler-without-column": _code("a filler for a side that the field does not have", "`filler: {dynamics: x}` without `dynamics`", "name the column there, or take it out"),
     "filler-not-date": _code("days after the creation in a field that is no date", "`filler: {salesforce: created + 3 days}`", "add `convert: date`, or write a text"),
     "filler-malformed": _code("a filler of a date that is no number of days", "`convert: date, filler: {salesforce: created + 90}`", "`created + 90 days`"),
+    "filler-not-email": _code("a filler that Salesforce does not take in an e-mail field", "`convert: email, filler: {salesforce: none}`", "an address, or take the filler out"),
     "filler-not-text": _code("a text that fills a number or a choice", "`convert: money, filler: {dynamics: none}`", "take the filler out"),
     "create-without-column": _code("a creation text for a side that the field does not have", "`create: {dynamics: x}` without `dynamics`", "name the column there, or take it out"),
     "slot-unknown": _code("`{field}` is no field of this mapping", '`create: "{lastname}"`', "write one of its names"),

@@ -122,8 +122,8 @@ def _at(document: Document, doc: FieldDoc, key: str, side: Side) -> Path:
 
 def _create(document: Document, doc: FieldDoc) -> Iterator[Finding]:
     for side, given in doc.create.items():
-        if is_textual(doc.convert) and isinstance(given, str):
-            continue  # a text with {field} in it
+        if is_textual(doc.convert) and isinstance(given, str) and "{" in given:
+            continue  # filled in for each record
         if doc.convert == "choice" and doc.values not in document.values:
             continue  # the missing table is told
         try:

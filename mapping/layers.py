@@ -31,15 +31,20 @@ class File:
 
 
 def files_at(where: FilePath | str | Sequence[FilePath | str] | Mapping[str, str]) -> list[File]:
-    """A folder's YAML files, some files, or texts by file name."""
+    """A folder's YAML files, some files, or texts by file name. What a system or an office program lays beside a file
+    (`._lead.yaml`, `~$lead.yaml`) is none."""
     if isinstance(where, Mapping):
         return [File(name=name, read=lambda t=text, n=name: read_text(t, file=n)) for name, text in where.items()]
     if isinstance(where, (str, FilePath)):
         path = FilePath(where)
-        paths = sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if path.is_dir() else [path]
+        paths = sorted(one for one in path.iterdir() if _is_ours(one)) if path.is_dir() else [path]
     else:
         paths = [FilePath(one) for one in where]
     return [File(name=str(path), read=lambda p=path: read_file(p)) for path in paths]
+
+
+def _is_ours(file: FilePath) -> bool:
+    return file.suffix.casefold() in (".yaml", ".yml") and not file.name.startswith((".", "~$"))
 
 
 def profiles_of(files: Iterable[File]) -> frozenset[str]:

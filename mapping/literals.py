@@ -83,11 +83,14 @@ def _plain(kind: str, given: Given) -> Value:
         if kind == "datetime":
             instant = datetime.fromisoformat(str(given))
             return converter.get(None, None)(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
-        return converter.get(None, None)(str(given))
+        value = converter.get(None, None)(str(given))
+        if value is not None:
+            converter.put(None, None)(value)  # what it does not write is refused here, and not with each record
+        return value
     except (ValueError, InvalidOperation):
         raise WrongLiteral(wrong.message + _WRITTEN.get(kind, "")) from None
     except Refusal as refusal:
-        raise WrongLiteral(f"{quoted(given)} {refusal.message}") from None
+        raise WrongLiteral(f"{quoted(given)} {refusal.message}; correct it here") from None
 
 
 def _days_after(days: int) -> Initial:

@@ -198,6 +198,8 @@ def prune(source: Source, rules: _Schema) -> Any:
             if fit is None:
                 return wrong(path, value, " or ".join(_WORDS[b["type"]] for b in branches))
             rule = fit
+        if rule["type"] == "array" and rule["items"].get("type") == "array" and isinstance(value, str):
+            return flat(path, [word.strip() for word in value.split(",")])
         if not _is(value, rule["type"]):
             return wrong(path, value, _WORDS[rule["type"]])
         if rule["type"] == "object":
@@ -211,6 +213,8 @@ def prune(source: Source, rules: _Schema) -> Any:
             if len(value) < least:
                 source.complain(path, "is empty; give it an entry, or take the key away", code="list-empty")
                 return False, None
+            if rule["items"].get("type") == "array" and value and all(isinstance(item, str) for item in value):
+                return flat(path, value)
             kept = [walk(item, rule["items"], (*path, n)) for n, item in enumerate(value)]
             return all(ok for ok, _ in kept), [item for ok, item in kept if ok]
         if rule.get("minLength") and not value:
@@ -262,6 +266,15 @@ def prune(source: Source, rules: _Schema) -> Any:
             if key not in value:
                 source.complain(path, f"{key!r} is missing; add it", code="key-missing", key=True)
         return kept
+
+    def flat(path: Path, words: list[str]) -> tuple[bool, Any]:
+        """Words where lists of words belong: brackets are missing, and where they belong says what is meant."""
+        together, apart = f"[[{', '.join(words)}]]", f"[{', '.join(f'[{word}]' for word in words)}]"
+        choice = (
+            f"`{together}` if all of them must agree, `{apart}` if one is enough" if len(words) > 1 else f"`{apart}`"
+        )
+        source.complain(path, f"is a list of lists: write {choice}", code="list-flat")
+        return False, None
 
     def wrong(path: Path, value: Any, expected: str) -> tuple[bool, Any]:
         if path in source.refused:

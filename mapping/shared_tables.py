@@ -17,7 +17,8 @@ STEM: Final = "values"
 
 
 def is_shared(source: Source) -> bool:
-    return FilePath(source.file).name.rpartition(".")[0] == STEM
+    """However its name is written: on many machines `Values.yaml` is the same file."""
+    return FilePath(source.file).name.rpartition(".")[0].casefold() == STEM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

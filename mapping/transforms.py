@@ -90,11 +90,15 @@ def _folded_same(a: Value, b: Value) -> bool:
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
+def is_email(text: str) -> bool:
+    return _EMAIL.fullmatch(text) is not None
+
+
 def _put_email(column: ColumnLike | None, zone: str | None = None) -> Put:
     checked = _put_text(column)
 
     def put(value: str) -> str:
-        if not _EMAIL.fullmatch(value):
+        if not is_email(value):
             # Salesforce refuses the whole record for it (INVALID_EMAIL_ADDRESS), Dynamics takes any text
             raise Refusal("invalid_email", "is not an e-mail address", "correct the address where it was typed")
         return checked(value)

@@ -2,6 +2,7 @@
 """What an admin is told: every mistake in its layer, with place, path, and what was probably meant."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import jsonschema_rs
 import pytest
@@ -68,6 +69,9 @@ def test_the_example_is_right() -> None:
         ("dynamics: 1", "dynamics: 1.5", "values.rating.hot.dynamics: expected text or a whole number or true or false"),
         ("lossy: salesforce", "lossy: sf", "fields.revenue.lossy: 'sf' is not one of salesforce, dynamics"),
         ("  rating: {sales", "  Rating: {sales", "fields.Rating: a name is lower case letters, digits and _"),
+        ("[[email, last_name]]", "[email, last_name]", "4:8: match: is a list of lists: write `[[email, last_name]]` if all of them must agree, "
+         "`[[email], [last_name]]` if one is enough [list-flat]"),
+        ("[[email, last_name]]", "email", "4:8: match: is a list of lists: write `[[email]]` [list-flat]"),
         ("state: open, ", "", "16:3: status.new: 'state' is missing"),
         # meaning
         ("[[email, last_name]]", "[[emial, last_name]]", "4:10: match.0.0: 'emial' is not a field of this mapping; did you"),
@@ -220,6 +224,21 @@ def test_two_files_of_one_entity_and_an_empty_folder(tmp_path: object) -> None:
     ]
     _, found = mapping.load(str(tmp_path))
     assert "there is no mapping here" in str(found[0])
+
+
+def test_what_other_programs_lay_beside_a_mapping_is_none_and_values_is_found_however_it_is_written(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "lead.YAML").write_text(LEAD.replace("values:\n  rating:", "values:\n  own:"), encoding="utf-8")
+    for name in ("._lead.yaml", "~$lead.yaml", ".#lead.yaml"):
+        (tmp_path / name).write_bytes(b"\x00\x05\x16\x07")
+    table = "values: {rating: {hot: {salesforce: Hot, dynamics: 1}}}\n"
+    (tmp_path / "Values.yaml").write_text(table, encoding="utf-8")
+    documents, found = mapping.load(tmp_path)
+    assert [str(one) for one in found] == []
+    assert [document.entity for document in documents] == ["lead"]
+    assert set(documents.items[0].values) == {"own", "rating"}
+    assert set(mapping.read_texts(tmp_path)) == {"lead.YAML", "Values.yaml"}
 
 
 def test_other_connections_need_configuration_only() -> None:

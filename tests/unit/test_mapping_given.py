@@ -65,6 +65,9 @@ def test_a_value_that_is_there_is_not_replaced_at_creation() -> None:
         ("a: {dynamics: b, convert: date, create: tomorrow}", "write it as 2026-12-31"),
         ("a: {dynamics: b, convert: money, create: much}", "'much' is no amount"),
         ("a: {dynamics: b, convert: user, create: Bo}", "'Bo' is neither an e-mail address nor a row"),
+        ("a: {dynamics: b, convert: email, create: nobody}", "6:44: fields.a.create: 'nobody' is not an e-mail address; correct it here [create-misfit]"),
+        ("a: {dynamics: b, convert: email, filler: {dynamics: nobody}, salesforce: B, create: true}", "true does not fit a field that is 'email'"),
+        ("a: {salesforce: A, dynamics: b, convert: email, filler: {salesforce: nobody}}", "'nobody' is no e-mail address, and salesforce takes nothing else there"),
         ("a: {dynamics: b, create: true}", "true does not fit a field that is 'text'"),
         ("a: {dynamics: b, link: account, create: x}", "a link to another record cannot be given"),
     ],
@@ -243,17 +246,23 @@ def test_a_filter_that_needs_what_could_not_be_read_holds() -> None:
 @pytest.mark.parametrize(
     ("expression", "message"),
     [
-        ("'city + street'", "account.yaml:9:9: filter: gives text, not yes or no; compare it with something"),
+        ("'city + street'", "account.yaml:12:9: filter: gives text, not yes or no; compare it with something"),
         ("'cty == null'", "there is no field 'cty' here that an expression can use; did you mean 'city'?"),
         ("'staff > 10'", "filter: fails where staff is blank, and such a record is held; say what a blank means"),
         ("'city > 3'", "character 6: `>` does not go with text and a whole number"),
         ("'city.matches(\"(\")'", "has a regular expression that is wrong"),
         ("''", "is empty"),
+        (
+            "'city != null && type == \"x\"'",
+            "filter: character 17: 'type' is a word of the expressions themselves, so a field of that name",
+        ),
+        ("'package != null'", "filter: character 1: 'package' is a word of the expressions themselves"),
         (f"'{'a' * 2001}'", "is longer than 2000 characters"),
     ],
 )
 def test_what_is_wrong_with_a_filter_is_said(expression: str, message: str) -> None:
     found = told("city: {salesforce: City, dynamics: city}\nstreet: {salesforce: S, dynamics: s}\n"
+                 "type: {salesforce: T, dynamics: t}\ndyn: {salesforce: D, dynamics: d}\npackage: {salesforce: P, dynamics: p}\n"
                  "staff: {salesforce: N, dynamics: n, convert: integer}", tail=f"filter: {expression}\n")  # fmt: skip
     assert any(message in one for one in found), found
 
