@@ -1,8 +1,8 @@
 """`crmbridge plan` and `crmbridge sync`: what would be done, and doing it."""
 
 import csv
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -80,7 +80,7 @@ def plan(
             queues=engine.store.pause_queues(),
         )
     if csv_file is not None:
-        write_held(csv_file, [event for event in outcome.events if event.kind in {"held", "failed"}])
+        write_held(csv_file, shown.held())
     if as_json:
         from crmbridge.cli.output import print_json
 
@@ -208,10 +208,10 @@ class Shown:
                 }
                 for (on, entity, kind), some in self._done().items()
             ],
-            "held": [self._event(one) for one in self._held_events()]
+            "held": [self._event(one) for one in self.held()]
             if outcome.dry
             else [issue_document(one) for one in outcome.issues],
-            "waiting": sum(event.kind == "waiting" for event in outcome.events),
+            "waiting": len(self._told({"waiting"})),
             "paused_writes": {
                 "count": sum(event.cause == PAUSED for event in outcome.events),
                 "queues": [queue_document(queue) for queue in self.queues],
@@ -219,8 +219,18 @@ class Shown:
             "calls": {name: dict(calls) for name, calls in outcome.calls.items()},
         }
 
-    def _held_events(self) -> "list[Event]":
-        return [one for one in self.outcome.events if one.kind in {"held", "failed"}]
+    def held(self) -> "list[Event]":
+        """What a plan would leave to a person."""
+        return self._told({"held", "failed"})
+
+    def _told(self, kinds: Container[str]) -> "list[Event]":
+        """Accounts and contacts are gone through before the leads and after them: what is said twice is told once."""
+        once = {
+            (one.entity, one.kind, one.link_id, *map(one.ids.get, SIDES), one.cause, one.fields, one.reason): one
+            for one in self.outcome.events
+            if one.kind in kinds
+        }
+        return list(once.values())
 
     def _done(self) -> "dict[tuple[str, str, str], list[Event]]":
         """What was done to records, by connection, entity and kind; of each so many examples."""
@@ -290,7 +300,7 @@ class Shown:
             since = min((queue.oldest for queue in self.queues), default=None)
             told = f", the oldest since {since:%Y-%m-%d %H:%M} UTC" if since else ""
             say(f"{many(paused, 'write')} waiting, since that is paused{told}: crmbridge status, crmbridge resume")
-        waiting = sum(event.kind == "waiting" and event.cause != PAUSED for event in outcome.events)
+        waiting = sum(event.cause != PAUSED for event in self._told({"waiting"}))
         if waiting:
             say(f"{many(waiting, 'record')} waiting for a parent or a conversion; that is not a failure.")
         calls = ", ".join(f"{name} {sum(by_kind.values())}" for name, by_kind in outcome.calls.items())
@@ -330,7 +340,7 @@ class Shown:
         if self.outcome.dry:
             rows: list[list[Any]] = [
                 ["", one.entity, one.ids.get("left") or one.ids.get("right"), one.cause, one.reason, one.fix]
-                for one in self._held_events()
+                for one in self.held()
             ]
         else:
             rows = [
@@ -338,7 +348,18 @@ class Shown:
                 for one in self.outcome.issues
             ]
         shown = max(self.examples, 1)
-        rest = f", {len(rows) - shown} more: crmbridge issues" if len(rows) > shown else ""
+        rest = ""
+        if len(rows) > shown:
+            where = "crmbridge plan --csv FILE" if self.outcome.dry else "crmbridge issues"
+            rest = f", {len(rows) - shown} more: {where}"
+            if self.outcome.dry:  # of a sync the same stands in `crmbridge issues`, of a plan nowhere else
+                counts = Counter((one.cause or "", one.entity, ", ".join(one.fields)) for one in self.held())
+                table(
+                    ["count", "cause", "entity", "field"],
+                    [[count, *of] for of, count in counts.most_common()],
+                    title="What would be held",
+                    right=["count"],
+                )
         table(
             ["issue", "entity", "record", "cause", "what", "what to do"],
             rows[:shown],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from crmbridge.cli.verify import document, plain_amount
+from crmbridge.cli.verify import Alone, document, plain_amount, unlinked
 from crmbridge.sync.verify import verify
 from tests.support.engine import Bench, bench
 
@@ -24,7 +24,9 @@ def test_in_step_is_no_difference_and_nothing_is_written(company: Bench) -> None
     found = verify(company.engine)
     assert (found.exit_code, found.differences, found.pairs) == (0, [], 3)  # lead, account, opportunity
     assert (company.north.ours, company.south.ours) == before
-    totals = document(found)["totals"]["opportunity"]["open"]
+    told = document(found, unlinked(found, company.store))
+    assert told["not_linked"] == []
+    totals = told["totals"]["opportunity"]["open"]
     assert totals["north"] == totals["south"]
     assert list(totals["north"]["sums"]["amount"].values()) == ["10.50"]
 
@@ -67,6 +69,27 @@ def test_records_without_partner_are_counted_and_not_compared(company: Bench) ->
     found = verify(company.engine)
     assert found.exit_code == 0
     assert (found.totals["account", "any", "left"].records, found.totals["account", "any", "left"].linked) == (1, 0)
+
+
+def test_each_record_without_partner_is_accounted_for(company: Bench) -> None:
+    for _ in range(2):
+        company.north.add("account", name="Ash", city="Ulm")
+    company.south.add("account", name="Ash", city="Ulm")  # either of the two: held, all three
+    company.north.add("account", name="Nobody's customer")  # reached by nothing that crosses
+    company.lead_pair()
+    company.north.add("lead", last_name="Read", company="Elm")
+    company.engine.plan()
+    company.north.add("lead", last_name="Unread", company="Elm")
+    found = verify(company.engine)
+    alone = unlinked(found, company.store)
+    assert alone == {
+        ("account", "left"): Alone(records=3, held=2, due=0, left_alone=1, other=0),
+        ("account", "right"): Alone(records=1, held=1, due=0, left_alone=0, other=0),
+        ("lead", "left"): Alone(records=2, held=0, due=1, left_alone=0, other=1),
+        ("lead", "right"): Alone(records=0, held=0, due=0, left_alone=0, other=0),
+    }
+    told = {(one["entity"], one["on"]): one["records"] for one in document(found, alone)["not_linked"]}
+    assert told == {("account", "north"): 3, ("account", "south"): 1, ("lead", "north"): 2}
 
 
 def test_a_late_edit_of_a_converted_lead_lives_on_in_what_it_became(company: Bench) -> None:
