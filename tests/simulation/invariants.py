@@ -17,12 +17,13 @@ from sqlalchemy import select
 
 from crmbridge.model import ENTITIES, SIDES, Entity, Link, Side, other
 from crmbridge.sandbox.core import Reply, Request
-from crmbridge.state.schema import intent
+from crmbridge.state.schema import intent, issue
 from crmbridge.sync import Engine
 from tests.simulation import journalled
 from tests.simulation.company import CRM, ENTITY, TABLES, Change, Row, is_live
 from tests.simulation.mappings import TAG, TEXTS, UNMAPPED
 from tests.simulation.people import AT
+from tests.simulation.scheduler import BEGIN
 from tests.simulation.simulation import Simulation, Violation
 
 SECRETS: Final = re.compile(r"Person\d|Friend\d|Customer\d|@example\.com|text \d|Bearer |client_secret|00D\w{12,15}!")
@@ -73,6 +74,16 @@ class World:
 
     def known(self, link: Link) -> bool:
         return bool({link.id, link.left_id, link.right_id} & self.troubled)
+
+    @cached_property
+    def never_agreed(self) -> Mapping[tuple[str, str], list[float]]:
+        """When people were told that a field differs and that there is no earlier agreement: by link and field."""
+        columns = (issue.c.link_id, issue.c.field, issue.c.opened_at)
+        found: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+        with self.simulation.database.reading() as connection:
+            for row in connection.execute(select(*columns).where(issue.c.cause == "first_run_conflict")):
+                found[row.link_id, row.field].append((row.opened_at - BEGIN).total_seconds())
+        return found
 
     @cached_property
     def intents(self) -> list[Any]:
@@ -129,7 +140,7 @@ def i1(world: World) -> None:
                     raise Violation(f"I1: {_told(link)}: {name} is {here!r} on the left and {there!r} on the right")
                 _last_edit_stands(world, link, entity, name, columns, here)
                 for side in SIDES:
-                    _newer_overwritten(world, link, side, columns)
+                    _newer_overwritten(world, link, side, name, columns)
 
 
 def _filled_in(world: World, link: Link, entity: Entity, columns: tuple[str, str], here: object, there: object) -> bool:
@@ -181,11 +192,12 @@ def _last_edit_stands(
         )
 
 
-def _newer_overwritten(world: World, link: Link, side: Side, columns: tuple[str, str]) -> None:
+def _newer_overwritten(world: World, link: Link, side: Side, field: str, columns: tuple[str, str]) -> None:
     """Two edits of one agreed value, each the last change of its record: the newer one by the CRMs' own clocks is never
     overwritten with the older one, also not where it was typed after we had read (reliability §7). An edit in the very
     second of the version before it passes Salesforce's precondition: that one is put back with our next write of that
-    column, where nobody has typed into it anew by then."""
+    column, where nobody has typed into it anew by then. A value that was never agreed on is held for people, and the one
+    who answers by typing has the last word, whatever the clocks say."""
     there, (name, name_there) = other(side), (columns[AT[side]], columns[AT[other(side)]])
     mine = world.history(side, link.entity, link.id_on(side) or "")
     partner = world.history(there, link.entity, link.id_on(there) or "")
@@ -203,6 +215,9 @@ def _newer_overwritten(world: World, link: Link, side: Side, columns: tuple[str,
         unseen = side == "left" and _stamp(side, edit.before) == _stamp(side, edit.after)
         after = next((one for one in mine[n + 2 :] if _shown(one.before, name) != _shown(one.after, name)), None)
         put_back = unseen and after is not None and (not after.ours or (after.after or {}).get(name) == typed)
+        told = world.never_agreed.get((link.id, field), [])
+        if any(edit.at < at < earlier[0].at for at in told):
+            continue
         if stamps[0] - stamps[1] > NEWER and not put_back:
             raise Violation(f"I1: {_told(link)}: {typed!r} on the {side} was overwritten with the older {written!r}")
 
