@@ -29,6 +29,8 @@ from crmbridge.state.store import Store
 from crmbridge.sync import Engine, Only, Options, Progress
 from crmbridge.sync.hands import Quiet
 from crmbridge.sync.limits import Allowance, Bucket, Keeper, told_apart
+from mapping.key_columns import key_findings
+from mapping.renamed import renamed
 from mapping.won_amount import with_estimates
 
 POWERS: Mapping[str, Powers] = {"salesforce": SALESFORCE, "dynamics": DYNAMICS}
@@ -227,6 +229,10 @@ def mapping_texts(settings: Settings) -> dict[str, str]:
         raise
 
 
+def key_fields(settings: Settings) -> dict[Side, str | None]:
+    return {side: getattr(settings.side(side), "key_field", None) for side in SIDES}
+
+
 def load_mapping(
     settings: Settings, texts: Mapping[str, str] | None = None, called: str | None = None
 ) -> "mapping.Documents":
@@ -234,7 +240,9 @@ def load_mapping(
     folder = settings.mappings_folder
     there = folder if called is None else Path(called)
     where = folder if not texts else {str(there / name): text for name, text in texts.items()}
-    documents, findings = mapping.load(where, connections=connections(settings), profile=settings.profile)
+    documents, found = mapping.load(where, connections=connections(settings), profile=settings.profile)
+    findings = renamed(found, settings.names)
+    findings += [one for document in documents for one in key_findings(document, key_fields(settings))]
     errors = tuple(str(finding) for finding in findings if finding.severity == "error")
     if errors:
         count = f"{len(errors)} problem{'s' if len(errors) > 1 else ''}"

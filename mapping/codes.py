@@ -64,6 +64,7 @@ _SHAPE: Final[Mapping[str, Code]] = {
     "unknown-word": _code("not one of the words that may stand here", "`convert: mony`", "take one of those named"),
     "list-empty": _code("a list without an entry", "`match: [[]]`", "give it an entry, or take the key out"),
     "list-flat": _code("names where lists of names belong", "`match: [email, last_name]`", "`[[email, last_name]]` if all must agree, `[[email], [last_name]]` if one is enough"),
+    "example-unclear": _code("an example that says too much or too little", "two records under `given:`, nothing under `expect:`", "one record that is given, and what must come of it"),
     "text-empty": _code("an empty text", '`salesforce: ""`', "write a value, or take the key out"),
     "entity-twice": _code("two files are about one entity", "`lead.yaml` and `leads2.yaml`", "put both into one file"),
 }  # fmt: skip
@@ -230,6 +231,7 @@ _SETTINGS: Final[Mapping[str, Code]] = {
     "setting-unknown": _code("no such key in crmbridge.yaml, or in a variable CRMBRIDGE_…", "`lifecyle:`", "correct the spelling, or take it out"),
     "setting-missing": _code("a key that must be there is not", "a connection without `url:`", "add it"),
     "setting-misfit": _code("another kind of value, or out of its bounds", "`guard: {creates: many}`", "the kind of value that is named"),
+    "reference-unset": _code("a reference that leads nowhere on this machine", "`client_secret: ${env:SECRET}`, and no such variable", "set the variable, or write it into `.env`; correct the path"),
     "setting-not-section": _code("a value where keys belong", "`lifecycle: always`", "keys such as those named"),
     "setting-choice": _code("`system` or `flow` is none of those there are", "`system: sugar`", "one of those named"),
     "connections-two": _code("not exactly two connections", "a third one", "the left and the right one"),

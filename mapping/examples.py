@@ -14,7 +14,7 @@ from mapping.document import Document
 from mapping.examples_schema import KEY, SHARED, examples_file_schema
 from mapping.problem import Finding, Path, Place
 from mapping.schema import prune
-from mapping.source import Source
+from mapping.source import Source, read_file
 
 SUFFIX: Final = ".examples.yaml"
 
@@ -61,6 +61,19 @@ def examples_of(document: Document, source: Source | None = None) -> tuple[list[
     return [_example(document, source, n, one) for n, one in enumerate(items)], list(source.findings)
 
 
+def example_findings(document: Document) -> list[Finding]:
+    """What is wrong with the shape of the examples in the file beside the mapping, if there is one."""
+    near = beside(document.source.file)
+    if not near.is_file():
+        return []
+    examples, findings = examples_of(document, read_file(near))
+    unsaid = [(example, unclear(example, document)) for example in examples]
+    return [
+        *findings,
+        *(one.source.finding(one.path, why, code="example-unclear") for one, why in unsaid if why is not None),
+    ]
+
+
 def _whole(one: Any) -> bool:
     """The shape layer has complained about any other."""
     return isinstance(one, dict) and all(isinstance(one.get(key), dict) for key in ("given", "expect"))
@@ -92,7 +105,7 @@ def unclear(example: Example, document: Document) -> str | None:
     body: Mapping[str, Any] = data[KEY][example.path[1]]
     if len(body["given"]) != 1:
         names = " or ".join(document.names.values())
-        return f"`given` holds one record: of {names}, or the shared one; found {len(body['given'])}"
+        return f"`given` holds one record: of {names}, or the shared one; found {len(body['given'])}, keep one"
     if not body["expect"]:
         return "`expect` is empty, so nothing can go wrong; say what must come of it"
     if example.given_on is not None and example.given_on in example.there:

@@ -1,7 +1,6 @@
 """`crmbridge check`: everything that is wrong with settings and mappings, at once; `--live` asks both CRMs as well."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,17 +93,18 @@ def check(place: Place, live: bool, shape: Path | None, files_only: bool, losses
     found = Findings()
     if live and files_only:
         raise click.UsageError("--live needs secrets, --files-only does without; give one of the two.")
-    settings = place.settings(secrets=not files_only)
+    settings = place.settings(secrets=False)  # what leads nowhere is told below, with all the rest
     if settings.profile and not as_json:
         click.echo(f"Profile {settings.profile}: {_profile_files(settings)}")
     documents = _documents(settings)
-    for problem in settings.unresolved():
-        found.say("warning" if shape is not None else "error", str(settings.path), problem)
+    for problem in () if files_only else settings.unresolved():
+        _tell(found, "warning" if shape is not None else "error", problem)
     descriptions: dict[Any, Description] = {}
     if live and not found.lines:
         from crmbridge import wiring
         from crmbridge.cli.live import look, look_around
 
+        settings = place.settings()
         look_around(found, settings)
         with wiring.open_to_ask(settings, needs_store=False, tries=True) as connectors:
             descriptions = look(found, connectors, documents)
@@ -140,34 +140,23 @@ def _documents(settings: "Settings") -> "Documents":
 
 def _mapping_findings(found: Findings, settings: "Settings", documents: "Documents", descriptions: Any) -> None:
     import mapping
-    from crmbridge.cli.hints import look_alikes, renamed
+    from crmbridge import wiring
+    from crmbridge.cli.hints import look_alikes
     from mapping.doubts import doubts
+    from mapping.examples import example_findings
+    from mapping.key_columns import key_findings
+    from mapping.renamed import renamed
 
     findings = renamed(mapping.check(documents, descriptions or None), list(documents.connections))
     findings += look_alikes(findings)
     for document in documents:
-        findings += [*doubts(document, descriptions or None), *key_fields(settings, document)]
+        findings += example_findings(document)
+        findings += [*doubts(document, descriptions or None), *key_findings(document, wiring.key_fields(settings))]
     for finding in sorted(findings, key=lambda one: (one.place.file, one.place.line, one.place.column)):
         found.tell(finding)
     for document in documents:
         for note in mapping.notes(document, descriptions):
             found.tell(note)
-
-
-def key_fields(settings: "Settings", document: "Document") -> "Iterator[Finding]":
-    """The column that holds our partner's id is found again by it: no field may write there."""
-    from crmbridge.model import SIDES
-
-    for side in SIDES:
-        name = document.names[side]
-        key = getattr(settings.connections[name], "key_field", None)
-        for doc in document.fields.values() if key else ():
-            if side in doc.columns and str(key).casefold() in {one.casefold() for one in doc.columns[side].all()}:
-                yield document.source.finding(
-                    ("fields", doc.name, name),
-                    f"{key} is the key field of {name}: crmbridge keeps the partner's id there; take the field out",
-                    code="key-field-mapped",
-                )
 
 
 _PROBLEM: Final = re.compile(r"(?P<where>.+?): (?P<path>[a-z][\w.]*): (?P<message>.*) \[(?P<code>[a-z-]+)\]", re.DOTALL)
@@ -190,22 +179,27 @@ def _choices(found: Findings, settings: "Settings", documents: "Documents", desc
             found.tell(doubt)
     except ConfigError as error:
         for problem in error.problems:
-            said = _PROBLEM.fullmatch(problem)
-            assert said is not None, problem
-            place = _PLACE.fullmatch(said["where"])
-            found.lines.append(
-                Line(
-                    level="error",
-                    where=said["where"],
-                    text=problem.removeprefix(f"{said['where']}: "),
-                    code=said["code"],
-                    file=place["file"] if place else said["where"],
-                    line=int(place["line"]) if place else None,
-                    column=int(place["column"]) if place else None,
-                    path=said["path"],
-                    message=said["message"],
-                )
-            )
+            _tell(found, "error", problem)
+
+
+def _tell(found: Findings, level: Level, problem: str) -> None:
+    """A problem of the settings, which comes as its line."""
+    said = _PROBLEM.fullmatch(problem)
+    assert said is not None, problem
+    place = _PLACE.fullmatch(said["where"])
+    found.lines.append(
+        Line(
+            level=level,
+            where=said["where"],
+            text=problem.removeprefix(f"{said['where']}: "),
+            code=said["code"],
+            file=place["file"] if place else said["where"],
+            line=int(place["line"]) if place else None,
+            column=int(place["column"]) if place else None,
+            path=said["path"],
+            message=said["message"],
+        )
+    )
 
 
 def _plain(loss: "Loss") -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The settings as a whole, typed: what stands in `crmbridge.yaml`, and what holds where nothing stands."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final, Self
 from pydantic import Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from crmbridge import schedule
-from crmbridge.errors import ConfigError
 from crmbridge.model import ENTITIES, SIDES, Entity, Side
 from crmbridge.settings.alerts import Alerts
 from crmbridge.settings.connections import AnyConnection, DynamicsConnection, SalesforceConnection, system_tag
@@ -133,6 +132,7 @@ class Settings(Section):
     _options: Options = PrivateAttr(default=Options())
     _segments: tuple[SegmentSection, ...] = PrivateAttr(default=())
     _profile: str | None = PrivateAttr(default=None)
+    _unresolved: Callable[[], tuple[str, ...]] = PrivateAttr(default=tuple)
 
     @property
     def path(self) -> Path:
@@ -185,14 +185,8 @@ class Settings(Section):
         return self.broker.url.get_secret_value() if self.broker.url else None
 
     def unresolved(self) -> tuple[str, ...]:
-        """References to secrets that lead nowhere at the moment: `connections.x.auth.client_secret: ...`."""
-        problems: list[str] = []
-        for way, secret in secrets_of(self, ()):
-            try:
-                secret.get_secret_value()
-            except ConfigError as error:
-                problems.append(f"{'.'.join(way)}: {error}")
-        return tuple(problems)
+        """References that lead nowhere at the moment, each with its place: `file:line:column: path: why [code]`."""
+        return self._unresolved()
 
 
 def secrets_of(section: Any, way: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Secret]]:

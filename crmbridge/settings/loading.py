@@ -5,8 +5,8 @@ Each is `file:line:column: path: message; did you mean 'x'?`, and none repeats a
 
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from crmbridge.settings.document import FILE_NAME, Lifecycle, Settings
 from crmbridge.settings.kinds import FromEnvironment
 from crmbridge.settings.options import Options, SegmentSection, read_options, read_segments, sides_of
 from crmbridge.settings.profile import must_exist, profile_of, read_with_profile
-from crmbridge.settings.secret import Surroundings
+from crmbridge.settings.secret import Surroundings, expand
 from mapping.problem import Path as Way
 from mapping.problem import closest
 from mapping.source import Source
@@ -36,7 +36,8 @@ def load(
 ) -> Settings:
     """From `path`, else CRMBRIDGE_CONFIG, else the working directory; with the file of a profile laid over it.
 
-    Without `secrets` a reference may lead nowhere: something stands in for it, and nothing can be connected to."""
+    Without `secrets` a reference may lead nowhere: something stands in for it, nothing can be connected to, and
+    `unresolved` tells those that do. With them, one that is needed at once is told with all the others."""
     env = os.environ if env is None else env
     file = Path(path or env.get("CRMBRIDGE_CONFIG") or FILE_NAME)
     if not file.is_file():
@@ -55,10 +56,8 @@ def load(
     if not reading.problems:
         reading.override(data, from_file, f"{file.parent / '.env'}")
         reading.override(data, env, "environment")
-        around = Surroundings(
-            environment={**from_file, **env}, folder=file.parent.absolute(), stand_in=None if secrets else "unset"
-        )
-        settings = reading.check(data, around)
+        around = Surroundings(environment={**from_file, **env}, folder=file.parent.absolute())
+        settings = reading.check(data, around, secrets=secrets)
         if settings is not None and not reading.problems:
             settings._path, settings._profile = file.absolute(), profile  # pyright: ignore[reportPrivateUsage]
             if profile is not None:
@@ -94,12 +93,15 @@ class _Reading:
 
     def say(self, way: Way, message: str, *, code: str, suggestion: str | None = None, key: bool = False) -> None:
         """`code` is one of `mapping.codes`."""
+        self.problems.append(self.problem(way, message, code=code, suggestion=suggestion, key=key))
+
+    def problem(self, way: Way, message: str, *, code: str, suggestion: str | None = None, key: bool = False) -> str:
         origin = next((self.origins[way[:n]] for n in range(len(way), 0, -1) if way[:n] in self.origins), None)
         path = ".".join(str(part) for part in way)
         where = origin or str(self.source.place(way, key=key))
         meant = f"; did you mean {suggestion!r}?" if suggestion else ""
         said = f"{path}: {message}{meant}" if path else f"{message}{meant}"
-        self.problems.append(f"{where}: {said} [{code}]")
+        return f"{where}: {said} [{code}]"
 
     def place(self, way: Way) -> str:
         return str(self.source.place(way))
@@ -137,18 +139,30 @@ class _Reading:
 
     # --- checking ---
 
-    def check(self, data: dict[str, Any], around: Surroundings) -> Settings | None:
+    def check(self, data: dict[str, Any], around: Surroundings, *, secrets: bool) -> Settings | None:
         data = {name: value for name, value in data.items() if value is not None}  # `only:` with nothing under it
         options, segments = self._choices(data)
-        settings = None
+        settings, unset, failed = None, dict[Way, str](), set[Way]()
         try:
-            settings = Settings.model_validate(data, context=around)
+            context = around if secrets else replace(around, stand_in="unset")
+            settings = Settings.model_validate(data, context=context)
         except ValidationError as error:
+            unset = dict(_unset(data, (), around))
             for one in error.errors(include_input=False, include_url=False):
-                self._explain(data, one["loc"], one["type"], one.get("ctx", {}))
+                failed.add(_way(one["loc"]))
+                if _way(one["loc"]) not in unset:
+                    self._explain(data, one["loc"], one["type"], one.get("ctx", {}))
         self._connections(data)
+        if self.problems and secrets:  # a secret alone is missed when it is used; beside others it is told with them
+            unset = dict(_unset(data, (), around))
+        for way, why in unset.items():
+            if secrets or way in failed:
+                self.say(way, why, code="reference-unset")
         if settings is not None:
             settings._options, settings._segments = options, segments  # pyright: ignore[reportPrivateUsage]
+            settings._unresolved = lambda: tuple(  # pyright: ignore[reportPrivateUsage]
+                self.problem(way, why, code="reference-unset") for way, why in _unset(data, (), around)
+            )
         return settings
 
     def _connections(self, data: Mapping[str, Any]) -> None:
@@ -196,7 +210,7 @@ class _Reading:
 
     def _explain(self, data: Any, loc: tuple[int | str, ...], kind: str, context: Mapping[str, Any]) -> None:
         """pydantic's error, in the user's words and at the user's place."""
-        way = tuple(part for part in loc if not (isinstance(part, str) and part.startswith("<")))
+        way = _way(loc)
         if kind in ("union_tag_not_found", "union_tag_invalid"):
             self._explain_choice(data, way)
         elif kind == "extra_forbidden":
@@ -229,6 +243,26 @@ class _Reading:
             self.say(
                 (*way, key), f"must be one of {listed}", suggestion=closest(value[key], choices), code="setting-choice"
             )
+
+
+def _way(loc: tuple[int | str, ...]) -> Way:
+    """Without the tags that pydantic puts between the keys."""
+    return tuple(part for part in loc if not (isinstance(part, str) and part.startswith("<")))
+
+
+def _unset(data: Any, way: Way, around: Surroundings) -> Iterator[tuple[Way, str]]:
+    """References that lead nowhere at the moment, each with the reason."""
+    if isinstance(data, Mapping):
+        for name, inner in data.items():
+            yield from _unset(inner, (*way, str(name)), around)
+    elif isinstance(data, list):
+        for number, inner in enumerate(data):
+            yield from _unset(inner, (*way, number), around)
+    elif isinstance(data, str):
+        try:
+            expand(data, around)
+        except ConfigError as error:
+            yield way, str(error)
 
 
 def _at(data: Any, way: Way) -> Any:

@@ -17,14 +17,17 @@ from typing import Any
 
 import mapping
 from crmbridge import settings
-from crmbridge.cli.check import key_fields
-from crmbridge.cli.hints import look_alikes, renamed
+from crmbridge.cli.hints import look_alikes
 from crmbridge.cli.segments import segment_doubts
 from crmbridge.cli.shape import describe_shape
 from crmbridge.errors import ConfigError
 from crmbridge.segments import policies
+from crmbridge.wiring import key_fields
 from mapping.doubts import doubts
+from mapping.examples import example_findings
+from mapping.key_columns import key_findings
 from mapping.problem import Finding
+from mapping.renamed import renamed
 from mapping.schema import SHIPPED_CONNECTIONS
 from mapping.source import SIZE_MAX_BYTES
 
@@ -55,6 +58,7 @@ def findings(path: Path) -> list[Finding]:
     boxes = described(shape) if shape else None
     found = renamed(mapping.check(documents, boxes), list(documents.connections))
     found += [*look_alikes(found), *(doubt for document in documents for doubt in doubts(document, boxes))]
+    found += [one for document in documents for one in example_findings(document)]
     if asked.get("notes"):
         found += [note for document in documents for note in mapping.notes(document, described(shape or ""))]
     return found
@@ -83,7 +87,7 @@ def _settings(path: Path) -> str:
         policies(found, compiled)
     except ConfigError as error:
         return "".join(f"{problem}\n" for problem in error.problems).replace(f"{path.parent}/", "")
-    told = [one for document in documents for one in key_fields(found, document)]
+    told = [one for document in documents for one in key_findings(document, key_fields(found))]
     told += segment_doubts(found, documents, compiled, datetime(2026, 11, 30, tzinfo=UTC))
     return "".join(_line(one, path) for one in told)
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from crmbridge import settings, wiring
 from crmbridge.cli.check import check
 from crmbridge.cli.context import Place
+from crmbridge.errors import ConfigError
 from tests.support.project import CHECKOUT
 
 SETTINGS = """\
@@ -71,6 +73,40 @@ def test_a_connection_with_another_name_is_one_problem_of_each_file(folder: Path
         line for line in told if line.endswith("[connection-renamed]")
     ]
     assert told[-1] == "4 errors, 0 warnings."
+
+
+def test_what_is_wrong_everywhere_is_told_in_one_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SECRET", raising=False)
+    edit(folder / "crmbridge.yaml", "client_id: x", 'client_id: "${env:CLIENT}"')
+    edit(folder / "mappings" / "lead.yaml", "convert: email", "convert: mail")
+    edit(folder / "mappings" / "lead.examples.yaml", "    expect:", "    expects:")
+    place = Place(config=str(folder / "crmbridge.yaml"))
+    told = CliRunner().invoke(check, obj=place, standalone_mode=False).output.splitlines()
+    unset = [line.split(": ")[:4] for line in told if line.endswith("[reference-unset]")]
+    assert unset == [
+        ["crmbridge.yaml:5:49", "error", "connections.salesforce.auth.client_id", "${env:CLIENT}"],
+        ["crmbridge.yaml:5:81", "error", "connections.salesforce.auth.client_secret", "${env:SECRET}"],
+        ["crmbridge.yaml:9:76", "error", "connections.dynamics.auth.client_secret", "${env:SECRET}"],
+    ]
+    assert any("fields.email.convert: 'mail' is not one of" in line for line in told)
+    example = "mappings/lead.examples.yaml:"
+    assert any(line.startswith(example) and "did you mean 'expect'? [unknown-key]" in line for line in told), told
+
+
+def test_a_key_field_or_a_connections_old_name_stops_what_writes_as_well(folder: Path) -> None:
+    """`plan` and `sync` read the mapping by this; what check alone saw would have been written."""
+    env = {"SECRET": "s"}
+    own = "  key: {salesforce: crmbridge_id__c, dynamics: new_key}\n"
+    edit(folder / "mappings" / "lead.yaml", "fields:\n", f"fields:\n{own}")
+    with pytest.raises(ConfigError) as caught:
+        wiring.load_mapping(settings.load(folder / "crmbridge.yaml", env))
+    (problem,) = caught.value.problems
+    assert "CrmBridge_Id__c is the key field of salesforce" in problem
+    edit(folder / "mappings" / "lead.yaml", own, "")
+    edit(folder / "crmbridge.yaml", "  dynamics:\n", "  d365:\n")
+    with pytest.raises(ConfigError) as caught:
+        wiring.load_mapping(settings.load(folder / "crmbridge.yaml", env))
+    assert [problem.endswith("[connection-renamed]") for problem in caught.value.problems] == [True] * 4
 
 
 def test_a_character_that_only_looks_right_is_named(folder: Path) -> None:

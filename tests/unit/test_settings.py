@@ -212,14 +212,41 @@ def test_yaml_that_is_refused(folder: Path, text: str, said: str) -> None:
 def test_references_that_lead_nowhere_are_told_without_their_content(folder: Path) -> None:
     (folder / "key.pem").unlink()
     found = load(folder, SECRET="")
-    assert found.unresolved() == (
-        "connections.sf.auth.private_key: ${file:key.pem}: the file cannot be read: No such file or directory. "
-        "Check the path and the rights.",
-        "connections.crm.auth.client_secret: ${env:SECRET}: the environment variable SECRET is not set. "
-        "Set it, or write it into .env.",
+    key = (
+        "crmbridge.yaml:5:75: connections.sf.auth.private_key: ${file:key.pem}: the file cannot be read: "
+        "No such file or directory. Check the path and the rights."
     )
-    (problem,) = problems(folder, GOOD, TENANT="")
-    assert "auth.tenant_id: ${env:TENANT}: the environment variable TENANT is not set." in problem
+    secret = (
+        "crmbridge.yaml:9:92: connections.crm.auth.client_secret: ${env:SECRET}: the environment variable SECRET is "
+        "not set. Set it, or write it into .env."
+    )
+    assert [sentence(line.replace(f"{folder}/", "")) for line in found.unresolved()] == [key, secret]
+    tenant = (
+        "crmbridge.yaml:9:44: connections.crm.auth.tenant_id: ${env:TENANT}: the environment variable TENANT is "
+        "not set. Set it, or write it into .env."
+    )
+    # What is no secret is needed at once: then all that is missing is told, and all that is wrong besides.
+    assert problems(folder, GOOD, TENANT="", SECRET="") == (key, tenant, secret)
+    wrong = problems(folder, GOOD + "guard: {creates: many}\n", SECRET="")
+    assert wrong == ("crmbridge.yaml:10:18: guard.creates: must be a whole number", key, secret)
+
+
+def test_without_secrets_only_what_cannot_be_stood_in_for_is_told(folder: Path) -> None:
+    (folder / "crmbridge.yaml").write_text(GOOD)
+    found = settings.load(folder / "crmbridge.yaml", {}, secrets=False)
+    assert [line.split(": ")[1].rpartition(".")[2] for line in found.unresolved()] == ["tenant_id", "client_secret"]
+    (folder / "crmbridge.yaml").write_text(GOOD.replace("https://acme.crm.dynamics.com", "${env:URL}"))
+    with pytest.raises(ConfigError) as caught:
+        settings.load(folder / "crmbridge.yaml", {}, secrets=False)
+    (problem,) = caught.value.problems
+    assert "8:10: connections.crm.url: ${env:URL}: the environment variable URL is not set." in problem
+
+
+def test_an_empty_file_is_told_what_belongs_there(folder: Path) -> None:
+    said = "is empty; write its `connections:` (`crmbridge init DIR` makes one to begin with)"
+    assert problems(folder, "# all of it is a remark\n") == (f"crmbridge.yaml:1:1: {said}",)
+    (folder / "crmbridge.test.yaml").write_text("")
+    assert problems(folder, GOOD, CRMBRIDGE_PROFILE="test") == (f"crmbridge.test.yaml:1:1: {said}",)
 
 
 def test_found_by_argument_environment_and_working_directory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
