@@ -335,6 +335,44 @@ def test_tasks_and_events_tell_what_they_know() -> None:
     assert org.rest("POST", "sobjects/Task", {"WhoId": account}).codes == ["FIELD_INTEGRITY_EXCEPTION"]
 
 
+def test_a_case_is_numbered_belongs_to_its_contact_and_closes_by_its_status() -> None:
+    org = bench()
+    account = org.create("Account", Name="Acme")
+    person = org.create("Contact", LastName="Doe", Phone="12", AccountId=account)
+    first, second = (org.create("Case", Subject=name, ContactId=person) for name in ("a", "b"))
+    row = org.get("Case", first)
+    assert (row["Status"], row["Priority"], row["IsClosed"], row["ContactPhone"]) == ("New", "Medium", False, "12")
+    assert row["AccountId"] == account
+    assert [org.get("Case", key)["CaseNumber"] for key in (first, second)] == ["00001001", "00001002"]
+    assert org.update("Case", first, Status="Closed").status == 204
+    assert (org.get("Case", first)["IsClosed"], bool(org.get("Case", first)["ClosedDate"])) == (True, True)
+    assert org.update("Case", first, Status="Working").status == 204
+    assert (org.get("Case", first)["IsClosed"], org.get("Case", first)["ClosedDate"]) == (False, None)
+    assert [row["Id"] for row in org.one("SELECT (SELECT Id FROM Cases) FROM Account")["Cases"]["records"]] == [
+        first,
+        second,
+    ]
+    assert org.rest("PATCH", f"sobjects/Case/{first}", {"CaseNumber": "7"}).codes == ["INVALID_FIELD_FOR_INSERT_UPDATE"]
+    assert org.rest("DELETE", f"sobjects/Account/{account}").codes == ["DELETE_FAILED"]
+
+
+def test_an_address_of_mail_is_kept_in_lower_case() -> None:
+    org = bench()
+    key = org.create("Contact", LastName="Doe", Email="Jane.Doe@Example.com")
+    assert org.get("Contact", key)["Email"] == "jane.doe@example.com"
+    again = org.rest("PATCH", "sobjects/Contact/Email/JANE.doe@example.com", {"FirstName": "Jane"})
+    assert (again.status, again.body["id"]) == (200, key)
+
+
+def test_the_organization_tells_how_its_rows_are_shared() -> None:
+    asked = "SELECT DefaultAccountAccess, DefaultContactAccess, DefaultLeadAccess, Street, Address FROM Organization"
+    known = {"DefaultContactAccess": "ControlledByParent", "Street": None, "Address": None}
+    row = bench().one(asked)
+    assert row == row | known | {"DefaultAccountAccess": "Edit", "DefaultLeadAccess": "ReadEditTransfer"}
+    row = bench({"sharing": {"Account": "private", "Lead": "read"}}).one(asked)
+    assert row == row | known | {"DefaultAccountAccess": "None", "DefaultLeadAccess": "Read"}
+
+
 def test_a_note_is_a_document_linked_to_a_record() -> None:
     org = bench()
     key = org.create("Lead", **lead())
