@@ -11,6 +11,7 @@ from typing import Any
 
 from crmbridge.sandbox.core import Row, Tables
 from crmbridge.sandbox.dynamics.ordering import Orders, fold
+from crmbridge.sandbox.dynamics.pointers import POINTER, activities, pointer_of
 from crmbridge.sandbox.dynamics.shape import Shape
 from crmbridge.sandbox.dynamics.tables import Key
 
@@ -38,6 +39,7 @@ class Store:
         self._indexes: dict[tuple[str, str], dict[Any, dict[str, None]]] = {}
         self._indexed: dict[str, tuple[str, ...]] = {}
         self.orders = Orders(self.tables.table)
+        self._activities = activities(shape)
 
     def transaction(self) -> AbstractContextManager[None]:
         return self.tables.transaction()
@@ -60,6 +62,8 @@ class Store:
         log.ids.append(key)
         self.tables.on_undo(lambda: self._forget(table, key, before, row))
         self.tables.put(table, key, row)
+        if table in self._activities:
+            self.put(POINTER, key, pointer_of(self.shape, table, row))
         return row
 
     def fill(self, table: str, rows: Mapping[str, Row]) -> None:
@@ -74,6 +78,8 @@ class Store:
         for column in self._indexed.pop(table, ()):
             del self._indexes[table, column]
         self.orders.forget(table)
+        if table in self._activities:
+            self.fill(POINTER, {key: pointer_of(self.shape, table, row) for key, row in rows.items()})
 
     def remove(self, table: str, key: str) -> None:
         before = self.tables.table(table)[key]
@@ -84,6 +90,8 @@ class Store:
         log.deleted_ids.append(key)
         self.tables.on_undo(lambda: self._revive(table, key, before))
         self.tables.drop(table, key)
+        if table in self._activities and self.tables.get(POINTER, key) is not None:
+            self.remove(POINTER, key)
 
     def _forget(self, table: str, key: str, before: Row | None, row: Row) -> None:
         self._logs[table].versions.pop()
