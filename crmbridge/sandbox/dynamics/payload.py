@@ -170,7 +170,7 @@ _TARGET = re.compile(r"""\{\s*["']@odata\.id["']\s*:\s*["']([^"']+)["']\s*\}""")
 
 
 def named_row(ctx: Context, text: str) -> tuple[Table, str]:
-    """The row that a function's parameter names: `{'@odata.id':'leads(id)'}`."""
+    """The row that a function's parameter names: `{'@odata.id':'leads(id)'}` (lifecycle §6)."""
     named = _TARGET.fullmatch(text.strip())
     if named is None:
         raise bad_query(f"The parameter Target names no row: '{text}'.")  # text (unverified)

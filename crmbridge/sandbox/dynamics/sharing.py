@@ -1,7 +1,8 @@
 """Rows shared with users and teams: GrantAccess, ModifyAccess, RevokeAccess, and who has what by that.
 
 https://learn.microsoft.com/power-apps/developer/data-platform/security-sharing-assigning
-A share is a row of `principalobjectaccess`. Rows that hang on a shared one are not shared along with it.
+A share is a row of `principalobjectaccess`. Rows that hang on a shared one are not shared along with it. The rights are
+those of dataverse-api §10.3, which does not name these messages: the texts of refusals are (unverified).
 """
 
 from typing import Any, Final
