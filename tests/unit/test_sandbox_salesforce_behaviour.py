@@ -373,6 +373,43 @@ def test_the_organization_tells_how_its_rows_are_shared() -> None:
     assert row == row | known | {"DefaultAccountAccess": "None", "DefaultLeadAccess": "Read"}
 
 
+def test_an_attachment_is_read_at_the_address_that_its_row_names() -> None:
+    org = bench()
+    lead_id = org.create("Lead", **lead())
+    body = base64.b64encode(b"\x00 hello").decode()
+    key = org.create("Attachment", ParentId=lead_id, Name="hello.bin", Body=body, ContentType="image/png")
+    address = f"/services/data/v60.0/sobjects/Attachment/{key}/Body"
+    row = org.get("Attachment", key)
+    assert (row["Body"], row["BodyLength"], row["ContentType"]) == (address, 7, "image/png")
+    assert org.one("SELECT Body FROM Attachment")["Body"] == address
+    (shown,) = org.one("SELECT (SELECT Name, Body FROM Attachments) FROM Lead")["Attachments"]["records"]
+    assert shown["Body"] == address
+    reply = org.send("GET", address.lower().replace(key.lower(), key))
+    assert (reply.status, reply.body) == (200, b"\x00 hello")
+    assert dict(reply.headers)["Content-Type"] == "application/octet-stream"
+    assert org.send("GET", address.replace(key, "00PLO0001000009YAA")).status == 404
+    assert org.rest("POST", f"sobjects/Attachment/{key}/Body", {}).codes == ["METHOD_NOT_ALLOWED"]
+    part = {"method": "GET", "url": f"/services/data/v60.0/sobjects/Attachment/{key}/Body", "referenceId": "a"}
+    (inside,) = org.rest("POST", "composite", {"compositeRequest": [part]}).body["compositeResponse"]
+    assert inside["httpStatusCode"] == 400
+    assert org.rest("POST", "sobjects/Attachment", {"ParentId": lead_id, "Name": "x"}).codes == [
+        "REQUIRED_FIELD_MISSING"
+    ]
+    contact = org.convert(lead_id)["contactId"]
+    assert org.get("Attachment", key)["ParentId"] == contact
+    assert org.rest("DELETE", f"sobjects/Contact/{contact}").status == 204
+    assert org.rows("SELECT Id FROM Attachment") == []
+
+
+def test_a_blob_is_whole_over_soap() -> None:
+    org = bench()
+    content = base64.b64encode(b"<p>Hello</p>").decode()
+    org.create("ContentNote", Title="First", Content=content)
+    assert (
+        content.encode() in org.soap("<query><queryString>SELECT Content FROM ContentNote</queryString></query>").body
+    )
+
+
 def test_a_note_is_a_document_linked_to_a_record() -> None:
     org = bench()
     key = org.create("Lead", **lead())

@@ -36,6 +36,8 @@ def derive(
         _activity(shape, sobject, row, now, find)
     if sobject.name == "Case":
         _case(row, before, now, find)
+    if sobject.name == "Attachment":
+        row["BodyLength"] = len(_content(row, "Body"))
     if sobject.name == "ContentNote":
         _note(row)
     if sobject.name == "CampaignMember":
@@ -120,13 +122,17 @@ def _event(row: Row) -> None:
 
 def _note(row: Row) -> None:
     """A note's size and beginning; its content is base64 of HTML."""
-    try:
-        text = b64decode(row.get("Content") or "", validate=True)
-    except ValueError:
-        raise refuse("JSON_PARSER_ERROR", "Content: base64 text is expected", ["Content"]) from None  # §9.2
+    text = _content(row, "Content")
     shown = re.sub(r"<[^>]*>", " ", text.decode("utf-8", "replace"))
     row.update(ContentSize=len(text), FileExtension="snote", FileType="SNOTE")
     row["TextPreview"] = " ".join(shown.split())[:255]
+
+
+def _content(row: Row, name: str) -> bytes:
+    try:
+        return b64decode(row.get(name) or "", validate=True)
+    except ValueError:
+        raise refuse("JSON_PARSER_ERROR", f"{name}: base64 text is expected", [name]) from None  # §9.2
 
 
 def _opportunity(shape: Shape, row: Row, before: Row | None, given: AbstractSet[str], now: str) -> None:
