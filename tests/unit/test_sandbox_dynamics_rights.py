@@ -233,6 +233,15 @@ def test_the_process_started_is_one_that_the_caller_may_start() -> None:
     assert env.get("leadtoopportunitysalesprocesses/$count").text == "0"
 
 
+def test_every_user_has_settings(env: Environment) -> None:
+    user, _ = env.person("seller@x.example", SALES)
+    settings = env.row(f"usersettingscollection({user})?$select=timezonecode,uilanguageid,dateformatstring")
+    assert (settings["timezonecode"], settings["uilanguageid"], settings["dateformatstring"]) == (92, 1033, "M/d/yyyy")
+    assert env.get(f"usersettingscollection({env.app.application_user})").status == 200
+    changed = env.send("PATCH", f"usersettingscollection({user})", {"uilanguageid": 1031})
+    assert error(changed) == (405, "0x80040800")  # nothing would go by it
+
+
 def test_privileges_of_a_user_are_told(env: Environment) -> None:
     user, _ = env.person("seller@x.example", SALES)
     found = env.get(f"systemusers({user})/Microsoft.Dynamics.CRM.RetrieveUserPrivileges").json["RolePrivileges"]

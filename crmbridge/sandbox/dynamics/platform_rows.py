@@ -11,7 +11,7 @@ from crmbridge.sandbox.dynamics.tables import Table
 Method = Literal["Create", "Update", "Delete"]
 _DEFINITIONS = frozenset({
     "workflow", "processstage", "sdkmessage", "sdkmessagefilter", "duplicaterule", "stringmap", "activitypointer",
-    "principalobjectaccess",
+    "principalobjectaccess", "usersettings",
 })  # fmt: skip
 _REFUSED: dict[Method, frozenset[str]] = {
     "Create": _DEFINITIONS | {"organization", "asyncoperation"},

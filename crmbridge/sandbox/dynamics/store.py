@@ -16,6 +16,7 @@ from crmbridge.sandbox.dynamics.shape import Shape
 from crmbridge.sandbox.dynamics.tables import Key
 
 _FIRST_VERSION = 1_000_000
+_USER, _SETTINGS = "systemuser", "usersettings"  # each user has settings, under the same id
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,6 +65,8 @@ class Store:
         self.tables.put(table, key, row)
         if table in self._activities:
             self.put(POINTER, key, pointer_of(self.shape, table, row))
+        if table == _USER and before is None and (settings := self.shape.tables.get(_SETTINGS)) is not None:
+            self.put(_SETTINGS, key, {**settings.defaults, settings.key: key})
         return row
 
     def fill(self, table: str, rows: Mapping[str, Row]) -> None:
