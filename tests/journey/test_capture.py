@@ -222,12 +222,12 @@ def test_a_side_that_does_not_answer_is_an_error_and_the_file_stays(tmp_path: Pa
 def test_a_standard_object_is_taken_in_by_its_name(tmp_path: Path) -> None:
     document = {
         "extends": "salesforce",
-        "objects": {"Case": {"keyPrefix": "500", "fields": {"Subject": {"length": 255}}}},
+        "objects": {"Solution": {"keyPrefix": "501", "fields": {"SolutionName": {"length": 255}}}},
     }
     with project(tmp_path, seed=shape_file(tmp_path, document)) as made:
         plain = made.run_here("capture", "--out", "-")
-        taken = made.run_here("capture", "--out", "-", "--also", "Case", "--also", "Nothing")
+        taken = made.run_here("capture", "--out", "-", "--also", "Solution", "--also", "Nothing")
     assert "1 standard objects are left out" in plain.err
-    assert "Case" not in plain.out.replace("Case,", "")
-    assert YAML(typ="safe").load(taken.out)["salesforce"]["objects"]["Case"]["keyPrefix"] == "500"
+    assert "Solution" not in plain.out.replace("Solution,", "")
+    assert YAML(typ="safe").load(taken.out)["salesforce"]["objects"]["Solution"]["keyPrefix"] == "501"
     assert "the org shows no such object" in taken.err

@@ -212,6 +212,49 @@ def merge(env: Environment, table: str, winner: str, loser: str, **more: Any) ->
     return env.post("Merge", body | more)
 
 
+def test_an_activity_of_any_kind_has_a_row_in_the_common_table(env: Environment) -> None:
+    account = env.send("POST", "accounts", {"name": "Acme"}).id
+    kinds = ("tasks", "phonecalls", "appointments", "letters", "emails", "faxes")
+    made = {
+        env.send(
+            "POST", name, {"subject": name, "regardingobjectid_account@odata.bind": f"/accounts({account})"}
+        ).id: name
+        for name in kinds
+    }
+    shown = env.get(f"accounts({account})/Account_ActivityPointers?$select=subject,activitytypecode").rows
+    assert {row["activityid"]: row["subject"] for row in shown} == made
+    assert {row["activitytypecode"] for row in shown} == {
+        "task", "phonecall", "appointment", "letter", "email", "fax",
+    }  # fmt: skip
+    letter = next(key for key, name in made.items() if name == "letters")
+    assert env.send("PATCH", f"letters({letter})", {"subject": "sent", "statecode": 1}).status == 204
+    pointer = env.row(f"activitypointers({letter})?$select=subject,statecode,statuscode,_regardingobjectid_value")
+    assert (pointer["subject"], pointer["statecode"], pointer["statuscode"]) == ("sent", 1, 2)
+    assert pointer["_regardingobjectid_value"] == account
+    for method, url in (("POST", "activitypointers"), ("PATCH", f"activitypointers({letter})")):
+        assert env.send(method, url, {"subject": "x"}).code == "0x80040800"
+    assert env.send("DELETE", f"letters({letter})").status == 204
+    assert env.get(f"activitypointers({letter})").status == 404
+    assert env.send("DELETE", f"accounts({account})").status == 204
+    assert env.get("activitypointers").rows == []
+
+
+def test_the_close_of_a_deal_is_an_activity_of_the_deal(env: Environment) -> None:
+    deal = env.send("POST", "opportunities", {"name": "Deal"}).id
+    close = {"subject": "won", "opportunityid@odata.bind": f"/opportunities({deal})"}
+    assert env.send("POST", "WinOpportunity", {"Status": 3, "OpportunityClose": close}).status == 204
+    (pointer,) = env.get("activitypointers?$filter=activitytypecode eq 'opportunityclose'").rows
+    assert (pointer["_regardingobjectid_value"], pointer["statecode"]) == (deal, 1)
+
+
+def test_a_pointer_of_work_that_is_taken_back_does_not_stay(env: Environment) -> None:
+    body = {"subject": "a", "regardingobjectid_account@odata.bind": "/accounts(00000000-0000-0000-0000-000000000001)"}
+    assert env.send("POST", "tasks", body).status == 404
+    account = {"name": "A", "Account_Tasks": [{"subject": "a"}, {"subject": "b", "nothing": 1}]}
+    assert env.send("POST", "accounts", account).status == 400
+    assert env.get("activitypointers").rows == []
+
+
 def test_merging_moves_links_and_parents_and_ends_the_loser(env: Environment) -> None:
     winner, loser = env.post("accounts", {"name": "W"}).id, env.post("accounts", {"name": "L"}).id
     lead = env.lead()

@@ -132,6 +132,17 @@ def test_labels_are_asked_for_in_languages(env: Environment) -> None:
     assert env.get("leads?LabelLanguages=1033").status == 400
 
 
+def test_labels_of_choices_are_rows(env: Environment) -> None:
+    asked = "stringmaps?$filter=objecttypecode eq 'lead' and attributename eq 'leadqualitycode'&$orderby=displayorder"
+    assert [(row["attributevalue"], row["value"]) for row in env.get(asked).rows] == [
+        (1, "Hot"),
+        (2, "Warm"),
+        (3, "Cold"),
+    ]
+    assert {row["langid"] for row in env.get(asked).rows} == {1033}
+    assert env.send("POST", "stringmaps", {"value": "x"}).code == "0x80040800"
+
+
 def test_relations_tell_navigation_names_in_their_case(env: Environment) -> None:
     rows = env.get("EntityDefinitions(LogicalName='leadtoopportunitysalesprocess')/ManyToOneRelationships").rows
     names = {row["ReferencingAttribute"]: row["ReferencingEntityNavigationPropertyName"] for row in rows}

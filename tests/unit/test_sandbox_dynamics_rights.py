@@ -2,6 +2,7 @@
 §10.3).
 """
 
+import json
 from typing import Any
 
 import pytest
@@ -232,6 +233,15 @@ def test_the_process_started_is_one_that_the_caller_may_start() -> None:
     assert env.get("leadtoopportunitysalesprocesses/$count").text == "0"
 
 
+def test_every_user_has_settings(env: Environment) -> None:
+    user, _ = env.person("seller@x.example", SALES)
+    settings = env.row(f"usersettingscollection({user})?$select=timezonecode,uilanguageid,dateformatstring")
+    assert (settings["timezonecode"], settings["uilanguageid"], settings["dateformatstring"]) == (92, 1033, "M/d/yyyy")
+    assert env.get(f"usersettingscollection({env.app.application_user})").status == 200
+    changed = env.send("PATCH", f"usersettingscollection({user})", {"uilanguageid": 1031})
+    assert error(changed) == (405, "0x80040800")  # nothing would go by it
+
+
 def test_privileges_of_a_user_are_told(env: Environment) -> None:
     user, _ = env.person("seller@x.example", SALES)
     found = env.get(f"systemusers({user})/Microsoft.Dynamics.CRM.RetrieveUserPrivileges").json["RolePrivileges"]
@@ -263,3 +273,78 @@ def test_the_rights_of_a_user_on_a_row_are_told(env: Environment) -> None:
         404,
         "0x80060888",
     )
+
+
+def test_what_is_shared_is_within_reach_as_far_as_it_was_shared(env: Environment) -> None:
+    reader, token = env.person("reader@x.example", SALES)
+    lead, other = env.lead(), env.lead()
+    target = {"@odata.type": "Microsoft.Dynamics.CRM.lead", "leadid": lead}
+    who = {"@odata.type": "Microsoft.Dynamics.CRM.systemuser", "systemuserid": reader}
+
+    def change(key: str = lead) -> int:
+        return env.send("PATCH", f"leads({key})", {"firstname": "x"}, Authorization=token).status
+
+    def share(action: str, mask: str) -> Any:
+        return env.post(action, {"Target": target, "PrincipalAccess": {"Principal": who, "AccessMask": mask}})
+
+    asked = f"RetrieveSharedPrincipalsAndAccess(Target=@t)?@t={{'@odata.id':'leads({lead})'}}"
+    assert change() == 403
+    assert share("GrantAccess", "ReadAccess").status == 204
+    assert change() == 403
+    assert share("GrantAccess", "WriteAccess").status == 204
+    assert (change(), change(other)) == (204, 403)
+    (told,) = env.get(asked).json["PrincipalAccesses"]
+    assert (told["AccessMask"], told["Principal"]["systemuserid"]) == ("ReadAccess, WriteAccess", reader)
+    rights = f"systemusers({reader})/Microsoft.Dynamics.CRM.RetrievePrincipalAccess(Target=@t)"
+    assert "WriteAccess" in env.get(f"{rights}?@t={{'@odata.id':'leads({lead})'}}").json["AccessRights"]
+    assert share("ModifyAccess", "ReadAccess").status == 204  # takes the place of what there was
+    assert change() == 403
+    assert share("ModifyAccess", "ReadAccess,WriteAccess").status == 204
+    assert env.post("RevokeAccess", {"Target": target, "Revokee": who}).status == 204
+    assert (change(), env.get(asked).json["PrincipalAccesses"]) == (403, [])
+
+
+def test_what_is_shared_with_a_team_is_shared_with_its_members_and_goes_with_the_row() -> None:
+    env = Environment(shape=shaped(roles={SALES: {"tables": {"lead": {"read": "user", "write": "user"}}}}))
+    member, token = env.person("member@x.example", SALES)
+    team = env.post(
+        "teams", {"name": "Desk", "businessunitid@odata.bind": f"/businessunits({env.row('WhoAmI')['BusinessUnitId']})"}
+    ).id
+    env.post(f"teams({team})/teammembership_association/$ref", {"@odata.id": f"systemusers({member})"})
+    lead = env.lead()
+    assert env.send("GET", f"leads({lead})", Authorization=token).status == 403
+    body = {"Target": {"leadid": lead}, "PrincipalAccess": {"Principal": {"teamid": team}, "AccessMask": "ReadAccess"}}
+    assert env.post("GrantAccess", body).status == 204
+    assert env.send("GET", f"leads({lead})", Authorization=token).status == 200
+    assert [row["leadid"] for row in env.send("GET", "leads", Authorization=token).rows] == [lead]
+    assert [row["accessrightsmask"] for row in env.get("principalobjectaccessset").rows] == [1]
+    assert env.send("DELETE", f"leads({lead})").status == 204
+    assert env.get("principalobjectaccessset").rows == []
+
+
+@pytest.mark.parametrize(
+    ("action", "body"),
+    [
+        ("GrantAccess", {}),
+        ("GrantAccess", {"Target": {"leadid": NOWHERE}}),
+        ("GrantAccess", {"Target": {"leadid": "LEAD"}}),
+        (
+            "GrantAccess",
+            {"Target": {"leadid": "LEAD"}, "PrincipalAccess": {"Principal": {}, "AccessMask": "ReadAccess"}},
+        ),
+        ("GrantAccess", {"Target": {"leadid": "LEAD"}, "PrincipalAccess": {"Principal": {"systemuserid": "ME"}}}),
+        (
+            "ModifyAccess",
+            {
+                "Target": {"leadid": "LEAD"},
+                "PrincipalAccess": {"Principal": {"systemuserid": "ME"}, "AccessMask": "Read"},
+            },
+        ),
+        ("RevokeAccess", {"Target": {"leadid": "LEAD"}}),
+        ("RevokeAccess", {"Target": {"leadid": "LEAD"}, "PrincipalAccess": {}}),
+    ],
+)
+def test_shares_that_are_none(env: Environment, action: str, body: dict[str, Any]) -> None:
+    text = json.dumps(body).replace("LEAD", env.lead()).replace("ME", env.app.application_user)
+    assert env.post(action, json.loads(text)).status in {400, 404}
+    assert env.get("principalobjectaccessset").rows == []

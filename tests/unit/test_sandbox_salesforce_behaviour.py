@@ -335,6 +335,81 @@ def test_tasks_and_events_tell_what_they_know() -> None:
     assert org.rest("POST", "sobjects/Task", {"WhoId": account}).codes == ["FIELD_INTEGRITY_EXCEPTION"]
 
 
+def test_a_case_is_numbered_belongs_to_its_contact_and_closes_by_its_status() -> None:
+    org = bench()
+    account = org.create("Account", Name="Acme")
+    person = org.create("Contact", LastName="Doe", Phone="12", AccountId=account)
+    first, second = (org.create("Case", Subject=name, ContactId=person) for name in ("a", "b"))
+    row = org.get("Case", first)
+    assert (row["Status"], row["Priority"], row["IsClosed"], row["ContactPhone"]) == ("New", "Medium", False, "12")
+    assert row["AccountId"] == account
+    assert [org.get("Case", key)["CaseNumber"] for key in (first, second)] == ["00001001", "00001002"]
+    assert org.update("Case", first, Status="Closed").status == 204
+    assert (org.get("Case", first)["IsClosed"], bool(org.get("Case", first)["ClosedDate"])) == (True, True)
+    assert org.update("Case", first, Status="Working").status == 204
+    assert (org.get("Case", first)["IsClosed"], org.get("Case", first)["ClosedDate"]) == (False, None)
+    assert [row["Id"] for row in org.one("SELECT (SELECT Id FROM Cases) FROM Account")["Cases"]["records"]] == [
+        first,
+        second,
+    ]
+    assert org.rest("PATCH", f"sobjects/Case/{first}", {"CaseNumber": "7"}).codes == ["INVALID_FIELD_FOR_INSERT_UPDATE"]
+    assert org.rest("DELETE", f"sobjects/Account/{account}").codes == ["DELETE_FAILED"]
+
+
+def test_an_address_of_mail_is_kept_in_lower_case() -> None:
+    org = bench()
+    key = org.create("Contact", LastName="Doe", Email="Jane.Doe@Example.com")
+    assert org.get("Contact", key)["Email"] == "jane.doe@example.com"
+    again = org.rest("PATCH", "sobjects/Contact/Email/JANE.doe@example.com", {"FirstName": "Jane"})
+    assert (again.status, again.body["id"]) == (200, key)
+
+
+def test_the_organization_tells_how_its_rows_are_shared() -> None:
+    asked = "SELECT DefaultAccountAccess, DefaultContactAccess, DefaultLeadAccess, Street, Address FROM Organization"
+    known = {"DefaultContactAccess": "ControlledByParent", "Street": None, "Address": None}
+    row = bench().one(asked)
+    assert row == row | known | {"DefaultAccountAccess": "Edit", "DefaultLeadAccess": "ReadEditTransfer"}
+    row = bench({"sharing": {"Account": "private", "Lead": "read"}}).one(asked)
+    assert row == row | known | {"DefaultAccountAccess": "None", "DefaultLeadAccess": "Read"}
+
+
+def test_an_attachment_is_read_at_the_address_that_its_row_names() -> None:
+    org = bench()
+    lead_id = org.create("Lead", **lead())
+    body = base64.b64encode(b"\x00 hello").decode()
+    key = org.create("Attachment", ParentId=lead_id, Name="hello.bin", Body=body, ContentType="image/png")
+    address = f"/services/data/v60.0/sobjects/Attachment/{key}/Body"
+    row = org.get("Attachment", key)
+    assert (row["Body"], row["BodyLength"], row["ContentType"]) == (address, 7, "image/png")
+    assert org.one("SELECT Body FROM Attachment")["Body"] == address
+    (shown,) = org.one("SELECT (SELECT Name, Body FROM Attachments) FROM Lead")["Attachments"]["records"]
+    assert shown["Body"] == address
+    reply = org.send("GET", address.lower().replace(key.lower(), key))
+    assert (reply.status, reply.body) == (200, b"\x00 hello")
+    assert dict(reply.headers)["Content-Type"] == "application/octet-stream"
+    assert org.send("GET", address.replace(key, "00PLO0001000009YAA")).status == 404
+    assert org.rest("POST", f"sobjects/Attachment/{key}/Body", {}).codes == ["METHOD_NOT_ALLOWED"]
+    part = {"method": "GET", "url": f"/services/data/v60.0/sobjects/Attachment/{key}/Body", "referenceId": "a"}
+    (inside,) = org.rest("POST", "composite", {"compositeRequest": [part]}).body["compositeResponse"]
+    assert inside["httpStatusCode"] == 400
+    assert org.rest("POST", "sobjects/Attachment", {"ParentId": lead_id, "Name": "x"}).codes == [
+        "REQUIRED_FIELD_MISSING"
+    ]
+    contact = org.convert(lead_id)["contactId"]
+    assert org.get("Attachment", key)["ParentId"] == contact
+    assert org.rest("DELETE", f"sobjects/Contact/{contact}").status == 204
+    assert org.rows("SELECT Id FROM Attachment") == []
+
+
+def test_a_blob_is_whole_over_soap() -> None:
+    org = bench()
+    content = base64.b64encode(b"<p>Hello</p>").decode()
+    org.create("ContentNote", Title="First", Content=content)
+    assert (
+        content.encode() in org.soap("<query><queryString>SELECT Content FROM ContentNote</queryString></query>").body
+    )
+
+
 def test_a_note_is_a_document_linked_to_a_record() -> None:
     org = bench()
     key = org.create("Lead", **lead())

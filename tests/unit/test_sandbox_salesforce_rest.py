@@ -367,16 +367,19 @@ def test_an_unreadable_value_is_told_with_its_place(org: Bench) -> None:
         ("DELETE", "sobjects", 405, "METHOD_NOT_ALLOWED"),
         ("PATCH", "composite/sobjects/Lead", 405, "METHOD_NOT_ALLOWED"),
         ("GET", "sobjects/Lead/describe/layouts/012xx0000000000", 404, "NOT_FOUND"),
-        ("GET", "sobjects/Lead/describe/approvalLayouts", 501, "NOT_SERVED_BY_SANDBOX"),
-        ("GET", "sobjects/Lead/listviews", 501, "NOT_SERVED_BY_SANDBOX"),
-        ("GET", "sobjects/Lead/quickActions", 501, "NOT_SERVED_BY_SANDBOX"),
+        ("GET", "sobjects/Lead/describe/approvalLayouts/x", 501, "NOT_SERVED_BY_SANDBOX"),
+        ("GET", "sobjects/Lead/listviews/00BLO0001000001YAA", 501, "NOT_SERVED_BY_SANDBOX"),
+        ("GET", "sobjects/Lead/quickActions/x", 501, "NOT_SERVED_BY_SANDBOX"),
+        ("GET", "sobjects/Lead/listviews?fields=Id", 501, "NOT_SERVED_BY_SANDBOX"),
+        ("POST", "quickActions", 405, "METHOD_NOT_ALLOWED"),
+        ("GET", "actions/standard", 501, "NOT_SERVED_BY_SANDBOX"),
+        ("GET", "actions/custom/nothing", 404, "NOT_FOUND"),
+        ("GET", "search/layout?q=Nothing", 404, "NOT_FOUND"),
         ("GET", "sobjects/Lead/00Qxx0000000000/richTextImageFields/x", 501, "NOT_SERVED_BY_SANDBOX"),
         ("GET", "sobjects/Lead/00Qxx0000000000/VersionData", 501, "NOT_SERVED_BY_SANDBOX"),
         ("GET", "sobjects/User/005xx0000000000/password", 501, "NOT_SERVED_BY_SANDBOX"),
         ("GET", "sobjects/Lead/00Qxx0000000000/Owner", 404, "NOT_FOUND"),
-        ("GET", "quickActions", 501, "NOT_SERVED_BY_SANDBOX"),
         ("POST", "process/approvals", 501, "NOT_SERVED_BY_SANDBOX"),
-        ("GET", "process/rules", 501, "NOT_SERVED_BY_SANDBOX"),
         ("GET", "search/suggestions?q=x", 501, "NOT_SERVED_BY_SANDBOX"),
         ("GET", "tooling/query?q=x", 501, "NOT_SERVED_BY_SANDBOX"),
         ("POST", "actions/standard/convertLead", 404, "NOT_FOUND"),
@@ -385,6 +388,36 @@ def test_an_unreadable_value_is_told_with_its_place(org: Bench) -> None:
 def test_what_is_not_there_says_so(org: Bench, method: str, path: str, status: int, code: str) -> None:
     answered = org.rest(method, path, {} if method in ("POST", "PUT", "PATCH") else None)
     assert (answered.status, answered.codes) == (status, [code])
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("quickActions", []),
+        ("sobjects/Lead/quickActions", []),
+        ("sobjects/Lead/describe/approvalLayouts", {"approvalLayouts": []}),
+        ("process/rules", {"rules": {}}),
+        ("process/approvals", {"approvals": {}}),
+        ("actions/custom/flow", {"actions": []}),
+        ("actions", {name: f"/services/data/v60.0/actions/{name}" for name in ("standard", "custom")}),
+        (
+            "sobjects/Lead/listviews",
+            {"done": True, "listviews": [], "nextRecordsUrl": None, "size": 0, "sobjectType": "Lead"},
+        ),
+    ],
+)  # fmt: skip
+def test_of_what_nobody_set_up_there_is_none(org: Bench, path: str, told: Any) -> None:
+    assert org.rest("GET", path).body == told
+    assert org.rest("GET", path, version="27.0").status == 404
+
+
+def test_searches_and_cards_show_the_name_that_rows_go_by(org: Bench) -> None:
+    (layout,) = org.rest("GET", "search/layout?q=lead").body
+    assert (layout["objectType"], [each["field"] for each in layout["searchColumns"]]) == ("Lead", ["Lead.Name"])
+    assert "Lead" in [each["type"] for each in org.rest("GET", "search/scopeOrder").body]
+    cards = org.rest("GET", "sobjects/Lead/describe/compactLayouts").body
+    assert [each["label"] for each in cards["compactLayouts"][0]["fieldItems"]] == ["Full Name"]
+    assert cards["recordTypeCompactLayoutMappings"][0]["recordTypeId"] == "012000000000000AAA"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH"])

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from crmbridge.sandbox.core import Call, Reply, Request, Row, World
-from crmbridge.sandbox.dynamics import batch, discovery, first_rows, loading, messages, rules
+from crmbridge.sandbox.dynamics import batch, choices, discovery, first_rows, loading, messages, rules
 from crmbridge.sandbox.dynamics.bulk_store import BulkStore
 from crmbridge.sandbox.dynamics.certificate import client_certificate
 from crmbridge.sandbox.dynamics.context import Context, Preferences, query_options, read_preferences, refusal
@@ -75,6 +75,7 @@ class DynamicsApp:
             rest = first_rows.definitions(self.shape, self._ids["organization"], base[0] if base else None)
             loading.load(self._context(), {**rest, **messages.rows(self.shape)}, self._names)
             loading.load_duplicate_rules(self._context())
+        choices.load(self.store)
         others = {name: rows for name, rows in self.shape.records.items() if name != "transactioncurrency"}
         if others:
             self.load(others)

@@ -1,7 +1,7 @@
 """Deleting rows: what goes along, what is unlinked, what stands in the way (dataverse-api §4.3; lifecycle §5)."""
 
 from crmbridge.sandbox.core import Row
-from crmbridge.sandbox.dynamics import platform_rows, pricing
+from crmbridge.sandbox.dynamics import platform_rows, pricing, sharing
 from crmbridge.sandbox.dynamics.context import Context
 from crmbridge.sandbox.dynamics.errors import DataverseError, missing_row
 from crmbridge.sandbox.dynamics.payload import set_lookup
@@ -46,6 +46,7 @@ def _delete(ctx: Context, table: Table, key: str) -> None:
                 for each in ctx.store.find(association.table, column_name, key):
                     ctx.store.remove(association.table, each)
     pricing.follow(ctx, table, row)
+    sharing.forget(ctx, key)
 
 
 def _unlink(ctx: Context, table: Table, row: Row, name: str) -> None:

@@ -18,6 +18,7 @@ from crmbridge.sandbox.dynamics import (
     reading,
     rights,
     row_parts,
+    sharing,
     tracking,
     writing,
 )
@@ -165,6 +166,8 @@ def _unbound(ctx: Context, method: str, parts: list[Segment]) -> Reply:
             return merging.merge(ctx)
         if name == "CalculatePrice":
             return pricing.calculate_price(ctx)
+        if name in sharing.ACTIONS:
+            return sharing.perform(ctx, name)
         if name == "BulkDelete":
             return jobs.bulk_delete(ctx)
         if name == "ReactivateEntityKey":
@@ -185,6 +188,7 @@ _PARAMETERS = {
     "RetrieveTotalRecordCount": frozenset({"EntityNames"}),
     "RetrieveProcessInstances": frozenset({"EntityId", "EntityLogicalName"}),
     "RetrieveActivePath": frozenset({"ProcessInstanceId"}),
+    "RetrieveSharedPrincipalsAndAccess": frozenset({"Target"}),
 }  # of functions: dataverse-api §1.4, §2.8, §5, §8.3
 _NOT_SERVED = frozenset({"RetrieveProcessControlData"})  # its answer is documented nowhere: dataverse-api §8.3
 
@@ -232,6 +236,8 @@ def _function(ctx: Context, segment: Segment) -> Reply:
             if (instance := guid(given.get("ProcessInstanceId"))) is None:
                 raise bad_query("RetrieveActivePath needs ProcessInstanceId.")
             return processes.retrieve_active_path(ctx, instance)
+        case "RetrieveSharedPrincipalsAndAccess":
+            return sharing.principals_of(ctx, given.get("Target", ""))
         case _:
             raise AssertionError(f"{segment.name} has parameters but is not carried out")
 

@@ -8,7 +8,7 @@ from typing import Any
 from crmbridge.sandbox.core import Row
 from crmbridge.sandbox.dynamics.columns import Column, Target
 from crmbridge.sandbox.dynamics.context import Context, RowKey, key_missing, resolve_key, segments
-from crmbridge.sandbox.dynamics.errors import DataverseError, bad_payload, missing_row, missing_segment
+from crmbridge.sandbox.dynamics.errors import DataverseError, bad_payload, bad_query, missing_row, missing_segment
 from crmbridge.sandbox.dynamics.tables import Association, Referrer, Table
 from crmbridge.sandbox.dynamics.values import accept, guid
 
@@ -164,6 +164,17 @@ def reference(ctx: Context, url: str) -> tuple[Table, str]:
     if ctx.store.get(table.name, key.id) is None:
         raise missing_row(table.name, key.id)  # dataverse-api §10.2; status (unverified)
     return table, key.id
+
+
+_TARGET = re.compile(r"""\{\s*["']@odata\.id["']\s*:\s*["']([^"']+)["']\s*\}""")
+
+
+def named_row(ctx: Context, text: str) -> tuple[Table, str]:
+    """The row that a function's parameter names: `{'@odata.id':'leads(id)'}` (lifecycle §6)."""
+    named = _TARGET.fullmatch(text.strip())
+    if named is None:
+        raise bad_query(f"The parameter Target names no row: '{text}'.")  # text (unverified)
+    return reference(ctx, named[1])
 
 
 def locate(ctx: Context, url: str) -> tuple[Table, RowKey]:

@@ -9,7 +9,10 @@ from crmbridge.sandbox.dynamics.shape import Shape
 from crmbridge.sandbox.dynamics.tables import Table
 
 Method = Literal["Create", "Update", "Delete"]
-_DEFINITIONS = frozenset({"workflow", "processstage", "sdkmessage", "sdkmessagefilter", "duplicaterule"})
+_DEFINITIONS = frozenset({
+    "workflow", "processstage", "sdkmessage", "sdkmessagefilter", "duplicaterule", "stringmap", "activitypointer",
+    "principalobjectaccess", "usersettings",
+})  # fmt: skip
 _REFUSED: dict[Method, frozenset[str]] = {
     "Create": _DEFINITIONS | {"organization", "asyncoperation"},
     "Update": _DEFINITIONS | {"asyncoperation"},

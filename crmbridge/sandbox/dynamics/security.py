@@ -18,10 +18,16 @@ NONE, USER, UNIT, DEEP, ORGANIZATION = (
     DEPTHS[name] for name in ("none", "user", "businessunit", "deep", "organization")
 )
 EVERYTHING = "*"
-_RIGHTS = {
-    "create": "CreateAccess", "read": "ReadAccess", "write": "WriteAccess", "delete": "DeleteAccess",
-    "append": "AppendAccess", "appendto": "AppendToAccess", "assign": "AssignAccess", "share": "ShareAccess",
+# In the order of their bits: https://learn.microsoft.com/power-apps/developer/data-platform/webapi/reference/accessrights
+RIGHTS = {
+    "read": "ReadAccess", "write": "WriteAccess", "append": "AppendAccess", "appendto": "AppendToAccess",
+    "create": "CreateAccess", "delete": "DeleteAccess", "share": "ShareAccess", "assign": "AssignAccess",
 }  # fmt: skip
+MASKS = {
+    "read": 1, "write": 2, "append": 4, "appendto": 16, "create": 32, "delete": 65536, "share": 262144,
+    "assign": 524288,
+}  # fmt: skip
+SHARES = "principalobjectaccess"  # who may do what with a row that was shared with them
 _VERBS = {"appendto": "AppendTo"}
 
 
@@ -116,6 +122,18 @@ class Access:
             return True
         return depth > USER and row.get("owningbusinessunit") in self._units(deep=depth == DEEP)
 
+    def allows(self, table: Table, row: Row, verb: str, depth: int | None = None) -> bool:
+        """The right on this row, by a role or because it was shared; that needs the privilege at any depth, too."""
+        depth = self.depth(table, verb) if depth is None else depth
+        return self.reaches(table, row, depth) or (depth != NONE and self._shared(row[table.key], verb))
+
+    def _shared(self, key: str, verb: str) -> bool:
+        if SHARES not in self.shape.tables or not (shares := self.store.rows(SHARES)):
+            return False
+        who = {self.user, *self._teams()}
+        found = (shares[each] for each in self.store.find(SHARES, "objectid", key))
+        return any(share["principalid"] in who and share["accessrightsmask"] & MASKS[verb] for share in found)
+
     def _teams(self) -> list[str]:
         return _linked(self.store, "teammembership_association", "systemuser", self.user)
 
@@ -133,7 +151,7 @@ class Access:
         """Which rows of a table can be read; None for all of them."""
         if self.full or (depth := self.depth(table, "read")) == ORGANIZATION:
             return None
-        return lambda row: self.reaches(table, row, depth)
+        return lambda row: self.allows(table, row, "read", depth)
 
     def hidden(self, table: Table) -> frozenset[str]:
         """Secured columns that read as null: dataverse-api §10.3 (that they read as null is (unverified))."""
@@ -169,11 +187,11 @@ class Access:
         if self.full:
             return
         self.demand(table, verb)
-        if not self.reaches(table, row, self.depth(table, verb)):
+        if not self.allows(table, row, verb):
             raise DataverseError(
                 403,
                 "0x80048306",
-                f"Principal user (Id={self.user}, type=8) does not have {_RIGHTS[verb]} right(s) for record with id "
+                f"Principal user (Id={self.user}, type=8) does not have {RIGHTS[verb]} right(s) for record with id "
                 f"{row[table.key]} of entity {table.name}",
             )
 

@@ -11,10 +11,12 @@ from typing import Any
 
 from crmbridge.sandbox.core import Row, Tables
 from crmbridge.sandbox.dynamics.ordering import Orders, fold
+from crmbridge.sandbox.dynamics.pointers import POINTER, activities, pointer_of
 from crmbridge.sandbox.dynamics.shape import Shape
 from crmbridge.sandbox.dynamics.tables import Key
 
 _FIRST_VERSION = 1_000_000
+_USER, _SETTINGS = "systemuser", "usersettings"  # each user has settings, under the same id
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,6 +40,7 @@ class Store:
         self._indexes: dict[tuple[str, str], dict[Any, dict[str, None]]] = {}
         self._indexed: dict[str, tuple[str, ...]] = {}
         self.orders = Orders(self.tables.table)
+        self._activities = activities(shape)
 
     def transaction(self) -> AbstractContextManager[None]:
         return self.tables.transaction()
@@ -60,6 +63,10 @@ class Store:
         log.ids.append(key)
         self.tables.on_undo(lambda: self._forget(table, key, before, row))
         self.tables.put(table, key, row)
+        if table in self._activities:
+            self.put(POINTER, key, pointer_of(self.shape, table, row))
+        if table == _USER and before is None and (settings := self.shape.tables.get(_SETTINGS)) is not None:
+            self.put(_SETTINGS, key, {**settings.defaults, settings.key: key})
         return row
 
     def fill(self, table: str, rows: Mapping[str, Row]) -> None:
@@ -74,6 +81,8 @@ class Store:
         for column in self._indexed.pop(table, ()):
             del self._indexes[table, column]
         self.orders.forget(table)
+        if table in self._activities:
+            self.fill(POINTER, {key: pointer_of(self.shape, table, row) for key, row in rows.items()})
 
     def remove(self, table: str, key: str) -> None:
         before = self.tables.table(table)[key]
@@ -84,6 +93,8 @@ class Store:
         log.deleted_ids.append(key)
         self.tables.on_undo(lambda: self._revive(table, key, before))
         self.tables.drop(table, key)
+        if table in self._activities and self.tables.get(POINTER, key) is not None:
+            self.remove(POINTER, key)
 
     def _forget(self, table: str, key: str, before: Row | None, row: Row) -> None:
         self._logs[table].versions.pop()

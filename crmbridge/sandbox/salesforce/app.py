@@ -236,6 +236,8 @@ class SalesforceApp:
                 return self._batch.answer(ask)
             case ("tooling", "sobjects", *_):
                 return self._tooling.answer(ask)
+            case ("sobjects", name, key, field) if (content := self._rest.blob(ask, name, key, field)) is not None:
+                return content
             case ("composite", "tree", name):
                 return self._tree.answer(ask, self._rest.sobject(name))
             case _:

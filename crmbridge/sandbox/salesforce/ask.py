@@ -57,6 +57,7 @@ class Ask:
     raw: bytes = b""
     given: Any = None  # a subrequest's body, parsed already
     log: Log
+    blob_links: bool = True  # a blob is shown by its address
 
     def json(self) -> Any:
         """The body as JSON, floats as Decimals."""

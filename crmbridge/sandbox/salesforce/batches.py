@@ -142,9 +142,7 @@ class Collections:
         for key in ids:
             row = self._rest.store.get(sobject, canonical(str(key)) or "")
             there = row is not None and not row.get("IsDeleted")
-            shown.append(
-                self._rest.show(sobject, row, [str(name) for name in names], ask.version) if there and row else None
-            )
+            shown.append(self._rest.show(ask, sobject, row, [str(name) for name in names]) if there and row else None)
         return Answer(body=shown)
 
     def _items(self, ask: Ask) -> tuple[list[dict[str, Any]], bool]:

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Final
 
 from crmbridge.sandbox.core import Row
 from crmbridge.sandbox.salesforce.dates import fiscal
 from crmbridge.sandbox.salesforce.errors import refuse
+from crmbridge.sandbox.salesforce.ids import counted
 from crmbridge.sandbox.salesforce.schema import Shape, SObject
 from crmbridge.sandbox.salesforce.values import instant, number, stamp
 
+_FIRST_CASE: Final = 1000
 Find = Callable[[str, str], Row | None]  # object name and id: the row
 
 
@@ -31,6 +34,10 @@ def derive(
         _opportunity(shape, row, before, given, now)
     if sobject.name in ("Task", "Event"):
         _activity(shape, sobject, row, now, find)
+    if sobject.name == "Case":
+        _case(row, before, now, find)
+    if sobject.name == "Attachment":
+        row["BodyLength"] = len(_content(row, "Body"))
     if sobject.name == "ContentNote":
         _note(row)
     if sobject.name == "CampaignMember":
@@ -68,6 +75,32 @@ def _activity(shape: Shape, sobject: SObject, row: Row, now: str, find: Find) ->
         row.pop("CompletedDateTime", None)
 
 
+_OF_THE_CONTACT: Final = {
+    "Phone": "ContactPhone",
+    "MobilePhone": "ContactMobile",
+    "Email": "ContactEmail",
+    "Fax": "ContactFax",
+}
+
+
+def _case(row: Row, before: Row | None, now: str, find: Find) -> None:
+    """Cases, which the sheet does not name: numbered, of the contact's account, closed by their status (unverified)."""
+    if before is None:
+        row.setdefault("CaseNumber", f"{_FIRST_CASE + counted(row['Id']):08d}")
+    contact = find("Contact", row.get("ContactId") or "") or {}
+    if contact.get("AccountId"):
+        row.setdefault("AccountId", contact["AccountId"])
+    for source, target in _OF_THE_CONTACT.items():
+        row.pop(target, None)
+        if contact.get(source):
+            row[target] = contact[source]
+    row["IsClosed"] = str(row.get("Status", "")).startswith("Closed")
+    if row["IsClosed"]:
+        row.setdefault("ClosedDate", now)
+    else:
+        row.pop("ClosedDate", None)
+
+
 def _event(row: Row) -> None:
     """An event's start, end and length tell the same; the code and words of a contradiction are (unverified) (§9.2)."""
     start = row.get("StartDateTime") or row.get("ActivityDateTime")
@@ -89,13 +122,17 @@ def _event(row: Row) -> None:
 
 def _note(row: Row) -> None:
     """A note's size and beginning; its content is base64 of HTML."""
-    try:
-        text = b64decode(row.get("Content") or "", validate=True)
-    except ValueError:
-        raise refuse("JSON_PARSER_ERROR", "Content: base64 text is expected", ["Content"]) from None  # §9.2
+    text = _content(row, "Content")
     shown = re.sub(r"<[^>]*>", " ", text.decode("utf-8", "replace"))
     row.update(ContentSize=len(text), FileExtension="snote", FileType="SNOTE")
     row["TextPreview"] = " ".join(shown.split())[:255]
+
+
+def _content(row: Row, name: str) -> bytes:
+    try:
+        return b64decode(row.get(name) or "", validate=True)
+    except ValueError:
+        raise refuse("JSON_PARSER_ERROR", f"{name}: base64 text is expected", [name]) from None  # §9.2
 
 
 def _opportunity(shape: Shape, row: Row, before: Row | None, given: AbstractSet[str], now: str) -> None:

@@ -29,6 +29,7 @@ class Asking:
     now: datetime
     version: str = "59.0"
     user: str = ""
+    blob_links: bool = False  # REST names the address of a blob; SOAP holds it
 
 
 @dataclass(frozen=True, kw_only=True)

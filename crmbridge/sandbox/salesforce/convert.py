@@ -287,6 +287,7 @@ class Converter:
             ("Task", {"WhoId": contact, "WhatId": thing}),
             ("Event", {"WhoId": contact, "WhatId": thing}),
             ("ContentDocumentLink", {"LinkedEntityId": contact}),
+            ("Attachment", {"ParentId": contact}),  # (unverified)
         ):
             sobject = self._shape.objects.get(name)
             reference = next(iter(moves))

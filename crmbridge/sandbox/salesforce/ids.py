@@ -44,6 +44,17 @@ def base62(number: int, width: int) -> str:
     return "".join(reversed(digits))
 
 
+_FIRST: Final = 62**6  # where the counting of an object's ids begins
+
+
+def counted(key: str) -> int:
+    """The how manyth of its object's ids it is; ids that came from elsewhere have a number as well."""
+    number = 0
+    for char in key[6:15]:
+        number = number * 62 + _DIGITS.index(char)
+    return (number - _FIRST) % 10**7
+
+
 class Sequence:
     """New ids of one org: prefix of the object, three characters of the instance, nine that count up."""
 
@@ -52,6 +63,6 @@ class Sequence:
         self._last: dict[str, int] = {}
 
     def next(self, prefix: str) -> str:
-        number = self._last.get(prefix, 62**6) + 1
+        number = self._last.get(prefix, _FIRST) + 1
         self._last[prefix] = number
         return id18(prefix + self.instance + base62(number, 9))

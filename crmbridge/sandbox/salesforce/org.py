@@ -16,6 +16,8 @@ from crmbridge.sandbox.salesforce.schema import SObject
 from crmbridge.sandbox.salesforce.store import Store
 from crmbridge.sandbox.salesforce.values import read, stamp
 
+# What others see of an object's rows, in the words of the organization's row.
+_ACCESS: Final = {"private": "None", "read": "Read", "read_write": "Edit", "controlled_by_parent": "ControlledByParent"}
 ADMINISTRATOR: Final = "System Administrator"  # the profile of people whom the shape does not name
 
 
@@ -46,7 +48,10 @@ class Org:
             "IsSandbox": org.is_sandbox,
         }
         facts |= {"InstanceName": org.instance_name, "TimeZoneSidKey": org.time_zone}
-        self._put("Organization", facts | {"FiscalYearStartMonth": org.fiscal_year_start_month})
+        facts |= {"FiscalYearStartMonth": org.fiscal_year_start_month}
+        shared = {f"Default{name}Access": _ACCESS[how] for name, how in self._shape.sharing.items()}
+        known = self._shape.objects["Organization"].fields if "Organization" in self._shape.objects else {}
+        self._put("Organization", facts | {name: how for name, how in shared.items() if name in known})
         for name, key in self._profiles.items():
             self._put("Profile", {"Id": key, "Name": name, "UserType": "Standard"})
         for order, status in enumerate(self._shape.task_statuses, 1):

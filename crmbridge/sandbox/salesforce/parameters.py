@@ -42,6 +42,8 @@ def _known(ask: Ask) -> frozenset[str]:
             names = ("q", "explain", "columns")
         case ("search",):
             names = ("q",)
+        case ("search", "layout"):
+            names = ("q",)
         case ("parameterizedSearch",):  # which settings there are is told where they are read
             return frozenset(ask.options)
         case ("recent",):
@@ -50,7 +52,7 @@ def _known(ask: Ask) -> frozenset[str]:
             names = ("sObjects",)
         case ("sobjects", _, "updated" | "deleted"):
             names = ("start", "end")
-        case ("sobjects", _, "describe", *_):
+        case ("sobjects", _, "describe" | "listviews" | "quickActions", *_):
             pass
         case ("sobjects", _, _, *_) if reads:
             names = ("fields",)
@@ -65,6 +67,8 @@ def _known(ask: Ask) -> frozenset[str]:
         case ("jobs", "query", _, what) if reads and what.lower() in ("results", "resultpages"):
             names = ("locator", "maxRecords")
         case ("sobjects", *_) | ("composite", *_) | ("jobs", *_) | () | ("limits",) | ("tabs",) | ("theme",):
+            pass
+        case ("quickActions",) | ("process", *_) | ("actions", *_) | ("search", "scopeOrder"):
             pass
         case _:  # nothing is there: that is what has to be said
             return frozenset(ask.options)

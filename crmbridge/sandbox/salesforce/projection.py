@@ -65,7 +65,8 @@ class Projection:
         parts = scope.plain(path)
         if len(parts) == 1:
             plain = isinstance(expression, FieldPath) and stored(column.field)
-            return self._show(parts[0], column.field.name, column.field.name if plain else column.get, item.at)
+            what = self._address_of(column.field) or (column.field.name if plain else column.get)
+            return self._show(parts[0], column.field.name, what, item.at)
         (reference,), _ = scope.hops(path, parts[:1])
         key = reference.relationship_name or parts[0]
         if key not in self._parents:
@@ -73,6 +74,14 @@ class Projection:
         inner = about(expression, lambda _: FieldPath(parts[1:], path.at))
         self._parents.setdefault(key, (reference, []))[1].append(Selected(inner, None))
         return None
+
+    def _address_of(self, field: Field) -> Getter | None:
+        """Where a blob can be had: https://developer.salesforce.com/docs/platform/api-rest/guide/resources-sobject-blob-retrieve"""
+        asking, name = self._scope.asking, field.name
+        if field.type != "base64" or not asking.blob_links:
+            return None
+        root = f"/services/data/v{asking.version}/sobjects/{self._scope.sobject.name}"
+        return lambda row: f"{root}/{row['Id']}/{name}" if row.get(name) else None
 
     # -- parents -------------------------------------------------------------------------------------------------
 
@@ -160,7 +169,7 @@ class Projection:
             raise malformed(query.text, item.at, message)
         for field in self._scope.sobject.fields.values():
             if which == "ALL" or field.custom is (which == "CUSTOM"):
-                shown: str | Getter = field.name if stored(field) else value_of(field)
+                shown = self._address_of(field) or (field.name if stored(field) else value_of(field))
                 self._show(field.name, field.name, shown, item.at)
 
 

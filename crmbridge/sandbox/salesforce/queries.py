@@ -50,7 +50,14 @@ class Queries:
             raise refuse("MALFORMED_QUERY", "A query string has to be specified")  # §2.4
         query = parse(text)
         ask.log.table = query.source
-        engine = Engine(self._store, self._now(), version=ask.version, deleted=deleted, user=ask.user)
+        engine = Engine(
+            self._store,
+            self._now(),
+            version=ask.version,
+            deleted=deleted,
+            user=ask.user,
+            blob_links=ask.blob_links,
+        )
         if ask.options.get("explain"):
             ask.log.category = "metadata"
             return Answer(body=plan(engine, query))

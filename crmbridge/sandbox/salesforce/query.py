@@ -75,10 +75,17 @@ class Engine:
     """Queries one store at one moment for one user; `deleted` is queryAll's view (§2.1)."""
 
     def __init__(
-        self, store: Store, now: datetime, *, version: str = "59.0", deleted: bool = False, user: str = ""
+        self,
+        store: Store,
+        now: datetime,
+        *,
+        version: str = "59.0",
+        deleted: bool = False,
+        user: str = "",
+        blob_links: bool = False,
     ) -> None:
         self._store = store
-        self._asking = Asking(now=now, version=version, user=user)
+        self._asking = Asking(now=now, version=version, user=user, blob_links=blob_links)
         self._deleted = deleted
         self._bin_opened = stamp(now - RECYCLE_BIN)
 
@@ -95,7 +102,14 @@ class Engine:
     def _over_all_rows(self) -> "Engine":
         """ALL ROWS is queryAll said in the statement (§2.1)."""
         asking = self._asking
-        return Engine(self._store, asking.now, version=asking.version, deleted=True, user=asking.user)
+        return Engine(
+            self._store,
+            asking.now,
+            version=asking.version,
+            deleted=True,
+            user=asking.user,
+            blob_links=asking.blob_links,
+        )
 
     def found(self, query: Query) -> Found:
         scope = self.scope(query)

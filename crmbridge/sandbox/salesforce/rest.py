@@ -4,6 +4,7 @@ A top-level request and a composite's subrequest are the same `Ask`; many record
 `batches.py`, `composite.py`, `graph.py`, `batch.py` and `tree.py`.
 """
 
+from base64 import b64decode
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -51,6 +52,9 @@ _RESOURCES: Final = {
     "parameterizedSearch": 36,
     "tabs": 31,
     "theme": 29,
+    "quickActions": 28,
+    "process": 30,
+    "actions": 32,
     "jobs": 41,
 }
 # What a real org has below the version and this sandbox has not.
@@ -60,6 +64,7 @@ _NOT_HERE: Final = frozenset(
     "process quickActions search sfdc_edge support tooling ui-api wave".split()
 )
 # What a real org has below an object, and below a row of it.
+_BELOW_OBJECTS: Final = {"compactLayouts": 29, "approvalLayouts": 30, "quickActions": 28, "listviews": 32}  # since
 _NOT_BELOW_OBJECTS: Final = frozenset("describe listviews quickActions defaultValues".split())
 _NOT_BELOW_ROWS: Final = frozenset("Body VersionData Document richTextImageFields password".split())
 
@@ -96,6 +101,19 @@ class Rest:
             case ("theme",):
                 since(ask, _RESOURCES["theme"])
                 return self._metadata(ask, "", lambda: interface.theme(self.store.shape))
+            case ("quickActions",):
+                since(ask, _RESOURCES["quickActions"])
+                return self._metadata(ask, "", list)
+            case ("process", "rules" | "approvals" as which) if ask.method != "POST":
+                since(ask, _RESOURCES["process"])
+                return self._metadata(ask, "", lambda: interface.processes(which))
+            case ("actions", *path) if path[:1] != ["standard"]:
+                since(ask, _RESOURCES["actions"])
+                return self._metadata(ask, "", lambda: interface.actions(ask.version, tuple(path)))
+            case ("search", "scopeOrder"):
+                return self._metadata(ask, "", lambda: interface.scope_order(self.store.shape, ask.version))
+            case ("search", "layout"):
+                return self._metadata(ask, "", lambda: interface.search_layouts(self.store.shape, ask.options))
             case ("limits",):
                 return self._limits(ask)
             case ("limits", "recordCount"):
@@ -134,6 +152,18 @@ class Rest:
                 return self._metadata(
                     ask, sobject.name, lambda: layouts.layouts(self.store, sobject, which[0] if which else "")
                 )
+            case ["describe", "compactLayouts"]:
+                since(ask, _BELOW_OBJECTS["compactLayouts"])
+                return self._metadata(ask, sobject.name, lambda: interface.compact_layouts(sobject, ask.version))
+            case ["describe", "approvalLayouts"]:
+                since(ask, _BELOW_OBJECTS["approvalLayouts"])
+                return self._metadata(ask, sobject.name, lambda: {"approvalLayouts": list[Any]()})
+            case ["quickActions"]:
+                since(ask, _BELOW_OBJECTS["quickActions"])
+                return self._metadata(ask, sobject.name, list)
+            case ["listviews"]:
+                since(ask, _BELOW_OBJECTS["listviews"])
+                return self._metadata(ask, sobject.name, lambda: interface.list_views(sobject))
             case ["updated" | "deleted"]:
                 return window(ask, sobject, self.records, self.now(), deleted=rest[0] == "deleted")
             case [name, *_] if name in _NOT_BELOW_OBJECTS:
@@ -204,6 +234,11 @@ class Rest:
 
         https://developer.salesforce.com/docs/platform/api-rest/guide/dome-relationship-traversal.html
         """
+        field = sobject.field(names[0])
+        if (
+            field is not None and field.type == "base64"
+        ):  # what is no JSON has no place in a composite; code (unverified)
+            raise refuse("INVALID_INPUT", f"{field.name} is binary data, which only a request of its own can get.")
         if names[0] in _NOT_BELOW_ROWS:
             raise not_served(f"/sobjects/{sobject.name}/{{id}}/{names[0]}")
         since(ask, RELATIONSHIPS_SINCE)
@@ -224,6 +259,23 @@ class Rest:
             sobject, row = parent, self._readable(parent, above)
         allow(ask, "GET", "PATCH", "DELETE")
         return self._row(ask, sobject, row["Id"])
+
+    def blob(self, ask: Ask, name: str, key: str, field: str) -> Answer | None:
+        """The content of a blob as it is, where this path names one.
+
+        https://developer.salesforce.com/docs/platform/api-rest/guide/resources-sobject-blob-retrieve (its media type
+        is (unverified))
+        """
+        sobject = self.store.shape.object(name)
+        found = sobject.field(field) if sobject and canonical(key) else None
+        if sobject is None or found is None or found.type != "base64":
+            return None
+        allow(ask, "GET")
+        ask.log.note("retrieve", sobject.name)
+        content: str | None = self._readable(sobject, key).get(found.name)
+        if content is None:
+            raise not_found()
+        return Answer(raw=b64decode(content), headers=(("Content-Type", "application/octet-stream"),))
 
     def _children(self, ask: Ask, sobject: SObject, row: Row, name: str) -> Answer:
         """A page of them as a query has it, with all fields or those asked for."""
@@ -272,16 +324,18 @@ class Rest:
         body = {"id": key, "success": True, "errors": []} | ({"created": True} if told else {})
         return Answer(status=201, body=body, headers=_location(ask, sobject, key))
 
-    def show(self, sobject: SObject, row: Row, names: Sequence[str] | None, version: str) -> dict[str, Any]:
+    def show(self, ask: Ask, sobject: SObject, row: Row, names: Sequence[str] | None) -> dict[str, Any]:
         """A row with the fields asked for, nulls included; all of them without a list (§3.1)."""
-        url = f"/services/data/v{version}/sobjects/{sobject.name}/{row['Id']}"
+        url = f"/services/data/v{ask.version}/sobjects/{sobject.name}/{row['Id']}"
         shown: dict[str, Any] = {"attributes": {"type": sobject.name, "url": url}}
         for item in _chosen(sobject, names):
-            shown[item.name] = address(row, item.name) if item.type == "address" else row.get(item.name)
+            value = address(row, item.name) if item.type == "address" else row.get(item.name)
+            blob = item.type == "base64" and ask.blob_links and value is not None
+            shown[item.name] = f"{url}/{item.name}" if blob else value
         return shown
 
     def _show(self, ask: Ask, sobject: SObject, row: Row) -> Answer:
-        shown = self.show(sobject, row, _named(ask), ask.version)
+        shown = self.show(ask, sobject, row, _named(ask))
         self.recent.touch(ask, sobject, row["Id"])
         return unread(ask, sobject, row) or Answer(body=shown, headers=validators(sobject, row))
 

@@ -27,6 +27,7 @@ class SoapAsk(Ask):
 
     allow_duplicates: bool = False
     soap_version: str = _NOW
+    blob_links: bool = False
 
     @cached_property
     def caller(self) -> Caller:

@@ -123,6 +123,8 @@ def _text(field: Field, value: Any) -> str | None:
         raise refuse("STRING_TOO_LONG", message, [field.name])
     if field.type == "email" and not _EMAIL.fullmatch(text):
         raise refuse("INVALID_EMAIL_ADDRESS", f"{field.label}: invalid email address: {text}", [field.name])
+    if field.type == "email":  # kept in lower case, as those who work with real orgs tell (the sheet does not)
+        text = text.lower()
     if field.restricted_picklist and field.picklist_values:
         offered = {item.value for item in field.picklist_values}
         wrong = [part for part in (text.split(";") if field.type == "multipicklist" else [text]) if part not in offered]
