@@ -11,10 +11,10 @@ no harm.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from crmbridge.model import ENTITIES, SIDES, Link, Row, Unlinked, Value, other
+from crmbridge.model import ENTITIES, SIDES, Fields, Link, Row, Seen, Side, Unlinked, Value, other
 from crmbridge.plan import SAME_MOMENT, newest
 from crmbridge.state.words import Intent
-from crmbridge.sync.echo import holds, touched
+from crmbridge.sync.echo import holds, places_of, touched
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.settle import agreed_by_now
 from crmbridge.sync.view import View
@@ -86,7 +86,8 @@ def _partner(hands: Hands, intent: Intent) -> Row | None:
 
 
 def agreed_link(hands: Hands, view: View, intent: Intent, row: Row, found: Found) -> Link | None:
-    """The pair, with what both sides show alike as agreed on, and what was typed over as an edit of what was sent."""
+    """The pair, with what both sides show alike as agreed on, and what was edited since, on either side, as an edit of
+    what was sent."""
     link = hands.store.links([intent.link_id or ""]).get(intent.link_id or "")
     partner = _partner(hands, intent)
     if link is None or not link.alive or partner is None or row.values is None:
@@ -95,19 +96,46 @@ def agreed_link(hands: Hands, view: View, intent: Intent, row: Row, found: Found
         return None
     left, right = (row, partner) if intent.side == "left" else (partner, row)
     link = agreed_by_now(hands, view, link, left, right)
-    if not found.typed_over:
-        return link
-    sent = _sent_values(hands, view, link, intent, left, right, found.typed_over)
-    return replace(link, base=replace(link.base, left={**link.base.left, **sent}, right={**link.base.right, **sent}))
+    seen = dict(zip(SIDES, view.see_pair(link, left, right, source=link.origin), strict=True))
+    views: dict[Side, Fields] = _as_it_went(hands, view, link, intent, seen) if found.arrived else {}
+    sent = _sent_values(hands, view, link, intent, seen, found.typed_over)
+    return replace(
+        link,
+        base=replace(
+            link.base,
+            left={**link.base.left, **views.get("left", {}), **sent},
+            right={**link.base.right, **views.get("right", {}), **sent},
+        ),
+    )
+
+
+def _as_it_went(hands: Hands, view: View, link: Link, intent: Intent, seen: Mapping[Side, Seen]) -> dict[Side, Fields]:
+    """What arrived is agreed on as it was sent. The partner may have been edited since, and read: what it gives
+    otherwise by now is an edit of that."""
+    here = seen[intent.side]
+    ends = hands.compiled.entities[intent.entity].sides[intent.side].at(here.shared.state).ends
+    shown, columns = dict[str, Value](), set[str]()
+    for rule in hands.compiled.entities[intent.entity].rules:
+        if rule.name not in ends or any(rule.name not in one.shared.fields for one in seen.values()):
+            continue
+        places, value = places_of(ends[rule.name]), here.shared.fields[rule.name]
+        if isinstance(value, Unlinked) or rule.same(*(seen[side].shared.fields[rule.name] for side in SIDES)):
+            continue
+        if all(place in intent.after and holds(here.row, place, intent.after[place]) for place in places):
+            shown[rule.name] = value
+            columns.update(places)
+    same = _sent_values(hands, view, link, intent, seen, frozenset(columns))
+    return {intent.side: shown, other(intent.side): {name: same.get(name, value) for name, value in shown.items()}}
 
 
 def _sent_values(
-    hands: Hands, view: View, link: Link, intent: Intent, left: Row, right: Row, typed_over: frozenset[str]
+    hands: Hands, view: View, link: Link, intent: Intent, seen: Mapping[Side, Seen], columns: frozenset[str]
 ) -> dict[str, Value]:
     """Values of the fields that were sent in these columns: the partner's, where it still gives the same columns."""
-    seen = dict(zip(SIDES, view.see_pair(link, left, right, source=link.origin), strict=True))
     here, there = seen[intent.side], seen[other(intent.side)]
     compiled, found = hands.compiled.entities[intent.entity], dict[str, Value]()
+    if not columns:
+        return found
     for rule in compiled.rules:
         value = there.shared.fields.get(rule.name)
         if len(rule.sides) < len(SIDES) or rule.name not in there.shared.fields or isinstance(value, Unlinked):
@@ -121,9 +149,9 @@ def _sent_values(
             state=here.shared.state,
             whole=there.shared,
         )
-        columns = journal(put.columns)
-        if typed_over & columns.keys() and all(
-            name in intent.after and intent.after[name] == now for name, now in columns.items()
+        given = journal(put.columns)
+        if columns & given.keys() and all(
+            name in intent.after and intent.after[name] == now for name, now in given.items()
         ):
             found[rule.name] = value
     return found

@@ -17,7 +17,8 @@ from sqlalchemy import select
 
 from crmbridge.model import ENTITIES, SIDES, Entity, Link, Side, other
 from crmbridge.sandbox.core import Reply, Request
-from crmbridge.state.schema import intent, issue
+from crmbridge.state import schema
+from crmbridge.state.schema import intent
 from crmbridge.sync import Engine
 from tests.simulation import journalled
 from tests.simulation.company import CRM, ENTITY, TABLES, Change, Row, is_live
@@ -27,6 +28,9 @@ from tests.simulation.scheduler import BEGIN
 from tests.simulation.simulation import Simulation, Violation
 
 SECRETS: Final = re.compile(r"Person\d|Friend\d|Customer\d|@example\.com|text \d|Bearer |client_secret|00D\w{12,15}!")
+_CONFLICTS: Final = select(schema.issue.c.link_id, schema.issue.c.field, schema.issue.c.opened_at).where(
+    schema.issue.c.cause == "first_run_conflict"
+)
 NEWER: Final = timedelta(seconds=2)  # what is closer than that is the same moment
 CONVERTING: Final = (b"convertLead", b"QualifyLead")
 
@@ -78,10 +82,9 @@ class World:
     @cached_property
     def never_agreed(self) -> Mapping[tuple[str, str], list[float]]:
         """When people were told that a field differs and that there is no earlier agreement: by link and field."""
-        columns = (issue.c.link_id, issue.c.field, issue.c.opened_at)
         found: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
         with self.simulation.database.reading() as connection:
-            for row in connection.execute(select(*columns).where(issue.c.cause == "first_run_conflict")):
+            for row in connection.execute(_CONFLICTS):
                 found[row.link_id, row.field].append((row.opened_at - BEGIN).total_seconds())
         return found
 
@@ -196,8 +199,8 @@ def _newer_overwritten(world: World, link: Link, side: Side, field: str, columns
     """Two edits of one agreed value, each the last change of its record: the newer one by the CRMs' own clocks is never
     overwritten with the older one, also not where it was typed after we had read (reliability §7). An edit in the very
     second of the version before it passes Salesforce's precondition: that one is put back with our next write of that
-    column, where nobody has typed into it anew by then. A value that was never agreed on is held for people, and the one
-    who answers by typing has the last word, whatever the clocks say."""
+    column, where nobody has typed into it anew by then. A value that was never agreed on is held for people: who then
+    types has the last word, whatever the clocks say."""
     there, (name, name_there) = other(side), (columns[AT[side]], columns[AT[other(side)]])
     mine = world.history(side, link.entity, link.id_on(side) or "")
     partner = world.history(there, link.entity, link.id_on(there) or "")

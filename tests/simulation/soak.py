@@ -91,7 +91,8 @@ def go_on(soak: Soak, path: Path, workers: int, minutes: float | None) -> None:
     """Until all parts are done, or no new one should begin any more."""
     ends = time.monotonic() + minutes * 60 if minutes else float("inf")
     left, running = soak.left(), dict[Future[str], int]()
-    with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
+    # A process that has run some hundred seeds has grown: each makes tables, statements and classes of its own.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=5) as pool:
         while True:
             while len(running) < workers and time.monotonic() < ends and (first := next(left, None)) is not None:
                 running[pool.submit(part, range(first, first + PART), soak.events)] = first

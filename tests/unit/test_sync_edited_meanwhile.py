@@ -321,6 +321,38 @@ def test_what_is_typed_over_an_update_whose_answer_was_lost_is_the_later_edit(
 
 
 @pytest.mark.parametrize("side", SIDES)
+def test_an_edit_read_before_the_lost_answer_was_looked_up_is_an_edit_of_what_had_arrived(
+    desk: Bench, side: Side
+) -> None:
+    """Else what arrived counts as an edit over there, and as the newer one as soon as somebody saves that record."""
+    left, right = desk.lead_pair()
+    here, there = (left, right) if side == "left" else (right, left)
+    mine, theirs = desk.crm(side), desk.crm(other(side))
+    mine.edit("lead", here, phone="first")
+    theirs.edit("lead", there, city="Ulm")
+
+    def stale(kind: str, entity: Entity, id: str | None) -> Lie | None:
+        if (kind, entity, id) != ("update", "lead", here):
+            return None
+        mine.lies = lambda kind, entity, id: None
+        mine.edit("lead", here, phone="second")
+        return "stale"
+
+    mine.lies = stale
+    _lies_once(desk, other(side), "update", "lead", "lose")
+    desk.sync()
+    theirs.edit("lead", there, rating="Hot")
+    desk.settled()
+    for crm, id in ((mine, here), (theirs, there)):
+        found = crm.read("lead", id)
+        assert {name: found.get(name) for name in ("phone", "city", "rating")} == {
+            "phone": "second",
+            "city": "Ulm",
+            "rating": "Hot",
+        }
+
+
+@pytest.mark.parametrize("side", SIDES)
 def test_what_an_update_did_not_bring_is_written_again_whatever_was_typed_beside_it(desk: Bench, side: Side) -> None:
     """It shows what was there before: that is no edit."""
     left, right = desk.lead_pair(rating="Cold")
