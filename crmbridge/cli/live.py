@@ -71,6 +71,7 @@ def look_around(found: "Findings", settings: "Settings") -> None:
             from workers.config import kombu_url
 
             policy = broker.ping(kombu_url(url))
+            found.say("note", "broker", f"{broker.without_password(url)} answers")
             if policy not in ("noeviction", ""):
                 found.say(
                     "warning", "broker", f"its maxmemory-policy is {policy}: it may drop messages; set noeviction"

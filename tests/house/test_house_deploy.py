@@ -103,6 +103,13 @@ def test_units_shut_in_what_they_start(unit: Path) -> None:
     assert "Restart=always" in lines
 
 
+@pytest.mark.parametrize("unit", UNITS, ids=[unit.name for unit in UNITS])
+def test_units_leave_the_store_to_the_settings(unit: Path) -> None:
+    """The environment wins over crmbridge.yaml: metrics beside workers on PostgreSQL would tell of an empty file."""
+    set_here = re.findall(r"^Environment=(\w+)=", unit.read_text("utf-8"), re.MULTILINE)
+    assert set_here == ["CRMBRIDGE_CONFIG"]
+
+
 # --- what they name -------------------------------------------------------------------------------------------------
 
 

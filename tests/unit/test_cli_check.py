@@ -2,16 +2,19 @@
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from crmbridge import settings, wiring
-from crmbridge.cli.check import check
+from crmbridge.cli.check import Findings, check
 from crmbridge.cli.context import Place
+from crmbridge.cli.live import look_around
 from crmbridge.errors import ConfigError
 from tests.support.project import CHECKOUT
+from workers import broker
 
 SETTINGS = """\
 connections:
@@ -114,3 +117,14 @@ def test_a_character_that_only_looks_right_is_named(folder: Path) -> None:
     told = said(folder)
     assert "[colon-stray]" in told
     assert "a no-break space, which YAML takes for a letter; write a blank in its place [character-lookalike]" in told
+
+
+def test_a_broker_that_answers_is_told_without_its_password(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "s")
+    with tempfile.TemporaryDirectory(prefix="crmbridge-") as short, broker.embedded(Path(short)) as url:
+        monkeypatch.setenv("CRMBRIDGE_BROKER__URL", url)
+        found = Findings()
+        look_around(found, settings.load(folder / "crmbridge.yaml"))
+    assert [(line.level, line.where) for line in found.lines[:2]] == [("note", "store"), ("note", "broker")]
+    assert found.lines[1].text == f"{broker.without_password(url)} answers"
+    assert broker.without_password("rediss://me:secret@host:1/0") == "rediss://host:1/0"
