@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from crmbridge.model import SIDES, Entity, Side
 from mapping.described import Descriptions, OptionLike
+from mapping.examples_schema import examples_file_schema
+from mapping.field_schema import shared_schema
 from mapping.schema import SHIPPED_CONNECTIONS, STATES, schema
 
 _Schema = dict[str, Any]
@@ -55,13 +57,30 @@ def editor_schema(
 ) -> _Schema:
     """For all kinds of records; with `descriptions` for one, with the columns and statuses that both sides have."""
     names = dict(connections or SHIPPED_CONNECTIONS)
-    made = deepcopy(schema(names))
-    _explain(made, set(names))
+    made = _explained(schema(names), names)
     if descriptions is not None and entity is not None:
         made["properties"]["entity"] = {**made["properties"]["entity"], "enum": [entity]}
         for side, name in zip(SIDES, names, strict=True):
             if (side, entity) in descriptions:
                 _know(made, side, name, descriptions, entity)
+    return made
+
+
+def editor_values_schema(connections: Mapping[str, str] | None = None) -> _Schema:
+    """Of values.yaml."""
+    names = dict(connections or SHIPPED_CONNECTIONS)
+    return _explained(shared_schema(schema(names)), names)
+
+
+def editor_examples_schema(connections: Mapping[str, str] | None = None) -> _Schema:
+    """Of *.examples.yaml."""
+    names = dict(connections or SHIPPED_CONNECTIONS)
+    return _explained(examples_file_schema(names), names)
+
+
+def _explained(rules: _Schema, names: Iterable[str]) -> _Schema:
+    made = deepcopy(rules)
+    _explain(made, set(names))
     return made
 
 

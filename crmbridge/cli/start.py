@@ -10,7 +10,8 @@ import rich_click as click
 
 from crmbridge.errors import ConfigError
 
-SHIPPED: Final = ("crmbridge.yaml", ".env.example", "mapping.schema.json", "mappings")
+SCHEMAS: Final = ("mapping.schema.json", "values.schema.json", "examples.schema.json", "crmbridge.schema.json")
+SHIPPED: Final = ("crmbridge.yaml", ".env.example", *SCHEMAS, "mappings")
 
 
 @click.command("init")

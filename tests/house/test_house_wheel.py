@@ -18,7 +18,7 @@ PACKAGES = {"crmbridge", "connectors", "mapping", "workers"}
 MADE_BY_INIT = {
     "crmbridge.yaml",
     ".env.example",
-    "mapping.schema.json",
+    *(f"{name}.schema.json" for name in ("mapping", "values", "examples", "crmbridge")),
     *(f"mappings/{name}.yaml" for name in ("account", "contact", "lead", "lead.examples", "opportunity")),
 }
 SHIPPED = MADE_BY_INIT | {

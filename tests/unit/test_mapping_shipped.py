@@ -10,7 +10,7 @@ import pytest
 
 import mapping
 from connectors.base import Column, Option
-from mapping.editor import editor_schema
+from mapping.editor import editor_examples_schema, editor_schema, editor_values_schema
 from mapping.examples import SUFFIX, beside, examples_of
 from mapping.examples_schema import examples_file_schema
 from mapping.given import Reader
@@ -54,6 +54,20 @@ def test_the_shipped_schema_is_the_generated_one_and_the_mappings_fit_it() -> No
     validator = jsonschema_rs.validator_for(shipped)
     for file in _entity_files():
         validator.validate(read_file(file).data)
+
+
+def test_the_schemas_of_values_and_examples_are_the_generated_ones_and_know_their_files() -> None:
+    config = MAPPINGS.parent
+    values, examples = (json.loads((config / f"{name}.schema.json").read_text()) for name in ("values", "examples"))
+    assert values == editor_values_schema(), "write mapping.editor.editor_values_schema() to config/values.schema.json"
+    assert examples == editor_examples_schema(), "write editor_examples_schema() to config/examples.schema.json"
+    jsonschema_rs.validator_for(examples).validate(read_file(MAPPINGS / "lead.examples.yaml").data)
+    known = jsonschema_rs.validator_for(values)
+    known.validate({"values": {"rating": {"hot": {"salesforce": "Hot", "dynamics": 1}, "unmapped": "pass"}}})
+    assert not known.is_valid({"values": {"rating": {"hot": {"salesforce": "Hot", "dynamic": 1}}}})
+    assert not jsonschema_rs.validator_for(examples).is_valid({"examples": [{"name": "a", "given": {}, "expects": {}}]})
+    other = editor_values_schema({"emea": "salesforce", "apac": "salesforce"})
+    jsonschema_rs.validator_for(other).validate({"values": {"rating": {"hot": {"emea": "Hot", "apac": "Hot"}}}})
 
 
 def test_the_shipped_examples_fit_their_shape_and_come_out_as_they_say() -> None:

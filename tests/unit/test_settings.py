@@ -1,13 +1,17 @@
 """crmbridge.yaml: what is accepted, where values come from, and what is said about the rest."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
 
 from crmbridge import settings
 from crmbridge.errors import ConfigError
 from crmbridge.settings import ClientSecret, DynamicsConnection, Jwt, Password, SalesforceConnection
+from crmbridge.settings.schema import settings_schema
+from mapping.source import read_file, read_text
 from tests.support.coded import sentence
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -276,6 +280,20 @@ def test_loopback_hosts_may_use_http_and_a_day_is_an_instant(folder: Path) -> No
     )
     assert found.lifecycle.mirror_since == datetime(2026, 3, 1, tzinfo=UTC)
     assert found.only.modified_since == datetime(2026, 3, 1, 10, tzinfo=UTC)
+
+
+def test_the_shipped_schema_is_the_generated_one_and_takes_what_is_accepted(folder: Path) -> None:
+    shipped = json.loads((CONFIG / "crmbridge.schema.json").read_text())
+    assert shipped == settings_schema(), "write crmbridge.settings.schema.settings_schema() to that file"
+    known = jsonschema_rs.validator_for(shipped)
+    for file in (CONFIG / "crmbridge.yaml", CONFIG / "examples" / "two-salesforce-orgs" / "crmbridge.yaml"):
+        known.validate(read_file(file).data)
+    more = "schedules: {every: 5 minutes}\nlifecycle: {mirror_since: 2026-11-01}\nonly: {ids: [a]}\nguard:\n"
+    load(folder, GOOD + more)
+    known.validate(read_file(folder / "crmbridge.yaml").data)
+    for wrong in ("gaurd: {creates: 5}\n", "guard: {creates: many}\n", "guard: {crates: 5}\n"):
+        assert not known.is_valid(read_text(GOOD + wrong, file="crmbridge.yaml").data), wrong
+    assert not known.is_valid(read_text(GOOD.replace("flow: jwt", "flow: jtw"), file="crmbridge.yaml").data)
 
 
 def test_what_init_writes_is_accepted(folder: Path) -> None:

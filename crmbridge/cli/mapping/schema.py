@@ -22,22 +22,27 @@ from crmbridge.model import ENTITIES
 @json_option
 @click.pass_obj
 def schema(place: Place, out: Path | None, shape: Path | None, as_json: bool) -> None:
-    """Write one JSON Schema for each kind of record, with the fields and statuses that both systems have.
+    """Write one JSON Schema for each kind of record, with the fields and statuses that both systems have, and those of
+    values.yaml and of the examples.
 
     Name it in the first line of a mapping, and the editor completes, explains and underlines as you type. Asks both
     systems, or reads --shape FILE.
     """
-    from mapping.editor import editor_schema
+    from mapping.editor import editor_examples_schema, editor_schema, editor_values_schema
 
     connections, descriptions, mappings = described(place, shape)
     folder = out or mappings.parent
     folder.mkdir(parents=True, exist_ok=True)
     written: dict[str, str] = {}
-    for entity in ENTITIES:
-        file = folder / f"{entity}.schema.json"
-        text = json.dumps(editor_schema(connections, descriptions, entity), indent=1, ensure_ascii=False)
-        file.write_text(f"{text}\n", encoding="utf-8")
-        written[entity] = str(file)
+    schemas = {
+        **{entity: editor_schema(connections, descriptions, entity) for entity in ENTITIES},
+        "values": editor_values_schema(connections),
+        "examples": editor_examples_schema(connections),
+    }
+    for name, made in schemas.items():
+        file = folder / f"{name}.schema.json"
+        file.write_text(f"{json.dumps(made, indent=1, ensure_ascii=False)}\n", encoding="utf-8")
+        written[name] = str(file)
     if as_json:
         from crmbridge.cli.output import print_json
 
@@ -45,6 +50,7 @@ def schema(place: Place, out: Path | None, shape: Path | None, as_json: bool) ->
         return
     from crmbridge.cli.output import say
 
-    for entity, path in written.items():
+    for name, path in written.items():
         say(f"{path}")
-        say(f"  first line of {entity}.yaml:  # yaml-language-server: $schema=../{entity}.schema.json")
+        file = "*.examples.yaml" if name == "examples" else f"{name}.yaml"
+        say(f"  first line of {file}:  # yaml-language-server: $schema=../{name}.schema.json")
