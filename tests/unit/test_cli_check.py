@@ -12,6 +12,7 @@ from crmbridge import settings, wiring
 from crmbridge.cli.check import Findings, check
 from crmbridge.cli.context import Place
 from crmbridge.cli.live import look_around
+from crmbridge.cli.mapping.schema import schema
 from crmbridge.errors import ConfigError
 from tests.support.project import CHECKOUT
 from workers import broker
@@ -110,6 +111,17 @@ def test_a_key_field_or_a_connections_old_name_stops_what_writes_as_well(folder:
     with pytest.raises(ConfigError) as caught:
         wiring.load_mapping(settings.load(folder / "crmbridge.yaml", env))
     assert [problem.endswith("[connection-renamed]") for problem in caught.value.problems] == [True] * 4
+
+
+def test_a_schema_from_a_shape_needs_no_secret(folder: Path) -> None:
+    edit(folder / "crmbridge.yaml", "client_id: x", 'client_id: "${env:NOWHERE}"')
+    shape = folder / "shape.yaml"
+    shape.write_text("salesforce: {extends: salesforce}\ndynamics: {extends: dynamics}\n", encoding="utf-8")
+    place = Place(config=str(folder / "crmbridge.yaml"))
+    CliRunner().invoke(schema, ["--shape", str(shape)], obj=place, standalone_mode=False, catch_exceptions=False)
+    assert {file.name for file in folder.glob("*.schema.json")} == {
+        f"{name}.schema.json" for name in ("account", "contact", "lead", "opportunity", "values", "examples")
+    }
 
 
 def test_a_character_that_only_looks_right_is_named(folder: Path) -> None:

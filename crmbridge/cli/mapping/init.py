@@ -67,7 +67,7 @@ def described(place: Place, shape: Path | None) -> tuple[dict[str, str], Any, Pa
     from crmbridge.cli.shape import describe_shape
 
     try:
-        settings = place.settings()
+        settings = place.settings(secrets=False)
     except ConfigError as error:
         if error.code != "no_settings" or place.config is not None:
             raise
