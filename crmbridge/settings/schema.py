@@ -3,7 +3,6 @@
 from typing import Any, Final
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import core_schema
 
 from crmbridge.settings.document import Settings
 
@@ -33,14 +32,14 @@ def settings_schema() -> dict[str, Any]:
 class _AsWritten(GenerateJsonSchema):
     """Values as they stand in the file: references, days and spans of time are texts there. Defaults are left out."""
 
-    def is_instance_schema(self, schema: core_schema.IsInstanceSchema) -> JsonSchemaValue:
+    def is_instance_schema(self, schema: Any) -> JsonSchemaValue:
         return dict(_TEXT)
 
-    def timedelta_schema(self, schema: core_schema.TimedeltaSchema) -> JsonSchemaValue:
+    def timedelta_schema(self, schema: Any) -> JsonSchemaValue:
         return dict(_TEXT)
 
-    def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:
+    def datetime_schema(self, schema: Any) -> JsonSchemaValue:
         return dict(_TEXT)
 
-    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+    def default_schema(self, schema: Any) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
