@@ -20,6 +20,7 @@ SHARE_ACROSS: Final = 0.3  # of the people: in both CRMs
 SHARE_WITHIN: Final = 0.02  # twice in one
 SHARE_DIRTY: Final = 0.06
 OLDEST: Final = timedelta(days=60)  # rows came in over so long
+NEWEST: Final = timedelta(minutes=2)  # and were there before the start, longer than readers wait for late commits
 TEXT_MAX: Final = 200
 SAME_MOMENT: Final = 20  # so many at a time
 STAMPS: Final = ("CreatedDate", "LastModifiedDate", "SystemModstamp", "createdon", "modifiedon")
@@ -192,7 +193,8 @@ class Maker:
         self.crm: Crm = crm
         self._store, self._rng = store, rng
         self._models: dict[str, Row] = {}
-        self._moment, self._step = now.replace(microsecond=0) - OLDEST, OLDEST * SAME_MOMENT / max(total, SAME_MOMENT)
+        self._newest = now.replace(microsecond=0) - NEWEST
+        self._moment, self._step = self._newest - OLDEST, OLDEST * SAME_MOMENT / max(total, SAME_MOMENT)
         self.accounts: list[str] = []
 
     def make(self, plan: Plan, persons: Sequence[Person]) -> int:
@@ -221,9 +223,11 @@ class Maker:
         draw, choose, accounts = self._rng.random, self._draw, self.accounts
         rows: list[Row] = []
         stamps: Row = {}
+        stamped = [column for column in STAMPS if column in model]
         for number, person in enumerate(rest):
             if number % SAME_MOMENT == 0:
-                stamps = self._stamps(model)
+                moment = self._stamps()
+                stamps = {column: moment[column] for column in stamped}
             row = {**model, **stamps, key: self._store.new_id(plan.table)}
             for column, part, room in texts:
                 if value := getattr(person, part):
@@ -256,14 +260,16 @@ class Maker:
         values |= plan.fixed or {}
         if plan.account and self.accounts:
             values[plan.account] = self.accounts[0]
+        values |= self._stamps()
         return self._store.model(
             plan.table, {key: value for key, value in values.items() if self._offered(plan, key) is not None}
         )
 
-    def _stamps(self, model: Row) -> Row:
-        self._moment += self._step
+    def _stamps(self) -> Row:
+        """The next moment; the last tables end at the newest, whatever their shares were rounded to."""
+        self._moment = min(self._moment + self._step, self._newest)
         text = self._moment.strftime("%Y-%m-%dT%H:%M:%S" + (".000+0000" if self.crm == "salesforce" else "Z"))
-        return {column: text for column in STAMPS if column in model}
+        return dict.fromkeys(STAMPS, text)
 
     def _offered(self, plan: Plan, column: str) -> Sequence[Any] | None:
         return self._store.offered(plan.table, column)

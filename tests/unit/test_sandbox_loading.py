@@ -2,12 +2,13 @@
 
 import json
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from crmbridge.sandbox.core import Request
+from crmbridge.sandbox.core import MovableClock, Request
 from crmbridge.sandbox.sandbox import Sandbox
 from crmbridge.sandbox.seed import SeedError
 
@@ -50,6 +51,45 @@ def test_files_of_both_crms_become_rows_with_their_relations(tmp_path: Path) -> 
     assert (lead["leadsourcecode"], float(lead["estimatedamount"])) == (1, 99.5)
     box.reset()
     assert len(rows(box, "salesforce", "Account")) == 1
+
+
+def test_loaded_rows_were_made_by_people_and_not_by_who_logs_in(tmp_path: Path) -> None:
+    """A sync takes what its own user made, and it does not know of, for another installation's doing."""
+    write(
+        tmp_path,
+        salesforce__User__csv="_ref,LastName,Username,Email,Alias,IsActive\n"
+        "gone,Gone,gone@x.example,gone@x.example,gone,false\n",
+        salesforce__Lead__csv="LastName,Company,OwnerId,CreatedById\nOf nobody,A,,\nOf one who left,B,@gone,\n"
+        "Given,C,@ingrid,@marcus\n",
+        dynamics__lead__csv="lastname,subject,ownerid,createdby\nOf nobody,A,,\nOf Priya,B,@priya,\n"
+        "Given,C,@priya,@marcus\n",
+    )
+    box = Sandbox("empty", load=tmp_path)
+    users = {row["Id"]: row["LastName"] for row in rows(box, "salesforce", "User")}
+    left = {row["LastName"]: row for row in rows(box, "salesforce", "Lead")}
+    made = {name: (users[row["CreatedById"]], users[row["LastModifiedById"]]) for name, row in left.items()}
+    assert made == {
+        "Of nobody": ("Solberg", "Solberg"),  # the first active person
+        "Of one who left": ("Gone", "Gone"),
+        "Given": ("Adeyemi", "Adeyemi"),
+    }
+    users = {row["systemuserid"]: row["lastname"] for row in rows(box, "dynamics", "systemuser")}
+    right = {row["lastname"]: row for row in rows(box, "dynamics", "lead")}
+    made = {name: (users[row["_createdby_value"]], users[row["_modifiedby_value"]]) for name, row in right.items()}
+    assert made == {
+        "Of nobody": ("Solberg", "Solberg"),
+        "Of Priya": ("Raman", "Raman"),
+        "Given": ("Adeyemi", "Adeyemi"),
+    }
+
+
+def test_where_nobody_else_is_loaded_rows_were_made_by_who_logs_in(tmp_path: Path) -> None:
+    (tmp_path / "salesforce.records.yaml").write_text("Lead: [{LastName: A, Company: B}]\n")
+    (tmp_path / "dynamics.records.yaml").write_text("lead: [{lastname: A, subject: B}]\n")
+    box = Sandbox(tmp_path)
+    [left], [right] = rows(box, "salesforce", "Lead"), rows(box, "dynamics", "lead")
+    assert left["CreatedById"] == left["LastModifiedById"] == left["OwnerId"]
+    assert right["_createdby_value"] == right["_modifiedby_value"] == right["_ownerid_value"]
 
 
 @pytest.mark.parametrize(
@@ -145,6 +185,19 @@ def test_made_up_rows_are_as_real_ones_are() -> None:
     assert {row["_parentcustomerid_value"] for row in rows(box, "dynamics", "contact")} <= companies
     assert {row["_customerid_value"] for row in rows(box, "dynamics", "opportunity")} <= companies
     assert len({row["SystemModstamp"] for row in left}) > 100
+
+
+@pytest.mark.parametrize("size", [1, 150, 4000])
+def test_made_up_rows_are_older_than_the_overlap_of_a_reader(size: int) -> None:
+    """A first plan reads them all, however soon it comes."""
+    start = datetime(2026, 3, 1, 9, tzinfo=UTC)
+    box = Sandbox("empty", size=size, clock=MovableClock(source=lambda: start))
+    tables = (("salesforce", "SystemModstamp", ("Account", "Contact", "Opportunity", "Lead")),
+              ("dynamics", "modifiedon", ("account", "contact", "opportunity", "lead")))  # fmt: skip
+    for crm, column, names in tables:
+        stamps = [datetime.fromisoformat(row[column]) for name in names for row in rows(box, crm, name)]
+        assert start - timedelta(days=61) < min(stamps)
+        assert max(stamps) <= start - timedelta(minutes=2)
 
 
 def test_reads_of_made_up_rows_are_those_of_loaded_ones() -> None:

@@ -136,15 +136,14 @@ def _put(ctx: Context, table: Table, key: str, source: Row, known: _Known) -> No
     for name in ("createdon", "modifiedon"):
         if name in table.columns:
             row[name] = now
-    for name in ("createdby", "modifiedby"):
-        if name in table.columns:
-            row[name] = ctx.user
     if "ownerid" in table.columns:
         set_lookup(row, table.columns["ownerid"], "systemuser", ctx.user)
     values: Row = {}
     for name, value in source.items():
         if not name.startswith("_"):
             _take(ctx, table, key, name, value, source, known, values)
+    author = values.get("createdby") or _author(ctx, table, values.get("ownerid"))
+    row.update({name: author for name in ("createdby", "modifiedby") if name in table.columns})
     row.update(values)
     row[table.key] = key
     if table.state is not None:
@@ -154,6 +153,18 @@ def _put(ctx: Context, table: Table, key: str, source: Row, known: _Known) -> No
     follow_customer(table, {}, row, values)
     complete(ctx.store, table, row)
     ctx.store.put(table.name, key, row)
+
+
+def _author(ctx: Context, table: Table, owner: str | None) -> str:
+    """Who made a loaded row: its owner, else any person. The application user is who logs in to work here, and would
+    take the row for its own doing; it made the users, and what no person is there for."""
+    if table.name == "systemuser":
+        return ctx.user
+    users = ctx.store.rows("systemuser")
+    if owner is not None and owner in users and owner != ctx.user:
+        return owner
+    others = (key for key, user in users.items() if key != ctx.user and not user.get("isdisabled"))
+    return next(others, ctx.user)
 
 
 def _take(ctx: Context, table: Table, key: str, name: str, value: Any, source: Row, known: _Known, values: Row) -> None:

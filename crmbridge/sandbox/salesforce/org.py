@@ -127,7 +127,7 @@ class Org:
                 raise BadRow(sobject.name, number, name, str(error)) from None
         given_values = {name: value for name, value in values.items() if value is not None}
         defaults = self._records.defaults(sobject, given_values.get("RecordTypeId"))
-        row = self._stamped(sobject, {**defaults, **given_values})
+        row = self._stamped(sobject, {**defaults, **given_values}, self._author(sobject, given_values.get("OwnerId")))
         if sobject.address_prefixes:
             for problem in settle(self._shape.countries, sobject, row, None, given_values.keys()):
                 raise BadRow(sobject.name, number, "", problem.message)
@@ -153,13 +153,24 @@ class Org:
         if sobject is not None:
             self._store.put(sobject, self._stamped(sobject, values))
 
-    def _stamped(self, sobject: SObject, values: Row) -> Row:
-        """System fields and defaults where they are not given."""
+    def _author(self, sobject: SObject, owner: str | None) -> str:
+        """Who made a loaded row: its owner, else any person. The first user is who logs in to work here, and would take
+        the row for its own doing; it made the users, and what no person is there for."""
+        if sobject.name == "User":
+            return self._first_user
+        users = self._store.rows(self._shape.objects["User"])
+        if owner is not None and owner in users and owner != self._first_user:
+            return owner
+        others = (key for key, user in users.items() if key != self._first_user and user.get("IsActive"))
+        return next(others, self._first_user)
+
+    def _stamped(self, sobject: SObject, values: Row, author: str = "") -> Row:
+        """System fields and defaults where they are not given; the author is the first user where none is named."""
         now = stamp(self._now())
         row: Row = {"Id": values.get("Id") or self._sequence.next(sobject.document.key_prefix), **sobject.defaults}
         user = self._first_user or row["Id"]
         row |= {"OwnerId": user} if "OwnerId" in sobject.fields else {}
-        row |= {"CreatedDate": now, "CreatedById": user}
+        row |= {"CreatedDate": now, "CreatedById": author or user}
         row |= {name: value for name, value in values.items() if value is not None}
         row.setdefault("LastModifiedDate", row["CreatedDate"])
         row.setdefault("LastModifiedById", row["CreatedById"])
