@@ -16,8 +16,8 @@ from typing import Final, Literal, get_args
 from crmbridge.budget import SHARES as DAY_SHARES
 
 Kind = Literal[
-    "lag", "silence", "errors", "budget", "guard", "breaker", "blocked", "store", "other_writer", "configuration",
-    "paused",
+    "lag", "silence", "errors", "budget", "guard", "breaker", "blocked", "store", "broker", "other_writer",
+    "configuration", "paused",
 ]  # fmt: skip
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 Event = Literal["raised", "again", "over", "test"]
@@ -29,6 +29,7 @@ SPANS: Final[Mapping[Kind, timedelta]] = {
     "breaker": timedelta(minutes=5),
     "blocked": timedelta(minutes=30),
     "store": timedelta(minutes=5),
+    "broker": timedelta(minutes=5),
     "paused": timedelta(days=1),
     "configuration": timedelta(),
     "guard": timedelta(),
@@ -38,7 +39,8 @@ SHARES: Final[Mapping[Kind, float]] = {"errors": 0.10, "budget": 0.80}
 REPEAT: Final = timedelta(hours=4)
 WRITES_MIN: Final = 20  # fewer say nothing about a share
 PAGE: Final = "docs/howto/on-call/alerts.md"
-CAUSES: Final[tuple[Kind, ...]] = ("store", "breaker", "blocked", "budget", "other_writer")  # of what follows from them
+# Of what follows from them.
+CAUSES: Final[tuple[Kind, ...]] = ("store", "broker", "breaker", "blocked", "budget", "other_writer")
 CONSEQUENCES: Final[tuple[Kind, ...]] = ("lag", "silence")
 
 
@@ -76,6 +78,7 @@ class Facts:
     breakers: Mapping[str, timedelta] = field(default_factory=dict)  # connection left alone -> for how long yet seen so
     blocked: Mapping[str, Away] = field(default_factory=dict)  # by connection
     store: timedelta | None = None  # it does not serve, for so long; then there are no other facts
+    broker: timedelta | None = None  # no worker reaches it, for so long
     calm: timedelta | None = None  # since the last outage that was told was over; None: there was none
     other_writer: int = 0  # records that somebody else changed under our user's name
     configuration: int = 0  # problems of files that are not in force
@@ -122,6 +125,7 @@ FIXES: Final[Mapping[Kind, str]] = {
     "breaker": "crmbridge status",
     "blocked": "crmbridge limits",
     "store": "crmbridge healthy",
+    "broker": "crmbridge check --live",
     "other_writer": "crmbridge issues --cause other_writer",
     "configuration": "crmbridge check",
     "paused": "crmbridge status; crmbridge resume",
@@ -233,6 +237,10 @@ def _meets(rule: Rule, facts: Facts) -> list[tuple[str, str]]:
             if facts.store is None or facts.store <= rule.span:
                 return []
             return [("", f"the store does not serve, for {words(facts.store)} by now: nothing is synced")]
+        case "broker":
+            if facts.broker is None or facts.broker <= rule.span:
+                return []
+            return [("", f"the broker does not answer, for {words(facts.broker)} by now: workers begin no cycle")]
         case "other_writer":
             if not facts.other_writer:
                 return []

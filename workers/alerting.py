@@ -14,7 +14,7 @@ from crmbridge.state.store import Store
 from crmbridge.state.words import RunRow
 from crmbridge.sync.foreign import CAUSE as OTHER_WRITER
 from crmbridge.wiring import BROKEN_META
-from workers import outage
+from workers import broker, outage
 from workers import schedule as cycles
 from workers.channels import channel_of
 from workers.logs import logger
@@ -129,6 +129,7 @@ def gather(store: Store, settings: Settings) -> alerts.Facts:
             for name, one in limits.items()
             if one.blocked_until is not None and (since := store.blocked_since(name)) is not None
         },
+        broker=broker.away_for(store),
         other_writer=sum(one.count for one in groups if one.cause == OTHER_WRITER),
         configuration=len((store.meta(BROKEN_META) or "").splitlines()),
         paused={

@@ -1,4 +1,5 @@
-"""A broker of our own, for `crmbridge up`: one Valkey or Redis server on a unix socket, bound to this process's life.
+"""A broker of our own, for `crmbridge up`: one Valkey or Redis server on a unix socket, bound to this process's life;
+and whether a broker answers, ours or the operator's.
 
 It remembers hints only (what is to be done stands in the store), in an append-only file beside the store.
 """
@@ -14,16 +15,19 @@ import tempfile
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from crmbridge import private
 from crmbridge.errors import ConfigError, OutsideError
+from crmbridge.state.store import Store
 
 START_SECONDS: Final = 15.0
 STOP_SECONDS: Final = 10.0
 SOCKET_PATH_BYTES_MAX: Final = 100  # sockaddr_un holds 108 on Linux, 104 on macOS
 SERVERS: Final = ("valkey-server", "redis-server")
+AWAY_META: Final = "broker_away_since"  # blank: it answers
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -184,6 +188,28 @@ def ping(url: str) -> str:
         raise ConfigError(
             f"broker.url is no address of a Redis server ({shown}).", fix="redis://HOST:6379/0"
         ) from error
+
+
+def answers(store: Store, url: str) -> bool:
+    """Does it answer this worker? Since when it has answered none stands in the store, for whoever looks there: a
+    worker that alone is cut off from it notes that, and the next one that is not takes it back.
+
+    Raises ConfigError for an address that is none."""
+    try:
+        ping(url)
+    except OutsideError:
+        if not store.meta(AWAY_META):
+            store.set_meta(AWAY_META, store.now().isoformat())
+        return False
+    if store.meta(AWAY_META):
+        store.set_meta(AWAY_META, "")
+    return True
+
+
+def away_for(store: Store) -> timedelta | None:
+    """As the workers have noted it; None: it answers."""
+    since = store.meta(AWAY_META)
+    return store.now() - datetime.fromisoformat(since) if since else None
 
 
 def _first_line(error: Exception) -> str:

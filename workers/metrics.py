@@ -26,6 +26,7 @@ from crmbridge.state.store import Store
 from crmbridge.sync.hands import LEASE_NAME
 from crmbridge.sync.reconcile import results as reconciled
 from crmbridge.wiring import BROKEN_META
+from workers import broker
 
 RUNS_READ: Final = 500
 # A worker beats with each tick; without a sign for so long nobody is at work.
@@ -236,6 +237,9 @@ def not_ready(store: Store, *, here: str | None = None) -> list[str]:
         reasons.append("no worker has given a sign yet")
     elif (silent := (now - newest).total_seconds()) > SILENT_SECONDS:
         reasons.append(f"no worker has given a sign for {silent:.0f} s")
+    # Starting a container anew does not bring the broker back.
+    if here is None and (away := broker.away_for(store)) is not None:
+        reasons.append(f"the broker does not answer, for {away.total_seconds():.0f} s by now")
     if store.meta(BROKEN_META):
         reasons.append("the configuration is broken; `crmbridge status` shows it")
     return reasons

@@ -1,5 +1,6 @@
-"""A worker's own pulse, in a thread of its main process: it gives a sign, ticks in case beat is away, and ends the
-worker when nobody hears the hints any more.
+"""A worker's own pulse, in a thread of its main process: it gives a sign, ticks in case beat is away, looks how things
+stand while the broker is (the tick that does it else comes by the broker), and ends the worker when nobody hears the
+hints any more.
 
 A worker may lose its connection to the broker without noticing (seen when brokers restart): it looks healthy, and
 nothing is ever begun again. So it looks into the store: work that has been due for long, while the broker answers,
@@ -17,6 +18,7 @@ from kombu.exceptions import OperationalError
 
 from crmbridge.errors import CrmBridgeError
 from workers import broker, cycle, outage, schedule
+from workers.config import kombu_url
 from workers.desk import Desk
 from workers.logs import logger
 
@@ -83,9 +85,10 @@ class Pulse:
         desk = Desk(self._path)
         try:
             desk.store.beat("worker")
+            reached = self._reaches_broker(desk)
             for queue in cycle.tick(desk):
                 self._send(queue)
-            if self._nobody_hears(desk):
+            if self._nobody_hears(desk, reached):
                 _log.warning("work is due, the broker answers and nobody begins; leaving", action="worker_deaf")
                 return True
         except OperationalError:
@@ -98,11 +101,17 @@ class Pulse:
             desk.close()
         return False
 
-    def _nobody_hears(self, desk: Desk) -> bool:
+    def _reaches_broker(self, desk: Desk) -> bool:
+        url = desk.settings.broker_url()
+        reached = url is None or broker.answers(desk.store, kombu_url(url))  # none: taken out since the worker began
+        if not reached:
+            cycle.watch(desk)
+        return reached
+
+    def _nobody_hears(self, desk: Desk, reached: bool) -> bool:
         schedules = desk.settings.schedules
-        if not schedule.overdue(desk.store, schedules.every_seconds, schedules.rhythms):
+        if not reached or not schedule.overdue(desk.store, schedules.every_seconds, schedules.rhythms):
             self._unheard = 0
             return False
-        broker.ping(desk.settings.broker_url() or "")
         self._unheard += 1
         return self._unheard >= DEAF_PULSES

@@ -45,7 +45,7 @@ def metrics(place: Place, listen: str) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
 def healthy(place: Place, here: bool, as_json: bool) -> int:
-    """Say in one line whether the store answers and workers give signs; exit 4 if not. For health checks."""
+    """Say in one line whether the store answers, and workers give signs and reach the broker; exit 4 if not."""
     from workers.metrics import not_ready
 
     with place.store() as store:

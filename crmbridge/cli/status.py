@@ -23,6 +23,7 @@ def status(place: Place, as_json: bool) -> None:
     from crmbridge.sync.hands import LEASE_NAME
     from crmbridge.sync.replan import VERSION_META
     from crmbridge.wiring import BROKEN_META
+    from workers.broker import away_for
 
     settings = place.settings()
     connections = names(settings)
@@ -45,6 +46,7 @@ def status(place: Place, as_json: bool) -> None:
             "open_issues": store.count_issues(),
             "mapping": store.meta(VERSION_META),
             "configuration_broken": (store.meta(BROKEN_META) or "").splitlines(),
+            "broker_away_seconds": None if (away := away_for(store)) is None else away.total_seconds(),
             "stopped": drift.told(store.meta(drift.DRIFT_META)),
             "lost_answers": len(store.open_intents()),
             "limits": limits(store, connections),
@@ -89,6 +91,8 @@ def _print(document: dict[str, Any], connections: list[str]) -> None:
     table(["open issues", "count"], list(document["open_issues"].items()), right=["count"])
     if document["mapping"]:
         say(f"mapping  {document['mapping']}; `crmbridge mapping versions` lists those before it")
+    if document["broker_away_seconds"] is not None:
+        say(f"The broker does not answer, for {document['broker_away_seconds']:.0f} s by now: workers begin no cycle.")
     if document["configuration_broken"]:
         say("The files are broken; the workers go on by the last good ones:")
         for line in document["configuration_broken"]:

@@ -24,6 +24,7 @@ OUT_OF_ORDER: dict[str, tuple[dict[str, Any], str]] = {
         "dynamics asks to be left alone (0x80072322), for 20 minutes by now, and for 15 minutes more",
     ),
     "store": ({"store": 7 * MINUTE}, "the store does not serve, for 7 minutes by now"),
+    "broker": ({"broker": 7 * MINUTE}, "the broker does not answer, for 7 minutes by now"),
     "other_writer": ({"other_writer": 3}, "3 records changed under crmbridge's own user"),
     "configuration": ({"configuration": 2}, "the files have 2 problems"),
     "paused": ({"paused": {"writes of lead": 49 * HOUR}}, "writes of lead is paused for 2 days"),
@@ -100,6 +101,7 @@ OUTAGES: dict[str, dict[str, Any]] = {
     "breaker:dynamics": {"breakers": {"dynamics": 5 * HOUR}},
     "blocked:salesforce": {"blocked": {"salesforce": AWAY}},
     "budget:salesforce": {"budget": {"salesforce": 0.99}, "blocked": {"salesforce": AWAY}},
+    "broker": {"broker": 5 * HOUR},
     "other_writer": {"other_writer": 3},
     "silence": {},  # nobody is there, or cycles fail
 }

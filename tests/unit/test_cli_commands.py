@@ -20,6 +20,7 @@ from crmbridge.state.words import Batch, Intent, Issue
 from crmbridge.sync.hands import Event
 from tests.support.rows import plain_row
 from tests.support.settings import away
+from workers.broker import AWAY_META
 
 LEAD = "00Q3S0001000001UAA"
 GUID = "739d7e6d-ce44-4247-b263-c5a55e5c95e5"
@@ -184,6 +185,11 @@ def test_status_and_runs_ask_the_store_alone(store: Store, capsys: pytest.Captur
     assert told["last_run"]["outcome"] == "done"
     assert document(capsys, "runs")["runs"][0]["calls"] == {"salesforce": {"Lead query": 2}}
     assert run(["status"]) == run(["runs"]) == 0
+    assert told["broker_away_seconds"] is None
+    store.set_meta(AWAY_META, store.now().isoformat())
+    assert document(capsys, "status")["broker_away_seconds"] < 60
+    assert run(["status"]) == 0
+    assert "The broker does not answer" in capsys.readouterr().out
 
 
 # --- deciding -------------------------------------------------------------------------------------------------------

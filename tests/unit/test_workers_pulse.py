@@ -1,5 +1,6 @@
 """A worker's pulse: a sign, a tick where beat is away, and an end where nobody hears the hints."""
 
+import socket
 import subprocess
 import sys
 import tempfile
@@ -12,10 +13,12 @@ import pytest
 from kombu.exceptions import OperationalError
 
 from crmbridge.model import ENTITIES
-from crmbridge.state.schema import run, turn
+from crmbridge.settings import load
+from crmbridge.state.schema import lease, run, turn
 from crmbridge.state.store import Store
 from tests.support.metrics import SETTINGS
-from workers import broker, schedule
+from workers import alerting, broker, schedule
+from workers.metrics import not_ready
 from workers.pulse import DEAF_PULSES, Pulse
 
 
@@ -51,6 +54,12 @@ def last_ran(store: Store, minutes_ago: float) -> None:
         connection.execute(turn.update().values(at=at))
 
 
+def later(store: Store) -> None:
+    """As if the last look at how things stand were a while ago."""
+    with store._database.writing("test") as connection:
+        connection.execute(lease.update().where(lease.c.name == alerting.LEASE).values(until=store.now()))
+
+
 def leaves_after(pulse: Pulse) -> int | None:
     return next((number for number in range(1, DEAF_PULSES + 3) if pulse.once()), None)
 
@@ -82,6 +91,33 @@ def test_it_stays_while_the_broker_is_away(folder: Path, store: Store) -> None:
         raise OperationalError(f"no {queue}")
 
     assert leaves_after(Pulse(folder / "crmbridge.yaml", no_broker)) is None
+
+
+def test_it_tells_of_a_broker_that_is_away_and_of_its_return(
+    folder: Path, store: Store, a_broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tick that looks how things stand comes by the broker itself."""
+    last_ran(store, minutes_ago=0.1)
+    pulse = make(folder, [])
+    pulse.once()
+    assert [reason.partition(", for")[0] for reason in not_ready(store)] == ["the broker does not answer"]
+    assert not_ready(store, here=socket.gethostname()) == [], "the container is well"
+    assert store.alarms() == [], "a few seconds are nothing to wake somebody for"
+
+    store.set_meta(broker.AWAY_META, (store.now() - timedelta(minutes=6)).isoformat())
+    later(store)
+    pulse.once()
+    (alarm,) = store.alarms()
+    assert (alarm.key, alarm.message) == (
+        "broker",
+        "the broker does not answer, for 6 minutes by now: workers begin no cycle",
+    )
+
+    monkeypatch.setenv("CRMBRIDGE_BROKER__URL", a_broker)
+    pulse.once()
+    assert not_ready(store) == []
+    alerting.look(store, load(folder / "crmbridge.yaml"))  # by the tick, which comes again
+    assert store.alarms() == []
 
 
 def test_it_stays_while_nothing_is_overdue(
@@ -130,7 +166,8 @@ class Desk:
     store = Store()
     def __init__(self, path): pass
     def close(self): pass
-pulse.Desk, pulse.cycle.tick, pulse.Pulse._nobody_hears = Desk, lambda desk: [], lambda self, desk: False
+pulse.Desk, pulse.cycle.tick = Desk, lambda desk: []
+pulse.Pulse._reaches_broker, pulse.Pulse._nobody_hears = lambda self, desk: True, lambda self, desk, reached: False
 one = pulse.Pulse(Path("."), print, seconds=0.01)
 one.begin()
 begun.wait()
