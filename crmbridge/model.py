@@ -421,6 +421,22 @@ def fold_group(text: str) -> str:
     return f"{kind.strip().casefold()}:{' '.join(name.casefold().split())}"
 
 
+def shown_as(values: Any, column: str, missing: Any = None) -> Any:
+    """What a row shows of what is written under this name; `missing` where that is not among the columns that are read.
+
+    Dynamics reads a lookup as `_name_value`, and one that may point at several tables is written under a name for each
+    of them (`parentcustomerid_account`) and read as one; a second column says where it points (dataverse-api §9.2)."""
+    for name in (attribute_name(column), f"_{column.lower()}_value"):
+        if hasattr(values, name):
+            return getattr(values, name)
+    base, _, target = column.lower().rpartition("_")
+    wire = f"_{base}_value"
+    if target not in ENTITIES or not hasattr(values, wire):
+        return missing
+    points_at = getattr(values, attribute_name(f"{wire}@Microsoft.Dynamics.CRM.lookuplogicalname"), None)
+    return getattr(values, wire) if points_at in (None, target) else None
+
+
 def attribute_name(column: str) -> str:
     """The attribute of a generated row struct that holds a wire column: `@odata.etag` is `odata_etag`."""
     name = re.sub(r"\W+", "_", column).strip("_") if not column.isidentifier() else column

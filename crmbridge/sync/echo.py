@@ -6,12 +6,14 @@ agreed on by nobody, and must not become part of a base.
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
-from crmbridge.model import Fields, Row, Seen, Value, attribute_name
+from crmbridge.model import Fields, Row, Seen, Value, shown_as
 from crmbridge.plan import is_blank
 from crmbridge.sync.hands import Hands, jsonable
 from mapping.end import End
+
+_NOT_READ: Final = object()
 
 
 def touched(hands: Hands, row: Row) -> bool:
@@ -65,12 +67,11 @@ def read_elsewhere(hands: Hands, before: Seen, after: Seen) -> frozenset[str]:
 
 
 def holds(row: Row, name: str, sent: Any) -> bool:
-    """Does the row show what was sent? A lookup was noted as `entity:id`, and may read under another name."""
-    for attribute in (attribute_name(name), f"_{name.lower()}_value"):
-        if hasattr(row.values, attribute):
-            value = getattr(row.values, attribute)
-            if isinstance(value, Decimal) and isinstance(sent, str):
-                return value == Decimal(sent)
-            now = jsonable(value)
-            return now == sent or (isinstance(sent, str) and sent.rpartition(":")[2] == now)
-    return True  # not among the columns that are read
+    """Does the row show what was sent? A lookup was noted as `entity:id`. What is not read is taken to be so."""
+    value = shown_as(row.values, name, _NOT_READ)
+    if value is _NOT_READ:
+        return True
+    if isinstance(value, Decimal) and isinstance(sent, str):
+        return value == Decimal(sent)
+    now = jsonable(value)
+    return now == sent or (isinstance(sent, str) and sent.rpartition(":")[2] == now)

@@ -19,8 +19,8 @@ from crmbridge.model import (
     Unknown,
     Update,
     Written,
-    attribute_name,
     other,
+    shown_as,
 )
 from crmbridge.pauses import paused
 from crmbridge.plan import saved_by_others
@@ -271,6 +271,4 @@ def _sent(hands: Hands, side: Side, write: Write) -> dict[str, Any]:
 
 
 def _as_they_were(row: Row, columns: Iterable[str]) -> dict[str, Any]:
-    return {
-        name: getattr(row.values, attribute_name(name), getattr(row.values, f"_{name}_value", None)) for name in columns
-    }
+    return {name: shown_as(row.values, name) for name in columns}
