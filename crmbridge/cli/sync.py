@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -211,7 +211,7 @@ class Shown:
             "held": [self._event(one) for one in self.held()]
             if outcome.dry
             else [issue_document(one) for one in outcome.issues],
-            "waiting": len(self._told({"waiting"})),
+            "waiting": sum(event.kind == "waiting" for event in outcome.events),
             "paused_writes": {
                 "count": sum(event.cause == PAUSED for event in outcome.events),
                 "queues": [queue_document(queue) for queue in self.queues],
@@ -221,16 +221,7 @@ class Shown:
 
     def held(self) -> "list[Event]":
         """What a plan would leave to a person."""
-        return self._told({"held", "failed"})
-
-    def _told(self, kinds: Container[str]) -> "list[Event]":
-        """Accounts and contacts are gone through before the leads and after them: what is said twice is told once."""
-        once = {
-            (one.entity, one.kind, one.link_id, *map(one.ids.get, SIDES), one.cause, one.fields, one.reason): one
-            for one in self.outcome.events
-            if one.kind in kinds
-        }
-        return list(once.values())
+        return [one for one in self.outcome.events if one.kind in {"held", "failed"}]
 
     def _done(self) -> "dict[tuple[str, str, str], list[Event]]":
         """What was done to records, by connection, entity and kind; of each so many examples."""
@@ -300,7 +291,7 @@ class Shown:
             since = min((queue.oldest for queue in self.queues), default=None)
             told = f", the oldest since {since:%Y-%m-%d %H:%M} UTC" if since else ""
             say(f"{many(paused, 'write')} waiting, since that is paused{told}: crmbridge status, crmbridge resume")
-        waiting = sum(event.cause != PAUSED for event in self._told({"waiting"}))
+        waiting = sum(event.kind == "waiting" and event.cause != PAUSED for event in outcome.events)
         if waiting:
             say(f"{many(waiting, 'record')} waiting for a parent or a conversion; that is not a failure.")
         calls = ", ".join(f"{name} {sum(by_kind.values())}" for name, by_kind in outcome.calls.items())

@@ -1,17 +1,14 @@
 """`crmbridge verify`: counts, sums of money and differences, from both CRMs as they are now."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from crmbridge.cli.context import Place
-from crmbridge.model import SIDES, Entity, Money, Side
+from crmbridge.model import SIDES, Entity, Money
 
 if TYPE_CHECKING:
-    from crmbridge.state.store import Store
     from crmbridge.sync.verify import Difference, Total, Verification
 
 
@@ -24,55 +21,22 @@ def verify(place: Place, values: bool, limit: int, as_json: bool) -> int:
     """Compare both CRMs as they are now: counts, sums of money, and each field of each linked pair.
 
     What is linked to nothing is counted by what becomes of it. Reads everything and writes nothing. Exits 1 if a pair
-    differs that has no open issue.
+    differs that has no open issue, or if a first run left records to the next sync.
     """
     from crmbridge.sync.verify import verify as compare
 
     with place.engine() as engine:
         found = compare(engine)
-        alone = unlinked(found, engine.store)
     if as_json:
         from crmbridge.cli.output import print_json
 
-        print_json(document(found, alone))
+        print_json(document(found))
     else:
-        _print(found, alone, values=values, limit=limit)
+        _print(found, values=values, limit=limit)
     return found.exit_code
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alone:
-    """Records of one kind on one side that are linked to nothing, by what becomes of them."""
-
-    records: int  # as the CRM shows it now
-    held: int  # named by an open issue: somebody decides
-    due: int  # read, and not gone through yet, or waiting for another record: the next sync
-    left_alone: int  # by the mapping's filter or the scope, or converted before there was anything to mirror
-    other: int  # their pair has ended, or they are too new to have been read
-
-
-def unlinked(found: "Verification", store: "Store") -> dict[tuple[Entity, Side], Alone]:
-    named = {(one.entity, one.side, one.native_id) for one in found.held if not one.link_id}
-    alone: dict[tuple[Entity, Side], Alone] = {}
-    entities: set[Entity] = {entity for entity, _, _ in found.totals}
-    for entity in entities:
-        for side in SIDES:
-            totals = [total for (of, _, on), total in found.totals.items() if (of, on) == (entity, side)]
-            records = sum(total.records - total.linked for total in totals)
-            held = due = left_alone = 0
-            for stored in store.unlinked(side, entity) if records else ():
-                if (entity, side, stored.row.ref.id) in named:
-                    held += 1
-                elif stored.dirty:
-                    due += 1
-                else:
-                    left_alone += 1
-            other = max(0, records - held - due - left_alone)
-            alone[entity, side] = Alone(records=records, held=held, due=due, left_alone=left_alone, other=other)
-    return alone
-
-
-def document(found: "Verification", alone: Mapping[tuple[Entity, Side], Alone]) -> dict[str, Any]:
+def document(found: "Verification") -> dict[str, Any]:
     totals: dict[str, dict[str, dict[str, Any]]] = {}
     for (entity, state, side), total in sorted(found.totals.items()):
         totals.setdefault(entity, {}).setdefault(state, {})[found.names[side]] = {
@@ -95,9 +59,10 @@ def document(found: "Verification", alone: Mapping[tuple[Entity, Side], Alone]) 
                 "left_alone": one.left_alone,
                 "other": one.other,
             }
-            for (entity, side), one in sorted(alone.items())
+            for (entity, side), one in sorted(found.alone.items())
             if one.records
         ],
+        "first_run_to_do": list(found.unfinished),
         "pairs": found.pairs,
         "differences": [difference_document(one) for one in (*found.differences, *found.missing)],
         "in_open_issues": [difference_document(one) for one in found.in_issues],
@@ -132,7 +97,7 @@ def plain_amount(amount: Decimal) -> str:
     return f"{amount:.{max(2, -exponent if isinstance(exponent, int) else 2)}f}"
 
 
-def _print(found: "Verification", alone: Mapping[tuple[Entity, Side], Alone], *, values: bool, limit: int) -> None:
+def _print(found: "Verification", *, values: bool, limit: int) -> None:
     from crmbridge.cli.output import many, say, table
 
     left, right = (found.names[side] for side in SIDES)
@@ -147,7 +112,7 @@ def _print(found: "Verification", alone: Mapping[tuple[Entity, Side], Alone], *,
         ["entity", "on", "not linked", "held", "next sync", "left alone", "other"],
         [
             [entity, found.names[side], one.records, one.held, one.due, one.left_alone, one.other]
-            for (entity, side), one in sorted(alone.items())
+            for (entity, side), one in sorted(found.alone.items())
             if one.records
         ],
         title="Linked to nothing",
@@ -178,8 +143,10 @@ def _print(found: "Verification", alone: Mapping[tuple[Entity, Side], Alone], *,
         say(f"{len(shown) - limit} more differences: --limit {len(shown)}, or --json.")
     if shown:
         say("`crmbridge why RECORD FIELD` tells how one came about; the next sync brings them in step or says why not.")
-    if due := sum(one.due for one in alone.values()):
+    if due := sum(one.due for one in found.alone.values()):
         say(f"{many(due, 'record')} not gone through yet, or waiting for another one: crmbridge sync, crmbridge status")
+    if found.unfinished:
+        say(f"The first run of {', '.join(found.unfinished)} records is not over: crmbridge sync goes on with it.")
     if found.held:
         say(f"{many(len(found.held), 'open issue')}: `crmbridge issues` tells what to do.")
 

@@ -29,7 +29,7 @@ from crmbridge.sync import key_index
 from crmbridge.sync.fallback import check_fallbacks
 from crmbridge.sync.foreign import stop_if_found
 from crmbridge.sync.handed import Bench, Crew, drain
-from crmbridge.sync.hands import LEASE_NAME, LEASE_SECONDS, Event, Hands, Options, Progress, Quiet
+from crmbridge.sync.hands import LEASE_NAME, LEASE_SECONDS, Event, Hands, Options, Progress, Quiet, once
 from crmbridge.sync.limits import Course, Keepers, course, left_alone_by, told_apart
 from crmbridge.sync.observe import observe
 from crmbridge.sync.phase import run_phase
@@ -408,7 +408,7 @@ class Engine:
             counts=dict(hands.counts),
             unwritten=dict(hands.unwritten),
             by_key=dict(hands.by_key),
-            events=tuple(hands.events),
+            events=once(hands.events),
             issues=issues,
             calls=self._calls(),
             identities=self._identities,

@@ -4,12 +4,12 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import mapping
 from connectors.base import Connector, Identity
@@ -33,6 +33,7 @@ RENEW_SECONDS = pace.NOW.renew  # 15; not more often: each renewal is a commit. 
 # Between an intent and its call, where no key guards; less than what is added to a request's limit before a lost one
 # counts as never made.
 SEND_SECONDS = 5.0
+TOLD: Final = frozenset({"held", "failed", "waiting", "report"})  # kinds of events that are no deed
 
 
 class Progress(Protocol):
@@ -67,6 +68,17 @@ class Event:
     cause: str | None = None
     fix: str = ""
     fields: tuple[str, ...] = ()
+
+
+def once(events: Iterable[Event]) -> tuple[Event, ...]:
+    """Accounts and contacts are gone through before the leads and after them. What is done is done each time; what is
+    only told is one matter, as in the store (entity, record, cause, field), in its last words."""
+    found: dict[object, Event] = {}
+    for event in events:
+        ids = tuple(event.ids.get(side) for side in SIDES)
+        matter = (event.kind, event.entity, event.link_id, ids, event.cause, event.fields)
+        found[matter if event.kind in TOLD else id(event)] = event
+    return tuple(found.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,14 +9,11 @@ from dataclasses import dataclass
 
 from crmbridge.model import SIDES, Entity, Link, Problem, Row, Seen, Side
 from crmbridge.state.words import Stored
-from crmbridge.sync.hands import Event
+from crmbridge.sync.hands import TOLD, Event
 from crmbridge.sync.pairing import pair_up
 from crmbridge.sync.phase import sync_pairs
 from crmbridge.sync.view import View
 from crmbridge.sync.work import Order, make_work
-
-# Events that are no order: what is held, waits, or is only told.
-_TOLD = frozenset({"held", "failed", "waiting", "report"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,5 +82,5 @@ def preview_single(view: View, row: Row) -> Previewed:
 
 def _once(events: Iterable[Event]) -> tuple[Event, ...]:
     """What is no order, each once: a problem of a value is told when it is read and when it is written."""
-    told = [event for event in events if event.kind in _TOLD]
+    told = [event for event in events if event.kind in TOLD]
     return tuple({(event.kind, event.cause, event.fields, event.reason): event for event in told}.values())

@@ -29,6 +29,7 @@ from crmbridge.model import (
     Value,
 )
 from crmbridge.plan import is_blank
+from crmbridge.state.store import Store
 from crmbridge.state.words import Issue
 from crmbridge.sync.cycle import Engine
 from crmbridge.sync.hands import Hands
@@ -56,6 +57,17 @@ class Total:
     linked_sums: dict[str, dict[str, Decimal]] = field(default_factory=dict[str, dict[str, Decimal]])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alone:
+    """Records of one kind on one side that are linked to nothing, by what becomes of them."""
+
+    records: int  # as the CRM shows it now
+    held: int  # named by an open issue: somebody decides
+    due: int  # read, and not gone through yet, or waiting for another record: the next sync
+    left_alone: int  # by the mapping's filter or the scope, or converted before there was anything to mirror
+    other: int  # their pair has ended, or they are too new to have been read
+
+
 @dataclass(slots=True, kw_only=True)
 class Verification:
     names: Mapping[Side, str]
@@ -66,10 +78,16 @@ class Verification:
     held: list[Issue] = field(default_factory=list[Issue])  # open issues that need somebody
     kept_apart: int = 0  # values that are settled as different: `_stays_apart`, `_no_such_user`, `_is_over` say when
     missing: list[Difference] = field(default_factory=list[Difference])  # linked, but one record is not there
+    alone: dict[tuple[Entity, Side], Alone] = field(default_factory=dict[tuple[Entity, Side], Alone])
+    unfinished: tuple[Entity, ...] = ()  # kinds whose first run is not done and left records to the next sync
+
+    @property
+    def differs(self) -> bool:
+        return bool(self.differences or self.missing)
 
     @property
     def exit_code(self) -> int:
-        return 1 if self.differences or self.missing else 0
+        return 1 if self.differs or self.unfinished else 0
 
     def total(self, entity: Entity, state: str, side: Side) -> Total:
         return self.totals.setdefault((entity, state, side), Total())
@@ -82,7 +100,7 @@ def verify(engine: Engine) -> Verification:
     outcome = "failed"
     try:
         result = _verify(engine, view)
-        outcome = "done" if result.exit_code == 0 else "differences"
+        outcome = "differences" if result.differs else "done"
     except KeyboardInterrupt:
         outcome = "interrupted"
         raise
@@ -105,7 +123,32 @@ def _verify(engine: Engine, view: View) -> Verification:
             rows[side] = read_all(engine, side, entity)
         engine.progress.step(f"comparing {entity} records")
         _compare(view, entity, rows, troubled, result)
+    result.alone = _unlinked(result, engine.store)
+    if engine.options.only.everything:  # else a pilot, by choice: what is outside of it waits for no next sync
+        due = {entity for (entity, _), one in result.alone.items() if one.due}
+        result.unfinished = tuple(one for one in ENTITIES if one in due and not engine.store.meta(f"first_run:{one}"))
     return result
+
+
+def _unlinked(found: Verification, store: Store) -> dict[tuple[Entity, Side], Alone]:
+    named = {(one.entity, one.side, one.native_id) for one in found.held if not one.link_id}
+    alone: dict[tuple[Entity, Side], Alone] = {}
+    entities: set[Entity] = {entity for entity, _, _ in found.totals}
+    for entity in entities:
+        for side in SIDES:
+            totals = [total for (of, _, on), total in found.totals.items() if (of, on) == (entity, side)]
+            records = sum(total.records - total.linked for total in totals)
+            held = due = left_alone = 0
+            for stored in store.unlinked(side, entity) if records else ():
+                if (entity, side, stored.row.ref.id) in named:
+                    held += 1
+                elif stored.dirty:
+                    due += 1
+                else:
+                    left_alone += 1
+            other = max(0, records - held - due - left_alone)
+            alone[entity, side] = Alone(records=records, held=held, due=due, left_alone=left_alone, other=other)
+    return alone
 
 
 def read_all(engine: Engine, side: Side, entity: Entity) -> dict[str, Row]:

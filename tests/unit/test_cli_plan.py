@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from crmbridge.cli.output import console
 from crmbridge.cli.sync import Shown
+from crmbridge.sync.hands import Event, once
 from tests.support.engine import Bench, bench
 
 
@@ -30,6 +32,16 @@ def test_a_record_that_two_phases_hold_is_told_once(twins: Bench) -> None:
     held = planned(twins, examples=20).document()["held"]
     assert Counter((one["cause"], *one["ids"].values()) for one in held).most_common(1)[0][1] == 1
     assert [one["on"] for one in held] == ["north", "north", "south"]
+
+
+def test_what_was_done_twice_is_told_twice_and_what_is_only_told_once() -> None:
+    done = Event(entity="lead", side="left", kind="update", link_id="1", ids={"left": "a"}, reason="its phone changed")
+    first = Event(entity="lead", side="left", kind="held", link_id="1", ids={"left": "a"}, reason="a or b", cause="C")
+    last = replace(first, reason="a, b or c")
+    other = replace(first, fields=("phone",))
+    failed = replace(first, kind="failed")
+    again = replace(done)  # in the same words
+    assert once([first, done, other, failed, last, again]) == (last, done, other, failed, again)
 
 
 def test_what_a_plan_does_not_show_is_counted_by_cause_and_found_in_a_file(
