@@ -166,13 +166,13 @@ def test_a_storm_of_429_is_sat_out_or_told(running: Project) -> None:
     told(running.run("sync"), 0)
     assert next(fault for fault in running.box.control.faults() if fault["id"] == storm)["fired"] == 2
     running.box.control.clear_faults()
-    long_pause = {"name": "status", "status": 429, "retry_after": 20}
+    long_pause = {"name": "status", "status": 429, "retry_after": 45}
     running.box.control.add_fault(crm="dynamics", times=None, action=long_pause)
     told(running.run("sync"), 4, "dynamics")
     running.box.control.clear_faults()
     # The CRM's word holds for every run until then, though it would answer again by now.
     told(running.run("sync"), 4, "dynamics asked to be left alone until")
-    wait_until("it may be asked again", lambda: not _left_alone(running), seconds=60)
+    wait_until("it may be asked again", lambda: not _left_alone(running), seconds=120)
     nothing_lost(running, LEADS + 3)
 
 
