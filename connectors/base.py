@@ -72,6 +72,7 @@ class Conversion:
     record_type: str | None = None  # Salesforce: the lead's, by developer name, where the mapping asks for it
     owner_id: str | None = None
     currency_id: str | None = None  # Dynamics: currency of the new opportunity
+    as_person: bool = False  # Salesforce: into a person account; what stands in for the lead's company is blanked first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,8 @@ from crmbridge.policy import DEFAULT, Bucket, Policy
 NOT_MIRRORED = "not_mirrored"
 # The choice of `convert.contact_only` for people who have no company.
 LIKE_PERSON: Final = "account named like the person"
+# Its choice of a person account, with or without a company.
+PERSON: Final = "person_account"
 # The fields that close and reopen carry along, so that amount and date of a won deal arrive with it (O6, O9).
 CLOSE_FIELDS = ("amount", "close_date")
 
@@ -44,6 +46,8 @@ class Powers:
     closes_through_open: bool  # Dynamics: won <-> lost only through open
     deactivates: bool  # Dynamics: an account or a contact can be inactive; Salesforce has no such state
     rows_tell_origin: bool  # Dynamics: a row names the lead it was made from; Salesforce: only the lead names its rows
+    # Salesforce, in an org that has them: a lead without a company becomes a person account (salesforce-api §6.5).
+    makes_persons: bool = False
 
 
 SALESFORCE = Powers(
@@ -189,7 +193,7 @@ def _one_converted(
             "Convert it there by hand, or set an earlier lifecycle.mirror_since.",
         )
     if powers[target].needs_account and not life.account_id:
-        held = _without_account(seen[side], policy)
+        held = _without_account(seen[side], policy, powers[target])
         if held is not None:
             return held
     case = conversion_case(seen[side], policy)
@@ -214,9 +218,18 @@ def is_bare(lead: Seen, powers: Powers) -> bool:
     return powers.converts_bare and not (life.account_id or life.contact_id or life.opportunity_id)
 
 
-def _without_account(lead: Seen, policy: Policy) -> LifePlan | None:
+def _without_account(lead: Seen, policy: Policy, powers: Powers) -> LifePlan | None:
     """The other CRM cannot convert without an account: is there a way, or is it held (C5)?"""
     choice = policy.convert.contact_only
+    if becomes_person(lead.shared, policy, powers):
+        return None
+    if choice == PERSON:
+        return _held(
+            "C5",
+            "The lead was qualified into a contact only and is to become a person account; the other CRM has none, or "
+            f"they are not synced ({policy.says('convert.contact_only')}; {policy.says('convert.person_accounts')}).",
+            "Have person accounts switched on there and choose person_accounts: on, or choose another contact_only.",
+        )
     if choice == "hold":
         return _held(
             "C5",
@@ -233,6 +246,12 @@ def _without_account(lead: Seen, policy: Policy) -> LifePlan | None:
             "Fill in the company on the lead, or give the contact an account, then retry.",
         )
     return None
+
+
+def becomes_person(lead: Shared, policy: Policy, powers: Powers) -> bool:
+    """Is it converted into a person account, where there are any: somebody without a company, or whoever it is?"""
+    on = powers.makes_persons and policy.convert.person_accounts == "on"
+    return on and (policy.convert.contact_only == PERSON or lead.fields.get("company") in {None, ""})
 
 
 def person_name(lead: Shared) -> str | None:

@@ -126,6 +126,8 @@ class Life:
     origin_lead_id: str | None = None  # Dynamics: the lead this row was made from
     customer_is_contact: bool = False  # Dynamics opportunity (O14)
     amount_calculated: bool = False  # a written amount would be ignored (O5)
+    # Salesforce: an account and a contact in one; its other half is the account's `contact_id`, the contact's
+    # `account_id`.
     person_account: bool = False
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import reduce
 from typing import Any, Final, Literal, TypeVar
 
-from crmbridge.model import Entity, Shared, Side
+from crmbridge.model import ENTITIES, Entity, Shared, Side
 
 Fits = Callable[[Entity, Shared], bool]  # an expression of the settings, compiled; it may not raise for data
 Way = Literal["both", "off", "left", "right"]  # a side: only from there to the other
@@ -110,6 +110,7 @@ _DEAL: Final = frozenset[Entity]({"opportunity"})
 # Options that are for some kinds of records alone, by group and name (None: all of the group); the others are for all.
 FOR_KINDS: Final[Mapping[tuple[str, str | None], frozenset[Entity]]] = {
     ("convert", None): _LEAD,
+    ("convert", "person_accounts"): frozenset(ENTITIES),
     ("close", None): _DEAL,
     ("close", "over_disqualified"): _LEAD,
     ("move", "status"): _LEAD,

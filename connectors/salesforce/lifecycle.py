@@ -16,12 +16,13 @@ from connectors.salesforce.protocol import Meaning, as_outcome
 from connectors.salesforce.rows import instant_of, version_of
 from connectors.salesforce.writer import Writer
 from crmbridge.errors import LostAnswer, OutsideError, TryLater
-from crmbridge.model import Converted, Later, Outcome, Refused, Stale, Unknown
+from crmbridge.model import Converted, Later, Outcome, Refused, Stale, Unknown, Written
 
 _lead_columns: Final = (
     "Id",
     "IsDeleted",
     "LastModifiedDate",
+    "Company",
     "IsConverted",
     "ConvertedAccountId",
     "ConvertedContactId",
@@ -34,6 +35,7 @@ class LeadFacts(msgspec.Struct):
     IsDeleted: bool
     LastModifiedDate: str
     IsConverted: bool
+    Company: str | None = None
     ConvertedAccountId: str | None = None
     ConvertedContactId: str | None = None
     ConvertedOpportunityId: str | None = None
@@ -54,11 +56,11 @@ class LifeCycle:
         impossible = _impossible(order)
         if impossible:
             return Refused(code="NOT_POSSIBLE", message=impossible)
-        if order.lead_version is not None:  # convertLead itself knows no precondition
-            lead = self._lead(order.lead_id)
-            if lead is not None and lead.IsConverted:
+        lead = self._lead(order.lead_id) if order.lead_version is not None or order.as_person else None
+        if lead is not None and order.lead_version is not None:  # convertLead itself knows no precondition
+            if lead.IsConverted:
                 return _converted(lead)
-            if lead is not None and version_of(instant_of(lead.LastModifiedDate)) != order.lead_version:
+            if version_of(instant_of(lead.LastModifiedDate)) != order.lead_version:
                 return Stale(message="the lead was changed by somebody else")
         status = str(order.status) if order.status is not None else self._default_status(order.record_type)
         if status is None:
@@ -67,6 +69,10 @@ class LifeCycle:
                 message=f"The record type {order.record_type} offers no converted status; have one added to it.",
                 fields=("Status",),
             )
+        if order.as_person and lead is not None and lead.Company:
+            blanked = self._without_company(order)
+            if not isinstance(blanked, Written):
+                return blanked
         try:
             answer = self._client.run(soap.convert_lead(order, status))
         except (NotSent, TryLater) as error:
@@ -74,6 +80,9 @@ class LifeCycle:
         except LostAnswer as error:
             return Unknown(message=error.message)
         result = soap.converted(answer.status, answer.body)
+        if order.as_person and not isinstance(result, Meaning) and result.contact_id is None:
+            # (unverified) whether the answer names a person account's contact; the lead does
+            return Unknown(message="converted, and the answer does not tell into which contact")
         if not isinstance(result, Meaning):
             return Converted(
                 lead_id=soql.id18(order.lead_id),
@@ -89,6 +98,15 @@ class LifeCycle:
         if result.kind in ("access", "session"):
             raise self._client.error(soap.convert_lead(order, status), result)
         return as_outcome(result)
+
+    def _without_company(self, order: Conversion) -> Outcome:
+        """The name of a person account is the person's; with a company the conversion makes an ordinary account (§6.5).
+        Doing it twice does no harm, so an answer that is lost is no matter: the conversion comes later."""
+        write = Write(
+            kind="update", entity="lead", id=order.lead_id, version=order.lead_version, columns={"Company": None}
+        )
+        [outcome] = self._writer.write([write])
+        return Later(message=outcome.message) if isinstance(outcome, Unknown) else outcome
 
     def converted(self, lead_id: str) -> Outcome | None:
         lead = self._lead(lead_id)

@@ -28,6 +28,7 @@ OBJECTS: Final[Mapping[Entity, str]] = {
 ROLES: Final = "OpportunityContactRole"
 CONTACT: Final = "ContactId"
 PERSON: Final = "IsPersonAccount"  # exists in orgs with person accounts alone
+_other_half: Final[Mapping[Entity, str]] = {"account": "PersonContactId", "contact": "AccountId"}  # of a person account
 
 _common: Final[Mapping[str, Any]] = {
     "Id": str,
@@ -57,8 +58,8 @@ def system_columns(entity: Entity, *, key_field: str | None, person_accounts: bo
     columns: dict[str, type[Any]] = {**_common, **_own[entity]}
     if key_field:
         columns[key_field] = str
-    if person_accounts and entity in ("account", "contact"):
-        columns[PERSON] = bool
+    if person_accounts and entity in _other_half:
+        columns |= {PERSON: bool, _other_half[entity]: str}
     return columns
 
 
@@ -208,8 +209,13 @@ def life(row: Row) -> Life:
         case "opportunity":
             state: State = ("won" if values.IsWon else "lost") if values.IsClosed else "open"  # §7
             return Life(state=state, status=values.StageName, amount_calculated=bool(values.HasOpportunityLineItem))
-        case _:
-            return Life(person_account=bool(getattr(values, PERSON, False)))
+        case entity:
+            if not getattr(values, PERSON, False):
+                return Life()
+            half: str | None = getattr(values, _other_half[entity], None)
+            if entity == "account":
+                return Life(person_account=True, contact_id=half)
+            return Life(person_account=True, account_id=half)
 
 
 def _lead_life(values: Any) -> Life:

@@ -22,20 +22,13 @@ _OWN: Final = frozenset({"master", "segment"})
 _FOR_ALL: Final = frozenset({"won_amount"})
 # Choices that exist, but are not carried out yet: they are refused, not ignored.
 NOT_YET: Final[Mapping[tuple[str, str], frozenset[str]]] = {
-    ("convert", "contact_only"): frozenset({"person_account"}),
-    ("convert", "person_accounts"): frozenset({"on"}),
     ("close", "contact_customer"): frozenset({"person_account"}),
 }
 
 # What to do without them, where that is known.
-_TWO_IN_ONE: Final = "a person account is an account and a contact in one record, and crmbridge writes them as two; "
-_PERSON_ACCOUNTS: Final = (
-    f"{_TWO_IN_ONE}contact_only takes 'account if company', 'account named like the person', hold or {{bucket: ID}}"
-)
 _INSTEAD: Final[Mapping[str, str]] = {
-    "contact_only": _PERSON_ACCOUNTS,
-    "person_accounts": _PERSON_ACCOUNTS,
-    "contact_customer": f"{_TWO_IN_ONE}contact_customer takes hold, no_account or {{bucket: ID}}",
+    "contact_customer": "crmbridge makes no person account of a contact; contact_customer takes hold, no_account or "
+    "{bucket: ID}",
 }
 
 Say = Callable[..., None]  # (way, message, suggestion=, key=)

@@ -24,7 +24,7 @@ from crmbridge.sync.converted import BEFOREHAND, EXISTING, NEW, event_of, finish
 from crmbridge.sync.hands import Hands, fingerprint, new_intent
 from crmbridge.sync.named import give_name
 from crmbridge.sync.pausing import hold_back, pause_of
-from crmbridge.sync.persons import made_hold, result_hold
+from crmbridge.sync.person_holds import made_hold, result_hold
 from crmbridge.sync.premade import make_beforehand
 from crmbridge.sync.view import View
 from crmbridge.sync.ways import Way, case_of, decide_ways, order_for

@@ -6,12 +6,13 @@ none, so it never crosses and never comes back. It is left as soon as the opport
 
 from dataclasses import dataclass
 
-from crmbridge.model import Entity, Fields, Hold, Link, Seen, Side, attribute_name, other
+from crmbridge.model import Entity, Fields, Hold, Link, Ref, Seen, Side, attribute_name, other
 from crmbridge.policy import Bucket, Policy
 from crmbridge.stand_ins import as_shared
 from crmbridge.state.words import Issue
 from crmbridge.sync.hands import Hands
-from crmbridge.sync.persons import deal_hold
+from crmbridge.sync.person_holds import deal_hold
+from crmbridge.sync.persons import is_person, other_half, takes_part
 from crmbridge.sync.placeholder import placeholder
 from crmbridge.sync.view import View
 from crmbridge.sync.work import Refusals, Work
@@ -29,7 +30,7 @@ class Belongs:
     ready: bool = True
 
 
-def customer_hold(hands: Hands, seen: Seen) -> Hold | None:
+def customer_hold(hands: Hands, view: View, seen: Seen) -> Hold | None:
     """A new opportunity whose customer is a contact, and nothing tells which account it is for where one is needed
     (O14); or that has nobody (O15); or a person account."""
     person = deal_hold(hands, seen)
@@ -41,6 +42,8 @@ def customer_hold(hands: Hands, seen: Seen) -> Hold | None:
     if not seen.life.customer_is_contact:
         return _without_customer(hands, seen) if close.no_customer == "hold" else None
     if not hands.powers[other(seen.row.ref.side)].needs_account or close.contact_customer != "hold":
+        return None
+    if _person_account(hands, view, seen, seen.shared.fields.get("contact")) is not None:
         return None
     return Hold(
         cause="O14",
@@ -96,6 +99,9 @@ def _with(fields: Fields, stands: Belongs) -> Belongs:
 def _stands_in(
     hands: Hands, view: View, policy: Policy, source: Seen, contact: object, link: Link | None, refused: Refusals
 ) -> Belongs | None:
+    person = _person_account(hands, view, source, contact)
+    if person is not None:
+        return Belongs(fields={"account": as_shared(person)})
     option, choice = _option(hands, policy, source, contact), policy.close.contact_customer
     if option is None:
         return None
@@ -105,6 +111,15 @@ def _stands_in(
     if found.native is None:
         return Belongs(fields={}, issues=found.issues, ready=False)
     return Belongs(fields={"account": as_shared(found.native)})
+
+
+def _person_account(hands: Hands, view: View, source: Seen, contact: object) -> str | None:
+    """Whose customer is a person account on the other side: that account, by its id there."""
+    side = other(source.row.ref.side)
+    if source.row.ref.entity != _DEAL or not isinstance(contact, str) or not takes_part(hands, source):
+        return None
+    native = view.crosswalk.native_id(side, "contact", contact)
+    return other_half(hands, Ref(side=side, entity="contact", id=native)) if native is not None else None
 
 
 def _option(hands: Hands, policy: Policy, source: Seen, contact: object) -> str | None:
@@ -127,8 +142,13 @@ def _has_account(hands: Hands, source: Seen, side: Side) -> bool:
 
 def _has_stand_in(hands: Hands, there: Seen) -> bool:
     """Does an account that reads as none stand there? (`View` has taken it out of the fields.)"""
-    side = hands.compiled.entities[_DEAL].sides[there.row.ref.side]
+    on = there.row.ref.side
+    side = hands.compiled.entities[_DEAL].sides[on]
     end = side.at(there.shared.state).ends.get("account")
     wires = end.wires if end is not None else ()
     found = (getattr(there.row.values, attribute_name(wire), None) for wire in wires)
-    return any(isinstance(native, str) and hands.is_bucket(native) for native in found)
+    return any(
+        isinstance(native, str)
+        and (hands.is_bucket(native) or is_person(hands, Ref(side=on, entity="account", id=native)))
+        for native in found
+    )

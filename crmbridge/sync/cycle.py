@@ -275,7 +275,10 @@ class Engine:
             connectors=self.connectors,
             names=self.names,
             compiled=self.compiled,
-            powers=self.powers,
+            powers={
+                side: replace(powers, makes_persons=self._identities[side].person_accounts)
+                for side, powers in self.powers.items()
+            },
             identities=self._identities,
             directories=self._directories,
             options=self._options_now,

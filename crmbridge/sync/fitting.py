@@ -9,6 +9,7 @@ from crmbridge.model import Problem, Ref, Seen
 from crmbridge.state.words import Batch, Issue, IssuePlace
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.key_index import entries, places
+from crmbridge.sync.persons import left_alone
 from crmbridge.sync.view import View
 
 
@@ -28,7 +29,7 @@ def record_fits(hands: Hands, view: View, ref: Ref) -> bool:
 
 def will_be_made(hands: Hands, seen: Seen) -> bool:
     """May it get a partner other than a twin that is there already?"""
-    return not seen.life.person_account and fits(hands, seen) and hands.policy(seen).move.new == "create"
+    return not left_alone(hands, seen) and fits(hands, seen) and hands.policy(seen).move.new == "create"
 
 
 def leave_out(hands: Hands, due: Iterable[Seen]) -> list[Seen]:

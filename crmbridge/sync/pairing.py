@@ -16,7 +16,8 @@ from crmbridge.sync.fitting import leave_out
 from crmbridge.sync.hands import Event, Hands
 from crmbridge.sync.key_index import entries, places
 from crmbridge.sync.mirroring import is_mirrored
-from crmbridge.sync.persons import twin_hold
+from crmbridge.sync.person_holds import twin_hold
+from crmbridge.sync.persons import left_alone, takes_part
 from crmbridge.sync.scope import NOT_MASTER, claimed_by, in_scope, will_link
 from crmbridge.sync.view import View, link_ids
 from crmbridge.sync.work import Work, make_work
@@ -54,6 +55,7 @@ def _join_twins(
 ) -> tuple[list[Work], list[Seen]]:
     compiled = hands.compiled.entities[entity]
     rules = {rule.name: rule for rule in compiled.rules}
+    pool = {side: {id: seen for id, seen in pool[side].items() if not _is_half(hands, seen)} for side in SIDES}
     found = _by_our_key(pool)
     keyed = {id for pair in found for id in pair[:2]}
     free: dict[Side, list[Seen]] = {
@@ -61,7 +63,7 @@ def _join_twins(
     }
     matches: Matches = match(entity, compiled.match, rules, *(map(_candidate, free[side]) for side in SIDES))
     pairs = [pair for pair in (*found, *matches.pairs) if pair[0] in due or pair[1] in due]
-    persons = [pair for pair in pairs if any(pool[side][pair[n]].life.person_account for n, side in enumerate(SIDES))]
+    persons = [pair for pair in pairs if any(left_alone(hands, pool[side][pair[n]]) for n, side in enumerate(SIDES))]
     pairs = [pair for pair in pairs if pair not in persons]
     taken = {id for pair in (*pairs, *persons) for id in pair[:2]} | {
         id for cluster in matches.held for id in (*cluster.left, *cluster.right)
@@ -99,6 +101,11 @@ def _join_twins(
     held = _hold_clusters(hands, entity, clusters, due) | _hold_persons(hands, entity, persons, pool, due)
     taken = {id for pair in pairs for id in pair[:2]} | held
     return works, [seen for id, seen in due.items() if id not in taken]
+
+
+def _is_half(hands: Hands, seen: Seen) -> bool:
+    """The account of a person account whose contact is synced: nobody's twin."""
+    return seen.row.ref.entity == "account" and seen.life.person_account and takes_part(hands, seen)
 
 
 def _by_our_key(pool: dict[Side, dict[str, Seen]]) -> list[tuple[str, str, str]]:
@@ -176,7 +183,7 @@ def make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen]
     unmirrored: list[tuple[Ref, str]] = []
     for seen in rest:
         ref = seen.row.ref
-        if seen.life.person_account or not in_scope(hands, ref, touched=ref in touched):
+        if left_alone(hands, seen) or not in_scope(hands, ref, touched=ref in touched):
             done.append(seen)  # it comes back when something reaches it
         elif entity == "lead" and seen.shared.state == "converted" and "lead" in hands.first_run:
             # Converted before mirroring began: linked by its results only (lifecycle §8), never converted again.
@@ -213,7 +220,7 @@ def make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen]
             issues.append(_not_master(hands, ref, policy.segment or "", hands.names[policy.master]))
             done.append(seen)
             continue
-        hold = customer_hold(hands, seen)
+        hold = customer_hold(hands, view, seen)
         if hold is not None:
             issues.append(
                 hands.issue("held", cause=hold.cause, entity=entity, ref=ref, message=hold.message, fix=hold.fix)

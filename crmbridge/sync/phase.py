@@ -19,6 +19,7 @@ from crmbridge.sync.here import convert_here
 from crmbridge.sync.late import carry_consent, pass_on
 from crmbridge.sync.living import plan_life
 from crmbridge.sync.pairing import pair_up
+from crmbridge.sync.persons import rules_of
 from crmbridge.sync.scope import has_ended, left_out, will_link
 from crmbridge.sync.settle import settle
 from crmbridge.sync.steps import push_steps
@@ -224,7 +225,7 @@ def _convert(hands: Hands, view: View, work: Work, step: Step) -> bool:
 
 
 def _field_updates(hands: Hands, view: View, work: Work, life: LifePlan) -> list[tuple[Work, Update]]:
-    rules = hands.rules(work.seen["left"])
+    rules = rules_of(hands, work.seen)
     plan = plan_fields(
         work.entity,
         rules,

@@ -37,6 +37,7 @@ from crmbridge.state.words import PUT_BACK, Batch, Intent
 from crmbridge.sync.echo import holds, touched
 from crmbridge.sync.hands import Event, Hands, fingerprint, jsonable, new_intent
 from crmbridge.sync.living import plan_life
+from crmbridge.sync.persons import rules_of
 from crmbridge.sync.scope import has_ended
 from crmbridge.sync.view import View, link_ids
 from crmbridge.sync.work import (
@@ -125,7 +126,7 @@ def _not_ours_all_the_same(
     again = make_work(view, work.link, {side: row, other(side): partner})
     plan = plan_fields(
         work.entity,
-        hands.rules(again.seen["left"]),
+        rules_of(hands, again.seen),
         work.link,
         again.seen["left"],
         again.seen["right"],

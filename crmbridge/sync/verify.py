@@ -33,6 +33,7 @@ from crmbridge.state.store import Store
 from crmbridge.state.words import Issue
 from crmbridge.sync.cycle import Engine
 from crmbridge.sync.hands import Hands
+from crmbridge.sync.persons import rules_of
 from crmbridge.sync.view import View
 
 NO_STATE: Final = "any"  # accounts and contacts have none
@@ -251,7 +252,7 @@ def _there(row: Row | None) -> str:
 
 
 def _differences(hands: Hands, link: Link, left: Seen, right: Seen) -> Iterator[Difference]:
-    for rule in hands.rules(left):
+    for rule in rules_of(hands, {"left": left, "right": right}):
         if len(rule.sides) < len(SIDES) or rule.rule == "create only":
             continue  # never kept equal
         here, there = left.shared.fields.get(rule.name), right.shared.fields.get(rule.name)

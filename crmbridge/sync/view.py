@@ -13,6 +13,7 @@ from crmbridge.stand_ins import native_of
 from crmbridge.state.words import Stored
 from crmbridge.sync.fallback import directories_for
 from crmbridge.sync.hands import Hands
+from crmbridge.sync.persons import as_contact
 
 # Links are asked for one by one until so many have been; then all are read at once if there are not many more of them
 # than were asked for, and else at twice as many. So a small cycle over many links reads few of them.
@@ -131,6 +132,7 @@ class View:
         seen = Seen(row=row, life=life, shared=shared)
         if shared.contradiction is not None and entity == "lead":
             return self._read_as(seen)
+        seen = as_contact(self.hands, seen, self.crosswalk.shared_id)
         return self._without_bucket(seen) if self.hands.buckets and entity in _HAVE_ACCOUNT else seen
 
     def own_fields(self, row: Row) -> Fields:

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from connectors.base import Conversion
 from crmbridge.ids import new_id
-from crmbridge.lifecycle import LIKE_PERSON, person_name, with_opportunity
+from crmbridge.lifecycle import LIKE_PERSON, becomes_person, person_name, with_opportunity
 from crmbridge.match import Candidate, match
 from crmbridge.model import (
     RESULTS,
@@ -33,6 +33,7 @@ from crmbridge.sync.candidates import sharing
 from crmbridge.sync.fallback import directories_for
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.observe import fetch_missing
+from crmbridge.sync.persons import as_contact, is_person, other_half
 from crmbridge.sync.view import View
 from crmbridge.sync.work import Work
 
@@ -45,6 +46,7 @@ class Way:
     create: bool = False
     made: bool = False  # made by us beforehand, to be given (`create_by: us`)
     named: str | None = None  # made by the conversion, once the lead there has this for a company
+    person: bool = False  # made by the conversion as a person account
     pair: Link | None = None  # a match made now, to be linked
     wait: Wait | None = None
     hold: Hold | None = None
@@ -53,6 +55,8 @@ class Way:
 
 
 def decide_ways(hands: Hands, view: View, work: Work, source: Side) -> Mapping[Entity, Way]:
+    if hands.identities[source].person_accounts and not hands.dry:
+        _look_whether_person(hands, view, work, source)
     life, policy = work.seen[source].life, hands.policy(work.seen["left"])
     ids = results_of(life)
     ways: dict[Entity, Way] = {}
@@ -82,18 +86,32 @@ def decide_ways(hands: Hands, view: View, work: Work, source: Side) -> Mapping[E
     return ways
 
 
+def _look_whether_person(hands: Hands, view: View, work: Work, source: Side) -> None:
+    """A person account may not have been read yet when the lead was."""
+    account = work.seen[source].life.account_id
+    if account is not None:
+        fetch_missing(hands, source, "account", [account])
+        work.seen[source] = as_contact(hands, work.seen[source], view.crosswalk.shared_id)
+
+
 def _account_needed(hands: Hands, view: View, work: Work, contact: Way, source: Side, policy: Policy) -> Way:
     """Converted into a contact only, where the other CRM cannot do without an account (lifecycle §1.5).
 
     A contact that exists there brings its own; else the bucket, or one that the conversion makes by itself."""
     target = other(source)
     if contact.given is not None:
+        person = other_half(hands, Ref(side=target, entity="contact", id=contact.given))
+        if person is not None:
+            return Way(given=person, why="the person account's own")
         stored = hands.store.records(target, "contact", [contact.given]).get(contact.given)
         if stored is not None and stored.row.values is not None:
             own = _native(view, target, view.see(stored.row).shared.fields.get("account"))
             if own is not None:
                 return Way(given=own, why="the contact's own")
     choice = policy.convert.contact_only
+    persons = all(becomes_person(work.seen[side].shared, policy, hands.powers[target]) for side in SIDES)
+    if persons and contact.given is None:
+        return Way(person=True, why="a person account", option=policy.says("convert.person_accounts"))
     if isinstance(choice, Bucket):
         return Way(given=choice.bucket, why="the bucket", option=policy.says("convert.contact_only"))
     nameless = all(is_blank(work.seen[side].shared.fields.get("company")) for side in SIDES)
@@ -211,11 +229,13 @@ def order_for(hands: Hands, view: View, work: Work, ways: Mapping[Entity, Way], 
     directory = hands.directories[target]
     currency = amount.currency if isinstance(amount, Money) else hands.directories[source].currency
     needs_account = hands.powers[target].needs_account
+    contact = ways["contact"].given
+    person = contact is not None and is_person(hands, Ref(side=target, entity="contact", id=contact))
     return Conversion(
         lead_id=work.rows[target].ref.id,
         lead_version=work.rows[target].version,
         account_id=ways["account"].given,
-        contact_id=ways["contact"].given,
+        contact_id=None if person else ways["contact"].given,  # it comes with its account (§6.2, unverified)
         opportunity_id=ways["opportunity"].given,
         # A contact-only qualification still needs an account where the CRM cannot do without (§1.5).
         create_account=ways["account"].create or (needs_account and life.account_id is None),
@@ -225,6 +245,7 @@ def order_for(hands: Hands, view: View, work: Work, ways: Mapping[Entity, Way], 
         status=hands.compiled.entities["lead"].converted_status(target, work.seen[target].life),
         record_type=work.seen[target].life.record_type,
         owner_id=_owner(hands, work, target, fields.get("owner"), work.seen[source].shared.fields.get("owner")),
+        as_person=ways["account"].person,
         currency_id=next((id for id, iso in directory.currencies.items() if iso == currency), None),
     )
 

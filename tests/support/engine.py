@@ -345,22 +345,39 @@ class WithPersons(SalesforceLike):
     """An org with person accounts, each an account and a contact in one; a lead without a company becomes one."""
 
     def system_columns(self, entity: Entity) -> Mapping[str, type[Any]]:
-        more = {"person": bool} if entity in ("account", "contact") else {}
+        more = {"person": bool, "half": str} if entity in ("account", "contact") else {}
         return {**super().system_columns(entity), **more}
 
     def identity(self) -> Identity:
         return replace(super().identity(), person_accounts=True)
 
     def life(self, row: Row) -> Life:
-        return replace(super().life(row), person_account=bool(getattr(row.values, "person", False)))
+        life = super().life(row)
+        if not getattr(row.values, "person", False):
+            return life
+        other = "contact_id" if row.ref.entity == "account" else "account_id"
+        return replace(life, person_account=True, **{other: row.values.half})
 
     def add_person(self, last_name: str, **columns: Any) -> tuple[str, str]:
         account = self.add("account", name=last_name, person=True)
-        return account, self.add("contact", last_name=last_name, account_id=account, person=True, **columns)
+        contact = self.add("contact", last_name=last_name, account_id=account, person=True, half=account, **columns)
+        self.edit("account", account, half=contact)
+        return account, contact
+
+    def _update(self, write: Write) -> Outcome:
+        record = self.tables[write.entity].get(write.id or "")
+        if record is not None and record.columns.get("person") and "account_id" in write.columns:
+            return Refused(code="INVALID_FIELD_FOR_INSERT_UPDATE", message="AccountId", fields=("account_id",))
+        return super()._update(write)
 
     def _convert(self, order: Conversion, *, by: str) -> Outcome:
         lead = self.tables["lead"][order.lead_id].columns
-        alone = not lead.get("company") and order.account_id is None
+        given = self.tables["account"].get(order.account_id or "")
+        if given is not None and given.columns.get("person"):
+            if order.contact_id is not None:
+                return Refused(code="INVALID_CONTACT", message="a person account is given alone")
+            order = replace(order, contact_id=given.columns["half"])
+        alone = order.account_id is None and (order.as_person or not lead.get("company"))
         if alone:
             lead["company"] = lead["last_name"]  # what it makes is called so
         outcome = super()._convert(order, by=by)
@@ -369,8 +386,9 @@ class WithPersons(SalesforceLike):
                 ("account", outcome.account_id),
                 ("contact", outcome.contact_id),
             )
-            for entity, id in ends:
-                self._save(self.tables[entity][id or ""], {"person": True}, by=by)
+            for (entity, id), (_, half) in zip(ends, ends[::-1], strict=True):
+                self._save(self.tables[entity][id or ""], {"person": True, "half": half}, by=by)
+            self._save(self.tables["lead"][order.lead_id], {"company": None}, by=by)
         return outcome
 
 

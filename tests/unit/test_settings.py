@@ -137,7 +137,7 @@ guard: {creates: many, delete: 3}
 stor: {}
 lifecycle:
   mirror_since: tomorrow
-  convert: {mirror: nevr, opportunity: as source, bare_qualifed: hold, person_accounts: on}
+  convert: {mirror: nevr, opportunity: as source, bare_qualifed: hold, person_accounts: maybe}
   close: {cancel_close_activity: yes}
   owner: {fallback: {sf: x}}
 only: {limit: 0}
@@ -163,9 +163,7 @@ only: {limit: 0}
         "crmbridge.yaml:21:21: lifecycle.convert.mirror: must be one of always, never, {when: …}; did you mean "
         "'never'?",
         "crmbridge.yaml:21:51: lifecycle.convert.bare_qualifed: unknown key; did you mean 'bare_qualified'?",
-        "crmbridge.yaml:21:89: lifecycle.convert.person_accounts: not supported yet: on; a person account is an "
-        "account and a contact in one record, and crmbridge writes them as two; contact_only takes 'account if "
-        "company', 'account named like the person', hold or {bucket: ID}",
+        "crmbridge.yaml:21:89: lifecycle.convert.person_accounts: must be one of off, on",
         "crmbridge.yaml:23:26: lifecycle.owner.fallback.sf: must be the e-mail address of a user there",
         "crmbridge.yaml:24:15: only.limit: must be at least 1",
     }

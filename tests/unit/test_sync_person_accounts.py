@@ -71,8 +71,8 @@ def test_a_twin_of_a_person_account_is_held_and_not_doubled(desk: Bench) -> None
 
 def test_a_conversion_into_a_person_account_is_held(desk: Bench) -> None:
     here, there = desk.lead_pair()
-    account, contact = org(desk).add_person("Boxer", email="b@home.example")
-    desk.north.convert_lead(here, account_id=account, contact_id=contact, create_opportunity=False)
+    account, _ = org(desk).add_person("Boxer", email="b@home.example")
+    desk.north.convert_lead(here, account_id=account, create_opportunity=False)
     desk.settled()
     assert desk.south.read("lead", there)["state"] == "open"
     [issue] = desk.issues("C5")
