@@ -23,6 +23,7 @@ from mapping.literals import is_textual
 from mapping.live import live, statuses
 from mapping.out_of_use import inactive_findings, inactive_live
 from mapping.problem import Finding, Path, closest, path_text
+from mapping.record_types import column_of
 from mapping.transforms import CONVERTERS, is_email, loads
 
 # Names that mean something else in a record's journal and reports.
@@ -216,6 +217,13 @@ class _About:
 
     def _extras(self, doc: FieldDoc, path: Path) -> Iterator[Finding]:
         document = self._document
+        if doc.convert == "record_type" and not _shows_record_type(document, doc):
+            yield self._say(
+                "record-type-misplaced",
+                (*path, "convert"),
+                "shows a record's type and is never written, so the field is on Salesforce's side alone: "
+                f"`{doc.name}: {{salesforce: RecordTypeId, convert: record_type}}`",
+            )
         if doc.restrictive and doc.convert != "boolean":
             yield self._say(
                 "restrictive-not-boolean", (*path, "restrictive"), "is for yes/no fields; add `convert: boolean`"
@@ -355,6 +363,11 @@ class _About:
                     "or let the table say `unmapped: ignore`",
                     key=True,
                 )
+
+
+def _shows_record_type(document: Document, doc: FieldDoc) -> bool:
+    systems = {document.systems[side]: str(choice) for side, choice in doc.columns.items()}
+    return len(systems) == 1 and all(column == column_of(system) for system, column in systems.items())
 
 
 def _is_dated(kind: str) -> bool:

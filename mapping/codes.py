@@ -133,7 +133,7 @@ _AXIS: Final[Mapping[str, Code]] = {
     "gate-unknown": _code("a gate for a row that is not there", "`gates: {proposal: …}`", "the name of a row, or `conversion`"),
     "gate-at-start": _code("a gate for the row that records start at", "`gates: {new: …}`", "`required: true` of the fields"),
     "gate-field-unknown": _code("a gate needs what is no field of this mapping", "`needs: [amout]`", "one of its fields"),
-    "record-type-misplaced": _code("`record_type:` for Dynamics", "`record_type: {dynamics: X}`", "take it out"),
+    "record-type-misplaced": _code("a record type where there is none, or as a field that crosses", "`record_type: {dynamics: X}`", "take it out"),
     "record-type-empty": _code("`record_type:` without a name", "`record_type: {salesforce: {}}`", "add `when:` or `else:`"),
     "reason-not-writable": _code("our user may not edit the reason's column", "a formula", "a column that our user may edit"),
     "reason-unknown": _code("the reason's column has no such value", "`reason: {salesforce: Prise}`", "a label or value that it has"),

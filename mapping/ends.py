@@ -15,6 +15,7 @@ from mapping.money import make_money
 from mapping.out_of_use import late_sides, make_inactive
 from mapping.parts import joined_converter, make_parts
 from mapping.people import make_user, user_keeps
+from mapping.record_types import make_record_type
 from mapping.references import make_link
 from mapping.transforms import Converter, Refusal, wire_type
 from mapping.vocabulary import fold
@@ -25,6 +26,7 @@ _MAKERS: Final[dict[str, Callable[[Setting], Made]]] = {
     "user": make_user,
     "money": make_money,
     "choice": make_choice,
+    "record_type": make_record_type,
 }
 
 

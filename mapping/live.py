@@ -28,6 +28,7 @@ SPARE_MAX: Final = 5  # statuses that are named as what a missing one may be cal
 FITS: Final[Mapping[str, frozenset[str]]] = {
     "link": frozenset({"lookup"}),
     "user": frozenset({"lookup"}),
+    "record_type": frozenset({"lookup"}),
     "money": frozenset({"money", "number", "integer"}),
     "choice": frozenset({"choice", "boolean", "text"}),
 }
@@ -149,7 +150,7 @@ def _kind(document: Document, doc: FieldDoc, path: Path, name: str, meta: Column
     if suits and not (doc.convert in CONVERTERS and numbered):
         targets = {target.casefold() for target in meta.targets}
         wanted = "users" if doc.convert == "user" else doc.link
-        if targets and not targets & (_USERS if doc.convert == "user" else {doc.link}):
+        if targets and doc.convert != "record_type" and not targets & (_USERS if doc.convert == "user" else {doc.link}):
             yield document.source.finding(
                 path,
                 f"{meta.name} points at {', '.join(meta.targets)}, not at {wanted}; name the column that does",

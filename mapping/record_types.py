@@ -1,15 +1,18 @@
-"""The record type that a new record gets: chosen by an expression over the shared record, named by developer name."""
+"""Record types, by developer name: a field that shows a record's, and the rule for the one that a new record gets,
+which is chosen by an expression over the shared record.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from crmbridge.model import Problem, Shared, Side, attribute_name
+from crmbridge.model import Problem, Shared, Side, Value, attribute_name
 from mapping.axis import RecordTypeDoc
 from mapping.cel import EvaluationError, predicate
 from mapping.derived import names_for_expressions
 from mapping.described import DescriptionLike
 from mapping.document import Document
+from mapping.end import Facts, Made, Setting, attribute
 from mapping.filters import expression_values
 from mapping.vocabulary import fold
 
@@ -44,6 +47,21 @@ class RecordTypes:
 
 def column_of(system: str) -> str:
     return COLUMNS.get(system, OTHER_COLUMN)
+
+
+def make_record_type(setting: Setting) -> Made:
+    """A field of `convert: record_type`: read as the developer name, which expressions may ask, and never written."""
+    raw = attribute(setting.column)
+    names = {one.id: one.name for one in setting.description.record_types} if setting.description else {}
+
+    def read(values: Any, facts: Facts) -> Value:
+        native = raw(values)
+        return names.get(native, native)
+
+    def write(value: Value, facts: Facts, current: Any) -> dict[str, Any]:
+        return {}
+
+    return {setting.column: str}, None, read, write
 
 
 def record_types(document: Document, side: Side, description: DescriptionLike | None) -> RecordTypes | None:

@@ -22,7 +22,7 @@ STATES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 SHIPPED_CONNECTIONS: Final[Mapping[str, str]] = {"salesforce": "salesforce", "dynamics": "dynamics"}
 # Kinds of values that need to know the record's surroundings; the others are plain converters.
-CONTEXT_KINDS: Final = ("choice", "link", "money", "user")
+CONTEXT_KINDS: Final = ("choice", "money", "record_type", "user")
 NAME: Final = "^[a-z][a-z0-9_]*$"
 
 _Schema = dict[str, Any]
@@ -111,7 +111,7 @@ def schema(connections: Mapping[str, str] | None = None) -> _Schema:
                     **{name: {"$ref": "#/$defs/column"} for name in names},
                     "convert": {
                         "type": "string",
-                        "enum": sorted({*CONVERTERS, "choice", "money", "user"}),
+                        "enum": sorted({*CONVERTERS, *CONTEXT_KINDS}),
                         "description": "how the value is read and written; text if left out",
                     },
                     "values": {"type": "string", "description": "name of a table under `values:`"},
