@@ -75,7 +75,6 @@ def org() -> Bench:
         ({"objects": {"Lead": {"fields": {"X__c": {"type": "string", "lenght": 3}}}}}, "lenght"),
         ({"objects": {"Lead": {"fields": {"X__c": {"length": "long"}}}}}, "Expected `int`, got `str`"),
         ({"objects": {"Lead": ["LastName"]}}, "objects.Lead must be a mapping"),
-        ({"org": {"person_accounts": True}}, "no person accounts"),
         ({"rules": {"required": {"Lead": ["Nope__c"]}}}, "Lead has no field Nope__c"),
         ({"rules": {"validation": [{"object": "Nope", "name": "n", "refuse_when": "a = 1", "message": "m"}]}}, "Nope"),
         ({"colour": "blue"}, "colour"),

@@ -23,7 +23,8 @@ def derive(
     shape: Shape, sobject: SObject, row: Row, before: Row | None, given: AbstractSet[str], now: str, find: Find
 ) -> None:
     """Complete `row` in place; `given` are the fields that the request itself sent."""
-    if "LastName" in sobject.fields and "Name" in sobject.fields:
+    person = sobject.name != "Account" or row.get("IsPersonAccount")  # a business account has a name of its own
+    if person and "LastName" in sobject.fields and "Name" in sobject.fields:
         # §10: text "First Last"; the salutation is no part of it.
         row["Name"] = " ".join(part for part in (row.get("FirstName"), row.get("LastName")) if part)
     if sobject.document.custom and "Name" in sobject.fields and not row.get("Name"):

@@ -13,6 +13,7 @@ from crmbridge.sandbox.salesforce.behaviour import derive
 from crmbridge.sandbox.salesforce.dates import quarter_end
 from crmbridge.sandbox.salesforce.errors import SfError, no_access, refuse
 from crmbridge.sandbox.salesforce.ids import canonical
+from crmbridge.sandbox.salesforce.persons import account_column, no_person_contact
 from crmbridge.sandbox.salesforce.records import Caller, Records
 from crmbridge.sandbox.salesforce.schema import TEXT, Field, SObject
 from crmbridge.sandbox.salesforce.store import Store
@@ -68,6 +69,9 @@ class Converter:
         platform = replace(caller, rules=self._shape.conversion.require_validation, apart=lead["Id"], auto_assign=False)
         account = self._existing(self._account, ask.account)
         contact = self._existing(self._contact, ask.contact)
+        person = self._becomes_person(lead, account)
+        if person and contact is not None:  # §6.2: the account alone is given; code and text (unverified)
+            raise no_person_contact()
         opportunity = self._existing(self._opportunity, ask.opportunity)
         for row in (contact, opportunity):  # §6.2, §9: both must belong to the account
             if row is not None and (account is None or row.get("AccountId") != account["Id"]):
@@ -75,14 +79,18 @@ class Converter:
         owner = self._owner(ask, lead)
         with self._store.platform(), self._store.tables.transaction():
             passing = replace(platform, allow_duplicates=platform.allow_duplicates or ask.bypass_account_duplicates)
-            account_id = self._merge(self._account, lead, account, owner, passing, {}, truncate=ask.truncate)
-            passing = replace(platform, allow_duplicates=platform.allow_duplicates or ask.bypass_contact_duplicates)
-            contact_id = self._merge_contact(ask, lead, contact, owner, passing, account_id)
+            if person:
+                account_id, contact_id = self._merge_person(ask, lead, account, owner, passing)
+            else:
+                account_id = self._merge(self._account, lead, account, owner, passing, {}, truncate=ask.truncate)
+                passing = replace(platform, allow_duplicates=platform.allow_duplicates or ask.bypass_contact_duplicates)
+                contact_id = self._merge_contact(ask, lead, contact, owner, passing, account_id)
             opportunity_id = self._give_opportunity(
                 ask, lead, opportunity, owner, platform, account_id, contact_id, now
             )
             self._campaigns(lead, contact_id, now)
-            self._activities(lead, contact_id, opportunity_id or account_id, owner, now)
+            holder = account_id if person else contact_id  # no file is linked to a person contact
+            self._activities(lead, contact_id, opportunity_id or account_id, holder, owner, now)
             self._close(lead, ask, account_id, contact_id, opportunity_id, platform, now)
         return Converted(lead=lead["Id"], account=account_id, contact=contact_id, opportunity=opportunity_id)
 
@@ -191,14 +199,50 @@ class Converter:
     ) -> str:
         """Make the row, or fill only what is empty in the one that is there (§6.5)."""
         values = self._mapped(target, lead, existing=row is not None, truncate=truncate)
+        return self._written(target, values, row, owner, caller, extra)["Id"]
+
+    def _written(
+        self,
+        target: SObject,
+        values: Row,
+        row: Row | None,
+        owner: str,
+        caller: Caller,
+        extra: Row,
+        record_type: str | None = None,
+    ) -> Row:
         if row is None:
-            made = {**self._records.blank(target, owner), **values, **extra}
+            made = {**self._records.blank(target, owner, record_type), **values, **extra}
             self._records.write(target, made, None, caller)
-            return made["Id"]
+            return made
         filled = {**row, **{name: value for name, value in values.items() if row.get(name) is None}, **extra}
         if filled != row:
             self._records.write(target, filled, row, caller)
-        return row["Id"]
+        return filled
+
+    def _becomes_person(self, lead: Row, account: Row | None) -> bool:
+        """§6.5: a lead without a company does, unless it goes into an account that is there; that one stays what it is.
+
+        Of a lead with a company that goes into a person account, and the reverse, it is (unverified).
+        """
+        if self._records.persons is None:
+            return False
+        return not lead.get("Company") if account is None else bool(account.get("IsPersonAccount"))
+
+    def _merge_person(
+        self, ask: LeadConvert, lead: Row, row: Row | None, owner: str, caller: Caller
+    ) -> tuple[str, str]:
+        """The ids of the person account and of its contact: what goes to both goes to the account, which shows both.
+
+        That both mappings apply is (unverified).
+        """
+        existing = row is not None
+        values = self._mapped(self._account, lead, existing=existing, truncate=ask.truncate)
+        mapped = self._mapped(self._contact, lead, existing=existing, truncate=ask.truncate)
+        values |= {shown: value for name, value in mapped.items() if (shown := account_column(name)) is not None}
+        kind = self._records.person_type(owner)
+        done = self._written(self._account, values, row, owner, caller, {}, kind)
+        return done["Id"], done["PersonContactId"]
 
     def _merge_contact(
         self, ask: LeadConvert, lead: Row, row: Row | None, owner: str, caller: Caller, account: str
@@ -280,14 +324,14 @@ class Converter:
             members = self._shape.objects["CampaignMember"]
             self._records.put(members, {**row, "ContactId": contact, "SystemModstamp": stamp(now)}, row)
 
-    def _activities(self, lead: Row, contact: str, thing: str, owner: str, now: datetime) -> None:
+    def _activities(self, lead: Row, contact: str, thing: str, holder: str, owner: str, now: datetime) -> None:
         """§6.5: tasks, events and notes move; open activities follow the new owner (lifecycle §1.4)."""
         moved = {"SystemModstamp": stamp(now)}
         for name, moves in (
             ("Task", {"WhoId": contact, "WhatId": thing}),
             ("Event", {"WhoId": contact, "WhatId": thing}),
-            ("ContentDocumentLink", {"LinkedEntityId": contact}),
-            ("Attachment", {"ParentId": contact}),  # (unverified)
+            ("ContentDocumentLink", {"LinkedEntityId": holder}),
+            ("Attachment", {"ParentId": holder}),  # (unverified)
         ):
             sobject = self._shape.objects.get(name)
             reference = next(iter(moves))

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from crmbridge.sandbox.core import Row
 from crmbridge.sandbox.salesforce.formula import Expression, FormulaError, Moment, Reach, compile_formula
+from crmbridge.sandbox.salesforce.persons import Persons
 from crmbridge.sandbox.salesforce.schema import NUMBER, TEXT, Field, Shape, SObject, Summary, ValidationRule
 from crmbridge.sandbox.salesforce.store import Store
 from crmbridge.sandbox.salesforce.values import number
@@ -142,13 +143,21 @@ def _fits(field: Field, kind: str) -> bool:
 class Derived:
     """Keeps computed fields of a store true; `save` writes a parent that a roll-up changed, with its own rules."""
 
-    def __init__(self, store: Store, plan: Plan, today: Callable[[], date], save: Callable[[SObject, Row, Row], None]):
+    def __init__(
+        self,
+        store: Store,
+        plan: Plan,
+        today: Callable[[], date],
+        save: Callable[[SObject, Row, Row], None],
+        persons: Persons | None = None,
+    ) -> None:
         self._store = store
         self._plan = plan
         self._today = today
         self._save = save
         self._day: date | None = None
-        self.active = bool(plan.formulas or plan.roll_ups)
+        self._persons = persons
+        self.active = bool(plan.formulas or plan.roll_ups or persons)
 
     def moment(self, row: Row, before: Row | None, user: str = "") -> Moment:
         return Moment(row=row, before=before, today=self._today(), find=self._find, user=user)
@@ -180,6 +189,19 @@ class Derived:
                     self._recompute(self._plan.shape.objects[name], dependent, depth)
         for roll_up in self._plan.roll_ups.get(sobject.name, ()):
             self._roll_up(sobject, roll_up, row, old)
+        self._twin(sobject, row, depth)
+
+    def _twin(self, sobject: SObject, row: Row, depth: int) -> None:
+        """An account and its person contact show the same, whichever of them was changed."""
+        found = self._persons.twin(sobject, row) if self._persons is not None else None
+        if found is None or self._persons is None:
+            return
+        other, before = found
+        changed = self._persons.carried(sobject, row, before)
+        self.compute(other, changed)
+        if changed != before:
+            self._store.put(other, changed)
+            self.follow(other, changed, before, depth + 1)
 
     def _dependents(self, reach: Reach, key: str) -> list[Row]:
         """The rows from which the path leads to this one."""
@@ -243,6 +265,7 @@ class Derived:
                     value = _present(each.field.name, self._summed(child, each, parent["Id"]))
                     kept = {name: old for name, old in parent.items() if name != each.field.name}
                     self._store.put(each.parent, {**kept, **value})
+                    self._twin(each.parent, {**kept, **value}, 0)
         for name in self._plan.formulas if names is None else sorted(names):
             sobject = self._plan.shape.objects[name]
             for before in list(self._store.rows(sobject).values()):

@@ -74,6 +74,7 @@ class Org:
         for sobject in self._shape.objects.values():
             for kind in sobject.document.record_types:
                 names = {"DeveloperName": kind.developer_name, "Name": kind.name or kind.developer_name}
+                names |= {"IsPersonType": kind.person} if org.person_accounts else {}
                 self._put("RecordType", names | {"IsActive": kind.active, "SobjectType": sobject.name})
         if org.multi_currency:
             for code, rate in ({org.currency: 1.0} | org.currencies).items():
@@ -126,8 +127,10 @@ class Org:
             except SfError as error:
                 raise BadRow(sobject.name, number, name, str(error)) from None
         given_values = {name: value for name, value in values.items() if value is not None}
+        given_values |= self._records.person_type_of(sobject, given_values)
         defaults = self._records.defaults(sobject, given_values.get("RecordTypeId"))
         row = self._stamped(sobject, {**defaults, **given_values}, self._author(sobject, given_values.get("OwnerId")))
+        person = self._records.begin_person(sobject, row)
         if sobject.address_prefixes:
             for problem in settle(self._shape.countries, sobject, row, None, given_values.keys()):
                 raise BadRow(sobject.name, number, "", problem.message)
@@ -137,6 +140,8 @@ class Org:
             raise BadRow(sobject.name, number, "", str(error)) from None
         row |= given_values  # what is given wins over what would be derived
         self._store.put(sobject, row)
+        if person and self._records.persons is not None:
+            self._store.put(self._shape.objects["Contact"], self._records.persons.contact_of(row))
         if sobject.name == "OpportunityContactRole" and row["IsPrimary"]:
             self._show_primary(row)
         if "_ref" in given:

@@ -17,6 +17,7 @@ from crmbridge.sandbox.salesforce.derived import Derived, Plan
 from crmbridge.sandbox.salesforce.errors import Problem, SfError, no_access, no_external_id, not_found, refuse
 from crmbridge.sandbox.salesforce.ids import Sequence as IdSequence
 from crmbridge.sandbox.salesforce.ids import canonical
+from crmbridge.sandbox.salesforce.persons import Persons, meant, persons_of
 from crmbridge.sandbox.salesforce.picklists import wrong_values
 from crmbridge.sandbox.salesforce.query import RECYCLE_BIN
 from crmbridge.sandbox.salesforce.removal import Removal
@@ -42,7 +43,8 @@ class Records:
         self._sequence = sequence
         self._now = now
         plan = Plan(self._shape)
-        self.derived = Derived(store, plan, self._today, self._summed_up)
+        self.persons = persons_of(self._shape, self._find)
+        self.derived = Derived(store, plan, self._today, self._summed_up, self.persons)
         self.contention = Contention(now=now)
         self._rules = Rulebook(store, plan, self.derived)
         self._removal = Removal(self, store, now)
@@ -105,6 +107,7 @@ class Records:
             raise no_access()
         values = self._read(seen, given, creating=True)
         self._lead_may_be_converted(whole, values)
+        values |= self.person_type_of(whole, values, caller.user)
         return self._save(whole, self.blank(whole, caller.user, values.get("RecordTypeId")), None, values, caller)
 
     def _both(self, sobject: SObject) -> tuple[SObject, SObject]:
@@ -176,6 +179,8 @@ class Records:
         self._complete(sobject, row, before, set(), caller)
 
     def _save(self, sobject: SObject, row: Row, before: Row | None, values: Mapping[str, Any], caller: Caller) -> str:
+        if self.persons is not None:
+            self.persons.admit(sobject, row, before, values)
         if sobject.name == "Opportunity" and row.get("HasOpportunityLineItem"):
             if values.get("Pricebook2Id") not in (None, row.get("Pricebook2Id")):  # §7; code and text (unverified)
                 message = "Price Book: cannot be changed while the opportunity has products"
@@ -208,9 +213,14 @@ class Records:
     def locked_with(self, sobject: SObject, row: Row, before: Row | None) -> list[str | None]:
         """§9.2: a save locks the row, and the parents that it hangs on: a contact's account, an opportunity's too."""
         parents = [field.name for field in sobject.fields.values() if field.deleted_with_parent]
-        return [row["Id"], *(each.get(name) for name in parents for each in (row, before or {}))]
+        return [
+            row["Id"],
+            row.get("PersonContactId"),
+            *(each.get(name) for name in parents for each in (row, before or {})),
+        ]
 
     def _complete(self, sobject: SObject, row: Row, before: Row | None, given: Any, caller: Caller) -> None:
+        made = before is None and self.begin_person(sobject, row)
         began = self.contention.began(sobject.name)
         now = stamp(began)
         if sobject.address_prefixes:
@@ -218,7 +228,7 @@ class Records:
             texts = given or {name for name, value in row.items() if before is None or before.get(name) != value}
             if problems := settle(self._shape.countries, sobject, row, before, texts):
                 raise SfError(problems)  # §10
-        missing = [field.name for field in sobject.required if row.get(field.name) is None]
+        missing = self._missing(sobject, row)
         if missing:
             raise refuse("REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(missing)}]", missing)
         if sobject.name == "CampaignMember" and not (row.get("LeadId") or row.get("ContactId")):
@@ -257,6 +267,13 @@ class Records:
             )
         self.unique(sobject, row, changed)
         self.put(sobject, row, before)
+        if self.persons is not None:
+            self._other_row(self.persons, sobject, row, made=made)
+
+    def _missing(self, sobject: SObject, row: Row) -> list[str]:
+        if self.persons is not None:
+            return self.persons.missing(sobject, row)
+        return [field.name for field in sobject.required if row.get(field.name) is None]
 
     def _is_member(self, sobject: SObject, row: Row) -> bool:
         who = "LeadId" if row.get("LeadId") else "ContactId"
@@ -450,11 +467,17 @@ class Records:
                 message = f"duplicate value found: {name} duplicates value on record with id: {key[:15]}"
                 raise refuse("DUPLICATE_VALUE", message, [])
 
-    def _default_record_type(self, sobject: SObject, user: str) -> str | None:
-        names = [item.developer_name for item in sobject.document.record_types if item.default]
+    def _default_record_type(self, sobject: SObject, user: str, *, person: bool = False) -> str | None:
+        kinds = [kind for kind in sobject.document.record_types if kind.person is person]
+        names = [kind.developer_name for kind in kinds if kind.default]
         offered = self._store.profile_of(user).record_types.get(sobject.name)
         if offered is not None:  # lifecycle §1.1: what a conversion makes has its owner's
-            names = [offered.default] if offered.default else []
+            names = [kind.developer_name for kind in kinds if kind.developer_name == offered.default]
+        if person and not names:  # every user has one for persons (which, is unverified)
+            available = (
+                kinds if offered is None else [each for each in kinds if each.developer_name in offered.available]
+            )
+            names = [kind.developer_name for kind in (available or kinds)[:1]]
         rows = self._store.rows(self._shape.objects["RecordType"]).values()
         return next(
             (r["Id"] for r in rows if r.get("SobjectType") == sobject.name and r.get("DeveloperName") in names), None
@@ -512,6 +535,42 @@ class Records:
             kept = {name: value for name, value in opportunity.items() if name != "ContactId"}
             changed = kept if primary is None else {**kept, "ContactId": primary}
             self.put(opportunities, changed, opportunity)
+
+    # -- person accounts -----------------------------------------------------------------------------------------
+
+    def person_type_of(self, sobject: SObject, values: Mapping[str, Any], user: str = "") -> Row:
+        """The record type of a new account that has none and is a person's; nothing for any other row."""
+        if self.persons is None or sobject.name != "Account" or values.get("RecordTypeId") or not meant(values):
+            return {}
+        return {"RecordTypeId": self.person_type(user)}
+
+    def person_type(self, user: str = "") -> str | None:
+        """The person record type that this user's new person accounts have."""
+        return self._default_record_type(self._shape.objects["Account"], user, person=True)
+
+    def begin_person(self, sobject: SObject, row: Row) -> bool:
+        """A new person account names the contact that is to be made with it; whether there is one to make."""
+        if self.persons is None or sobject.name != "Account" or row.get("PersonContactId"):
+            return False
+        if not self.persons.is_person_type(row.get("RecordTypeId")):
+            return False
+        row["IsPersonAccount"] = True
+        row["PersonContactId"] = self._sequence.next(self._shape.objects["Contact"].document.key_prefix)
+        return True
+
+    def _other_row(self, persons: Persons, sobject: SObject, row: Row, *, made: bool) -> None:
+        """A new person's contact is made; what a save made of the other row is what could be saved there itself."""
+        if made:
+            contact = persons.contact_of(row)
+            self.derived.compute(self._shape.objects["Contact"], contact)
+            self.put(self._shape.objects["Contact"], contact, None)
+        found = persons.twin(sobject, row)
+        if found is None:
+            return
+        other, twin = found
+        if missing := persons.told_as(sobject, persons.missing(other, twin)):
+            raise refuse("REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(missing)}]", missing)
+        self.unique(other, twin, list(twin))
 
     # -- what ends a record's life -------------------------------------------------------------------------------
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crmbridge.sandbox.core import Row
 from crmbridge.sandbox.salesforce.caller import Caller
-from crmbridge.sandbox.salesforce.errors import no_access, refuse
+from crmbridge.sandbox.salesforce.errors import no_access, not_served, refuse
 from crmbridge.sandbox.salesforce.ids import canonical
+from crmbridge.sandbox.salesforce.persons import no_person_contact
 from crmbridge.sandbox.salesforce.query import RECYCLE_BIN
 from crmbridge.sandbox.salesforce.schema import Field, SObject
 from crmbridge.sandbox.salesforce.store import Store
@@ -36,6 +37,7 @@ class Removal:
         access = self._store.access
         if not seen.document.deletable or (access is not None and not access.deletes(sobject, row)):
             raise no_access()
+        _not_half_a_person(sobject, row)
         self._lock(sobject, row)
         self._nothing_forbids(sobject, row)
         with self._store.tables.transaction():
@@ -121,6 +123,7 @@ class Removal:
         row = self._store.get(sobject, key) if sobject and key else None
         if row is None or sobject is None or not self._store.sees(row):
             raise refuse("INVALID_ID_FIELD", "invalid cross reference id", [])  # §6.4
+        _not_half_a_person(sobject, row)
         return sobject, row
 
     def _in_bin(self, sobject: SObject, row: Row) -> bool:
@@ -195,6 +198,10 @@ class Removal:
         rows = [self._records.fetch(sobject, key) for key in losers]
         if master["Id"] in {row["Id"] for row in rows}:
             raise refuse("INVALID_ID_FIELD", "a record cannot be merged with itself", [])
+        for row in (master, *rows):
+            _not_half_a_person(sobject, row)
+            if row.get("IsPersonAccount"):
+                raise not_served("the merging of person accounts")
         access = self._store.access
         if not seen.document.deletable or (access and not all(access.deletes(sobject, row) for row in rows)):
             raise no_access()
@@ -219,6 +226,12 @@ class Removal:
                 self._records.put(child, changed, below)
                 moved.append(below["Id"])
         return moved
+
+
+def _not_half_a_person(sobject: SObject, row: Row) -> None:
+    """A person contact comes and goes with its account; for an undelete and a merge the refusal is (unverified)."""
+    if sobject.name == "Contact" and row.get("IsPersonAccount"):
+        raise no_person_contact()
 
 
 def _clears(reference: Field) -> bool:

@@ -121,6 +121,7 @@ class RecordType(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forb
     name: str = ""
     active: bool = True
     default: bool = False
+    person: bool = False  # of Account: its rows are person accounts
     picklists: dict[str, tuple[str, ...]] = {}  # field: the values this record type offers
     defaults: dict[str, str] = {}  # field: the value a new row of this type starts with
 

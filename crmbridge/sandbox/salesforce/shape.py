@@ -19,6 +19,7 @@ from crmbridge.sandbox.overlay import ABSENT, overlay
 from crmbridge.sandbox.salesforce.addresses import with_codes
 from crmbridge.sandbox.salesforce.derived import Plan, PlanError
 from crmbridge.sandbox.salesforce.errors import SfError
+from crmbridge.sandbox.salesforce.persons import with_persons
 from crmbridge.sandbox.salesforce.picklists import with_dependencies
 from crmbridge.sandbox.salesforce.schema import NUMBER, TEXT, Document, Shape, SObject, Told
 from crmbridge.sandbox.salesforce.shape_form import check_form
@@ -225,6 +226,8 @@ def _fill(document: dict[str, Any]) -> dict[str, Any]:
     _task_statuses(objects.get("Task"), document.get("task_statuses") or ())
     if org.get("state_country_picklists"):
         with_codes(objects, _mapping(document.get("countries"), "countries"), _field)
+    if org.get("person_accounts"):  # behind the codes: the account shows the person's too
+        with_persons(objects, _field)
     for item in objects.values():
         with_dependencies(item["fields"])
     if org.get("multi_currency"):  # §5.4: without it there is no such field at all
@@ -330,8 +333,6 @@ def shape_from(document: Mapping[str, Any], *, name: str = "shape") -> Shape:
         raise ShapeError(f"{name}: {error}", error.place) from None
     except msgspec.ValidationError as error:
         raise ShapeError(f"{name}: {error}") from error
-    if checked.org.person_accounts:
-        raise ShapeError(f"{name}: org.person_accounts: this sandbox has no person accounts; leave it false.")
     _check_rules(checked, name)
     shape = Shape(
         org=checked.org,
@@ -393,6 +394,14 @@ def _check_rules(document: Document, name: str) -> None:
         document.org.zone.utcoffset(None)
     except (ZoneInfoNotFoundError, ValueError):
         raise ShapeError(f"{name}: org.time_zone: {document.org.time_zone} is no known time zone.") from None
+    for target, item in objects.items():
+        if any(kind.person for kind in item.record_types) and not (
+            document.org.person_accounts and target == "Account"
+        ):
+            message = (
+                f"{name}: objects.{target}: person record types are Account's alone, with org.person_accounts: true."
+            )
+            raise ShapeError(message, ("objects", target, "recordTypes"))
     for rule in (*rules.validation, *rules.duplicates):
         if rule.object not in objects:
             raise ShapeError(f"{name}: rule {rule.name!r} names the unknown object {rule.object}.")

@@ -6,6 +6,7 @@ from heapq import merge
 
 from crmbridge.sandbox.core import Row, Tables
 from crmbridge.sandbox.salesforce.listing import Listing, Stamps
+from crmbridge.sandbox.salesforce.persons import shown_field
 from crmbridge.sandbox.salesforce.schema import Field, Profile, Shape, SObject
 from crmbridge.sandbox.salesforce.visibility import Access, seen_by
 
@@ -85,6 +86,8 @@ class Store:
             row[field.name] = None
         whole.add(field)
         self._views.clear()
+        if whole.name == "Contact" and self.whole.org.person_accounts and (shown := shown_field(field)) is not None:
+            self.add_field(self.whole.objects["Account"], shown)
 
     def sees(self, row: Row) -> bool:
         """Whether the running user may see the row."""
