@@ -15,6 +15,7 @@ from connectors.salesforce.client import Client
 from connectors.salesforce.ordinary import Facts
 from connectors.salesforce.protocol import Meaning
 from connectors.salesforce.reader import Reader
+from connectors.salesforce.rows import PERSON
 from crmbridge.errors import AccessError, RefusedError
 
 _object_keys: Final = (
@@ -145,6 +146,8 @@ class Capture:
             told["currency"] = next((row["IsoCode"] for row in active if row["IsCorporate"]), own or usual["currency"])
             rates = {row["IsoCode"]: row["ConversionRate"] for row in active if not row["IsCorporate"]}
             told["currencies"] = {code: rates[code] for code in _offered_currencies(described, rates)}
+        if _has(described, "Account", PERSON):
+            told["person_accounts"] = True
         return {key: value for key, value in told.items() if value != usual.get(key)}
 
     def _currency(self) -> str:
@@ -179,10 +182,17 @@ class Capture:
         except _no_rights as error:
             name = described["name"]
             self._notes.append(f"{name}: which values its record types offer is not told: {error.message}")
+        persons = self._person_types() if _has({described["name"]: described}, "Account", PERSON) else set[str]()
         return [
             _record_type(described, each, mappings.get(each["developerName"]))
+            | ({"person": True} if each["developerName"] in persons else {})
             for each in sorted(infos, key=lambda each: each["developerName"])
         ]
+
+    def _person_types(self) -> set[str]:
+        """Which record types of accounts are for persons: no describe tells."""
+        rows = self._rows("RecordType", ("DeveloperName", "SobjectType", "IsPersonType"), "DeveloperName") or []
+        return {row["DeveloperName"] for row in rows if row["SobjectType"] == "Account" and row["IsPersonType"]}
 
 
 def _own(listed: Facts) -> bool:

@@ -165,6 +165,19 @@ def test_a_sandbox_of_a_captured_org_is_that_org(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_org_with_person_accounts_is_that_org_again(tmp_path: Path) -> None:
+    kinds = [{"developerName": "Business", "default": True}, {"developerName": "Private", "person": True}]
+    account = {"recordTypes": kinds}
+    contact = {"fields": {"Tier__c": {"type": "string", "length": 10}}}
+    objects = {"Account": account, "Contact": contact}
+    document = {"salesforce": {"extends": "salesforce", "org": {"person_accounts": True}, "objects": objects}}
+    told = there_and_back(tmp_path, shape_file(tmp_path, document))["salesforce"]
+    assert told["org"] == {"person_accounts": True}
+    assert told["objects"]["Account"]["recordTypes"] == kinds
+    assert "Tier__pc" in told["objects"]["Account"]["fields"]
+
+
+@pytest.mark.slow
 def test_a_real_org_is_that_org_again(tmp_path: Path) -> None:
     """The descriptions of a real org, and the option sets of Microsoft's own schema documents, served as a shape."""
     objects = {
