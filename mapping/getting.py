@@ -9,7 +9,7 @@ from typing import Any, Final
 from crmbridge.model import Money, Problem, Shared, attribute_name
 from mapping.end import End, Facts, Ignored, Shortcut
 from mapping.status import Standing
-from mapping.transforms import CONVERTERS, Refusal
+from mapping.transforms import CONVERTERS, Refusal, line_ends
 from mapping.weaving import Woven, is_attribute
 
 Reader = Callable[[Any, Facts, Standing, tuple[Problem, ...], datetime | None], Shared]
@@ -24,7 +24,7 @@ _TEXT: Final = """\
     value = values.c{n}
     if value is not None:
         if "\\r" in value:
-            value = value.replace("\\r\\n", "\\n")
+            value = line_ends(value)
         value = value.strip() or None
     {to} = value
 """
@@ -93,6 +93,7 @@ _NAMES: Final[Mapping[str, Any]] = {
     "Ignored": Ignored,
     "Decimal": Decimal,
     "UTC": UTC,
+    "line_ends": line_ends,
 }
 _END: Final = """\
     return Shared(

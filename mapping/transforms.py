@@ -61,10 +61,17 @@ def _equal(a: Value, b: Value) -> bool:
 # --- text ---------------------------------------------------------------------------------------------------------
 
 
+_LINE_END: Final = re.compile("\r+\n")  # several returns too: what one pass leaves must be all that the next one sees
+
+
+def line_ends(text: str) -> str:
+    """They differ by who typed it."""
+    return _LINE_END.sub("\n", text)
+
+
 def _get_text(raw: str) -> str | None:
-    # Line ends differ by who typed it, and Salesforce trims blanks (salesforce-api §10)
-    text = raw.strip()
-    return (text.replace("\r\n", "\n") if "\r" in text else text) or None
+    text = raw.strip()  # as Salesforce trims blanks (salesforce-api §10)
+    return (line_ends(text) if "\r" in text else text) or None
 
 
 def _put_text(column: ColumnLike | None, zone: str | None = None) -> Put:

@@ -6,7 +6,7 @@ whom the target does not have. And a second put has nothing left to do.
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crmbridge.model import Side, other
@@ -59,6 +59,7 @@ def test_putting_back_what_was_read_changes_nothing(kind: str, side: Side, value
 
 
 @settings(max_examples=400, deadline=None)
+@example(" ", "left", [None, None, "B\r\r\nB"], None)
 @given(
     st.sampled_from(sorted(MADE)),
     SIDES,

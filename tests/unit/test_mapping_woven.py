@@ -112,7 +112,7 @@ def test_an_attribute_of_any_spelling_is_only_looked_up() -> None:
 # --- as field by field --------------------------------------------------------------------------------------------
 
 TEXTS = st.sampled_from(
-    ["", "  ", "a", " a ", "a\r\nb", "a\rb", "\r\n", "\u00a0x\u2003", "Web", "web", "Webinar", "Åsa"]
+    ["", "  ", "a", " a ", "a\r\nb", "a\rb", "a\r\r\nb", "\r\n", "\u00a0x\u2003", "Web", "web", "Webinar", "Åsa"]
 )
 MOMENTS = st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=2))])).filter(
     lambda moment: 1900 < moment.year < 2100
