@@ -20,7 +20,7 @@ from crmbridge import wiring
 from crmbridge.errors import ConfigError, OutsideError
 from crmbridge.settings import Settings
 from crmbridge.settings.document import Schedules
-from workers import broker, logs
+from workers import broker, logs, own_broker
 
 GRACE_SECONDS: Final = 180.0  # a cycle under way is let to its end
 KILL_SECONDS: Final = 10.0
@@ -120,7 +120,7 @@ class Tree:
             env=environment,
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for us to hear; the worker is stopped by us
-            preexec_fn=broker.end_with_parent,  # noqa: PLW1509 - `up` has no threads
+            preexec_fn=own_broker.end_with_parent,  # noqa: PLW1509 - `up` has no threads
         )
 
     def _pause(self, seconds: float) -> None:
@@ -139,7 +139,7 @@ class Tree:
 def _broker(settings: Settings) -> Generator[str]:
     given = settings.broker_url()
     if given is None:
-        with broker.embedded(broker_folder(settings)) as url:
+        with own_broker.embedded(broker_folder(settings)) as url:
             yield url
         return
     from workers.config import kombu_url

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.support.project import Project, wait_until
-from workers import broker
+from workers import own_broker
 
 _RESTART_SECONDS: Final = 0.3
 _FAST: Final = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO")
@@ -36,7 +36,7 @@ class Redis:
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         with (self._folder / "log").open("ab") as log:
             process = subprocess.Popen(
-                [str(broker.find_server()), *words], stdout=log, stderr=log, preexec_fn=broker.end_with_parent
+                [str(own_broker.find_server()), *words], stdout=log, stderr=log, preexec_fn=own_broker.end_with_parent
             )
         wait_until("Redis answers", lambda: self._ask(b"PING").startswith(b"+PONG"), seconds=30, every=0.02)
         return process
@@ -120,7 +120,7 @@ class Crew:
                     stdout=self._log,
                     stderr=self._log,
                     start_new_session=True,
-                    preexec_fn=broker.end_with_parent,
+                    preexec_fn=own_broker.end_with_parent,
                 )
                 one.ended_at, one.frozen_until = 0.0, None
                 one.groups.append(one.process.pid)

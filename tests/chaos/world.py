@@ -12,7 +12,7 @@ from crmbridge.sandbox.control_client import Control
 from crmbridge.sandbox.server import Box
 from tests.chaos.plan import Plan
 from tests.support.project import CHECKOUT, Project, make_project
-from workers.broker import end_with_parent
+from workers.own_broker import end_with_parent
 
 # The server never works longer on a request than `_LIMIT_SECONDS`, so that a lost call counts as never executed 1 s
 # after (reliability §3); callers give up before that, so that some calls land after their caller gave up.

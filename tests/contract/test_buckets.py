@@ -13,7 +13,7 @@ import pytest
 from crmbridge.budget import MICROSECONDS, Grant, Rate, take
 from crmbridge.errors import ConfigError
 from crmbridge.state.store import Store
-from workers import broker
+from workers import own_broker
 from workers.bucket import RedisBucket
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -49,7 +49,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Take]:
 
 def _redis(stack: ExitStack, folder: Path) -> str:
     try:
-        return stack.enter_context(broker.embedded(folder / "redis"))
+        return stack.enter_context(own_broker.embedded(folder / "redis"))
     except ConfigError as error:
         pytest.skip(str(error))
 

@@ -198,7 +198,8 @@ def test_the_brokers_user_may_do_what_workers_do_and_no_more(tmp_path: Path) -> 
     from celery import Celery
     from redis.exceptions import AuthenticationError, NoPermissionError
 
-    from workers.broker import find_server, ping
+    from workers.broker import ping
+    from workers.own_broker import find_server
 
     script: str = YAML(typ="safe").load(DEPLOY / "compose.yaml")["services"]["redis"]["command"][2]
     script = script.replace("$$", "$").replace("/run/secrets/broker", str(tmp_path / "broker"))

@@ -13,7 +13,7 @@ import redis
 from crmbridge.state.store import Store
 from tests.support.blocks import soon_over
 from tests.support.project import Project, Ran, project, wait_until
-from workers import broker
+from workers import own_broker
 from workers.desk import Desk
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
@@ -189,7 +189,7 @@ def _conversion_comes_first(calls: list[dict[str, Any]]) -> None:
 
 def test_workers_take_their_turns_from_redis(company: Project) -> None:
     """The engine of a worker: its calls have their place in the broker's bucket, and go on when it is away."""
-    with broker.embedded(company.folder / "redis") as url, mock.patch.dict(os.environ, company.environment()):
+    with own_broker.embedded(company.folder / "redis") as url, mock.patch.dict(os.environ, company.environment()):
         company.change("connections:\n", f"broker: {{url: '{url}'}}\nconnections:\n")
         company.change("    system: salesforce\n", "    system: salesforce\n    calls_per_second: 900\n")
         desk = Desk(company.settings)

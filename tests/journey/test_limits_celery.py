@@ -21,7 +21,7 @@ from crmbridge.budget import FORECAST_SECONDS_MIN
 from crmbridge.state.store import Store
 from tests.support.blocks import soon_over
 from tests.support.project import Project, project, stop, wait_until
-from workers import broker
+from workers import own_broker
 
 pytestmark = [pytest.mark.journey, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -118,7 +118,7 @@ class Crew:
 
 @pytest.fixture
 def crew(tmp_path: Path) -> Iterator[Crew]:
-    with project(tmp_path, seed="sample") as company, broker.embedded(tmp_path / "redis") as url:
+    with project(tmp_path, seed="sample") as company, own_broker.embedded(tmp_path / "redis") as url:
         company.add(SETTINGS)
         company.change("request_limit_seconds: 5\n", "request_limit_seconds: 30\n")  # however busy the machine is
         company.first_run()

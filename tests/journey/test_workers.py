@@ -23,7 +23,7 @@ from crmbridge.settings import load
 from crmbridge.state.store import Store
 from tests.support import postgres
 from tests.support.project import Project, project, stop, wait_until
-from workers import broker
+from workers import own_broker
 
 pytestmark = [pytest.mark.journey, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -246,7 +246,7 @@ def test_two_workers_on_redis_and_postgresql_one_killed_on_the_way(company: Proj
         pytest.skip(str(reason))
     with contextlib.ExitStack() as stack:
         stack.callback(cluster.stop)
-        url = stack.enter_context(broker.embedded(tmp_path / "redis"))
+        url = stack.enter_context(own_broker.embedded(tmp_path / "redis"))
         company.env.update({"CRMBRIDGE_STORE__URL": cluster.new_database(), "CRMBRIDGE_BROKER__URL": url})
         company.first_run()
         log = tmp_path / "workers.log"
@@ -276,7 +276,7 @@ def test_two_workers_on_redis_and_postgresql_one_killed_on_the_way(company: Proj
 def test_a_worker_goes_on_without_any_beat(company: Project, tmp_path: Path) -> None:
     """Beat is one process on one machine: when it is away, workers tick by themselves."""
     company.first_run()
-    with broker.embedded(tmp_path / "redis") as url:
+    with own_broker.embedded(tmp_path / "redis") as url:
         company.env["CRMBRIDGE_BROKER__URL"] = url
         before = cycles(company)
         worker = company.start_program(sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-l", "INFO")

@@ -11,7 +11,7 @@ from crmbridge import private
 from crmbridge.cli.sync import write_held
 from crmbridge.demo.run import write_project
 from crmbridge.state.store import Store
-from workers import broker
+from workers import own_broker
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o777], ids=["umask-000", "umask-022", "umask-777"])
@@ -53,7 +53,7 @@ def test_the_broker_and_its_files(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         folder = tmp_path / "state" / "broker"
-        with broker.embedded(folder):
+        with own_broker.embedded(folder):
             assert rights(folder) == "700"
             assert rights(folder / "broker.sock") == "700"
             inside = [path for path in folder.rglob("*") if path.is_file()]

@@ -22,7 +22,7 @@ import redis
 
 from crmbridge.cli.error_handler import DEBUG_VARIABLE, report
 from tests.support.project import CHECKOUT, Project, project, stop, wait_until
-from workers import broker, logs
+from workers import logs, own_broker
 
 # What strangers wrote; each is looked for as it is, in base64 and percent-encoded parts it would still show.
 PEOPLE = {
@@ -65,7 +65,7 @@ class Seen:
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     folder = tmp_path_factory.mktemp("canaries")
-    with project(folder, seed="sample") as company, broker.embedded(folder / "broker") as url:
+    with project(folder, seed="sample") as company, own_broker.embedded(folder / "broker") as url:
         company.add(f"schedules: {{every_seconds: 1}}\nbroker: {{url: '{url}'}}\n")
         yield _watched(company, url)
 
@@ -81,7 +81,7 @@ def _watched(company: Project, url: str) -> Seen:
     log = (company.folder / "worker.log").open("w")
     env = {"CRMBRIDGE_CONFIG": str(company.settings)}
     with log, traffic.open("w") as heard:
-        cli = broker.find_server().with_name(broker.find_server().name.replace("server", "cli"))
+        cli = own_broker.find_server().with_name(own_broker.find_server().name.replace("server", "cli"))
         watcher = (
             _monitor(path, heard)
             if not cli.exists()

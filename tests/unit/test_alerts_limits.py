@@ -13,7 +13,7 @@ from crmbridge.errors import OutsideError
 from crmbridge.state import schema
 from crmbridge.state.store import Store
 from tests.unit.test_alerting import SECRET, Hook, hook, settings, store, with_hook
-from workers import alerting, broker, outage
+from workers import alerting, outage, own_broker
 
 __all__ = ["hook", "store"]  # fixtures
 
@@ -196,7 +196,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_the_store_is_away_is_told_by_one_of_all_and_once_when_it_is_over(
     tmp_path: Path, store: Store, hook: Hook, fresh: Any
 ) -> None:
-    with broker.embedded(tmp_path / "redis") as url:
+    with own_broker.embedded(tmp_path / "redis") as url:
         given = with_hook(tmp_path, hook, f"broker: {{url: '{url}'}}\n")
         begun = store.now().timestamp() - 5 * 3600
         for minute in range(300):
@@ -246,7 +246,7 @@ def test_without_a_broker_a_process_goes_by_what_it_knows(tmp_path: Path, store:
 
 
 def test_a_channel_that_did_not_take_it_is_asked_again(tmp_path: Path, store: Store, hook: Hook, fresh: Any) -> None:
-    with broker.embedded(tmp_path / "redis") as url:
+    with own_broker.embedded(tmp_path / "redis") as url:
         given = with_hook(tmp_path, hook, f"broker: {{url: '{url}'}}\n")
         at = store.now().timestamp() - 3600
         outage.noticed(given, AWAY, at=at)

@@ -15,7 +15,7 @@ from crmbridge.cli.live import look_around
 from crmbridge.cli.mapping.schema import schema
 from crmbridge.errors import ConfigError
 from tests.support.project import CHECKOUT
-from workers import broker
+from workers import broker, own_broker
 
 SETTINGS = """\
 connections:
@@ -133,7 +133,7 @@ def test_a_character_that_only_looks_right_is_named(folder: Path) -> None:
 
 def test_a_broker_that_answers_is_told_without_its_password(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "s")
-    with tempfile.TemporaryDirectory(prefix="crmbridge-") as short, broker.embedded(Path(short)) as url:
+    with tempfile.TemporaryDirectory(prefix="crmbridge-") as short, own_broker.embedded(Path(short)) as url:
         monkeypatch.setenv("CRMBRIDGE_BROKER__URL", url)
         found = Findings()
         look_around(found, settings.load(folder / "crmbridge.yaml"))

@@ -17,7 +17,7 @@ from crmbridge.settings import load
 from crmbridge.state.schema import lease, run, turn
 from crmbridge.state.store import Store
 from tests.support.metrics import SETTINGS
-from workers import alerting, broker, schedule
+from workers import alerting, broker, own_broker, schedule
 from workers.metrics import not_ready
 from workers.pulse import DEAF_PULSES, Pulse
 
@@ -40,7 +40,7 @@ def store(folder: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def a_broker() -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="crmbridge-") as short, broker.embedded(Path(short)) as url:
+    with tempfile.TemporaryDirectory(prefix="crmbridge-") as short, own_broker.embedded(Path(short)) as url:
         yield url
 
 

@@ -17,7 +17,7 @@ from crmbridge.settings.document import Schedules
 from crmbridge.state.store import Store
 from crmbridge.state.words import RunRow
 from crmbridge.sync import Options, Outcome
-from workers import broker, cycle, schedule
+from workers import broker, cycle, own_broker, schedule
 from workers.config import TICK_SECONDS, VISIBILITY_SECONDS, celery_settings, key_prefix, kombu_url
 from workers.schedule import Stopped, next_cycle_at
 
@@ -210,17 +210,17 @@ def test_addresses_of_brokers() -> None:
 @pytest.mark.parametrize("name", ["near", "a long name " * 12])  # longer than a socket's path may be
 def test_the_embedded_broker_serves_once_and_leaves_nothing_behind(name: str, tmp_path: Path) -> None:
     folder = tmp_path / name
-    with broker.embedded(folder) as url:
+    with own_broker.embedded(folder) as url:
         assert broker.ping(url) == "noeviction"
-        with pytest.raises(OutsideError, match="Another `crmbridge up` is at work here"), broker.embedded(folder):
+        with pytest.raises(OutsideError, match="Another `crmbridge up` is at work here"), own_broker.embedded(folder):
             pass
         assert broker.ping(url) == "noeviction", "the second one has not harmed the first"
-    with broker.embedded(folder):  # what is left behind does not stand in the way
+    with own_broker.embedded(folder):  # what is left behind does not stand in the way
         pass
 
 
 def test_without_any_server_the_three_ways_out_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(broker.shutil, "which", lambda name: None)
+    monkeypatch.setattr(own_broker.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(own_broker.shutil, "which", lambda name: None)
     with pytest.raises(ConfigError, match=r"crmbridge\[embedded\].*broker.url.*crmbridge sync"):
-        broker.find_server()
+        own_broker.find_server()

@@ -13,10 +13,10 @@ GIVEN_UP = """
 import sys
 from pathlib import Path
 from kombu.connection import Connection
-from workers import broker, transport
+from workers import own_broker, transport
 if sys.argv[2] == "ours":
     transport.use()
-with broker.embedded(Path(sys.argv[1])) as url:
+with own_broker.embedded(Path(sys.argv[1])) as url:
     connection = Connection(url)
     queue = connection.SimpleQueue("hints")
     queue.put({"a": 1})
@@ -30,11 +30,11 @@ ADDRESSES = """
 import sys
 from pathlib import Path
 from kombu.connection import Connection
-from workers import broker, transport
+from workers import own_broker, transport
 transport.use()
 for url in ("redis://h/0", "rediss://h/0", "redis+socket:///tmp/x?virtual_host=0"):
     print("ours" if isinstance(Connection(url).transport, transport.Transport) else f"{url} is not")
-with broker.embedded(Path(sys.argv[1])) as url, Connection(url) as connection:
+with own_broker.embedded(Path(sys.argv[1])) as url, Connection(url) as connection:
     queue = connection.SimpleQueue("hints")
     queue.put({"a": 1})
     queue.get(timeout=5).ack()
