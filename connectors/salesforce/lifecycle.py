@@ -22,7 +22,6 @@ _lead_columns: Final = (
     "Id",
     "IsDeleted",
     "LastModifiedDate",
-    "Company",
     "IsConverted",
     "ConvertedAccountId",
     "ConvertedContactId",
@@ -56,7 +55,8 @@ class LifeCycle:
         impossible = _impossible(order)
         if impossible:
             return Refused(code="NOT_POSSIBLE", message=impossible)
-        lead = self._lead(order.lead_id) if order.lead_version is not None or order.as_person else None
+        also = ("Company",) if order.as_person else ()
+        lead = self._lead(order.lead_id, also) if order.lead_version is not None or also else None
         if lead is not None and order.lead_version is not None:  # convertLead itself knows no precondition
             if lead.IsConverted:
                 return _converted(lead)
@@ -112,11 +112,11 @@ class LifeCycle:
         lead = self._lead(lead_id)
         return _converted(lead) if lead is not None and lead.IsConverted else None
 
-    def _lead(self, lead_id: str) -> LeadFacts | None:
+    def _lead(self, lead_id: str, also: Sequence[str] = ()) -> LeadFacts | None:
         """By id, the recycle bin included: a converted lead that was deleted still names what it made."""
         if not soql.is_id(lead_id):
             return None
-        statement = soql.select(_lead_columns, "Lead", soql.any_of("Id", (soql.id18(lead_id),)))
+        statement = soql.select((*_lead_columns, *also), "Lead", soql.any_of("Id", (soql.id18(lead_id),)))
         answer = self._client.read(protocol.query(statement, "Lead", deleted=True))
         records = msgspec.json.decode(answer.body, type=_LeadPage).records
         return records[0] if records else None
