@@ -64,7 +64,8 @@ BREAKERS: Final[Mapping[int, Breaker]] = {
     7: Breaker(
         code="persons",
         title="people without a company",
-        fix="choose what becomes of them by `lifecycle: {convert: {contact_only: …}, close: {contact_customer: …}}`",
+        fix="choose what becomes of them by `lifecycle: {convert: {contact_only: …, person_accounts: …}, "
+        "close: {contact_customer: …}}`",
     ),
     8: Breaker(
         code="processes",

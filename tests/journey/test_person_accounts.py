@@ -108,3 +108,13 @@ def test_somebody_without_a_company_becomes_a_person_account(desk: Desk) -> None
     assert desk.salesforce.read("Opportunity", here["ConvertedOpportunityId"])["AccountId"] == account["Id"]
     assert desk.issues() == []
     assert desk.companies() == 0
+
+
+def test_all_of_it_is_accounted_for(desk: Desk) -> None:
+    """Somebody whom nothing reaches stays where they are, and so does the account of each person account."""
+    desk.person("Alone")
+    desk.made.settle()
+    found = desk.made.verify()
+    assert (found["differences"], found["in_open_issues"], found["open_issues"]) == ([], [], 0)
+    alone = {one["entity"]: (one["records"], one["due"]) for one in found["not_linked"] if one["on"] == "salesforce"}
+    assert alone == {"account": (4, 0), "contact": (1, 0)}
