@@ -23,7 +23,8 @@ TEXTS = st.one_of(
     st.text(max_size=30).filter(lambda t: "\0" not in t),
     st.sampled_from(
         ["", "  ", "USA", "Holland", "Sverige", "us", "+1 650 555 0100", "(650) 555-0100", "a@x.org", "A@X.org", "n/a",
-         "Web", "web", "Banking", "Closed - Converted", "http://acme.com/", "[not provided]", "a\r\nb", "a\r\r\nb", "x" * 90]
+         "Web", "web", "Banking", "Closed - Converted", "http://acme.com/", "[not provided]", "x" * 90,
+         "a\r\nb", "a\r\r\nb"]
     ),
 )  # fmt: skip
 
