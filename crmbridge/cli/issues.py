@@ -38,6 +38,7 @@ _kinds = click.option(
 )
 _kinds_all = click.option("--kind", "kinds", multiple=True, type=_KINDS, help="All of this kind; may be given again.")
 RECORDS_SHOWN: Final = 20
+FIXES_SHOWN: Final = 3  # of a cause, where it is only summed up
 
 
 # --- issues -------------------------------------------------------------------------------------------------------
@@ -149,8 +150,11 @@ def _print_issues(groups: "Mapping[tuple[str, str, str], list[Issue]]", where: M
     )
     for cause, some in _by_name(groups).items():
         head(f"{cause}: {many(len(some), 'record')}")
-        for fix in dict.fromkeys(one.fix for one in some if one.fix):
+        fixes = list(dict.fromkeys(one.fix for one in some if one.fix))
+        for fix in fixes if records else fixes[:FIXES_SHOWN]:
             say(f"  What to do: {fix}")
+        if not records and len(fixes) > FIXES_SHOWN:
+            say(f"  ... and {len(fixes) - FIXES_SHOWN} more like it, one for each field or choice")
         say(f"  More: {page_of(cause)}")
         if not records:
             say(f"  Records: crmbridge issues {cause}")

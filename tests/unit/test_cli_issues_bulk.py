@@ -67,6 +67,18 @@ def test_counts_come_first_and_the_records_when_a_cause_is_named(
     assert "two causes" in said(capsys, "issues", "RULE", "--cause", "too_long", code=2)
 
 
+def test_a_cause_with_an_advice_for_each_field_is_summed_up(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    lease = store.take_lease("cycle", 60)
+    known: Any = {"entity": "lead", "link_id": None, "side": "left", "kind": "held", "message": "so it is"}
+    found = [Issue(cause="differs", native_id="one", field=f"f{n}", fix=f"Choose f{n}.", **known) for n in range(5)]
+    store.apply(Batch(issues=found), lease=lease)
+    store.release(lease)
+    told = said(capsys, "issues", code=1)
+    assert [f"Choose f{n}." in told for n in range(5)] == [True, True, True, False, False]
+    assert "... and 2 more like it, one for each field or choice" in told
+    assert all(f"Choose f{n}." in said(capsys, "issues", "differs", code=1) for n in range(5))
+
+
 def test_a_cause_that_is_only_reported_is_listed_when_it_is_named(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
