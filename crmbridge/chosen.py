@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
-from crmbridge.lifecycle import CLOSE_FIELDS, LifePlan, is_ignored
+from crmbridge.lifecycle.plan import CLOSE_FIELDS, LifePlan, is_ignored
 from crmbridge.model import Hold, Problem, Seen, Shared, Side, Step, Update, other
 from crmbridge.policy import Policy
 

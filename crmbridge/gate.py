@@ -7,7 +7,7 @@ everything else about the record goes on, and once the fields are filled the mov
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from crmbridge.lifecycle import LifePlan
+from crmbridge.lifecycle.plan import LifePlan
 from crmbridge.model import Fields, Gate, Hold, Link, Seen, Shared, Side, State, Step, Value, other
 
 CAUSE = "gate"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from crmbridge.lifecycle import deleted_case, told_count
+from crmbridge.lifecycle.removals import deleted_case, told_count
 from crmbridge.model import Entity, Seen
 from crmbridge.policy import ONLY_FOR, Policy
 

@@ -19,7 +19,7 @@ from crmbridge.budget import Rate
 from crmbridge.drift import DRIFT_META, GONE, SHAPE_META, Shape, drifted
 from crmbridge.errors import AccessError, ConfigError, CrmBridgeError, LeftAlone, OutsideError, failed_words
 from crmbridge.guard import Cap, Caps
-from crmbridge.lifecycle import DYNAMICS, SALESFORCE, Powers
+from crmbridge.lifecycle.powers import DYNAMICS, SALESFORCE, Powers
 from crmbridge.model import ENTITIES, SIDES, Entity, Side
 from crmbridge.policy import DEFAULT, laid_over
 from crmbridge.segments import policies

@@ -13,7 +13,7 @@ from crmbridge.errors import ConfigError, CrmBridgeError
 from crmbridge.model import SIDES, Axes, Link, Row, Seen, Side, attribute_name, other
 
 if TYPE_CHECKING:
-    from crmbridge.lifecycle import LifePlan
+    from crmbridge.lifecycle.plan import LifePlan
     from crmbridge.settings import Settings
     from crmbridge.state.store import Store
     from crmbridge.state.words import JournalRow

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from crmbridge.ids import new_id
-from crmbridge.lifecycle import create_case
+from crmbridge.lifecycle.cases import create_case
 from crmbridge.model import ENTITIES, Base, Link, Row, Side, Step, other
 from crmbridge.plan import plan_create
 from crmbridge.state.words import Batch, Pair

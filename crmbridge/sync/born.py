@@ -5,7 +5,7 @@ somebody's edit, and not what the CRM filled in.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from crmbridge.lifecycle import late_places
+from crmbridge.lifecycle.conversions import late_places
 from crmbridge.model import Entity, FieldRule, Fields, Link, Row, Seen, Unlinked, Value
 from crmbridge.plan import is_blank
 from crmbridge.sync.echo import touched

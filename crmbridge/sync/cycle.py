@@ -19,7 +19,7 @@ from crmbridge.drift import DRIFT_META
 from crmbridge.drift import told as drift_told
 from crmbridge.errors import AccessError, ConfigError, CrmBridgeError, failed_words
 from crmbridge.guard import Ruling, judge
-from crmbridge.lifecycle import Powers
+from crmbridge.lifecycle.powers import Powers
 from crmbridge.model import SIDES, Directory, Entity, Side
 from crmbridge.pauses import is_whole
 from crmbridge.retention import sweep

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from crmbridge.lifecycle import plan_deleted, plan_merged, plan_orphan_conversion
+from crmbridge.lifecycle.conversions import plan_orphan_conversion
+from crmbridge.lifecycle.removals import plan_deleted, plan_merged
 from crmbridge.model import SIDES, Base, Entity, Hold, Link, Ref, Row, Side, other
 from crmbridge.policy import Policy
 from crmbridge.removal import FIX, Fate

@@ -17,7 +17,7 @@ from crmbridge import pace
 from crmbridge.errors import LeaseTaken
 from crmbridge.guard import Caps
 from crmbridge.ids import new_id
-from crmbridge.lifecycle import Powers
+from crmbridge.lifecycle.powers import Powers
 from crmbridge.model import ENTITIES, SIDES, Directory, Entity, FieldRule, Link, NativeRef, Ref, Seen, Side
 from crmbridge.plan import under
 from crmbridge.policy import Bucket, Policies, Policy

@@ -7,7 +7,7 @@ converted it, and mirrored from there.
 from dataclasses import replace
 
 from connectors.base import Conversion
-from crmbridge.lifecycle import mirrors
+from crmbridge.lifecycle.conversions import mirrors
 from crmbridge.model import Converted, Refused, Stale, Step, Unknown, other, results_of
 from crmbridge.state.words import Batch, Intent
 from crmbridge.sync.fallback import directories_for

@@ -6,7 +6,7 @@ conversion would have carried it, if it still holds the old one; from there it s
 
 from collections.abc import Iterable, Mapping
 
-from crmbridge.lifecycle import late_places
+from crmbridge.lifecycle.conversions import late_places
 from crmbridge.model import SIDES, Entity, FieldRule, Hold, Link, Row, Side, Update, Value, other, results_of
 from crmbridge.plan import is_blank
 from crmbridge.state.words import Batch

@@ -2,7 +2,10 @@
 
 from crmbridge.chosen import as_chosen
 from crmbridge.gate import guarded
-from crmbridge.lifecycle import LifePlan, plan_lead, plan_let_go, plan_opportunity
+from crmbridge.lifecycle.conversions import plan_let_go
+from crmbridge.lifecycle.leads import plan_lead
+from crmbridge.lifecycle.opportunities import plan_opportunity
+from crmbridge.lifecycle.plan import LifePlan
 from crmbridge.model import SIDES, Side
 from crmbridge.plan import newest
 from crmbridge.policy import Policy

@@ -6,7 +6,7 @@ again for it), and where it happened already.
 
 from collections.abc import Iterable
 
-from crmbridge.lifecycle import mirrors, recreates
+from crmbridge.lifecycle.conversions import mirrors, recreates
 from crmbridge.model import Link, Ref, Row, Seen, Side, other
 from crmbridge.policy import Policy
 from crmbridge.state.words import Stored

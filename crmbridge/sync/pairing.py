@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from crmbridge.ids import new_id
-from crmbridge.lifecycle import NOT_MIRRORED, create_case, not_mirrored
+from crmbridge.lifecycle.cases import create_case
+from crmbridge.lifecycle.conversions import NOT_MIRRORED, not_mirrored
 from crmbridge.match import Candidate, Cluster, Matches, match
 from crmbridge.model import SIDES, Entity, Link, Ref, Seen, Side, Wait, other
 from crmbridge.plan import plan_create

@@ -7,7 +7,8 @@ from crmbridge.budget import doing
 from crmbridge.chosen import held_after_close, problems_to_tell
 from crmbridge.drift import CAUSE as DRIFT
 from crmbridge.drift import needed_for_conversions
-from crmbridge.lifecycle import LifePlan, edit_case
+from crmbridge.lifecycle.cases import edit_case
+from crmbridge.lifecycle.plan import LifePlan
 from crmbridge.model import SIDES, Entity, Hold, Link, Money, Ref, Row, Side, Step, Update, other
 from crmbridge.plan import plan_fields
 from crmbridge.state.words import STOPPED, Issue, Pair, Stored, seen_as

@@ -8,7 +8,8 @@ is always the CRM's own conversion that makes one.
 from collections.abc import Mapping
 from dataclasses import replace
 
-from crmbridge.lifecycle import Powers, late_places
+from crmbridge.lifecycle.conversions import late_places
+from crmbridge.lifecycle.powers import Powers
 from crmbridge.model import RESULTS, Entity, Ref, Side, Value, Wait, other, results_of
 from crmbridge.plan import plan_create
 from crmbridge.policy import Policy

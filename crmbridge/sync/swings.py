@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from crmbridge.lifecycle import LifePlan
+from crmbridge.lifecycle.plan import LifePlan
 from crmbridge.model import SIDES, Entity, Side, Update
 from crmbridge.pingpong import WINDOW, WRITES, Wrote, swinging
 from crmbridge.state.words import JournalRow

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from crmbridge.chosen import keeps_status
-from crmbridge.lifecycle import is_bare, mirrors
+from crmbridge.lifecycle.conversions import is_bare, mirrors
 from crmbridge.model import (
     ENTITIES,
     SIDES,

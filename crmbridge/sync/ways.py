@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from connectors.base import Conversion
 from crmbridge.ids import new_id
-from crmbridge.lifecycle import LIKE_PERSON, becomes_person, person_name, with_opportunity
+from crmbridge.lifecycle.conversions import LIKE_PERSON, becomes_person, person_name, with_opportunity
 from crmbridge.match import Candidate, match
 from crmbridge.model import (
     RESULTS,

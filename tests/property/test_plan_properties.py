@@ -9,7 +9,9 @@ from typing import Any, cast
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from crmbridge.lifecycle import DYNAMICS, SALESFORCE, Powers, plan_lead, plan_opportunity
+from crmbridge.lifecycle.leads import plan_lead
+from crmbridge.lifecycle.opportunities import plan_opportunity
+from crmbridge.lifecycle.powers import DYNAMICS, SALESFORCE, Powers
 from crmbridge.model import (
     SIDES,
     Axes,

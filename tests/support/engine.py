@@ -21,7 +21,7 @@ from connectors.base import Conversion, Identity, Known, Move, Page, Removal, Ta
 from connectors.memory import PERSON, US, MemoryConnector, Record
 from connectors.rollcall import Absent
 from crmbridge.errors import TryLater
-from crmbridge.lifecycle import DYNAMICS, SALESFORCE
+from crmbridge.lifecycle.powers import DYNAMICS, SALESFORCE
 from crmbridge.model import (
     ENTITIES,
     Converted,

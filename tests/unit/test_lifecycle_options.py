@@ -7,16 +7,10 @@ from typing import Any
 import pytest
 
 from crmbridge.chosen import as_chosen
-from crmbridge.lifecycle import (
-    DYNAMICS,
-    SALESFORCE,
-    LifePlan,
-    Powers,
-    is_bare,
-    mirrors,
-    plan_lead,
-    recreates,
-)
+from crmbridge.lifecycle.conversions import is_bare, mirrors, recreates
+from crmbridge.lifecycle.leads import plan_lead
+from crmbridge.lifecycle.plan import LifePlan
+from crmbridge.lifecycle.powers import DYNAMICS, SALESFORCE, Powers
 from crmbridge.model import Axes, Base, Fields, Life, Link, Ref, Row, Seen, Shared, Side, State
 from crmbridge.policy import Bucket, Close, Convert, Policies, Policy, Segment, When
 
