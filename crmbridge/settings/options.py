@@ -17,9 +17,9 @@ _SECTIONS: Final[Mapping[type, tuple[str, Callable[[str], Any]]]] = {
     ReadAs: ("as", lambda text: ReadAs(row=text)),
 }
 # Groups and options of `Policy` that nobody writes: they come out of a segment.
-_OWN: Final = frozenset({"master", "segment"})
+OWN: Final = frozenset({"master", "segment"})
 # Options that decide how the mapping is compiled.
-_FOR_ALL: Final = frozenset({"won_amount"})
+FOR_ALL: Final = frozenset({"won_amount"})
 # Choices that exist, but are not carried out yet: they are refused, not ignored.
 NOT_YET: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("close", "contact_customer"): frozenset({"person_account"}),
@@ -201,14 +201,14 @@ def _instant(given: Any) -> datetime | None:
 
 
 def _groups() -> list[str]:
-    return [one.name for one in fields(Policy) if one.name not in _OWN]
+    return [one.name for one in fields(Policy) if one.name not in OWN]
 
 
 def _group(
     given: Mapping[str, Any], way: Path, kind: type, sides: Mapping[str, Side], say: Say
 ) -> Iterator[tuple[str, Any]]:
     """The options of one dataclass of the policy, each with its checked value."""
-    types = {name: hint for name, hint in get_type_hints(kind).items() if kind is not Policy or name not in _OWN}
+    types = {name: hint for name, hint in get_type_hints(kind).items() if kind is not Policy or name not in OWN}
     for name, value in given.items():
         here: Path = (*way, name)
         if name not in types:
@@ -228,7 +228,7 @@ def _group(
 def _choice(
     name: str, value: Any, way: Path, kind: Any, sides: Mapping[str, Side], say: Say
 ) -> Iterator[tuple[str, Any]]:
-    words, sections = _alternatives(kind)
+    words, sections = alternatives(kind)
     if isinstance(value, bool):
         value = "yes" if value else "no"
     if kind == Way and isinstance(value, str):
@@ -246,7 +246,7 @@ def _choice(
             suggestion=closest(value, words) if isinstance(value, str) else None,
             code="choice-unknown",
         )
-    elif way[0] == "segments" and name in _FOR_ALL:
+    elif way[0] == "segments" and name in FOR_ALL:
         say(way, "is for all records; write it under `lifecycle:` itself", key=True, code="choice-for-all")
     elif (wrong := _not_for(name, found, way)) is not None:
         say(way, wrong, code="choice-misplaced")
@@ -278,7 +278,7 @@ def _is_one(value: Any, key: str) -> bool:
     return isinstance(value, Mapping) and list(value) == [key] and isinstance(value[key], str) and bool(value[key])
 
 
-def _alternatives(kind: Any) -> tuple[list[str], Mapping[str, Callable[[str], Any]]]:
+def alternatives(kind: Any) -> tuple[list[str], Mapping[str, Callable[[str], Any]]]:
     """The words of an option, and by key the sections that may stand instead of a word."""
     members = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     words = [word for member in members if get_origin(member) is Literal for word in get_args(member)]

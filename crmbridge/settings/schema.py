@@ -5,6 +5,7 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from crmbridge.settings.document import Settings
+from crmbridge.settings.options_schema import lifecycle_schema, segments_schema
 
 _TEXT: Final[JsonSchemaValue] = {"type": "string"}
 _SAID: Final = {
@@ -19,8 +20,7 @@ def settings_schema() -> dict[str, Any]:
     made["$schema"] = GenerateJsonSchema.schema_dialect
     made["title"] = "crmbridge settings"
     keys = made["properties"]
-    # Their keys are read by tables of their own (`crmbridge.settings.options`).
-    keys["lifecycle"] = keys["segments"] = {"type": "object"}
+    keys["lifecycle"], keys["segments"] = lifecycle_schema(), segments_schema()
     for name, rule in keys.items():
         said = {"description": _SAID[name]} if name in _SAID else {}
         # A section may stand there with all of its keys commented out.
