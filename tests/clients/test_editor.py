@@ -14,7 +14,9 @@ from tests.support.project import CHECKOUT
 def seen(box: Running, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     folder = tmp_path_factory.mktemp("editor")
     shutil.copytree(CHECKOUT / "config" / "mappings", folder / "mappings")
-    shutil.copy(CHECKOUT / "config" / "mapping.schema.json", folder)
+    for name in ("mapping.schema.json", "values.schema.json", "examples.schema.json", "crmbridge.schema.json"):
+        shutil.copy(CHECKOUT / "config" / name, folder)
+    shutil.copy(CHECKOUT / "config" / "crmbridge.yaml", folder)
     (folder / "shape.yaml").write_text("salesforce: {extends: salesforce}\ndynamics: {extends: dynamics}\n")
     words = ["mapping", "schema", "--shape", str(folder / "shape.yaml"), "--out", str(folder)]
     assert run_program(words) == 0
@@ -40,6 +42,15 @@ def test_words_are_completed_with_this_orgs_own(seen: Seen) -> None:
     assert {"New", "Contacted", "Qualified"} <= set(seen["statuses"])
 
 
+def test_the_choices_of_the_settings_are_completed_and_checked(seen: Seen) -> None:
+    assert {"mirror", "person_accounts", "late_edit"} <= set(seen["options"])
+    assert {"account if company", "person_account", "hold"} <= set(seen["choices"])
+    assert seen["never"] == []
+    assert len(seen["nevr"]) == 1
+
+
 def test_the_schemas_are_sound_in_strict_mode(seen: Seen) -> None:
     assert set(seen["schemas"].values()) == {"sound"}
-    assert {"mapping.schema.json", "lead.schema.json", "opportunity.schema.json"} <= set(seen["schemas"])
+    made = {"lead.schema.json", "opportunity.schema.json"}
+    shipped = {f"{name}.schema.json" for name in ("mapping", "values", "examples", "crmbridge")}
+    assert made | shipped <= set(seen["schemas"])

@@ -49,10 +49,10 @@ async function main() {
   await one.ask("initialize", { processId: process.pid, rootUri: `file://${folder}`, capabilities: { workspace: { configuration: true }, textDocument: { hover: {}, completion: { completionItem: { snippetSupport: false } } } } });
   one.notify("initialized", {});
   const lines = fs.readFileSync(path.join(folder, "mappings", "lead.yaml"), "utf8").split("\n");
-  const uri = `file://${path.join(folder, "mappings", "lead.yaml")}`;
-  let version = 0;
+  let uri = `file://${path.join(folder, "mappings", "lead.yaml")}`;
+  const versions = {};
   const open = (text) => {
-    version += 1;
+    const version = (versions[uri] = (versions[uri] ?? 0) + 1);
     if (version === 1) one.notify("textDocument/didOpen", { textDocument: { uri, languageId: "yaml", version, text } });
     else one.notify("textDocument/didChange", { textDocument: { uri, version }, contentChanges: [{ text }] });
   };
@@ -85,6 +85,19 @@ async function main() {
   one.told.length = 0;
   open(lines.join("\n").replace("convert: email", "convert: emial").replace("salesforce: LastName", "salesforce: LastNam"));
   found.broken = await diagnostics();
+  // The settings, where the same is done for what is chosen about the life cycle.
+  const settings = fs.readFileSync(path.join(folder, "crmbridge.yaml"), "utf8").replace(/^lifecycle:$/m, "#");
+  uri = `file://${path.join(folder, "crmbridge.yaml")}`;
+  const chosen = (text) => `${settings}\nlifecycle:\n  convert:\n    ${text}`;
+  const last = (text) => ({ line: text.split("\n").length - 1, character: text.split("\n").pop().length });
+  found.choices = await labels(chosen("contact_only: "), last(chosen("contact_only: ")));
+  found.options = await labels(chosen(""), last(chosen("")));
+  one.told.length = 0;
+  open(chosen("mirror: nevr\n"));
+  found.nevr = await diagnostics();
+  one.told.length = 0;
+  open(chosen("mirror: never\n"));
+  found.never = await diagnostics();
   one.end();
   // The strict mode forbids keywords that say nothing, and types that cannot be.
   const Ajv = require("ajv/dist/2020").default;
