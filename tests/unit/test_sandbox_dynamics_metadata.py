@@ -164,6 +164,33 @@ def test_the_csdl_is_well_formed_and_names_every_set(env: Environment) -> None:
     assert properties["_parentaccountid_value"] == "Edm.Guid"
 
 
+def test_the_csdl_tells_partners_bindings_and_alternate_keys_as_a_real_one_does() -> None:
+    env = Environment()
+    key = {"SchemaName": "sample_number", "KeyAttributes": ["accountnumber", "parentaccountid"]}
+    label = {"LocalizedLabels": [{"Label": "Number", "LanguageCode": 1033}]}
+    made = env.send("POST", "EntityDefinitions(LogicalName='account')/Keys", {**key, "DisplayName": label})
+    assert made.status == 204
+    env.move(hours=1)  # its index is built
+    env.get("EntityDefinitions(LogicalName='account')/Keys")
+    edm = "{http://docs.oasis-open.org/odata/ns/edm}"
+    document = etree.fromstring(env.get("$metadata").reply.body)
+    types = {each.get("Name"): each for each in document.iter(f"{edm}EntityType")}
+    partners = {
+        (name, each.get("Name")): each.get("Partner")
+        for name in ("account", "contact")
+        for each in types[name].iter(f"{edm}NavigationProperty")
+    }
+    assert partners["account", "contact_customer_accounts"] == "parentcustomerid_account"
+    assert partners["contact", "parentcustomerid_account"] == "contact_customer_accounts"
+    (accounts,) = (each for each in document.iter(f"{edm}EntitySet") if each.get("Name") == "accounts")
+    bound = {each.get("Path"): each.get("Target") for each in accounts.iter(f"{edm}NavigationPropertyBinding")}
+    assert (bound["contact_customer_accounts"], bound["primarycontactid"]) == ("contacts", "contacts")
+    (term,) = types["account"].findall(f"{edm}Annotation")
+    assert term.get("Term") == "OData.Community.Keys.V1.AlternateKeys"
+    paths = [each.get("PropertyPath") for each in term.iter(f"{edm}PropertyValue") if each.get("Property") == "Name"]
+    assert paths == ["accountnumber", "_parentaccountid_value"]
+
+
 def test_the_csdl_tells_functions_as_they_answer(env: Environment) -> None:
     edm = "{http://docs.oasis-open.org/odata/ns/edm}"
     document = etree.fromstring(env.get("$metadata").reply.body)

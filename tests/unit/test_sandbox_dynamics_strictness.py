@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from crmbridge.sandbox.dynamics.left_out import LEFT_OUT
 from tests.support.dataverse import Environment
 
 NOWHERE = "00000000-0000-4000-8000-000000000001"
@@ -22,6 +23,16 @@ def refused(env: Environment, method: str, url: str, body: Any = None, **headers
     answer = env.send(method, url, body, **headers)
     assert env.app.dump() == before
     return answer.status, answer.code if answer.text else ""
+
+
+def test_what_a_real_environment_could_do_is_said_to_be_not_served(env: Environment) -> None:
+    """Whichever way it is called; what does not exist there either is a segment that is not found."""
+    for name in sorted(LEFT_OUT):
+        called = [("POST", name), ("GET", f"{name}()"), ("POST", f"leads/Microsoft.Dynamics.CRM.{name}")]
+        answers = [env.send(method, url, {} if method == "POST" else None) for method, url in called]
+        assert [each.status for each in answers] == [501] * 3, name
+        assert all(f"does not serve the action or function {name}" in each.text for each in answers)
+    assert refused(env, "POST", "DanceWithLead", {}) == (404, "0x80060888")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"])

@@ -110,10 +110,16 @@ def test_a_login_by_password_names_no_scope(org: Bench) -> None:
 
 def test_the_identity_page_is_not_userinfo(org: Bench) -> None:
     page = org.rest("GET", "").body["identity"]
-    identity = org.send("GET", page)
+    assert page.startswith(f"{ORIGIN}/id/")
+    identity = org.send("GET", page.removeprefix(ORIGIN))
     assert identity.status == 200
     userinfo = org.rest("GET", "/services/oauth2/userinfo").body
-    assert {"sub", "name", "zoneinfo"} <= userinfo.keys()
+    claims = """sub user_id organization_id preferred_username nickname name email email_verified given_name
+        family_name zoneinfo photos profile picture address is_salesforce_integration_user urls active user_type
+        language locale utcOffset updated_at is_app_installed"""
+    assert userinfo.keys() == set(claims.split())
+    assert (userinfo["sub"], userinfo["picture"]) == (page, userinfo["photos"]["picture"])
+    assert {"tooling_rest", "tooling_soap", "feed_elements", "custom_domain"} <= userinfo["urls"].keys()
     assert b'"sub"' not in identity.body
     assert b'"utcOffset":0' in identity.body
     assert f"{ORIGIN}/services/data/v{{version}}/chatter/feed-items".encode() in identity.body

@@ -519,6 +519,9 @@ def test_paths_versions_and_methods(org: Bench) -> None:
     put = org.rest("PUT", "sobjects/Lead", {})
     assert (put.status, put.body[0]["message"]) == (405, "HTTP Method 'PUT' not allowed. Allowed are GET,POST")
     assert org.rest("POST", "sobjects/Lead", {}, {"content-type": "text/plain"}).status == 415
+    with_blob = org.rest("POST", "sobjects/Attachment", {}, {"content-type": "multipart/form-data; boundary=x"})
+    assert with_blob.body[0]["errorCode"] == "NOT_SERVED_BY_SANDBOX"
+    assert org.send("POST", "/cometd/62.0/handshake", b"[]").status == 501
     assert org.rest("POST", "sobjects/Nothing", {}).status == 404
     convert = org.rest("POST", "actions/standard/convertLead", {"inputs": []})
     assert (convert.status, convert.codes) == (404, ["NOT_FOUND"])

@@ -164,6 +164,30 @@ def test_what_cannot_be_read_is_the_clients_fault(org: Bench, content: str, told
 
 
 @pytest.mark.parametrize(
+    ("letter", "namespace", "named"),
+    [
+        ("u", "urn:enterprise.soap.sforce.com", "{urn:enterprise.soap.sforce.com}login"),
+        ("c", "urn:partner.soap.sforce.com", "{urn:partner.soap.sforce.com}login"),
+        ("u", "urn:enterprise.soap.sforce.com/2005/09/outbound", "{urn:enterprise.soap.sforce.com/2005/09/outbound}"),
+        ("u", "", "login"),
+    ],
+)
+def test_each_address_knows_the_calls_of_its_own_namespace_alone(
+    org: Bench, letter: str, namespace: str, named: str
+) -> None:
+    given = org.app.credentials
+    password = given["password"] + given["security_token"]
+    body = (
+        '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body>'
+        f'<login xmlns="{namespace}"><username>{given["username"]}</username><password>{password}</password></login>'
+        "</e:Body></e:Envelope>"
+    )
+    reply = org.send("POST", f"/services/Soap/{letter}/60.0", body.encode(), {"soapaction": "login"})
+    assert (reply.status, b"soapenv:Client" in reply.body) == (500, True)
+    assert f"No operation available for request {named}".encode() in reply.body
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b"",

@@ -43,6 +43,7 @@ from crmbridge.sandbox.dynamics.errors import (
     not_served,
 )
 from crmbridge.sandbox.dynamics.headers import detection_asked
+from crmbridge.sandbox.dynamics.left_out import LEFT_OUT
 from crmbridge.sandbox.dynamics.metadata_changes import retrieve_metadata_changes
 from crmbridge.sandbox.dynamics.tables import Table
 from crmbridge.sandbox.dynamics.values import guid
@@ -137,7 +138,7 @@ def _bound(ctx: Context, method: str, table: Table, parts: list[Segment]) -> Rep
     if method != "POST":
         ctx.note(table.name, name)
         if name not in _SHORT:
-            raise missing_segment(parts[-1].name)
+            raise _unknown(parts[-1].name)
         raise DataverseError(405, "0x8006088a", f"The action {name} must be called with POST.")
     if name == "QualifyLead" and table.name == "lead" and len(parts) == 2 and parts[0].key is not None:
         return actions.qualify_lead(
@@ -146,7 +147,12 @@ def _bound(ctx: Context, method: str, table: Table, parts: list[Segment]) -> Rep
     if name in bulk.MESSAGES and parts[0].key is None and len(parts) == 2:
         return bulk.perform(ctx, table, name)
     ctx.note(table.name, name)
-    raise missing_segment(parts[-1].name)  # SetState, Assign and other messages of the older service: §4.2, §10.3
+    raise _unknown(parts[-1].name)  # SetState, Assign and other messages of the older service: §4.2, §10.3
+
+
+def _unknown(segment: str) -> DataverseError:
+    name = segment.removeprefix(_PREFIX)
+    return not_served(f"the action or function {name}") if name in LEFT_OUT else missing_segment(segment)
 
 
 def _unbound(ctx: Context, method: str, parts: list[Segment]) -> Reply:
@@ -176,7 +182,7 @@ def _unbound(ctx: Context, method: str, parts: list[Segment]) -> Reply:
     if method == "GET" and len(parts) == 1:
         return _function(ctx, parts[0])
     ctx.note("", "other")
-    raise missing_segment(name)
+    raise _unknown(name)
 
 
 _PARAMETERS = {
@@ -190,16 +196,13 @@ _PARAMETERS = {
     "RetrieveActivePath": frozenset({"ProcessInstanceId"}),
     "RetrieveSharedPrincipalsAndAccess": frozenset({"Target"}),
 }  # of functions: dataverse-api §1.4, §2.8, §5, §8.3
-_NOT_SERVED = frozenset({"RetrieveProcessControlData"})  # its answer is documented nowhere: dataverse-api §8.3
 
 
 def _function(ctx: Context, segment: Segment) -> Reply:
     known = _PARAMETERS.get(segment.name)
     if known is None:
         ctx.note("", "other")
-        if segment.name in _NOT_SERVED:
-            raise not_served(f"the function {segment.name}")
-        raise missing_segment(segment.name)
+        raise _unknown(segment.name)
     _refuse_options(ctx, frozenset())
     _, aliases = query_options(ctx.query)
     given = arguments(segment.key, aliases)

@@ -175,6 +175,8 @@ class SalesforceApp:
                 raise refuse("NOT_FOUND", "Could not find a match for URL")  # no Apex class runs here
             elif found := _DATA.fullmatch(path):
                 user, reply = self._data(request, found.group(1), found.group(2) or "", log)
+            elif plain_path.startswith("/cometd/"):  # the Streaming API
+                raise not_served(path)
             else:
                 reply = self._refused(not_found())
         except SfError as error:
@@ -212,6 +214,7 @@ class SalesforceApp:
                 headers=request.headers,
                 user=user,
                 version=f"{version}.0",
+                origin=self._auth.instance(request),
                 raw=request.body,
                 log=log,
             )

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from crmbridge.sandbox.salesforce.errors import SfError, not_found, refuse
+from crmbridge.sandbox.salesforce.errors import SfError, not_found, not_served, refuse
 from crmbridge.sandbox.salesforce.headers import setting
 from crmbridge.sandbox.salesforce.ids import canonical
 from crmbridge.sandbox.salesforce.records import Caller
@@ -54,6 +54,7 @@ class Ask:
     headers: Mapping[str, str]  # names in lower case
     user: str
     version: str
+    origin: str = ""  # scheme://host:port of this org, as it was asked
     raw: bytes = b""
     given: Any = None  # a subrequest's body, parsed already
     log: Log
@@ -66,6 +67,8 @@ class Ask:
         if not self.raw.strip():
             raise refuse("JSON_PARSER_ERROR", "The HTTP entity body is required, but this request has no entity body.")
         kind = self.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+        if kind == "multipart/form-data":  # a row with a blob beside it
+            raise not_served("multipart/form-data; send the blob in base64, as a field of the JSON body")
         if kind != "application/json":
             raise refuse("UNSUPPORTED_MEDIA_TYPE", f"Content type {kind} is not supported here; send application/json.")
         try:

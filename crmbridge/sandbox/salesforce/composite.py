@@ -155,6 +155,7 @@ def inner_ask(ask: Ask, *, method: str, url: str, headers: Mapping[str, str], bo
         headers=headers,
         user=ask.user,
         version=f"{found.group(1)}.0",
+        origin=ask.origin,
         given=body,
         log=log,
     )

@@ -1,7 +1,7 @@
 """Who a caller is, as the identity page and as OpenID's userinfo tell it (salesforce-api §1.2).
 
-The identity page has the keys that a recorded org answers with; userinfo has the claims beside the names that clients
-of either look for.
+The identity page has the keys that a recorded org answers with; userinfo has the claims that Salesforce's own schema of
+it requires ("Query for User Information"), and none of the page's names for the same things.
 """
 
 from datetime import UTC, datetime, tzinfo
@@ -47,16 +47,38 @@ def identity(row: Row, origin: str, org_id: str, zone: str) -> dict[str, Any]:
 
 
 def userinfo(row: Row, origin: str, org_id: str, zone: str) -> dict[str, Any]:
-    """`/services/oauth2/userinfo`."""
+    """`/services/oauth2/userinfo`; that an unknown part of the address is left out is (unverified)."""
+    page = identity(row, origin, org_id, zone)
+    same = "user_id organization_id email email_verified photos active user_type language locale utcOffset"
+    parts = {
+        "street_address": page["addr_street"],
+        "locality": page["addr_city"],
+        "region": page["addr_state"],
+        "postal_code": page["addr_zip"],
+        "country": page["addr_country"],
+    }
+    data = f"{origin}/services/data/v{{version}}"
     return {
-        **identity(row, origin, org_id, zone),
-        "sub": f"{origin}/id/{org_id}/{row['Id']}",
-        "preferred_username": row["Username"],
-        "nickname": row.get("CommunityNickname"),
-        "name": row["Name"],
-        "given_name": row.get("FirstName"),
-        "family_name": row.get("LastName"),
-        "zoneinfo": row.get("TimeZoneSidKey") or zone,
+        **{name: page[name] for name in same.split()},
+        "sub": page["id"],
+        "preferred_username": page["username"],
+        "nickname": page["nick_name"],
+        "name": page["display_name"],
+        "given_name": page["first_name"],
+        "family_name": page["last_name"],
+        "zoneinfo": page["timezone"],
+        "profile": page["urls"]["profile"],
+        "picture": page["photos"]["picture"],
+        "address": {name: part for name, part in parts.items() if part},
+        "is_salesforce_integration_user": False,  # the user of that kind is Salesforce's own, not a caller of ours
+        "urls": {
+            **page["urls"],
+            "tooling_soap": f"{origin}/services/Soap/T/{{version}}/{org_id[:15]}",
+            "tooling_rest": f"{data}/tooling/",
+            "feed_elements": f"{data}/chatter/feed-elements",
+        },
+        "updated_at": f"{row['LastModifiedDate'][:19]}Z",
+        "is_app_installed": True,
     }
 
 

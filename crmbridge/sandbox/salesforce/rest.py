@@ -347,13 +347,13 @@ class Rest:
         ask.log.category = "metadata"
         root = f"/services/data/v{ask.version}"
         names = [name for name, first in _RESOURCES.items() if ask.release >= first]
-        return Answer(body={name: f"{root}/{name}" for name in names} | {"identity": self._identity(ask.user)})
+        return Answer(body={name: f"{root}/{name}" for name in names} | {"identity": self._identity(ask)})
 
-    def _identity(self, user: str) -> str:
-        """§1.2: the page about the caller; on this host, whatever it is called."""
+    def _identity(self, ask: Ask) -> str:
+        """§1.2: the page about the caller, by its whole address; a real org names the login host there."""
         organization = self.store.shape.objects.get("Organization")
         (own, *_) = self.store.rows(organization) if organization and self.store.rows(organization) else ("",)
-        return f"/id/{own}/{user}" if own else "/services/oauth2/userinfo"
+        return f"{ask.origin}/id/{own}/{ask.user}" if own else f"{ask.origin}/services/oauth2/userinfo"
 
     def _metadata(self, ask: Ask, table: str, make: Callable[[], Any]) -> Answer:
         """What the org's shape says; it stays as it is while the sandbox runs (§5.1)."""

@@ -51,6 +51,7 @@ class Element:
     text: str | None
     children: tuple["Element", ...]
     kind: str = ""  # the local name in xsi:type
+    namespace: str = ""
 
     def first(self, name: str) -> "Element | None":
         return next((child for child in self.children if child.name == name), None)
@@ -106,7 +107,16 @@ def parse(body: bytes, *, enterprise: bool = False) -> Call:
     if root.name != "Envelope" or content is None or not content.children:
         raise ClientFault("A SOAP message needs an Envelope with a Body that holds an operation.")
     headers = root.first("Header") or Element(name="Header", text=None, children=())
-    return Call(operation=content.children[0], headers=headers, enterprise=enterprise)
+    operation = content.children[0]
+    if operation.namespace != f"urn:{'enterprise' if enterprise else 'partner'}.soap.sforce.com":
+        raise no_operation(operation)
+    return Call(operation=operation, headers=headers, enterprise=enterprise)
+
+
+def no_operation(element: Element) -> ClientFault:
+    """What the API of the address has no such call for; its name includes its namespace."""
+    name = f"{{{element.namespace}}}{element.name}" if element.namespace else element.name
+    return ClientFault(f"No operation available for request {name}, please check the WSDL for the service.")
 
 
 def _element(node: Any) -> Element:
@@ -117,6 +127,7 @@ def _element(node: Any) -> Element:
         text=None if nil or children else (node.text or ""),
         children=children,
         kind=node.get(f"{{{_XSI}}}type", "").rpartition(":")[2],
+        namespace=etree.QName(node).namespace or "",
     )
 
 

@@ -99,11 +99,8 @@ class SoapCalls:
                 return "<result/>"
             case name if name in LEFT_OUT:
                 raise soap.not_served(name)
-            case name:
-                raise soap.ClientFault(
-                    f"No operation available for request {{urn:partner.soap.sforce.com}}{name}, please check the WSDL "
-                    "for the service."
-                )
+            case _:
+                raise soap.no_operation(operation)
 
     # -- reading -------------------------------------------------------------------------------------------------
 
