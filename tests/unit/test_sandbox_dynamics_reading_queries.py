@@ -630,4 +630,4 @@ def test_the_service_document_lists_the_sets(env: Environment) -> None:
 
 def test_audits_are_not_kept(env: Environment) -> None:
     assert (env.get("audits").status, env.get("audits").code) == (404, "0x80060888")
-    assert env.get("RetrieveRecordChangeHistory(Target=@t)?@t={'@odata.id':'leads(x)'}").status == 404
+    assert env.get("RetrieveRecordChangeHistory(Target=@t)?@t={'@odata.id':'leads(x)'}").status == 501
