@@ -73,7 +73,8 @@ can cost more; the copies make the waits overlap.
 REST = """
 ## Start and memory
 
-A start is measured from after the imports until all ports answer.
+A start is measured from after the imports until all ports answer. libyaml reads the shapes and the sample data
+(`sandbox/marks.py`); where its wheel is missing, a start takes about twice as long.
 
 | | |
 | --- | --: |
