@@ -240,7 +240,7 @@ class Converter:
         values = self._mapped(self._account, lead, existing=existing, truncate=ask.truncate)
         mapped = self._mapped(self._contact, lead, existing=existing, truncate=ask.truncate)
         values |= {shown: value for name, value in mapped.items() if (shown := account_column(name)) is not None}
-        kind = self._records.person_type(owner)
+        kind = self._records.record_types.of_persons(owner)
         done = self._written(self._account, values, row, owner, caller, {}, kind)
         return done["Id"], done["PersonContactId"]
 
@@ -285,7 +285,7 @@ class Converter:
         if "CurrencyIsoCode" in self._opportunity.fields and lead.get("CurrencyIsoCode"):
             made["CurrencyIsoCode"] = lead["CurrencyIsoCode"]
         self._records.write(self._opportunity, made, None, caller)
-        self._records.add_role(made["Id"], contact, primary=True, caller=caller)
+        self._records.opportunities.add_role(made["Id"], contact, primary=True, caller=caller)
         return made["Id"]
 
     def _first_stage(self, opportunity: Row) -> str:
@@ -303,7 +303,7 @@ class Converter:
         rows = [self._store.rows(self._role)[key] for key in self._store.find(self._role, "OpportunityId", opportunity)]
         rows = [row for row in rows if not row.get("IsDeleted")]
         if not any(row["ContactId"] == contact for row in rows):
-            self._records.add_role(
+            self._records.opportunities.add_role(
                 opportunity, contact, primary=not any(row["IsPrimary"] for row in rows), caller=caller
             )
 

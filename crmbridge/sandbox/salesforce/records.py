@@ -17,12 +17,14 @@ from crmbridge.sandbox.salesforce.derived import Derived, Plan
 from crmbridge.sandbox.salesforce.errors import Problem, SfError, no_access, no_external_id, not_found, refuse
 from crmbridge.sandbox.salesforce.ids import Sequence as IdSequence
 from crmbridge.sandbox.salesforce.ids import canonical
+from crmbridge.sandbox.salesforce.opportunities import Opportunities
 from crmbridge.sandbox.salesforce.persons import Persons, meant, persons_of
 from crmbridge.sandbox.salesforce.picklists import wrong_values
 from crmbridge.sandbox.salesforce.query import RECYCLE_BIN
+from crmbridge.sandbox.salesforce.record_types import RecordTypes
 from crmbridge.sandbox.salesforce.removal import Removal
 from crmbridge.sandbox.salesforce.rules import Rulebook
-from crmbridge.sandbox.salesforce.schema import Field, Permission, RecordType, SObject
+from crmbridge.sandbox.salesforce.schema import Field, Permission, SObject
 from crmbridge.sandbox.salesforce.store import Store
 from crmbridge.sandbox.salesforce.values import instant, read, stamp, unreadable
 
@@ -32,7 +34,6 @@ _AUDIT: Final = (
     "LastModifiedDate",
     "LastModifiedById",
 )  # §6.6, on insert, with the permission
-_LAST_CHANGES: Final = {"LastAmountChangedHistoryId": "Amount", "LastCloseDateChangedHistoryId": "CloseDate"}
 _CONVERTED: Final = ("ConvertedDate", "ConvertedAccountId", "ConvertedContactId", "ConvertedOpportunityId")
 
 
@@ -47,6 +48,8 @@ class Records:
         self.derived = Derived(store, plan, self._today, self._summed_up, self.persons)
         self.contention = Contention(now=now)
         self._rules = Rulebook(store, plan, self.derived)
+        self.record_types = RecordTypes(store)
+        self.opportunities = Opportunities(self, store, sequence, now)
         self._removal = Removal(self, store, now)
 
     def _today(self) -> date:
@@ -137,19 +140,12 @@ class Records:
         """What the platform fills in where nobody says otherwise, for records of this user."""
         row: Row = dict(sobject.defaults)
         if sobject.document.record_types:
-            key = record_type or self._default_record_type(sobject, user)
+            key = record_type or self.record_types.default(sobject, user)
             if key is not None:
                 row["RecordTypeId"] = key
-                kind = self.record_type(sobject, row)
+                kind = self.record_types.of(sobject, row)
                 row |= kind.defaults if kind else {}
         return row
-
-    def record_type(self, sobject: SObject, row: Row) -> RecordType | None:
-        if not sobject.document.record_types:
-            return None
-        found = self._store.get(self._shape.objects["RecordType"], row.get("RecordTypeId") or "")
-        name = found["DeveloperName"] if found and found.get("SobjectType") == sobject.name else None
-        return next((kind for kind in sobject.document.record_types if kind.developer_name == name), None)
 
     def update(self, sobject: SObject, row: Row, given: Mapping[str, Any], caller: Caller) -> str:
         whole, seen = self._both(sobject)
@@ -202,7 +198,7 @@ class Records:
         if row.get("OwnerId") != (before or {}).get("OwnerId"):
             self.owner_may_own(sobject, row.get("OwnerId"))
         if values.get("RecordTypeId") and "RecordTypeId" in sobject.fields:
-            self._record_type_may_be(sobject, values["RecordTypeId"])
+            self.record_types.may_be(sobject, values["RecordTypeId"])
         if self.contention.any_held:
             self.contention.check(self.locked_with(sobject, row, before))
         with self._store.tables.transaction():
@@ -249,7 +245,7 @@ class Records:
         self.derived.compute(sobject, row)
         changed = [name for name, value in row.items() if before is None or before.get(name) != value]
         if sobject.narrowed:
-            kind = self.record_type(sobject, row)
+            kind = self.record_types.of(sobject, row)
             if problems := wrong_values(sobject, row, set(changed), kind):
                 raise SfError(problems)  # §5.1
         if caller.rules:
@@ -438,17 +434,6 @@ class Records:
         names = {row.get("SobjectType") for row in rows if not row.get("IsDeleted")}
         return not names or sobject.name in names
 
-    def _record_type_may_be(self, sobject: SObject, key: str) -> None:
-        """A record type of this object, active, and one that the user's profile offers (§5.1; wording (unverified))."""
-        found = self._store.get(self._shape.objects["RecordType"], key)
-        kind = self.record_type(sobject, {"RecordTypeId": key})
-        access = self._store.access
-        offered = access.profile.record_types.get(sobject.name) if access is not None else None
-        refused = kind is None or not kind.active or (offered and kind.developer_name not in offered.available)
-        if found is None or refused:
-            message = f"Record Type ID: this ID value isn't valid for the user: {key}"
-            raise refuse("INVALID_CROSS_REFERENCE_KEY", message, ["RecordTypeId"])
-
     def unique(self, sobject: SObject, row: Row, changed: Sequence[str]) -> None:
         for name in changed:
             field = sobject.fields.get(name)
@@ -467,74 +452,20 @@ class Records:
                 message = f"duplicate value found: {name} duplicates value on record with id: {key[:15]}"
                 raise refuse("DUPLICATE_VALUE", message, [])
 
-    def _default_record_type(self, sobject: SObject, user: str, *, person: bool = False) -> str | None:
-        kinds = [kind for kind in sobject.document.record_types if kind.person is person]
-        names = [kind.developer_name for kind in kinds if kind.default]
-        offered = self._store.profile_of(user).record_types.get(sobject.name)
-        if offered is not None:  # lifecycle §1.1: what a conversion makes has its owner's
-            names = [kind.developer_name for kind in kinds if kind.developer_name == offered.default]
-        if person and not names:  # every user has one for persons (which, is unverified)
-            available = (
-                kinds if offered is None else [each for each in kinds if each.developer_name in offered.available]
-            )
-            names = [kind.developer_name for kind in (available or kinds)[:1]]
-        rows = self._store.rows(self._shape.objects["RecordType"]).values()
-        return next(
-            (r["Id"] for r in rows if r.get("SobjectType") == sobject.name and r.get("DeveloperName") in names), None
-        )
-
     # -- what a save does to other rows --------------------------------------------------------------------------
 
     def _after(self, sobject: SObject, row: Row, before: Row | None, caller: Caller) -> None:
         if sobject.name == "Opportunity":
-            self._history(row, before, caller)
+            self.opportunities.saved(row, before, caller)
         if sobject.name == "Opportunity" and before is None and row.get("ContactId"):
             # §5.3: ContactId on create makes the primary contact role.
-            self.add_role(row["Id"], row["ContactId"], primary=True, caller=caller)
+            self.opportunities.add_role(row["Id"], row["ContactId"], primary=True, caller=caller)
         if sobject.name == "ContentNote" and (documents := self._shape.objects.get("ContentDocument")):
             # a note is a file too, under the same id (the fact sheet does not know notes: (unverified))
             shared = {name: value for name, value in row.items() if name in documents.fields}
             self.put(documents, shared, self._store.get(documents, row["Id"]))
         if sobject.name == "OpportunityContactRole" and (row["IsPrimary"] or (before or {}).get("IsPrimary")):
-            self.primary_changed(row)
-
-    def _history(self, row: Row, before: Row | None, caller: Caller) -> None:
-        """§5.3: a row of OpportunityHistory per change of stage, amount, probability or close date."""
-        histories = self._shape.objects.get("OpportunityHistory")
-        watched = ("StageName", "Amount", "Probability", "CloseDate")
-        if histories is None or (before and all(row.get(name) == before.get(name) for name in watched)):
-            return
-        told: Row = {name: row[name] for name in (*watched, "ForecastCategory", "ExpectedRevenue") if name in row}
-        told |= {"Id": self._sequence.next(histories.document.key_prefix), "OpportunityId": row["Id"]}
-        told |= {"CreatedById": caller.user, "CreatedDate": row["SystemModstamp"], "IsDeleted": False}
-        self._store.put(histories, told | {"SystemModstamp": row["SystemModstamp"]})
-        last = {
-            field: told["Id"]
-            for field, name in _LAST_CHANGES.items()
-            if before is not None and row.get(name) != before.get(name)
-        }
-        if last:  # §5.3; without a move of the stamp, as it is part of the same save (unverified)
-            self._store.put(self._shape.objects["Opportunity"], row | last)
-
-    def add_role(self, opportunity: str, contact: str, *, primary: bool, caller: Caller) -> str:
-        sobject = self._shape.objects["OpportunityContactRole"]
-        role = {"OpportunityId": opportunity, "ContactId": contact, "IsPrimary": primary}
-        with self._store.platform():
-            return self.create(sobject, role, caller)
-
-    def primary_changed(self, role: Row) -> None:
-        """One primary role per opportunity (§5.3), whose contact it shows; its stamp stays (unverified)."""
-        sobject, opportunities = self._shape.objects["OpportunityContactRole"], self._shape.objects["Opportunity"]
-        primary = role["ContactId"] if role["IsPrimary"] and not role.get("IsDeleted") else None
-        for key in self._store.find(sobject, "OpportunityId", role["OpportunityId"]) if primary else ():
-            other = self._store.rows(sobject)[key]
-            if key != role["Id"] and other["IsPrimary"] and not other.get("IsDeleted"):
-                self.put(sobject, {**other, "IsPrimary": False, "SystemModstamp": stamp(self._now())}, other)
-        opportunity = self._store.get(opportunities, role["OpportunityId"])
-        if opportunity is not None:
-            kept = {name: value for name, value in opportunity.items() if name != "ContactId"}
-            changed = kept if primary is None else {**kept, "ContactId": primary}
-            self.put(opportunities, changed, opportunity)
+            self.opportunities.primary_changed(row)
 
     # -- person accounts -----------------------------------------------------------------------------------------
 
@@ -542,11 +473,7 @@ class Records:
         """The record type of a new account that has none and is a person's; nothing for any other row."""
         if self.persons is None or sobject.name != "Account" or values.get("RecordTypeId") or not meant(values):
             return {}
-        return {"RecordTypeId": self.person_type(user)}
-
-    def person_type(self, user: str = "") -> str | None:
-        """The person record type that this user's new person accounts have."""
-        return self._default_record_type(self._shape.objects["Account"], user, person=True)
+        return {"RecordTypeId": self.record_types.of_persons(user)}
 
     def begin_person(self, sobject: SObject, row: Row) -> bool:
         """A new person account names the contact that is to be made with it; whether there is one to make."""

@@ -99,7 +99,7 @@ class Removal:
         if other is not None and twin is not None and not twin.get("IsDeleted"):
             self._remove(other, twin, caller, root=root)
         if sobject.name == "OpportunityContactRole" and row["IsPrimary"]:
-            self._records.primary_changed(gone)
+            self._records.opportunities.primary_changed(gone)
 
     def _clear(self, child: SObject, reference: Field, key: str) -> list[tuple[str, str, str]]:
         """Lookups to a deleted row are emptied and their row's stamp moves; which of them (unverified)."""
@@ -161,7 +161,7 @@ class Removal:
                     if below.get("IsDeleted") and below.get("_root") == root:
                         self._restore(child, below, caller, root, now)
         if sobject.name == "OpportunityContactRole" and back.get("IsPrimary"):
-            self._records.primary_changed(back)
+            self._records.opportunities.primary_changed(back)
 
     def purge(self, text: str) -> str:
         sobject, row = self._found(text)
