@@ -191,6 +191,20 @@ def test_the_csdl_tells_partners_bindings_and_alternate_keys_as_a_real_one_does(
     assert paths == ["accountnumber", "_parentaccountid_value"]
 
 
+def test_an_owner_is_a_principal_as_a_user_and_a_team_are(env: Environment) -> None:
+    edm = "{http://docs.oasis-open.org/odata/ns/edm}"
+    document = etree.fromstring(env.get("$metadata").reply.body)
+    types = {each.get("Name"): each for each in document.iter(f"{edm}EntityType")}
+    assert types["principal"].get("Abstract") == "true"
+    for name in ("systemuser", "team"):
+        assert types[name].get("BaseType") == "mscrm.principal"
+        assert [each.get("Name") for each in types[name].iter(f"{edm}PropertyRef")] == ["ownerid"]
+    (owner,) = (each for each in types["lead"].iter(f"{edm}NavigationProperty") if each.get("Name") == "ownerid")
+    assert owner.get("Type") == "mscrm.principal"
+    (constraint,) = owner
+    assert constraint.attrib == {"Property": "_ownerid_value", "ReferencedProperty": "ownerid"}
+
+
 def test_the_csdl_tells_functions_as_they_answer(env: Environment) -> None:
     edm = "{http://docs.oasis-open.org/odata/ns/edm}"
     document = etree.fromstring(env.get("$metadata").reply.body)

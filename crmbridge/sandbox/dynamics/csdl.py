@@ -27,6 +27,7 @@ def csdl(ctx: Context) -> Reply:
         "</edmx:Reference><edmx:DataServices>",
         '<Schema Namespace="Microsoft.Dynamics.CRM" Alias="mscrm" xmlns="http://docs.oasis-open.org/odata/ns/edm">',
         '<EntityType Name="crmbaseentity" Abstract="true" />',
+        *_OWNERS,
         *(line for table in ctx.shape.tables.values() for line in _entity_type(ctx, table, annotated=annotated)),
         *operations(),
         '<EntityContainer Name="System">',
@@ -47,6 +48,13 @@ def _annotated(ctx: Context) -> bool:
     return wanted == "true"
 
 
+# Users and teams are owners, and what names an owner names this: a real document has it (dataverse-api §2.6, §9.3).
+_PRINCIPALS = ("systemuser", "team")
+_OWNERS = (
+    '<EntityType Name="principal" BaseType="mscrm.crmbaseentity" Abstract="true">',
+    '<Key><PropertyRef Name="ownerid" /></Key><Property Name="ownerid" Type="Edm.Guid" />',
+    "</EntityType>",
+)
 _KEYS = "OData.Community.Keys.V1"
 _READ_ONLY = (
     '<Annotation Term="Org.OData.Core.V1.Permissions">'
@@ -61,21 +69,22 @@ _TRACKED = (
 
 def _entity_type(ctx: Context, table: Table, *, annotated: bool) -> Iterable[str]:
     shape = ctx.shape
-    yield f'<EntityType Name={quoteattr(table.name)} BaseType="mscrm.crmbaseentity">'
-    yield f"<Key><PropertyRef Name={quoteattr(table.key)} /></Key>"
+    base, key = ("principal", "ownerid") if table.name in _PRINCIPALS else ("crmbaseentity", table.key)
+    yield f'<EntityType Name={quoteattr(table.name)} BaseType="mscrm.{base}">'
+    yield f"<Key><PropertyRef Name={quoteattr(key)} /></Key>"
     for column in table.columns.values():
         facet = _FACETS.get(edm_type(column), "")
         head = f"<Property Name={quoteattr(column.wire)} Type={quoteattr(edm_type(column))}{facet}"
         fixed = annotated and not column.create and not column.update
         yield f"{head}>{_READ_ONLY}</Property>" if fixed else f"{head} />"
     for navigation, (column, targets) in table.navigations.items():
-        kind = targets[0].table if len(targets) == 1 else "crmbaseentity"
-        constraint = (
-            f"<ReferentialConstraint Property={quoteattr(column.wire)} "
-            f"ReferencedProperty={quoteattr(shape.tables[kind].key)} />"
-            if len(targets) == 1
-            else ""
-        )
+        kind, key = "crmbaseentity", ""
+        if len(targets) == 1:
+            kind, key = targets[0].table, shape.tables[targets[0].table].key
+        elif column.kind == "Owner":
+            kind, key = "principal", "ownerid"
+        names = f"Property={quoteattr(column.wire)} ReferencedProperty={quoteattr(key)}"
+        constraint = f"<ReferentialConstraint {names} />" if key else ""
         partner = targets[0].many if len(targets) == 1 and navigation == targets[0].navigation else None
         yield f"{_navigation(navigation, f'mscrm.{kind}', partner)}>{constraint}</NavigationProperty>"
     for referrer in shape.referrers[table.name]:
