@@ -23,7 +23,9 @@ from tests.support.metrics import EVERY_METRIC
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 UNITS = sorted(DEPLOY.glob("systemd/*.service"))
 TEXTS = [file for file in sorted(DEPLOY.rglob("*")) if file.is_file() and file.suffix != ".json"]
-RULES: list[dict[str, Any]] = YAML(typ="safe").load(DEPLOY / "prometheus" / "alerts.yaml")["groups"][0]["rules"]
+RULES: list[dict[str, Any]] = YAML(typ="safe", pure=True).load(DEPLOY / "prometheus" / "alerts.yaml")["groups"][0][
+    "rules"
+]
 DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana" / "crmbridge.json").read_text("utf-8"))
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
 
@@ -67,7 +69,7 @@ def test_compose_is_what_its_schema_says() -> None:
 
 
 def test_compose_has_two_workers_one_beat_and_both_services() -> None:
-    services = YAML(typ="safe").load(DEPLOY / "compose.yaml")["services"]
+    services = YAML(typ="safe", pure=True).load(DEPLOY / "compose.yaml")["services"]
     assert set(services) == {"worker", "beat", "metrics", "redis", "postgres"}
     assert services["worker"]["deploy"]["replicas"] == 2
     assert services["worker"]["stop_grace_period"] == "180s"
@@ -201,7 +203,7 @@ def test_the_brokers_user_may_do_what_workers_do_and_no_more(tmp_path: Path) -> 
     from workers.broker import ping
     from workers.own_broker import find_server
 
-    script: str = YAML(typ="safe").load(DEPLOY / "compose.yaml")["services"]["redis"]["command"][2]
+    script: str = YAML(typ="safe", pure=True).load(DEPLOY / "compose.yaml")["services"]["redis"]["command"][2]
     script = script.replace("$$", "$").replace("/run/secrets/broker", str(tmp_path / "broker"))
     (tmp_path / "broker").write_text("secret-of-the-broker", "utf-8")
     path = tmp_path / "s"

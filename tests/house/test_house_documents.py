@@ -94,10 +94,10 @@ def test_the_settings_of_the_documents_are_accepted(tmp_path: Path) -> None:
     tried = 0
     for page in (CHECKOUT / "docs").rglob("*.md"):
         for block in _blocks(page, "yaml"):
-            shown: Any = YAML(typ="safe").load(dedent(block))
+            shown: Any = YAML(typ="safe", pure=True).load(dedent(block))
             if not isinstance(shown, dict) or not set(shown) <= sections:
                 continue
-            whole: Any = YAML(typ="safe").load(shipped)
+            whole: Any = YAML(typ="safe", pure=True).load(shipped)
             connections = whole["connections"]
             for name, value in shown.get("connections", {}).items():
                 connections[name] = {**connections[name], **value}
@@ -120,10 +120,10 @@ def test_the_fields_that_documents_show_are_accepted() -> None:
     }
     for page in (CHECKOUT / "docs").rglob("*.md"):
         for block in _blocks(page, "yaml"):
-            shown: Any = YAML(typ="safe").load(dedent(block))
+            shown: Any = YAML(typ="safe", pure=True).load(dedent(block))
             if not isinstance(shown, dict) or not shown or set(shown) - {"fields", "values", "status", "match"}:
                 continue
-            whole: Any = YAML(typ="safe").load(texts["lead"])
+            whole: Any = YAML(typ="safe", pure=True).load(texts["lead"])
             for key, value in shown.items():
                 whole[key] = {**whole[key], **value} if isinstance(value, dict) and key != "status" else value
             merged = {**texts, "lead": json.dumps(whole)}  # JSON is YAML, and keeps the order of rows

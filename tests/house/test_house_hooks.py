@@ -13,8 +13,8 @@ from ruamel.yaml import YAML
 
 from tests.support.project import CHECKOUT
 
-HOOKS: list[Mapping[str, Any]] = YAML(typ="safe").load((CHECKOUT / ".pre-commit-hooks.yaml").read_text())
-ACTION: Mapping[str, Any] = YAML(typ="safe").load((CHECKOUT / "action.yml").read_text())
+HOOKS: list[Mapping[str, Any]] = YAML(typ="safe", pure=True).load((CHECKOUT / ".pre-commit-hooks.yaml").read_text())
+ACTION: Mapping[str, Any] = YAML(typ="safe", pure=True).load((CHECKOUT / "action.yml").read_text())
 STEPS = [step for step in ACTION["runs"]["steps"] if step.get("name") in ("Check", "Try the examples")]
 
 

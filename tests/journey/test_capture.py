@@ -105,7 +105,7 @@ dynamics:
 
 
 def read(path: Path) -> Any:
-    return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
 
 
 def capture(made: Project) -> tuple[Path, Any]:
@@ -134,7 +134,7 @@ def there_and_back(folder: Path, seed: str | Path) -> Any:
 def shape_file(folder: Path, document: Any) -> Path:
     path = folder / "shape.yaml"
     with path.open("w", encoding="utf-8") as file:
-        YAML(typ="safe").dump(document, file)
+        YAML(typ="safe", pure=True).dump(document, file)
     return path
 
 
@@ -145,7 +145,7 @@ def test_an_org_as_it_is_shipped_is_nothing_but_what_it_extends(tmp_path: Path) 
 
 @pytest.mark.slow
 def test_a_sandbox_of_a_captured_org_is_that_org(tmp_path: Path) -> None:
-    document = YAML(typ="safe").load(CUSTOM)
+    document = YAML(typ="safe", pure=True).load(CUSTOM)
     won = {
         "label": "Gewonnen",
         "api_name": "Won",
@@ -242,5 +242,5 @@ def test_a_standard_object_is_taken_in_by_its_name(tmp_path: Path) -> None:
         taken = made.run_here("capture", "--out", "-", "--also", "Solution", "--also", "Nothing")
     assert "1 standard objects are left out" in plain.err
     assert "Solution" not in plain.out.replace("Solution,", "")
-    assert YAML(typ="safe").load(taken.out)["salesforce"]["objects"]["Solution"]["keyPrefix"] == "501"
+    assert YAML(typ="safe", pure=True).load(taken.out)["salesforce"]["objects"]["Solution"]["keyPrefix"] == "501"
     assert "the org shows no such object" in taken.err

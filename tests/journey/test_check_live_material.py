@@ -30,7 +30,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Any:
     seed.mkdir()
     for crm, shape in (("salesforce", salesforce_shape()), ("dynamics", dynamics_shape())):
         with (seed / f"{crm}.shape.yaml").open("w", encoding="utf-8") as file:
-            YAML(typ="safe").dump(shape, file)
+            YAML(typ="safe", pure=True).dump(shape, file)
     with project(folder, seed=seed) as made:
         yield made
 

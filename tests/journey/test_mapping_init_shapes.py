@@ -167,7 +167,7 @@ def test_a_draft_for_real_vocabularies_decides_the_standard_and_asks_the_company
     path = tmp_path / "shape.yaml"
     with path.open("w", encoding="utf-8") as file:
         for crm, shape in (("salesforce", salesforce_shape()), ("dynamics", dynamics_shape())):
-            YAML(typ="safe").dump({crm: shape}, file)
+            YAML(typ="safe", pure=True).dump({crm: shape}, file)
     connections, descriptions = describe_shape(path)
     files = draft(connections, descriptions)
     for one in files:

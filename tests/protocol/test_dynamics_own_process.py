@@ -57,11 +57,11 @@ def calls(box: Box) -> int:
 
 
 def shape_with(folder: Path, **parts: Any) -> Path:
-    shape = YAML(typ="safe").load(SHAPE.read_text(encoding="utf-8"))
+    shape = YAML(typ="safe", pure=True).load(SHAPE.read_text(encoding="utf-8"))
     shape["dynamics"] |= parts
     file = folder / "shape.yaml"
     with file.open("w", encoding="utf-8") as out:
-        YAML(typ="safe").dump(shape, out)
+        YAML(typ="safe", pure=True).dump(shape, out)
     return file
 
 
@@ -171,7 +171,7 @@ def test_one_that_begins_on_the_lead_goes_on_to_the_opportunity(tmp_path: Path) 
         "bpf_leadid": {"type": "Lookup", "targets": ["lead"], "many": "bpf_lead_new_dealprocess"},
         "bpf_opportunityid": {"type": "Lookup", "targets": ["opportunity"], "many": "bpf_opportunity_new_dealprocess"},
     }
-    process = YAML(typ="safe").load(SHAPE.read_text(encoding="utf-8"))["dynamics"]["processes"][TABLE]
+    process = YAML(typ="safe", pure=True).load(SHAPE.read_text(encoding="utf-8"))["dynamics"]["processes"][TABLE]
     process["stages"][0]["table"] = "lead"
     shape = shape_with(tmp_path, columns={TABLE: lookups}, processes={TABLE: process})
     with running_sandbox(shape, state_dir=tmp_path / "box") as box:

@@ -19,7 +19,7 @@ Pair = tuple[Entity, str, str]  # Salesforce field, Dynamics column
 
 
 def reference() -> Any:
-    return YAML(typ="safe").load(REFERENCE.read_text(encoding="utf-8"))
+    return YAML(typ="safe", pure=True).load(REFERENCE.read_text(encoding="utf-8"))
 
 
 def pairs() -> dict[Pair, str]:

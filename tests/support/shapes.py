@@ -18,7 +18,7 @@ STANDARD: Final = "salesforce: {extends: salesforce}\ndynamics: {extends: dynami
 
 
 def shape(name: str) -> Any:
-    return YAML(typ="safe").load((SHAPES / f"{name}.yaml").read_text(encoding="utf-8"))
+    return YAML(typ="safe", pure=True).load((SHAPES / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def company(folder: Path, name: str | None, *, seed: str = "sample") -> Iterator
     for crm, part in (shape(name) if name else {}).items():
         paths[crm] = folder / f"{crm}.yaml"
         with paths[crm].open("w", encoding="utf-8") as file:
-            YAML(typ="safe").dump(part, file)
+            YAML(typ="safe", pure=True).dump(part, file)
     with running_sandbox(sandbox=Sandbox(seed, shapes=paths), state_dir=folder / "sandbox") as box:
         made = make_project(folder / "project", box)
         try:

@@ -22,7 +22,7 @@ OWN_STAGES = [("Verbal Commitment", False, False), ("Renewed", True, True), ("Lo
 
 def dynamics_shape() -> dict[str, Any]:
     """The shipped environment with each choice's options as the schema documents have them."""
-    shape: dict[str, Any] = YAML(typ="safe").load((SHIPPED / "dynamics.yaml").read_text(encoding="utf-8"))
+    shape: dict[str, Any] = YAML(typ="safe", pure=True).load((SHIPPED / "dynamics.yaml").read_text(encoding="utf-8"))
     for name in TABLES:
         table = name.lower()
         for column, options in cdm_options(name).items():

@@ -169,5 +169,5 @@ def test_a_line_that_is_too_long_is_the_same_on_several(width: int) -> None:
     line = 'name: {a: [x, y], b: "c, d: \\"e\\"", c: {d: 1, e: 2}}'
     from ruamel.yaml import YAML
 
-    yaml = YAML(typ="safe")
+    yaml = YAML(typ="safe", pure=True)
     assert yaml.load("\n".join(folded(line, width))) == yaml.load(line)
