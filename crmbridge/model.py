@@ -154,6 +154,7 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     contradiction: str | None = None  # the label says one thing, the flag another (L6, O21)
     problems: tuple[Problem, ...] = ()
     created_at: datetime | None = None  # of the row it was read from; dated fillers count from it
+    estimate: bool = False  # won, and shown with the amounts that were expected (O6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,6 @@ from crmbridge.errors import AccessError, ConfigError, CrmBridgeError, LeftAlone
 from crmbridge.guard import Cap, Caps
 from crmbridge.lifecycle.powers import DYNAMICS, SALESFORCE, Powers
 from crmbridge.model import ENTITIES, SIDES, Entity, Side
-from crmbridge.policy import DEFAULT, laid_over
 from crmbridge.segments import policies
 from crmbridge.settings import Guard, SalesforceConnection, Secret, Settings
 from crmbridge.settings.connections import AnyConnection
@@ -31,7 +30,6 @@ from crmbridge.sync.hands import Quiet
 from crmbridge.sync.limits import Allowance, Bucket, Keeper, told_apart
 from mapping.key_columns import key_findings
 from mapping.renamed import renamed
-from mapping.won_amount import with_estimates
 
 POWERS: Mapping[str, Powers] = {"salesforce": SALESFORCE, "dynamics": DYNAMICS}
 # Added to a request's longest run time before a lost call counts as never executed (reliability §3).
@@ -79,7 +77,7 @@ def open_engine(
         shapes = _shapes(texts, documents, descriptions)
         stopped = _stopped(store, shapes, names)
         known = {place: one for place, one in descriptions.items() if place[1] not in stopped}
-        compiled = mapping.compile(_chosen(documents, settings), descriptions=known)
+        compiled = mapping.compile(documents, descriptions=known)
         _remember_shapes(store, shapes, stopped)
         row_types = configure(connectors, compiled)
         store.configure(row_types)
@@ -268,18 +266,9 @@ class _Previous:
         if kept is None:
             return None
         try:
-            documents = _chosen(load_mapping(self.settings, kept.texts), self.settings)
-            return mapping.compile(documents, descriptions=self.descriptions)
+            return mapping.compile(load_mapping(self.settings, kept.texts), descriptions=self.descriptions)
         except ConfigError:
             return None  # what it named is gone: then nobody can say what it affected, and all is looked at
-
-
-def _chosen(documents: "mapping.Documents", settings: Settings) -> "mapping.Documents":
-    """The mapping as the life cycle's options have it compiled."""
-    close = laid_over(
-        laid_over(DEFAULT, settings.options.overlay), settings.options.by_entity.get("opportunity", {})
-    ).close
-    return with_estimates(documents) if close.won_amount == "estimate" else documents
 
 
 def connections(settings: Settings) -> dict[str, str]:

@@ -92,10 +92,10 @@ def _side(
     wire = currency_wire(system, description) if has_money else None
     also = [column for column in (status_column, CURRENCY_COLUMN.get(system) if has_money else None) if column]
 
-    def plan(state: State | None) -> tuple[SidePlan, list[End]]:
+    def plan(state: State | None, *, estimate: bool = False) -> tuple[SidePlan, list[End]]:
         ends: list[End] = []
         for doc in docs:
-            column = doc.columns[side].at(state)
+            column = doc.columns[side].at(None if estimate and doc.convert == "money" else state)
             meta = description.columns.get(column) if description else None
             ends.append(
                 make_end(
@@ -118,6 +118,7 @@ def _side(
         if any(state in doc.columns[side].by_state for doc in docs):
             by_state[state], more = plan(state)
             ends = [*ends, *more]
+    stands_apart = any(doc.convert == "money" and "won" in doc.columns[side].by_state for doc in docs)
     columns: dict[str, Any] = {}
     for end in ends:
         columns.update(end.wires)
@@ -129,6 +130,7 @@ def _side(
         columns=columns,
         plan=base,
         by_state=by_state,
+        estimate=plan("won", estimate=True)[0] if stands_apart else None,
         currency=currency_writer(system, wire, document.names[side], side) if wire is not None else None,
         record_types=record_types(document, side, description),
         status_column=status_column,

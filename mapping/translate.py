@@ -71,11 +71,15 @@ class SideTable:
     columns: Mapping[str, Any]
     plan: SidePlan
     by_state: Mapping[State, SidePlan]
+    estimate: SidePlan | None = None  # of a won record that goes on with the amounts expected, where they stand apart
     currency: CurrencyWriter | None = None  # where money is mapped, and records have a currency of their own
     status_column: str | None = None  # where a new record's status is written with its fields
     record_types: RecordTypes | None = None  # the rule for a new record's
 
-    def at(self, state: State | None) -> SidePlan:
+    def at(self, state: State | None, *, estimate: bool = False) -> SidePlan:
+        """`estimate`: should it be won, by the amounts that were expected (O6)."""
+        if estimate and state == "won" and self.estimate is not None:
+            return self.estimate
         return self.by_state.get(state, self.plan) if state is not None else self.plan
 
 
@@ -99,10 +103,16 @@ class CompiledEntity:
         """Wire columns to read, with the Python types that a page is decoded to."""
         return self.sides[side].columns
 
+    def ends(self, side: Side, shared: Shared) -> Mapping[str, End]:
+        """Where the fields of a record stand that was read as this."""
+        return self.sides[side].at(shared.state, estimate=shared.estimate).ends
+
     # --- reading --------------------------------------------------------------------------------------------------
 
-    def get(self, side: Side, row: Row, life: Life, facts: Facts, hint: str | None = None) -> Shared:
-        return self.read(side, row.values, life, facts, created_at=row.created_at, hint=hint)
+    def get(
+        self, side: Side, row: Row, life: Life, facts: Facts, hint: str | None = None, *, estimate: bool = False
+    ) -> Shared:
+        return self.read(side, row.values, life, facts, created_at=row.created_at, hint=hint, estimate=estimate)
 
     def read(
         self,
@@ -113,6 +123,7 @@ class CompiledEntity:
         *,
         created_at: datetime | None = None,
         hint: str | None = None,
+        estimate: bool = False,
     ) -> Shared:
         """As `get`, from a page's struct itself; None for a record that is no longer there."""
         if self.status is None:
@@ -131,7 +142,10 @@ class CompiledEntity:
                 problems=problems,
                 created_at=created_at,
             )
-        return self.sides[side].at(standing.state).read(values, facts, standing, problems, created_at)
+        table = self.sides[side]
+        plan = table.at(standing.state, estimate=estimate)
+        shared = plan.read(values, facts, standing, problems, created_at)
+        return msgspec.structs.replace(shared, estimate=True) if plan is table.estimate else shared
 
     # --- writing --------------------------------------------------------------------------------------------------
 
@@ -145,10 +159,13 @@ class CompiledEntity:
         life: Life | None,
         state: State | None,
         whole: Shared | None = None,
+        estimate: bool = False,
     ) -> Put:
         """Native columns for these values; without `current` for a new record. What already reads so is left out."""
         table = self.sides[side]
-        plan = table.at(state if state is not None else life.state if life else None) if table.by_state else table.plan
+        plan = table.plan
+        if table.by_state:
+            plan = table.at(state if state is not None else life.state if life else None, estimate=estimate)
         if current is not None:
             writing = _Writing(table, side, facts, current, whole)
             writing.update(plan, fields, current.values)

@@ -18,8 +18,6 @@ _SECTIONS: Final[Mapping[type, tuple[str, Callable[[str], Any]]]] = {
 }
 # Groups and options of `Policy` that nobody writes: they come out of a segment.
 OWN: Final = frozenset({"master", "segment"})
-# Options that decide how the mapping is compiled.
-FOR_ALL: Final = frozenset({"won_amount"})
 # Choices that exist, but are not carried out yet: they are refused, not ignored.
 NOT_YET: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("close", "contact_customer"): frozenset({"person_account"}),
@@ -246,8 +244,6 @@ def _choice(
             suggestion=closest(value, words) if isinstance(value, str) else None,
             code="choice-unknown",
         )
-    elif way[0] == "segments" and name in FOR_ALL:
-        say(way, "is for all records; write it under `lifecycle:` itself", key=True, code="choice-for-all")
     elif (wrong := _not_for(name, found, way)) is not None:
         say(way, wrong, code="choice-misplaced")
     elif (word := _word(found)) in NOT_YET.get((str(way[-2]), str(way[-1])), frozenset()):

@@ -6,7 +6,7 @@ from typing import Any, Final, get_type_hints
 
 from crmbridge.model import ENTITIES, Entity
 from crmbridge.policy import FOR_KINDS, ONLY_FOR, Policy, Way
-from crmbridge.settings.options import FOR_ALL, NOT_YET, OWN, alternatives
+from crmbridge.settings.options import NOT_YET, OWN, alternatives
 
 _DAY: Final = {"type": "string", "description": "a day or an instant, such as 2026-11-30 or 2026-11-30T08:00:00Z"}
 _CONNECTION: Final = {"type": "string", "description": "a connection's name"}
@@ -24,27 +24,27 @@ def segments_schema() -> dict[str, Any]:
         "entities": {"anyOf": [entity, {"type": "array", "items": entity}]},
         "when": {"type": "string", "description": "an expression over the mapping's fields, state and status"},
         "master": {"anyOf": [_CONNECTION, _section(master)]},
-        "lifecycle": _section(_choices(but=FOR_ALL)),
+        "lifecycle": _section(_choices()),
     }
     return {"type": ["object", "null"], "additionalProperties": _section(keys)}
 
 
-def _choices(but: frozenset[str] = frozenset()) -> dict[str, Any]:
+def _choices() -> dict[str, Any]:
     """Groups of options for all records, and the same for one kind of them, without what means nothing there."""
     return {
-        **_group(Policy, None, (), but),
-        **{entity: _section(_group(Policy, entity, (), but)) for entity in ENTITIES},
+        **_group(Policy, None, ()),
+        **{entity: _section(_group(Policy, entity, ())) for entity in ENTITIES},
     }
 
 
-def _group(kind: type, entity: Entity | None, way: tuple[str, ...], but: frozenset[str]) -> dict[str, Any]:
+def _group(kind: type, entity: Entity | None, way: tuple[str, ...]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, hint in get_type_hints(kind).items():
         here = (*way, name)
-        if name in but or (not way and name in OWN) or not _is_for(entity, here):
+        if (not way and name in OWN) or not _is_for(entity, here):
             continue
         if is_dataclass(hint):
-            inner = _group(hint, entity, here, but)  # pyright: ignore[reportArgumentType] -- a class, by its hint
+            inner = _group(hint, entity, here)  # pyright: ignore[reportArgumentType] -- a class, by its hint
             found |= {name: _section(inner)} if inner else {}
         else:
             found[name] = _option(kind, name, hint, entity, here)

@@ -143,8 +143,7 @@ def _has_account(hands: Hands, source: Seen, side: Side) -> bool:
 def _has_stand_in(hands: Hands, there: Seen) -> bool:
     """Does an account that reads as none stand there? (`View` has taken it out of the fields.)"""
     on = there.row.ref.side
-    side = hands.compiled.entities[_DEAL].sides[on]
-    end = side.at(there.shared.state).ends.get("account")
+    end = hands.compiled.entities[_DEAL].ends(on, there.shared).get("account")
     wires = end.wires if end is not None else ()
     found = (getattr(there.row.values, attribute_name(wire), None) for wire in wires)
     return any(

@@ -28,7 +28,7 @@ def changed_since(hands: Hands, seen: Seen, written: Fields, sent: Mapping[str, 
     if not touched(hands, row):
         return found
     compiled = hands.compiled.entities[row.ref.entity]
-    ends = compiled.sides[row.ref.side].at(seen.shared.state).ends
+    ends = compiled.ends(row.ref.side, seen.shared)
     for rule in compiled.rules:
         end = ends.get(rule.name)
         if end is None or rule.name not in written or rule.name not in seen.shared.fields:
@@ -57,8 +57,8 @@ def shown_as_ours(hands: Hands, seen: Seen, written: Fields, sent: Mapping[str, 
 
 def read_elsewhere(hands: Hands, before: Seen, after: Seen) -> frozenset[str]:
     """Fields that stand in other columns since a step: what these show is no later state of what we wrote before."""
-    side = hands.compiled.entities[after.row.ref.entity].sides[after.row.ref.side]
-    then, now = side.at(before.shared.state).ends, side.at(after.shared.state).ends
+    compiled, side = hands.compiled.entities[after.row.ref.entity], after.row.ref.side
+    then, now = compiled.ends(side, before.shared), compiled.ends(side, after.shared)
     return frozenset(
         name
         for name, end in now.items()

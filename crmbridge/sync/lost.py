@@ -113,7 +113,7 @@ def _as_it_went(hands: Hands, view: View, link: Link, intent: Intent, seen: Mapp
     """What arrived is agreed on as it was sent. The partner may have been edited since, and read: what it gives
     otherwise by now is an edit of that."""
     here = seen[intent.side]
-    ends = hands.compiled.entities[intent.entity].sides[intent.side].at(here.shared.state).ends
+    ends = hands.compiled.entities[intent.entity].ends(intent.side, here.shared)
     shown, columns = dict[str, Value](), set[str]()
     for rule in hands.compiled.entities[intent.entity].rules:
         if rule.name not in ends or any(rule.name not in one.shared.fields for one in seen.values()):
@@ -147,6 +147,7 @@ def _sent_values(
             current=here.row,
             life=here.life,
             state=here.shared.state,
+            estimate=here.shared.estimate,
             whole=there.shared,
         )
         given = journal(put.columns)

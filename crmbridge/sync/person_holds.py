@@ -82,6 +82,6 @@ def made_hold(hands: Hands, work: Work, ways: Mapping[Entity, Way], target: Side
 
 def _no_company(hands: Hands, work: Work, target: Side) -> bool:
     """Does the CRM itself see none? What stands in for one reads as none here, and is one there."""
-    end = hands.compiled.entities["lead"].sides[target].at(work.seen[target].shared.state).ends.get("company")
+    end = hands.compiled.entities["lead"].ends(target, work.seen[target].shared).get("company")
     wires = end.wires if end is not None else ()
     return any(getattr(work.rows[target].values, attribute_name(wire), "") is None for wire in wires)

@@ -135,7 +135,7 @@ def _not_ours_all_the_same(
         ended=lambda ref: has_ended(hands, ref),
     )
     written = {name for update in plan.updates if update.side == side for name in update.fields}
-    ends = hands.compiled.entities[work.entity].sides[side].at(again.seen[side].shared.state).ends
+    ends = hands.compiled.entities[work.entity].ends(side, again.seen[side].shared)
     fields = {
         column: name
         for name, end in ends.items()

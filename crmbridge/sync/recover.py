@@ -147,7 +147,7 @@ def _as_it_was_sent(hands: Hands, base: Base, made: Seen, sent: Mapping[str, Any
     """The record it was made from may have been edited since, and read: cycles go on while a create may still land.
     What it would be made with otherwise now is no agreement, it is an edit of what was sent."""
     side, now = made.row.ref.side, journal(now)
-    ends = hands.compiled.entities[made.row.ref.entity].sides[side].at(made.shared.state).ends
+    ends = hands.compiled.entities[made.row.ref.entity].ends(side, made.shared)
     here, there = dict(base.view(side)), dict(base.view(other(side)))
     for name in here.keys() & there.keys() & ends.keys():
         columns = places_of(ends[name])

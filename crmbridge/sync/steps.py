@@ -193,7 +193,8 @@ def _settle_moves(
                 row = row if row.extras else replace(row, extras=work.rows[side].extras)
                 before = work.seen[side]
                 work.rows[side] = row
-                work.seen[side] = view.see(row, link=work.link, hint=work.seen[other(side)].shared.status)
+                hint, estimate = work.seen[other(side)].shared.status, _by_estimate(hands, work)
+                work.seen[side] = view.see(row, link=work.link, hint=hint, estimate=estimate)
                 stored.append(row)
                 _leave_blanks_open(work, step)
                 _see_ours(hands, work, side, before, written, journal(one.move.columns))
@@ -306,7 +307,14 @@ def _move(hands: Hands, view: View, work: Work, step: Step) -> Move | _There | N
     }
     state = "won" if step.kind == "win" else "lost" if step.kind == "lose" else "open"
     put = compiled.put(
-        side, wanted, facts=view.facts(work.link), current=seen.row, life=seen.life, state=state, whole=there
+        side,
+        wanted,
+        facts=view.facts(work.link),
+        current=seen.row,
+        life=seen.life,
+        state=state,
+        estimate=_by_estimate(hands, work),
+        whole=there,
     )
     work.issues.extend(problem_issues(hands, work.entity, put.problems, link=work.link, ref=row.ref))
     amount, day = there.fields.get("amount"), there.fields.get("close_date")
@@ -326,6 +334,10 @@ def _move(hands: Hands, view: View, work: Work, step: Step) -> Move | _There | N
         cancel_close=hands.policy(work.seen["left"]).close.cancel_close_activity == "yes",
         extras=row.extras,
     )
+
+
+def _by_estimate(hands: Hands, work: Work) -> bool:
+    return hands.policy(work.seen["left"]).close.won_amount == "estimate"
 
 
 def _hold_move(work: Work, step: Step, write: mapping.HoldWrite) -> Move:

@@ -184,7 +184,7 @@ def _parts(hands: Hands, side: Side, work: Work, update: Update, write: Write) -
     apart = hands.connectors[side].apart.get(work.entity, frozenset()) & write.columns.keys()
     if not apart:
         return [(update, write)]
-    ends = hands.compiled.entities[work.entity].sides[side].at(work.seen[side].shared.state).ends
+    ends = hands.compiled.entities[work.entity].ends(side, work.seen[side].shared)
     names = {name for name, end in ends.items() if apart & {*end.parts, *end.wires, end.column}}
     fields = {name: value for name, value in update.fields.items() if name not in names}
     columns = {name: value for name, value in write.columns.items() if name not in apart}
@@ -225,6 +225,7 @@ def _update_write(
         current=seen.row,
         life=seen.life,
         state=seen.shared.state,
+        estimate=seen.shared.estimate,
         whole=work.seen[other(side)].shared,
     )
     held = {problem.field for problem in put.problems if problem.cause not in mapping.NOTES}

@@ -117,12 +117,26 @@ class View:
             fillers=link.fillers if link else {},
         )
 
-    def see(self, row: Row, *, link: Link | None = None, hint: str | None = None) -> Seen:
+    def see(self, row: Row, *, link: Link | None = None, hint: str | None = None, estimate: bool | None = None) -> Seen:
+        """`estimate`: do the amounts that were expected go on to count once it is won (O6); None: as was chosen for
+        this record."""
+        seen = self._see(row, link, hint, estimate=estimate is True)
+        if estimate is None and self.by_estimate(seen, seen):
+            return self._see(row, link, hint, estimate=True)
+        return seen
+
+    def by_estimate(self, seen: Seen, decides: Seen) -> bool:
+        """Does a won record go on with the amounts expected, by what was chosen for `decides`?"""
+        table = self.hands.compiled.entities[seen.row.ref.entity].sides[seen.row.ref.side]
+        apart = seen.shared.state == "won" and table.estimate is not None
+        return apart and self.hands.policy(decides).close.won_amount == "estimate"
+
+    def _see(self, row: Row, link: Link | None, hint: str | None, *, estimate: bool) -> Seen:
         self.hands.stay()
         side, entity = row.ref.side, row.ref.entity
         row = self.hands.connectors[side].complete(row)
         life = self.hands.connectors[side].life(row)
-        shared = self.hands.compiled.entities[entity].get(side, row, life, self.facts(link), hint)
+        shared = self.hands.compiled.entities[entity].get(side, row, life, self.facts(link), hint, estimate=estimate)
         if life.customer_is_contact and "account" in shared.fields and shared.fields["account"] is None:
             account = self._account_of_customer(side, shared, link)
             shared = msgspec.structs.replace(shared, fields={**shared.fields, "account": account})
@@ -190,6 +204,13 @@ class View:
         """Both sides; where several status rows share a native value, the base's own row is kept if it fits.
 
         `source`: the side that was just written from; the other then reads as that side's row where it can."""
+        first, second = self._both(link, left, right, source)
+        estimate = self.by_estimate(second, first)
+        if estimate != second.shared.estimate:  # a segment may show on the left side alone
+            second = self.see(right, link=link, hint=second.shared.status, estimate=estimate)
+        return first, second
+
+    def _both(self, link: Link, left: Row, right: Row, source: Side | None) -> tuple[Seen, Seen]:
         if source is not None:
             here, there = (left, right) if source == "left" else (right, left)
             first = self.see(here, link=link, hint=_row_of(link.base.axes(source)))

@@ -131,10 +131,9 @@ def test_an_option_under_a_kind_of_record_that_it_does_nothing_for_is_refused(
     for entity in set(ENTITIES) - taken:
         [problem] = told[entity]
         assert f"lifecycle.{entity}.{option}: {option} is for {' and '.join(sorted(taken))} records" in problem
-    if option != "close.won_amount":  # which is for all records anyhow
-        for entity in ENTITIES:  # in a segment, though it is called like a kind of record
-            found = tried(tmp_path, f"segments: {{lead: {{lifecycle: {inside(entity)}}}}}\n")
-            assert [bool(found), len(found)] == [entity not in taken, len(told[entity])]
+    for entity in ENTITIES:  # in a segment, though it is called like a kind of record
+        found = tried(tmp_path, f"segments: {{lead: {{lifecycle: {inside(entity)}}}}}\n")
+        assert [bool(found), len(found)] == [entity not in taken, len(told[entity])]
 
 
 def test_a_part_of_the_records_may_have_a_fallback_owner_of_its_own(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_segments_are_known_too(tmp_path: Path) -> None:
     wrong: tuple[dict[str, Any], ...] = (
         {"entities": ["leads"]},
         {"master": {"frist": "sf"}},
-        {"lifecycle": {"close": {"won_amount": "estimate"}}},
+        {"lifecycle": {"close": {"won_amount": "estimates"}}},
         {"wen": "true"},
     )
     for change in wrong:

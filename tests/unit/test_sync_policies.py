@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from crmbridge.model import Entity, Shared
-from crmbridge.policy import Close, Master, Move, Owner, Policies, Policy, Scope, Segment, Way, When
+from crmbridge.policy import Close, Fits, Master, Move, Owner, Policies, Policy, Scope, Segment, Way, When
 from crmbridge.sync import Options
 from tests.support.engine import MAPPINGS, Bench, bench, wanted
 
@@ -257,3 +258,66 @@ def test_the_contact_of_a_deal_stays_where_it_is_where_that_was_chosen(tmp_path:
         contact = one.north.add("contact", last_name="Ashby", email="a@n.example", account_id=account)
         _, there = one.deal_pair(account_id=account, contact_id=contact)
         assert one.south.read("opportunity", there).get("contact_id") is None
+
+
+def by_estimate(fits: Fits) -> Policies:
+    one = Segment(name="expected", fits=fits, overlay={"close": {"won_amount": "estimate"}})
+    return Policies(segments=[one])
+
+
+def won(one: Bench, **fields: object) -> tuple[str, str]:
+    """Won on north with 120, after 100 were expected."""
+    here, there = one.deal_pair(stage="Prospecting", amount=Decimal(100), **fields)
+    one.north.edit("opportunity", here, amount=Decimal(120))
+    one.north.set_status("opportunity", here, "Closed Won")
+    one.settled()
+    return here, there
+
+
+@pytest.mark.parametrize(
+    ("segment", "counts", "other"), [("by estimate", "estimated", "actual"), ("as is", "actual", "estimated")]
+)
+def test_which_amount_of_a_won_deal_counts_may_be_a_segments_affair(
+    tmp_path: Path, segment: str, counts: str, other: str
+) -> None:
+    policies = by_estimate(lambda entity, shared: shared.fields.get("description") == "by estimate")
+    with desk(tmp_path, policies) as one:
+        here, there = won(one, description=segment)
+        assert one.south.read("opportunity", there)[counts] == Decimal(120)
+        one.south.edit("opportunity", there, **{other: Decimal(99)})
+        one.settled()
+        assert one.north.read("opportunity", here)["amount"] == Decimal(120), "which is that CRM's own affair"
+        one.south.edit("opportunity", there, **{counts: Decimal(130)})
+        one.settled()
+        assert one.north.read("opportunity", here)["amount"] == Decimal(130)
+        one.north.edit("opportunity", here, amount=Decimal(140))
+        one.settled()
+        row = one.south.read("opportunity", there)
+        assert (row[counts], row[other]) == (Decimal(140), Decimal(99))
+        assert one.issues() == []
+
+
+def test_a_segment_that_the_left_side_alone_shows_decides_for_both(tmp_path: Path) -> None:
+    text = MAPPINGS["opportunity.yaml"].replace("  description:", "  kind: {north: kind}\n  description:")
+    policies = by_estimate(lambda entity, shared: shared.fields.get("kind") == "licence")
+    with desk(tmp_path, policies, opportunity=text) as one:
+        here, there = won(one, kind="licence")
+        assert one.south.read("opportunity", there)["estimated"] == Decimal(120)
+        one.south.edit("opportunity", there, actual=Decimal(99))
+        one.settled()
+        assert one.north.read("opportunity", here)["amount"] == Decimal(120)
+
+
+def test_a_won_deal_that_comes_into_such_a_segment_shows_its_other_amount(tmp_path: Path) -> None:
+    policies = by_estimate(lambda entity, shared: shared.fields.get("description") == "by estimate")
+    with desk(tmp_path, policies) as one:
+        here, there = won(one)
+        one.south.edit("opportunity", there, estimated=Decimal(110))
+        one.settled()
+        assert one.north.read("opportunity", here)["amount"] == Decimal(120)
+        one.north.edit("opportunity", here, description="by estimate")
+        one.settled()
+        assert one.north.read("opportunity", here)["amount"] == Decimal(110), "as if somebody had typed it there"
+        row = one.south.read("opportunity", there)
+        assert (row["estimated"], row["actual"]) == (Decimal(110), Decimal(120))
+        assert one.issues() == []

@@ -158,7 +158,7 @@ def _field(engine: "Engine", document: "Document", previewed: "Previewed", name:
 
 def _native(engine: "Engine", entity: Entity, side: Side, seen: "Seen", name: str) -> Any:
     """The raw value; of several columns, all that are not blank."""
-    end = engine.compiled.entities[entity].sides[side].at(seen.shared.state).ends.get(name)
+    end = engine.compiled.entities[entity].ends(side, seen.shared).get(name)
     found = {wire: getattr(seen.row.values, attribute_name(wire), None) for wire in end.wires} if end else {}
     if end is not None and end.column in found and not end.parts:
         return found[end.column]  # money stands beside its currency
