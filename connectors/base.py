@@ -53,6 +53,7 @@ class Write:
     columns: Native = field(default_factory=dict)
     # Of columns that go `apart`: what they showed. Stale, if they do not any more.
     expected: Native = field(default_factory=dict)
+    as_person: bool = False  # create of a contact in Salesforce: as a person account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

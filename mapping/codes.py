@@ -240,7 +240,6 @@ _SETTINGS: Final[Mapping[str, Code]] = {
     "login-incomplete": _code("keys of a login that go together", "`client_id` without `client_secret`", "both, or what the message says"),
     "choice-unknown": _code("an option of `lifecycle:` has no such choice", "`convert: {mirror: sometimes}`", "one of those named"),
     "choice-misplaced": _code("an option that means nothing for this kind of record", "`lead: {remove: {delete: lose}}`", "under the kind of record that the message names"),
-    "choice-not-yet": _code("a choice that is not carried out yet", "`contact_customer: person_account`", "another one; the message names them"),
     "fallback-not-email": _code("the fallback owner is no e-mail address", "`fallback: {salesforce: Ann}`", "the address that the user has there"),
     "segment-expression": _code("an expression that no mapping can answer", "`when: 'town == \"Kiel\"'` without a field `town`", "correct it at the character that is named"),
     "segment-blank": _code("an expression that fails where a field is blank", "`when: city.size() > 3`", "`city != null && …` before it"),

@@ -14,7 +14,7 @@ from typing import Final
 
 from connectors.base import Write
 from connectors.http import NotSent
-from connectors.salesforce import protocol, soql
+from connectors.salesforce import persons, protocol, soql
 from connectors.salesforce.auth import SalesforceConfig
 from connectors.salesforce.client import Client
 from connectors.salesforce.protocol import Call, Meaning, Record, SaveResult, as_outcome
@@ -70,12 +70,19 @@ class Writer:
         records: dict[int, Record] = {}
         for n in job.open("create"):
             write = job.writes[n]
-            records[n] = Record(table=self._table(write.entity), columns=self._columns(write))
+            table, columns = self._table(write.entity), self._columns(write)
+            if write.as_person:
+                table, columns = persons.ACCOUNT, persons.as_account(columns)
+            records[n] = Record(table=table, columns=columns)
         results = self._send(job, records, protocol.create, protocol.records_per_call, _saved)
         twins: list[int] = []
+        made = {n: soql.id18(result.id or "") for n, result in results.items() if isinstance(result, SaveResult)}
+        contacts = self._contacts_of([id for n, id in made.items() if job.writes[n].as_person])
         for n, result in results.items():
-            if isinstance(result, SaveResult):
-                job.outcomes[n] = Written(id=soql.id18(result.id or ""), created=True)
+            if n in made:
+                id = contacts.get(made[n]) if job.writes[n].as_person else made[n]
+                untold = Unknown(message="The person account was made, but its contact could not be read.")
+                job.outcomes[n] = Written(id=id, created=True) if id else untold
             elif isinstance(result, Meaning) and self._made_before(result):
                 job.outcomes[n] = as_outcome(result)
                 twins.append(n)
@@ -88,7 +95,15 @@ class Writer:
         key_field = self._config.key_field
         if key_field is None or what.code != "DUPLICATE_VALUE":
             return False
-        return key_field in what.fields or re.search(rf"\b{re.escape(key_field)}\b", what.message) is not None
+        names = (key_field, persons.account_column(key_field))  # a person's by either (unverified)
+        return any(name in what.fields or re.search(rf"\b{re.escape(name)}\b", what.message) for name in names)
+
+    def _contacts_of(self, accounts: Sequence[str]) -> Mapping[str, str]:
+        """Of person accounts made just now; without those that could not be read: recovery finds them by our key."""
+        try:
+            return persons.told(self._client.read(persons.contacts_of(accounts)).body) if accounts else {}
+        except (OutsideError, AccessError):
+            return {}
 
     def _adopt(self, job: _Job, positions: Sequence[int]) -> None:
         by_entity: dict[Entity, list[int]] = {}

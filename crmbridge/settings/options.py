@@ -18,16 +18,6 @@ _SECTIONS: Final[Mapping[type, tuple[str, Callable[[str], Any]]]] = {
 }
 # Groups and options of `Policy` that nobody writes: they come out of a segment.
 OWN: Final = frozenset({"master", "segment"})
-# Choices that exist, but are not carried out yet: they are refused, not ignored.
-NOT_YET: Final[Mapping[tuple[str, str], frozenset[str]]] = {
-    ("close", "contact_customer"): frozenset({"person_account"}),
-}
-
-# What to do without them, where that is known.
-_INSTEAD: Final[Mapping[str, str]] = {
-    "contact_customer": "crmbridge makes no person account of a contact; contact_customer takes hold, no_account or "
-    "{bucket: ID}",
-}
 
 Say = Callable[..., None]  # (way, message, suggestion=, key=)
 
@@ -246,9 +236,6 @@ def _choice(
         )
     elif (wrong := _not_for(name, found, way)) is not None:
         say(way, wrong, code="choice-misplaced")
-    elif (word := _word(found)) in NOT_YET.get((str(way[-2]), str(way[-1])), frozenset()):
-        instead = _INSTEAD.get(str(way[-1]))
-        say(way, f"not supported yet: {word}" + (f"; {instead}" if instead else ""), code="choice-not-yet")
     else:
         yield name, found
 
@@ -264,10 +251,6 @@ def _not_for(name: str, found: Any, way: Path) -> str | None:
     if meant is None and name == "delete" and isinstance(found, str):
         meant, option = ONLY_FOR.get(found), found
     return None if meant is None or entity in meant else f"{option} is for {' and '.join(sorted(meant))} records"
-
-
-def _word(found: Any) -> str:
-    return found if isinstance(found, str) else _SECTIONS[type(found)][0]
 
 
 def _is_one(value: Any, key: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, Final, get_type_hints
 
 from crmbridge.model import ENTITIES, Entity
 from crmbridge.policy import FOR_KINDS, ONLY_FOR, Policy, Way
-from crmbridge.settings.options import NOT_YET, OWN, alternatives
+from crmbridge.settings.options import OWN, alternatives
 
 _DAY: Final = {"type": "string", "description": "a day or an instant, such as 2026-11-30 or 2026-11-30T08:00:00Z"}
 _CONNECTION: Final = {"type": "string", "description": "a connection's name"}
@@ -47,7 +47,7 @@ def _group(kind: type, entity: Entity | None, way: tuple[str, ...]) -> dict[str,
             inner = _group(hint, entity, here)  # pyright: ignore[reportArgumentType] -- a class, by its hint
             found |= {name: _section(inner)} if inner else {}
         else:
-            found[name] = _option(kind, name, hint, entity, here)
+            found[name] = _option(kind, name, hint, entity)
     return found
 
 
@@ -58,13 +58,12 @@ def _is_for(entity: Entity | None, way: tuple[str, ...]) -> bool:
     return meant is None or entity in meant
 
 
-def _option(kind: type, name: str, hint: Any, entity: Entity | None, way: tuple[str, ...]) -> dict[str, Any]:
+def _option(kind: type, name: str, hint: Any, entity: Entity | None) -> dict[str, Any]:
     if hint == Way:
         return {"type": "string", "description": "both, off, or a connection's name: only from there to the other one"}
     words, sections = alternatives(hint)
     if not words:
         return _section({}, more={"type": "string", "description": "who gets it there: a user's e-mail address"})
-    words = [word for word in words if word not in NOT_YET.get((way[-2] if len(way) > 1 else "", name), ())]
     if name == _DELETE and entity is not None:
         words = [word for word in words if entity in ONLY_FOR.get(word, ENTITIES)]
     one: dict[str, Any] = {"enum": [*words, *((True, False) if "yes" in words else ())]}

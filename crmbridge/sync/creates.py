@@ -25,6 +25,7 @@ from crmbridge.model import (
     Link,
     Outcome,
     Problem,
+    Ref,
     Refused,
     Row,
     Seen,
@@ -36,7 +37,7 @@ from crmbridge.model import (
 from crmbridge.plan import settled_base
 from crmbridge.state.words import Batch, Intent, Issue, IssuePlace
 from crmbridge.sync import alike
-from crmbridge.sync.customer import for_new
+from crmbridge.sync.customer import becoming_persons, for_new
 from crmbridge.sync.echo import changed_since
 from crmbridge.sync.hands import Hands, fingerprint, new_intent
 from crmbridge.sync.pausing import pause_of, waits
@@ -45,6 +46,7 @@ from crmbridge.sync.work import (
     Order,
     Work,
     chunks,
+    fresh_rows,
     journal,
     make_work,
     outcome_state,
@@ -103,6 +105,7 @@ def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records:
     pause = pause_of(hands, side, entity)
     witness = alike.witness(connector)
     on_their_way = alike.on_their_way(hands, side, entity) if witness is not None else set()
+    persons = becoming_persons(hands, view) if entity == "contact" else frozenset()
     for record in records:
         source = record.source
         belongs = for_new(hands, view, source, record.create.fields, refused)
@@ -134,7 +137,8 @@ def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records:
             on_their_way.add(alike.same(natural))
         chosen = connector.chosen_id(hands.identities[other(side)].org_id, source.row.ref.id, record.generation)
         key = key_of(source.row.ref.id, record.generation)
-        write = Write(kind="create", entity=entity, id=chosen, key=key, columns=put.columns)
+        as_person = source.row.ref in persons
+        write = Write(kind="create", entity=entity, id=chosen, key=key, columns=put.columns, as_person=as_person)
         ready.append(_Ready(record=record, link=link, write=write, problems=put.problems, natural=natural))
     if hands.dry:
         return [_planned(hands, view, one, side) for one in ready]
@@ -226,7 +230,7 @@ def _settle_creates(
     rows = read_back(hands, side, entity, outcomes)
     closed: list[Intent] = []
     links: list[Link] = []
-    stored: list[Row] = []
+    stored = fresh_rows(hands, _other_halves(hands, side, rows.values()))
     issues: list[Issue] = []
     over: list[IssuePlace] = []
     works: list[Work] = []
@@ -263,6 +267,16 @@ def _settle_creates(
                 issues.append(refused_issue(hands, outcome, entity, mark, ref=source.ref))
     hands.record(Batch(rows=stored, links=links, close_intents=closed, issues=issues, close_issues=over))
     return works
+
+
+def _other_halves(hands: Hands, side: Side, rows: Iterable[Row]) -> list[Ref]:
+    """Accounts of person accounts made just now: what hangs on such a record names its account."""
+    if not hands.identities[side].person_accounts:
+        return []
+    lives = [hands.connectors[side].life(row) for row in rows if row.ref.entity == "contact"]
+    return [
+        Ref(side=side, entity="account", id=one.account_id) for one in lives if one.person_account and one.account_id
+    ]
 
 
 def _key_of_another(hands: Hands, side: Side, id: str) -> Refused:

@@ -4,9 +4,11 @@ Nobody, as a rule. Where it was chosen, an account stands in that is there for t
 none, so it never crosses and never comes back. It is left as soon as the opportunity gets a customer.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
-from crmbridge.model import Entity, Fields, Hold, Link, Ref, Seen, Side, attribute_name, other
+from crmbridge.model import Entity, Fields, Hold, Link, Ref, Seen, Side, Unlinked, attribute_name, other
 from crmbridge.policy import Bucket, Policy
 from crmbridge.stand_ins import as_shared
 from crmbridge.state.words import Issue
@@ -19,6 +21,7 @@ from crmbridge.sync.work import Refusals, Work
 
 _DEAL: Entity = "opportunity"
 _FIELDS = frozenset({"account", "contact"})
+NO_ACCOUNT: Final = "O14"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +44,101 @@ def customer_hold(hands: Hands, view: View, seen: Seen) -> Hold | None:
         return None
     if not seen.life.customer_is_contact:
         return _without_customer(hands, seen) if close.no_customer == "hold" else None
-    if not hands.powers[other(seen.row.ref.side)].needs_account or close.contact_customer != "hold":
+    choice = close.contact_customer
+    if not hands.powers[other(seen.row.ref.side)].needs_account or choice not in ("hold", "person_account"):
         return None
     if _person_account(hands, view, seen, seen.shared.fields.get("contact")) is not None:
         return None
+    if close.contact_customer == "person_account":
+        return _no_person(hands, view, seen)
     return Hold(
-        cause="O14",
+        cause=NO_ACCOUNT,
+        field=_held_for(_customer(view, seen)),
         message="The customer of this opportunity is a contact without an account (O14).",
         fix="Give the contact, or the opportunity, an account; it is then synced by itself.",
     )
+
+
+def _customer(view: View, deal: Seen) -> Ref | None:
+    """The contact, as a record of the deal's own side."""
+    contact, side = deal.shared.fields.get("contact"), deal.row.ref.side
+    native = contact.id if isinstance(contact, Unlinked) else None
+    if isinstance(contact, str):
+        native = view.crosswalk.native_id(side, "contact", contact)
+    return Ref(side=side, entity="contact", id=native) if native is not None else None
+
+
+def _held_for(contact: Ref | None) -> str | None:
+    return f"contact:{contact.id}" if contact is not None else None
+
+
+def freed(hands: Hands) -> list[Ref]:
+    """Held deals whose customer has been edited since: it may have an account by now."""
+    held = [one for one in hands.store.open_issues(cause=NO_ACCOUNT) if one.field is not None and one.link_id is None]
+    if not held:
+        return []
+    edited = {
+        (stored.row.ref.side, _held_for(stored.row.ref))
+        for pair in hands.store.pending("contact")
+        for stored in (pair.left, pair.right)
+        if stored is not None
+    }
+    return [
+        Ref(side=one.side, entity=one.entity, id=one.native_id)
+        for one in held
+        if one.side is not None and one.native_id is not None and (one.side, one.field) in edited
+    ]
+
+
+def _no_person(hands: Hands, view: View, deal: Seen) -> Hold | None:
+    """A deal that is to be a person account's, whose contact is none there and does not become one."""
+    contact, side = _customer(view, deal), other(deal.row.ref.side)
+    if _becomes_person(hands, deal):
+        if isinstance(deal.shared.fields.get("contact"), Unlinked) or contact in becoming_persons(hands, view):
+            return None  # it is made first; by a dry run, in mind alone
+        why, fix = "an ordinary contact", f"Make it a person account on {hands.names[side]}"
+    elif hands.identities[side].person_accounts:
+        why, fix = "nobody's", "Choose `convert: {person_accounts: on}`"
+    else:
+        why, fix = "nobody's: that org has no person accounts", "Choose another word for `close.contact_customer`"
+    return Hold(
+        cause=NO_ACCOUNT,
+        field=_held_for(contact),
+        message="The customer of this opportunity is a contact without an account, and on "
+        f"{hands.names[side]} it is {why} (O14; {hands.policy(deal).says('close.contact_customer')}).",
+        fix=f"{fix}, or give the contact, or the opportunity, an account; it is then synced by itself.",
+    )
+
+
+def _becomes_person(hands: Hands, deal: Seen) -> bool:
+    """Is a new contact that is this new deal's customer made as a person account?"""
+    return (
+        deal.life.customer_is_contact
+        and deal.shared.fields.get("account") is None
+        and hands.identities[other(deal.row.ref.side)].person_accounts
+        and takes_part(hands, deal)
+        and hands.policy(deal).close.contact_customer == "person_account"
+    )
+
+
+def becoming_persons(hands: Hands, view: View) -> frozenset[Ref]:
+    """Contacts that are made as person accounts, since a deal that has no partner yet is theirs."""
+    if hands.persons is None:
+        policies = hands.options.policies.every(_DEAL)
+        chosen = any(policy.close.contact_customer == "person_account" for policy in policies)
+        hands.persons = frozenset(_customers(hands, view) if chosen else ())
+    return hands.persons
+
+
+def _customers(hands: Hands, view: View) -> Iterator[Ref]:
+    for pair in hands.store.pending(_DEAL):
+        for stored in (pair.left, pair.right) if pair.link is None else ():
+            if stored is None or stored.row.values is None or stored.row.deleted:
+                continue
+            deal = view.see(stored.row)
+            contact = deal.shared.fields.get("contact")
+            if isinstance(contact, Unlinked) and _becomes_person(hands, deal):
+                yield Ref(side=stored.row.ref.side, entity="contact", id=contact.id)
 
 
 def _without_customer(hands: Hands, seen: Seen) -> Hold | None:

@@ -26,6 +26,7 @@ from crmbridge.retention import sweep
 from crmbridge.state.store import Store
 from crmbridge.state.words import Batch, IntentState, Issue, Lease, RunRow
 from crmbridge.sync import key_index
+from crmbridge.sync.customer import freed
 from crmbridge.sync.fallback import check_fallbacks
 from crmbridge.sync.foreign import stop_if_found
 from crmbridge.sync.handed import Bench, Crew, drain
@@ -196,6 +197,9 @@ class Engine:
             reconcile(hands, self.options.reconcile_every)
         self._replanned = replan(hands, view, self.version.id, self.previous)
         release_claims(hands, view)
+        due = freed(hands)
+        if due:
+            hands.record(Batch(dirty=due))
         key_index.refresh(hands, view)
         fetch_results(hands)
         return hands

@@ -131,6 +131,8 @@ def _around(hands: Hands, view: View, seen: Seen, *, new: bool) -> set[str]:
     a second installation may make new rows, so for these only the lead counts."""
     life = seen.life
     names = {life.origin_lead_id, None if new else seen.row.merged_into}
+    if life.person_account:  # one record in two rows
+        names |= {life.account_id, life.contact_id}
     if not new:
         names |= {life.account_id, life.contact_id, life.opportunity_id, *_parents(hands, view, seen)}
     return {name for name in names if name}

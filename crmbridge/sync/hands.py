@@ -142,6 +142,7 @@ class Hands:
     unwritten: Counter[tuple[str, str, str, IntentState]] = field(default_factory=Counter)
     by_key: Counter[str] = field(default_factory=Counter)  # "account: website + name" -> pairs
     touched: set[Ref] = field(default_factory=set)  # accounts and contacts that this run brought into scope
+    persons: frozenset[Ref] | None = None  # contacts that are made as person accounts; None: not looked yet
     clock: Callable[[], float] = time.monotonic
     send_until: float | None = None  # by our clock; None: no hurry
     leader: "Hands | None" = None  # a dry run's: who has the lease meanwhile

@@ -15,7 +15,8 @@ from tests.support.project import CHECKOUT, Project, partner_of, project
 
 pytestmark = pytest.mark.journey
 
-ON = "  convert: {person_accounts: on}\n"  # under `lifecycle:`, which the settings end with
+# Under `lifecycle:`, which the settings end with.
+ON = "  convert: {person_accounts: on}\n  close: {contact_customer: person_account}\n"
 
 
 @dataclass
@@ -107,6 +108,26 @@ def test_somebody_without_a_company_becomes_a_person_account(desk: Desk) -> None
     assert desk.partner(here["ConvertedContactId"]) == made.contact
     assert desk.salesforce.read("Opportunity", here["ConvertedOpportunityId"])["AccountId"] == account["Id"]
     assert desk.issues() == []
+    assert desk.companies() == 0
+
+
+def test_the_customer_of_a_deal_becomes_a_person_account(desk: Desk) -> None:
+    named = {"firstname": "Paula", "lastname": "Plumber", "emailaddress1": "p@plumber.example", "jobtitle": "Baker"}
+    contact = desk.dynamics.create("contacts", **named, mobilephone="+46 70 765 43 21", address1_city="Lund")
+    deal = desk.dynamics.create(
+        "opportunities", name="A stove", **{"parentcontactid@odata.bind": f"/contacts({contact})"}
+    )
+    desk.made.settle()
+    person, there = desk.partner(contact), desk.salesforce.read("Opportunity", desk.partner(deal))
+    account = desk.salesforce.read("Account", there["AccountId"])
+    assert (account["IsPersonAccount"], account["PersonContactId"]) == (True, person)
+    assert (account["FirstName"], account["LastName"], account["Name"]) == ("Paula", "Plumber", "Paula Plumber")
+    assert (account["PersonEmail"], account["PersonTitle"]) == ("p@plumber.example", "Baker")
+    assert (account["PersonMobilePhone"], account["PersonMailingCity"]) == ("+46 70 765 43 21", "Lund")
+    assert desk.issues() == []
+    desk.salesforce.update("Account", account["Id"], PersonTitle="Chef")
+    desk.made.settle()
+    assert desk.dynamics.read("contacts", contact)["jobtitle"] == "Chef"
     assert desk.companies() == 0
 
 

@@ -364,6 +364,17 @@ class WithPersons(SalesforceLike):
         self.edit("account", account, half=contact)
         return account, contact
 
+    def _create(self, write: Write) -> Outcome:
+        outcome = super()._create(write)
+        if not write.as_person or not isinstance(outcome, Written) or outcome.adopted:
+            return outcome
+        account = self._insert(
+            "account", {"name": write.columns["last_name"], "person": True, "half": outcome.id}, by=US
+        )
+        contact = self.tables["contact"][outcome.id]
+        self._save(contact, {"account_id": account.id, "person": True, "half": account.id}, by=US)
+        return replace(outcome, row=self._row("contact", contact))
+
     def _update(self, write: Write) -> Outcome:
         record = self.tables[write.entity].get(write.id or "")
         if record is not None and record.columns.get("person") and "account_id" in write.columns:

@@ -295,6 +295,7 @@ segments: {shop: {entities: [opportunity], lifecycle: {move: {unmapped: ignore}}
         ),
         ("{contact_customer: no_account, no_customer: try}", "no_account", "try"),
         ("{contact_customer: hold, no_customer: hold}", "hold", "hold"),
+        ("{contact_customer: person_account}", "person_account", "try"),
     ],
 )
 def test_who_a_deal_belongs_to_may_be_chosen(tmp_path: Path, text: str, customer: object, nobody: str) -> None:
@@ -303,14 +304,6 @@ def test_who_a_deal_belongs_to_may_be_chosen(tmp_path: Path, text: str, customer
     part = f"segments:\n  shop:\n    entities: [opportunity]\n    lifecycle: {{close: {text}}}\n"
     found = policies(read(tmp_path, part), SHIPPED).every("opportunity")[1].close
     assert (found.contact_customer, found.no_customer) == (customer, nobody)
-
-
-def test_a_customer_that_would_be_a_person_account_is_refused_with_what_to_choose_instead(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError) as caught:
-        read(tmp_path, "lifecycle: {close: {contact_customer: person_account}}\n")
-    [problem] = caught.value.problems
-    assert "lifecycle.close.contact_customer: not supported yet: person_account;" in problem
-    assert "contact_customer takes hold, no_account or {bucket: ID}" in problem
 
 
 def test_what_becomes_of_a_deleted_records_partner_may_be_chosen(tmp_path: Path) -> None:

@@ -127,6 +127,21 @@ def test_the_bucket_of_a_segment_is_for_its_records_alone(tmp_path: Path) -> Non
         assert one.causes() == {"O14"}
 
 
+def test_a_deal_that_was_held_crosses_once_the_contact_has_an_account(tmp_path: Path) -> None:
+    with desk(tmp_path, Policies()) as one:
+        contact = one.south.add("contact", last_name="Boxer", email="b@home.example")
+        deal = one.south.add("opportunity", name="A bath", contact_id=contact, customer="contact")
+        one.settled()
+        assert one.causes() == {"O14"}
+        one.south.edit("contact", contact, phone="1")
+        one.settled()
+        assert one.causes() == {"O14"}, "which is no account"
+        one.south.edit("contact", contact, account_id=one.south.add("account", name="Acme", city="Ulm"))
+        one.settled()
+        assert one.partner("right", "opportunity", deal)
+        assert one.issues() == []
+
+
 # --- nobody is (O15) ----------------------------------------------------------------------------------------------
 
 

@@ -2,13 +2,14 @@
 account, and their conversions make contacts only (C5, A1, O14)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from crmbridge.policy import Convert, Policies, Policy, Scope
+from crmbridge.policy import Close, Convert, Policies, Policy, Scope
 from crmbridge.sync import Options
-from tests.support.engine import Bench, WithPersons, bench
+from tests.support.engine import Bench, Lie, WithPersons, bench, wanted
 
 ON = Policy(convert=Convert(person_accounts="on"))
 
@@ -196,3 +197,76 @@ def test_without_person_accounts_nobody_can_become_one(desk: Bench) -> None:
     assert desk.north.read("lead", here)["state"] == "open"
     [issue] = desk.issues("C5")
     assert "lifecycle.convert.person_accounts: off" in issue.message
+
+
+PERSONS = Policy(convert=ON.convert, close=Close(contact_customer="person_account"))
+
+
+def a_customer(one: Bench, **columns: object) -> tuple[str, str]:
+    """A contact of south without an account, and a deal of it."""
+    contact = one.south.add("contact", last_name="Boxer", email="b@home.example", **columns)
+    return contact, one.south.add("opportunity", name="A bath", contact_id=contact, customer="contact")
+
+
+def test_the_customer_of_a_deal_becomes_a_person_where_that_is_chosen(desk: Bench) -> None:
+    desk.engine.options = Options(policies=Policies(base=PERSONS))
+    contact, deal = a_customer(desk, phone="1")
+    planned = wanted(desk.engine.plan())
+    assert (planned["north", "contact", "create"], planned["north", "opportunity", "create"]) == (1, 1)
+    desk.settled()
+    person = desk.north.read("contact", desk.must(contact, "contact", "right"))
+    assert person["person"]
+    assert (person["phone"], person["email"]) == ("1", "b@home.example")
+    there = desk.north.read("opportunity", desk.must(deal, "opportunity", "right"))
+    assert there["account_id"] == person["half"]
+    assert len(desk.north.live("account")) == len(desk.north.live("contact")) == 1
+    assert desk.issues() == []
+
+
+def test_a_contact_that_is_nobodys_customer_becomes_no_person(desk: Bench) -> None:
+    everything = Scope(account="all", contact="all")
+    desk.engine.options = Options(policies=Policies(base=replace(PERSONS, scope=everything)))
+    contact = desk.south.add("contact", last_name="Boxer", email="b@home.example")
+    employee = desk.south.add("contact", last_name="Ash", account_id=desk.south.add("account", name="Acme", city="Ulm"))
+    desk.south.add("opportunity", name="A bath", contact_id=employee, customer="contact")
+    desk.settled()
+    for one in (contact, employee):
+        assert not desk.north.read("contact", desk.must(one, "contact", "right")).get("person")
+    assert desk.issues() == []
+
+
+def test_a_customer_who_is_an_ordinary_contact_there_is_told(desk: Bench) -> None:
+    desk.engine.options = Options(policies=Policies(base=replace(PERSONS, scope=Scope(contact="all"))))
+    contact = desk.south.add("contact", last_name="Boxer", email="b@home.example")
+    desk.settled()
+    deal = desk.south.add("opportunity", name="A bath", contact_id=contact, customer="contact")
+    desk.settled()
+    assert desk.partner("right", "opportunity", deal) is None
+    [issue] = desk.issues("O14")
+    assert "on north it is an ordinary contact (O14; lifecycle.close.contact_customer: person_account)" in issue.message
+    desk.south.edit("contact", contact, account_id=desk.south.add("account", name="Acme", city="Ulm"))
+    desk.settled()
+    assert desk.partner("right", "opportunity", deal)
+    assert desk.issues() == []
+
+
+def test_nobody_becomes_a_person_while_they_are_not_synced(desk: Bench) -> None:
+    desk.engine.options = Options(policies=Policies(base=Policy(close=PERSONS.close)))
+    _, deal = a_customer(desk)
+    desk.settled()
+    assert desk.partner("right", "opportunity", deal) is None
+    [issue] = desk.issues("O14")
+    assert "person_accounts: on" in issue.fix
+
+
+def test_a_lost_answer_makes_no_second_person(desk: Bench) -> None:
+    desk.engine.options = Options(policies=Policies(base=PERSONS))
+    contact, deal = a_customer(desk)
+    left: list[Lie] = ["lose"]
+    desk.north.lies = lambda kind, entity, id: left.pop() if (kind, entity) == ("create", "contact") and left else None
+    desk.settled()
+    assert not left
+    person = desk.north.read("contact", desk.must(contact, "contact", "right"))
+    assert person["person"]
+    assert desk.north.read("opportunity", desk.must(deal, "opportunity", "right"))["account_id"] == person["half"]
+    assert len(desk.north.live("account")) == len(desk.north.live("contact")) == 1
