@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from crmbridge.model import Entity, Fields, Hold, Link, Ref, Seen, Side, Unlinked, attribute_name, other
+from crmbridge.model import SIDES, Entity, Fields, Hold, Link, Ref, Seen, Side, Unlinked, attribute_name, other
 from crmbridge.policy import Bucket, Policy
 from crmbridge.stand_ins import as_shared
 from crmbridge.state.words import Issue
@@ -53,7 +53,6 @@ def customer_hold(hands: Hands, view: View, seen: Seen) -> Hold | None:
         return _no_person(hands, view, seen)
     return Hold(
         cause=NO_ACCOUNT,
-        field=_held_for(_customer(view, seen)),
         message="The customer of this opportunity is a contact without an account (O14).",
         fix="Give the contact, or the opportunity, an account; it is then synced by itself.",
     )
@@ -68,44 +67,43 @@ def _customer(view: View, deal: Seen) -> Ref | None:
     return Ref(side=side, entity="contact", id=native) if native is not None else None
 
 
-def _held_for(contact: Ref | None) -> str | None:
-    return f"contact:{contact.id}" if contact is not None else None
-
-
-def freed(hands: Hands) -> list[Ref]:
+def freed(hands: Hands, view: View) -> list[Ref]:
     """Held deals whose customer has been edited since: it may have an account by now."""
-    held = [one for one in hands.store.open_issues(cause=NO_ACCOUNT) if one.field is not None and one.link_id is None]
-    if not held:
+    held: dict[Side, list[str]] = {side: [] for side in SIDES}
+    for issue in hands.store.open_issues(cause=NO_ACCOUNT):
+        if issue.side is not None and issue.native_id is not None and issue.link_id is None:
+            held[issue.side].append(issue.native_id)
+    if not any(held.values()):
         return []
-    edited = {
-        (stored.row.ref.side, _held_for(stored.row.ref))
-        for pair in hands.store.pending("contact")
-        for stored in (pair.left, pair.right)
-        if stored is not None
-    }
-    return [
-        Ref(side=one.side, entity=one.entity, id=one.native_id)
-        for one in held
-        if one.side is not None and one.native_id is not None and (one.side, one.field) in edited
-    ]
+    pairs = hands.store.pending("contact")
+    edited = {stored.row.ref for pair in pairs for stored in (pair.left, pair.right) if stored is not None}
+    if not edited:
+        return []
+    found: list[Ref] = []
+    for side, ids in held.items():
+        for stored in hands.store.records(side, _DEAL, ids).values() if ids else ():
+            contact = view.own_fields(stored.row).get("contact") if stored.row.values is not None else None
+            if isinstance(contact, Unlinked) and Ref(side=side, entity="contact", id=contact.id) in edited:
+                found.append(stored.row.ref)
+    return found
 
 
 def _no_person(hands: Hands, view: View, deal: Seen) -> Hold | None:
     """A deal that is to be a person account's, whose contact is none there and does not become one."""
     contact, side = _customer(view, deal), other(deal.row.ref.side)
+    name = hands.names[side]
     if _becomes_person(hands, deal):
         if isinstance(deal.shared.fields.get("contact"), Unlinked) or contact in becoming_persons(hands, view):
             return None  # it is made first; by a dry run, in mind alone
-        why, fix = "an ordinary contact", f"Make it a person account on {hands.names[side]}"
+        why, fix = f"on {name} it is an ordinary contact", f"Make it a person account on {name}"
     elif hands.identities[side].person_accounts:
-        why, fix = "nobody's", "Choose `convert: {person_accounts: on}`"
+        why, fix = "person accounts are not synced", "Choose `convert: {person_accounts: on}`"
     else:
-        why, fix = "nobody's: that org has no person accounts", "Choose another word for `close.contact_customer`"
+        why, fix = f"{name} has no person accounts", "Choose another word for `close.contact_customer`"
     return Hold(
         cause=NO_ACCOUNT,
-        field=_held_for(contact),
-        message="The customer of this opportunity is a contact without an account, and on "
-        f"{hands.names[side]} it is {why} (O14; {hands.policy(deal).says('close.contact_customer')}).",
+        message=f"The customer of this opportunity is a contact without an account, and {why} "
+        f"(O14; {hands.policy(deal).says('close.contact_customer')}).",
         fix=f"{fix}, or give the contact, or the opportunity, an account; it is then synced by itself.",
     )
 

@@ -197,7 +197,7 @@ class Engine:
             reconcile(hands, self.options.reconcile_every)
         self._replanned = replan(hands, view, self.version.id, self.previous)
         release_claims(hands, view)
-        due = freed(hands)
+        due = freed(hands, view)
         if due:
             hands.record(Batch(dirty=due))
         key_index.refresh(hands, view)

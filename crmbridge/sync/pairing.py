@@ -224,15 +224,7 @@ def make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen]
         hold = customer_hold(hands, view, seen)
         if hold is not None:
             issues.append(
-                hands.issue(
-                    "held",
-                    cause=hold.cause,
-                    entity=entity,
-                    ref=ref,
-                    field=hold.field,
-                    message=hold.message,
-                    fix=hold.fix,
-                )
+                hands.issue("held", cause=hold.cause, entity=entity, ref=ref, message=hold.message, fix=hold.fix)
             )
             done.append(seen)
             continue

@@ -121,11 +121,11 @@ class View:
         """`estimate`: do the amounts that were expected go on to count once it is won (O6); None: as was chosen for
         this record."""
         seen = self._see(row, link, hint, estimate=estimate is True)
-        if estimate is None and self.by_estimate(seen, seen):
+        if estimate is None and self._by_estimate(seen, seen):
             return self._see(row, link, hint, estimate=True)
         return seen
 
-    def by_estimate(self, seen: Seen, decides: Seen) -> bool:
+    def _by_estimate(self, seen: Seen, decides: Seen) -> bool:
         """Does a won record go on with the amounts expected, by what was chosen for `decides`?"""
         table = self.hands.compiled.entities[seen.row.ref.entity].sides[seen.row.ref.side]
         apart = seen.shared.state == "won" and table.estimate is not None
@@ -205,7 +205,7 @@ class View:
 
         `source`: the side that was just written from; the other then reads as that side's row where it can."""
         first, second = self._both(link, left, right, source)
-        estimate = self.by_estimate(second, first)
+        estimate = self._by_estimate(second, first)
         if estimate != second.shared.estimate:  # a segment may show on the left side alone
             second = self.see(right, link=link, hint=second.shared.status, estimate=estimate)
         return first, second
