@@ -38,6 +38,7 @@ _kinds = click.option(
 )
 _kinds_all = click.option("--kind", "kinds", multiple=True, type=_KINDS, help="All of this kind; may be given again.")
 RECORDS_SHOWN: Final = 20
+_OF_RECORDS: Final = frozenset({"claimed", "left_out"})  # their field is the record that is waited for: each another
 FIXES_SHOWN: Final = 3  # of a cause, where it is only summed up
 
 
@@ -107,7 +108,8 @@ def issues(
 def by_cause(found: "Iterable[Issue]") -> "dict[tuple[str, str, str], list[Issue]]":
     groups: dict[tuple[str, str, str], list[Issue]] = defaultdict(list)
     for one in found:
-        groups[(one.entity, one.cause, one.field or "")].append(one)
+        field = "" if one.cause in _OF_RECORDS else one.field or ""
+        groups[(one.entity, one.cause, field)].append(one)
     return dict(sorted(groups.items(), key=lambda item: -len(item[1])))
 
 

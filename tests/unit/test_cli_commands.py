@@ -206,6 +206,19 @@ def test_issues_are_grouped_by_cause_with_the_fix_and_exit_1(store: Store, capsy
     assert "What to do: Choose." in capsys.readouterr().out
 
 
+def test_records_that_wait_for_others_are_one_line_of_the_summary(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known: Any = {"kind": "report", "cause": "left_out", "entity": "contact", "link_id": None, "side": "left"}
+    waiting = [Issue(**known, native_id=f"003{n}", field=f"account:001{n}") for n in range(30)]
+    lease = store.take_lease("cycle", 60)
+    store.apply(Batch(issues=waiting), lease=lease)
+    store.release(lease)
+    [told] = document(capsys, "issues", "left_out", code=0)["causes"]
+    assert (told["cause"], told["count"]) == ("left_out", 30)
+    assert len({one["record"]["native_id"] for one in told["issues"]}) == 30
+
+
 def test_retry_records_who_and_why(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert document(capsys, "retry", "1", "--by", "kari", "--why", "mended")["released"] == 1
     issue = store.issue(1)
