@@ -124,6 +124,8 @@ def test_the_customer_of_a_deal_becomes_a_person_account(desk: Desk) -> None:
     assert (account["FirstName"], account["LastName"], account["Name"]) == ("Paula", "Plumber", "Paula Plumber")
     assert (account["PersonEmail"], account["PersonTitle"]) == ("p@plumber.example", "Baker")
     assert (account["PersonMobilePhone"], account["PersonMailingCity"]) == ("+46 70 765 43 21", "Lund")
+    key = desk.salesforce.read("Contact", person)["CrmBridge_Id__c"]
+    assert key == contact, "by which it is found should the answer be lost"
     assert desk.issues() == []
     desk.salesforce.update("Account", account["Id"], PersonTitle="Chef")
     desk.made.settle()
