@@ -133,6 +133,24 @@ def test_the_customer_of_a_deal_becomes_a_person_account(desk: Desk) -> None:
     assert desk.companies() == 0
 
 
+@pytest.mark.parametrize("action", ["drop_after_commit", "drop_before_commit"])
+def test_a_lost_answer_makes_no_second_person(desk: Desk, action: str) -> None:
+    contact = desk.dynamics.create("contacts", firstname="Sam", lastname=action)
+    deal = desk.dynamics.create("opportunities", name=action, **{"parentcontactid@odata.bind": f"/contacts({contact})"})
+    desk.made.box.control.add_fault(crm="salesforce", kind="collections_create", action=action)
+    desk.made.run_here("sync")
+    assert desk.made.box.control.faults()[0]["fired"] == 1
+    desk.made.box.control.clear_faults()
+    for _ in range(3):  # until it is known what became of it
+        desk.made.pass_time()
+        desk.made.run_here("sync")
+    desk.made.settle()
+    made = desk.salesforce.query(f"SELECT Id, PersonContactId FROM Account WHERE LastName = '{action}'")
+    assert [one["PersonContactId"] for one in made] == [desk.partner(contact)]
+    assert desk.salesforce.read("Opportunity", desk.partner(deal))["AccountId"] == made[0]["Id"]
+    assert desk.issues() == []
+
+
 def test_all_of_it_is_accounted_for(desk: Desk) -> None:
     """Somebody whom nothing reaches stays where they are, and so does the account of each person account."""
     desk.person("Alone")
