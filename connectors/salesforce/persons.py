@@ -17,8 +17,8 @@ ACCOUNT: Final = "Account"
 _SHARED: Final = frozenset(
     "LastName FirstName Salutation MiddleName Suffix Phone Fax Description OwnerId CurrencyIsoCode".split()
 )
-# A person has no other account, and reports to nobody.
-_NOT_THERE: Final = frozenset({"AccountId", "ReportsToId", "RecordTypeId"})
+# A person has no other account and reports to nobody; the account has a record type and a Data.com state of its own.
+_NOT_THERE: Final = frozenset({"AccountId", "ReportsToId", "RecordTypeId", "Jigsaw", "CleanStatus"})
 
 
 class _Made(msgspec.Struct):
