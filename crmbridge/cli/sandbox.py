@@ -71,14 +71,17 @@ def sandbox_command(
     """
     try:
         box = _box(seed, faults, load=load, size=size, random_seed=random_seed)
-        if _serve(box, port=port, proxy=proxy, state_dir=state_dir, as_json=as_json):
-            raise SystemExit(EXIT_INTERRUPTED)
+        interrupted = _serve(box, port=port, proxy=proxy, state_dir=state_dir, as_json=as_json)
     except ModuleNotFoundError as missing:
         if (missing.name or "").startswith("crmbridge"):
             raise
         _fail(EXIT_CONFIG, f"The sandbox needs the package {missing.name!r}: pip install 'crmbridge[sandbox]'.")
     except OSError as problem:
         _fail(EXIT_OUTSIDE, f"The sandbox could not start: {problem}")
+    except KeyboardInterrupt:  # while it still makes its records: there is nothing to tell of
+        interrupted = True
+    if interrupted:
+        raise SystemExit(EXIT_INTERRUPTED)
 
 
 def _box(seed: str, faults: Path | None, *, load: Path | None, size: int, random_seed: int) -> "Sandbox":
@@ -126,7 +129,11 @@ def _serve(box: "Sandbox", *, port: int, proxy: bool, state_dir: Path | None, as
             loop.add_signal_handler(number, stop, number)
         async with serving(box, port=port, proxy=proxy, state_dir=directory) as connect:
             _announce(connect, as_json=as_json)
-            return await stopped == signal.SIGINT
+            number = await stopped
+        for other in (signal.SIGINT, signal.SIGTERM):  # it ends already, and a loop that is closing takes none
+            loop.remove_signal_handler(other)
+            signal.signal(other, signal.SIG_IGN)
+        return number == signal.SIGINT
 
     with ExitStack() as stack:
         directory = state_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crmbridge-sandbox-")))

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 import requests
 
 from crmbridge import private
+from crmbridge.cli.sandbox import EXIT_INTERRUPTED
 from crmbridge.cli.start import copy_shipped, shipped_config
 from crmbridge.demo.day import Announced, Company, a_day, morning, qualify_early, reactivate, work_leads
 from crmbridge.demo.people import DynamicsPerson, SalesforcePerson
@@ -113,22 +115,34 @@ def control(url: str, method: str, path: str, body: Any = None) -> Any:
 # --- setting up ---------------------------------------------------------------------------------------------------
 
 
-def start_sandbox(directory: Path, seed: str = "demo") -> tuple[subprocess.Popen[str], Mapping[str, Any]]:
-    """The sandbox as a process; returns it and how to connect."""
+@contextmanager
+def started_sandbox(directory: Path, seed: str = "demo") -> Generator[Mapping[str, Any], None, None]:
+    """The sandbox as a process, gone when the block is left; yields how to connect."""
     command = [sys.executable, "-m", "crmbridge", "sandbox", "--port", "0", "--seed", seed, "--json"]
-    process = subprocess.Popen(  # noqa: S603 - our own command line
+    with subprocess.Popen(  # noqa: S603 - our own command line
         [*command, "--state-dir", str(directory)], stdout=subprocess.PIPE, text=True
-    )
+    ) as process:
+        try:
+            yield _connection(process)
+        finally:
+            process.terminate()
+            process.wait(timeout=TIMEOUT_SECONDS)
+
+
+def _connection(process: subprocess.Popen[str]) -> Mapping[str, Any]:
+    """What it prints as soon as it can be used."""
     assert process.stdout is not None
     text = ""
     for line in process.stdout:
         text += line
         try:
-            return process, json.loads(text)
+            return json.loads(text)
         except ValueError:
             continue
     # What is missing on this machine, the sandbox has said itself, on stderr.
     code = process.wait()
+    if code == EXIT_INTERRUPTED:  # a terminal's Ctrl-C reaches both processes
+        raise KeyboardInterrupt
     kind = ConfigError if code == ConfigError.exit_code else OutsideError
     raise kind(f"The sandbox did not start (exit code {code}); what it said stands above.")
 
@@ -196,12 +210,8 @@ def run_demo(*, say: Say) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="crmbridge-demo-") as text:
         folder = Path(text)
         say("Starting a sandbox of both CRMs ...")
-        process, connection = start_sandbox(folder / "sandbox")
-        try:
+        with started_sandbox(folder / "sandbox") as connection:
             return go_through(new_demo(folder / "company", connection, say))
-        finally:
-            process.terminate()
-            process.wait(timeout=TIMEOUT_SECONDS)
 
 
 def go_through(demo: Demo) -> dict[str, Any]:

@@ -5,12 +5,15 @@ the product.
 """
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,6 +114,26 @@ def test_the_command_prints_one_document_and_ends_0() -> None:
     assert document["differences"] == []
     assert all(isinstance(n, int) for tables in document["calls"].values() for t in tables.values() for n in t.values())
     assert all(isinstance(n, int) for tables in document["idle_calls"].values() for n in tables.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seen", ["Starting a sandbox", "== First run"])
+def test_ctrl_c_ends_it_with_one_line_and_leaves_nothing_behind(tmp_path: Path, seen: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "crmbridge", "demo"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,  # as a terminal's job: all its processes are told
+    ) as process:
+        assert process.stdout is not None
+        assert any(line.startswith(seen) for line in process.stdout)
+        os.killpg(process.pid, signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told == "\nInterrupted. Nothing is lost: the next sync goes on where this one stopped.\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- conversions ----------------------------------------------------------------------------------------------------
