@@ -46,20 +46,25 @@ def _plain(value: Any) -> Any:
 
 @cache
 def console() -> "Console":
+    # Piped into a file a table must not be cut at 80 columns: ids would be lost.
+    return plain_console(width=None if sys.stdout.isatty() else 200)
+
+
+def plain_console(*, stderr: bool = False, width: int | None = None) -> "Console":
+    """Prints what it is given: rich would take `lead.yaml:100:16` for an emoji and `[bold]` in a name for an order."""
     from rich.console import Console
 
-    # Piped into a file a table must not be cut at 80 columns: ids would be lost.
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=False)
+    return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
 
 def say(text: "RenderableType" = "") -> None:
     if isinstance(text, str):
         text = printable(text)
-    console().print(text, markup=False, soft_wrap=True)  # a sentence or a path is never cut
+    console().print(text, soft_wrap=True)  # a sentence or a path is never cut
 
 
 def head(text: str) -> None:
-    console().print(printable(text), style="bold", markup=False, soft_wrap=True)
+    console().print(printable(text), style="bold", soft_wrap=True)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "", right: Iterable[str] = ()) -> None:
@@ -68,7 +73,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str =
     from rich.text import Text
 
     numbers = set(right)
-    grid = Table(box=SIMPLE, title=title or None, title_justify="left", title_style="bold", pad_edge=False)
+    grid = Table(box=SIMPLE, title=printable(title) or None, title_justify="left", title_style="bold", pad_edge=False)
     for name in columns:
         grid.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
     count = 0

@@ -5,6 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from crmbridge.cli.output import plain_console
 from crmbridge.sync.hands import Progress, Quiet
 
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ def progress() -> Generator[Progress]:
     if not sys.stderr.isatty():
         yield Quiet()
         return
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=30), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    said = TextColumn("{task.description}", markup=False)
+    columns = (SpinnerColumn(), said, BarColumn(bar_width=30), TimeElapsedColumn())
+    with Progress(*columns, console=plain_console(stderr=True), transient=True) as bar:
         yield Bar(bar)
