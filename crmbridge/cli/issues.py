@@ -202,6 +202,11 @@ def _chosen(
     return [one.id for one in found if one.id is not None and (not kinds or one.kind in kinds)]
 
 
+def _say_why(why: str, *, several: bool) -> None:
+    if several and not why.strip():
+        raise click.UsageError("Several at once need --why: it is kept with each of them.")
+
+
 # --- retry --------------------------------------------------------------------------------------------------------
 
 
@@ -227,10 +232,11 @@ def retry(
     as_json: bool,
 ) -> None:
     """Try held or failed records again in the next sync, though nothing about them has changed: by number, by cause,
-    kind of record or kind of issue, or all."""
+    kind of record or kind of issue, or all. Several at once need --why."""
     by_filter = bool(cause or entity or kinds)
     if bool(issue_ids) + every + by_filter != 1:
         raise click.UsageError("Give either the numbers of issues, or --cause, --entity, --kind, or --all.")
+    _say_why(why, several=len(issue_ids) != 1)
     with place.store() as store:
         chosen = None if every else _chosen(store, ids=issue_ids, cause=cause, entity=entity, kinds=kinds)
         count = store.release_issues(chosen, by or getpass.getuser(), why)
@@ -285,8 +291,7 @@ def resolve(
     several = bool(cause or entity or kinds)
     if (issue_id is not None) + (field is not None) + several != 1:
         raise click.UsageError("Give either the number of an issue, or --field with --prefer, or --cause.")
-    if several and not why.strip():
-        raise click.UsageError("Several at once need --why: it is kept with each of them.")
+    _say_why(why, several=several)
     if (prefer is not None and field is None) or (partner is not None and issue_id is None):
         raise click.UsageError("--with goes with the number of an issue, --prefer with --field.")
     if (into is not None or without_conversion) and issue_id is None:

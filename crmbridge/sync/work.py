@@ -141,7 +141,7 @@ def refused_issue(
     are not taken are retried only then: they would be refused again (reliability §8)."""
     side = ref.side if ref and link else other(ref.side) if ref else None
     where = hands.names[side] if side else "the other side"
-    again = f"crmbridge retry --cause {outcome.code}"
+    again = f"crmbridge retry --cause {outcome.code} --why REASON"
     mark = hands.stamped(mark)
     if outcome.lasting and mark and link is not None and ref is not None:
         mark = f"{mark}{_AS_OF}{_version(hands, ref) or ''}"  # what a rule looks at may not be among what was sent

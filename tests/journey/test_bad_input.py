@@ -258,7 +258,7 @@ def test_a_status_that_the_mapping_does_not_know_holds_its_record_alone(empty: P
     assert "Working - Contacted" in json.dumps(causes)
     assert causes[0]["fix"]
     empty.change("status:\n", f"status:\n{row}", "mappings/lead.yaml")
-    told(empty.run_here("retry", "--all"), 0)
+    told(empty.run_here("retry", "--all", "--why", "corrected"), 0)
     nothing_lost(empty, 2)
 
 

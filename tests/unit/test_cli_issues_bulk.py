@@ -98,9 +98,17 @@ def test_many_are_tried_again_with_who_and_why(store: Store, capsys: pytest.Capt
         ("RULE", "ada", "the rule was mended")
     }
     assert len(released) == 4
-    assert "2 issues" in said(capsys, "retry", "--entity", "account")
-    assert "4 issues" in said(capsys, "retry", "--kind", "failed")
+    assert "2 issues" in said(capsys, "retry", "--entity", "account", "--why", "x")
+    assert "4 issues" in said(capsys, "retry", "--kind", "failed", "--why", "x")
     assert "Give either" in said(capsys, "retry", "--all", "--cause", "RULE", code=2)
+
+
+def test_many_are_not_tried_again_without_a_why(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    for several in (("--cause", "RULE"), ("--entity", "lead"), ("--kind", "failed"), ("--all",), ("1", "2")):
+        assert "need --why" in said(capsys, "retry", *several, code=2)
+        assert "need --why" in said(capsys, "retry", *several, "--why", "  ", code=2)
+    assert all(one.released_by is None for one in store.open_issues())
+    assert "1 issue " in said(capsys, "retry", "1"), "one alone: it is seen which, and may go without"
 
 
 def test_many_are_closed_with_who_and_why(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
