@@ -13,7 +13,7 @@ from crmbridge import settings as settings_module
 from crmbridge import tracing
 from crmbridge.errors import CrmBridgeError
 from workers import logs, transport
-from workers.config import POOLS_REFUSED, celery_settings
+from workers.config import POOLS_REFUSED, celery_settings, refuse_remapped_sigterm
 from workers.cycle import DRAIN_HINT_SECONDS
 from workers.desk import Desk
 from workers.pulse import Pulse
@@ -27,6 +27,7 @@ def _fail(error: CrmBridgeError) -> NoReturn:
 
 
 def make_app() -> tuple[Celery, Desk]:
+    refuse_remapped_sigterm()
     settings = settings_module.load()
     transport.use()
     made = Celery("crmbridge", set_as_current=True)

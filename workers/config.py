@@ -3,6 +3,7 @@ what is to be done stands in the store. So nothing is lost with the broker, and 
 
 import os
 import ssl
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import parse_qs, quote, urlsplit
@@ -13,12 +14,13 @@ from crmbridge.settings import Settings
 
 TICK_SECONDS: Final = pace.NOW.tick  # 5
 HINT_SECONDS: Final = 10  # a message that nobody took until then is thrown away; the next tick sends another
-TASK_SECONDS: Final = 300  # a cycle that is still at it is asked to stop; the next one goes on from there
+TASK_SECONDS: Final = 300  # a cycle that is still at it is asked to stop; the next one goes on from there (ADR 0016)
 TASK_KILL_SECONDS: Final = 330
 VISIBILITY_SECONDS: Final = 900  # above the longest task, or the broker hands it out a second time
 SOFT_SHUTDOWN_SECONDS: Final = 150
 QUEUE: Final = "crmbridge"
 POOLS_REFUSED: Final = ("gevent", "eventlet")
+REMAP: Final = "REMAP_SIGTERM"
 
 _SCHEMES: Final = ("redis", "rediss", "redis+socket")
 # Names of the same thing in other libraries' dialects.
@@ -91,6 +93,16 @@ def celery_settings(settings: Settings, broker_url: str | None = None) -> dict[s
             "retry_on_timeout": False,
         },
     }
+
+
+def refuse_remapped_sigterm(env: Mapping[str, str] = os.environ) -> None:
+    """Celery would take each stop of a supervisor for a cold one: the cycle under way is torn, not let to its end."""
+    if env.get(REMAP):
+        raise ConfigError(
+            f"{REMAP} is set in the environment ({env[REMAP]}): SIGTERM would stop a worker in the middle of its work.",
+            fix=f"Unset {REMAP}. SIGTERM lets a cycle come to its end; give it 180 s.",
+            code="worker",
+        )
 
 
 def _acks_late() -> bool:

@@ -21,6 +21,7 @@ from crmbridge.errors import ConfigError, OutsideError
 from crmbridge.settings import Settings
 from crmbridge.settings.document import Schedules
 from workers import broker, logs, own_broker
+from workers.config import kombu_url, refuse_remapped_sigterm
 
 GRACE_SECONDS: Final = 180.0  # a cycle under way is let to its end
 KILL_SECONDS: Final = 10.0
@@ -36,6 +37,7 @@ def up(settings: Settings, *, grace_seconds: float = GRACE_SECONDS) -> int:
     """Runs until SIGTERM or SIGINT; returns the signal that ended it."""
     if os.name != "posix":
         raise ConfigError("`crmbridge up` needs Linux or macOS.", fix="Here `crmbridge sync` can be scheduled instead.")
+    refuse_remapped_sigterm()
     wiring.load_mapping(
         settings
     )  # what is wrong in the files is said here, once, and not by the worker again and again
@@ -142,8 +144,6 @@ def _broker(settings: Settings) -> Generator[str]:
         with own_broker.embedded(broker_folder(settings)) as url:
             yield url
         return
-    from workers.config import kombu_url
-
     url = kombu_url(given)
     broker.ping(url)
     yield url

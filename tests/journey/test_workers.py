@@ -299,6 +299,10 @@ def test_what_celery_must_not_do_is_refused_at_the_start(company: Project) -> No
     code, said = celery("worker", CRMBRIDGE_CONFIG="/nowhere.yaml")
     assert code == 2, said
     assert "There is no /nowhere.yaml" in said
+    for words in (("-m", "celery", "-A", "workers.app", "beat"), ("-m", "crmbridge", "up")):
+        started = company.start_program(sys.executable, *words, env={"REMAP_SIGTERM": "SIGQUIT"})
+        out, err = started.communicate(timeout=120)
+        assert (started.returncode, "Unset REMAP_SIGTERM" in out + err) == (2, True), out + err
     # gevent is nobody's dependency here, so its pool is only named.
     lines = "from types import SimpleNamespace as N; from workers import app; "
     call = "app.refuse_green_pools(sender=N(pool_cls='celery.concurrency.gevent:TaskPool'))"

@@ -18,7 +18,14 @@ from crmbridge.state.store import Store
 from crmbridge.state.words import RunRow
 from crmbridge.sync import Options, Outcome
 from workers import broker, cycle, own_broker, schedule
-from workers.config import TICK_SECONDS, VISIBILITY_SECONDS, celery_settings, key_prefix, kombu_url
+from workers.config import (
+    TICK_SECONDS,
+    VISIBILITY_SECONDS,
+    celery_settings,
+    key_prefix,
+    kombu_url,
+    refuse_remapped_sigterm,
+)
 from workers.schedule import Stopped, next_cycle_at
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -185,6 +192,14 @@ def test_tasks_carry_references_and_may_run_twice(tmp_path: Path) -> None:
     assert cycle.TICK_LEASE_SECONDS < TICK_SECONDS
     with pytest.raises(ConfigError, match=r"broker\.url is not set"):
         celery_settings(settings(tmp_path))
+
+
+def test_sigterm_stays_what_lets_a_cycle_come_to_its_end() -> None:
+    refuse_remapped_sigterm({})
+    refuse_remapped_sigterm({"REMAP_SIGTERM": ""})
+    with pytest.raises(ConfigError, match=r"REMAP_SIGTERM is set in the environment \(SIGQUIT\)") as raised:
+        refuse_remapped_sigterm({"REMAP_SIGTERM": "SIGQUIT"})
+    assert "Unset REMAP_SIGTERM" in raised.value.fix
 
 
 def test_the_prefix_belongs_to_the_store_and_holds_no_password(tmp_path: Path) -> None:
