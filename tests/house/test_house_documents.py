@@ -48,6 +48,14 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in _anchors(file), f"{target}: no such headline"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    """A path from the checkout, or from `crmbridge/` as people say it."""
+    tops = "|".join(one.name for top in (CHECKOUT, CHECKOUT / "crmbridge") for one in top.iterdir() if one.is_dir())
+    named = re.findall(rf"`((?:{tops})/[\w./-]+\.(?:py|txt|md))`", page.read_text(encoding="utf-8"))
+    assert not [one for one in named if not (CHECKOUT / one).exists() and not (CHECKOUT / "crmbridge" / one).exists()]
+
+
 def test_every_document_is_reached_from_the_readme() -> None:
     reached, ahead = set[Path](), [CHECKOUT / "README.md"]
     while ahead:

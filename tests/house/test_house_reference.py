@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from crmbridge.cli.group import COMMANDS
+from crmbridge.state.schema import metadata
 from tests.support import reference
 from tests.support.reference import CHECKOUT, DOCS
 
@@ -20,6 +21,11 @@ CASES = [
 
 def _words(page: str) -> set[str]:
     return {word for quoted in re.findall(r"`([^`\n]+)`", page) for word in (quoted, *quoted.split())}
+
+
+def test_every_table_of_the_store_is_described() -> None:
+    page = (DOCS / "reference" / "store.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| `(\w+)` \| [^|]+ \|$", page, re.MULTILINE)) == sorted(metadata.tables)
 
 
 def test_help_of_every_command_is_the_programs_own() -> None:
