@@ -14,7 +14,7 @@ _DELETE: Final = "delete"
 
 
 def lifecycle_schema() -> dict[str, Any]:
-    return _section({**_choices(), "mirror_since": _DAY})
+    return _section({**_choices(), "mirror_since": {"type": "string"}})
 
 
 def segments_schema() -> dict[str, Any]:
@@ -22,7 +22,7 @@ def segments_schema() -> dict[str, Any]:
     entity = {"enum": list(ENTITIES)}
     keys = {
         "entities": {"anyOf": [entity, {"type": "array", "items": entity}]},
-        "when": {"type": "string", "description": "an expression over the mapping's fields, state and status"},
+        "when": {"type": "string"},
         "master": {"anyOf": [_CONNECTION, _section(master)]},
         "lifecycle": _section(_choices()),
     }
@@ -60,7 +60,7 @@ def _is_for(entity: Entity | None, way: tuple[str, ...]) -> bool:
 
 def _option(kind: type, name: str, hint: Any, entity: Entity | None) -> dict[str, Any]:
     if hint == Way:
-        return {"type": "string", "description": "both, off, or a connection's name: only from there to the other one"}
+        return {"type": "string"}  # a connection's name too
     words, sections = alternatives(hint)
     if not words:
         return _section({}, more={"type": "string", "description": "who gets it there: a user's e-mail address"})

@@ -5,34 +5,36 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from crmbridge.settings.document import Settings
+from crmbridge.settings.explained import Meanings, explained
 from crmbridge.settings.options_schema import lifecycle_schema, segments_schema
 
 _TEXT: Final[JsonSchemaValue] = {"type": "string"}
-_SAID: Final = {
-    "connections": "exactly two: the left and the right system, by the names that the mappings have for them",
-    "lifecycle": "what is chosen for the life cycle: docs/reference/lifecycle.md",
-    "segments": "parts of the records with choices of their own: docs/reference/lifecycle.md",
-}
 
 
-def settings_schema() -> dict[str, Any]:
+def settings_schema(said: Meanings | None = None) -> dict[str, Any]:
+    """With what the reference says of each key (`meanings`), for people; without it, it takes and refuses the same."""
     made = Settings.model_json_schema(schema_generator=_AsWritten)
     made["$schema"] = GenerateJsonSchema.schema_dialect
     made["title"] = "crmbridge settings"
     keys = made["properties"]
     keys["lifecycle"], keys["segments"] = lifecycle_schema(), segments_schema()
+    del made["$defs"]["Lifecycle"]  # the model knows one of its keys only
     for name, rule in keys.items():
-        said = {"description": _SAID[name]} if name in _SAID else {}
         # A section may stand there with all of its keys commented out.
         keys[name] = rule if name == "connections" else {"anyOf": [rule, {"type": "null"}]}
-        keys[name] = {**keys[name], **said}
+    if said is not None:
+        explained(made, said)
     return made
 
 
 class _AsWritten(GenerateJsonSchema):
-    """Values as they stand in the file: references, days and spans of time are texts there. Defaults are left out."""
+    """Values as they stand in the file: what the program makes something of (a reference, a span of time, business
+    hours) is a text there. Defaults are left out, and so are titles that only repeat a key."""
 
     def is_instance_schema(self, schema: Any) -> JsonSchemaValue:
+        return dict(_TEXT)
+
+    def dataclass_schema(self, schema: Any) -> JsonSchemaValue:
         return dict(_TEXT)
 
     def timedelta_schema(self, schema: Any) -> JsonSchemaValue:
@@ -40,6 +42,9 @@ class _AsWritten(GenerateJsonSchema):
 
     def datetime_schema(self, schema: Any) -> JsonSchemaValue:
         return dict(_TEXT)
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
 
     def default_schema(self, schema: Any) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])

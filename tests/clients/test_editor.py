@@ -45,6 +45,10 @@ def test_words_are_completed_with_this_orgs_own(seen: Seen) -> None:
 def test_the_choices_of_the_settings_are_completed_and_checked(seen: Seen) -> None:
     assert {"mirror", "person_accounts", "late_edit"} <= set(seen["options"])
     assert {"account if company", "person_account", "hold"} <= set(seen["choices"])
+    assert "is a conversion carried out on the other side" in seen["mirror"]
+    assert "its lead there stays as it is" in seen["mirror"]
+    assert "new records" in seen["creates"]
+    assert seen["schedules"] == []
     assert seen["never"] == []
     assert len(seen["nevr"]) == 1
 

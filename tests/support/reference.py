@@ -1,9 +1,11 @@
 """What the reference must say, taken from the program itself: commands, settings, and the words it gives as causes.
 
-`python -m tests.support.reference` writes the options of all commands anew into docs/reference/commands.md.
+`python -m tests.support.reference` writes the options of all commands anew into docs/reference/commands.md, and the
+schema of crmbridge.yaml, which explains keys in the reference's words, into config/crmbridge.schema.json.
 """
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -18,11 +20,15 @@ from crmbridge.cli.group import COMMANDS, LateGroup, cli
 from crmbridge.policy import DEFAULT
 from crmbridge.settings.connections import DYNAMICS_FLOWS, SALESFORCE_FLOWS, DynamicsConnection, SalesforceConnection
 from crmbridge.settings.document import Settings
+from crmbridge.settings.explained import meanings
+from crmbridge.settings.schema import settings_schema
 from mapping.codes import CODES
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCS = CHECKOUT / "docs"
 COMMANDS_PAGE = DOCS / "reference" / "commands.md"
+SETTINGS_PAGE = DOCS / "reference" / "settings.md"
+SETTINGS_SCHEMA = CHECKOUT / "config" / "crmbridge.schema.json"
 # A mapping's problems have a page of their own, and so has what breaks on the first day.
 ELSEWHERE = {*CODES, *(one.code for one in BREAKERS.values())}
 _BLOCK = re.compile(r"<!-- options: ([\w ]+) -->\n(.*?)<!-- end -->", re.DOTALL)
@@ -89,6 +95,11 @@ def _keys(model: type[BaseModel], way: str) -> Iterator[tuple[str, Any]]:
             yield f"{way}{name}", ... if field.is_required() else field.get_default(call_default_factory=True)
 
 
+def explained_schema() -> dict[str, Any]:
+    """The schema of crmbridge.yaml as it is shipped."""
+    return settings_schema(meanings(SETTINGS_PAGE.read_text(encoding="utf-8")))
+
+
 def choices() -> Iterator[tuple[str, str]]:
     """Every option of the life cycle with its default."""
     for group in fields(DEFAULT):
@@ -149,4 +160,5 @@ def _words(node: ast.expr) -> Iterator[str]:
 
 if __name__ == "__main__":
     COMMANDS_PAGE.write_text(with_options(COMMANDS_PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    SETTINGS_SCHEMA.write_text(json.dumps(explained_schema(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"{len(COMMANDS)} commands in {COMMANDS_PAGE.relative_to(CHECKOUT)}")

@@ -92,6 +92,16 @@ async function main() {
   const last = (text) => ({ line: text.split("\n").length - 1, character: text.split("\n").pop().length });
   found.choices = await labels(chosen("contact_only: "), last(chosen("contact_only: ")));
   found.options = await labels(chosen(""), last(chosen("")));
+  const explained = async (text, before) => {
+    open(text);
+    const spot = { line: text.split("\n").length - 1, character: text.split("\n").pop().length - before };
+    return JSON.stringify((await one.ask("textDocument/hover", { textDocument: { uri }, position: spot }))?.contents ?? "");
+  };
+  found.mirror = await explained(chosen("mirror: never"), "mirror: never".length - 2);
+  found.creates = await explained(`${settings}\nguard:\n  creates: 5`, "creates: 5".length - 2);
+  one.told.length = 0;
+  open(`${settings}\nschedules:\n  opportunity: {cron: "*/10 6-20 * * mon-fri Europe/Berlin"}\n  account: {every: 1 hour, hours: mon-fri 7:00-20:00 Europe/Berlin}\n`);
+  found.schedules = await diagnostics();
   one.told.length = 0;
   open(chosen("mirror: nevr\n"));
   found.nevr = await diagnostics();
