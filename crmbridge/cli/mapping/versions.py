@@ -1,5 +1,6 @@
 """`crmbridge mapping versions` and `rollback`: by which mapping the runs went, and the way back to one of them."""
 
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ import rich_click as click
 
 from crmbridge.cli.context import Place
 from crmbridge.cli.mapping.common import json_option
+from crmbridge.cli.mapping.which import too_many, versions_called
 from crmbridge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -71,15 +73,16 @@ def versions(place: Place, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def rollback(place: Place, version: str, as_json: bool) -> None:
-    """Write the mapping files of an earlier VERSION back into the folder, as `crmbridge mapping versions` lists them.
+    """Write the mapping files of an earlier VERSION back into the folder: its id in `crmbridge mapping versions`, the
+    beginning of it, or what it is called.
 
-    What stands there now is kept beside it with the ending .before-rollback; nothing is written to a CRM. The next plan
-    shows what the way back changes.
+    What stands there now is kept beside it with the ending .before-rollback (then .before-rollback-2, and so on);
+    nothing is written to a CRM. The next plan shows what the way back changes.
     """
     settings = place.settings()
     with place.store() as store:
-        wanted = _find(store.mappings(), version)
-    written, kept = _write(settings.mappings_folder, wanted)
+        wanted = find(store.mappings(), version)
+    written, kept = write_back(settings.mappings_folder, wanted)
     if as_json:
         from crmbridge.cli.output import print_json
 
@@ -93,15 +96,15 @@ def rollback(place: Place, version: str, as_json: bool) -> None:
     say("`crmbridge plan` says what that changes; workers take it up with their next cycle.")
 
 
-def _find(rows: "list[MappingRow]", version: str) -> "MappingRow":
-    hits = [row for row in rows if row.id.startswith(version)]
+def find(rows: "list[MappingRow]", version: str) -> "MappingRow":
+    hits = versions_called(version, rows)
     if len(hits) == 1:
         return hits[0]
-    which = "several versions begin" if hits else "no version begins"
-    raise ConfigError(f"{which.capitalize()} with {version!r}.", fix="`crmbridge mapping versions` lists them.")
+    why = too_many(hits) if hits else "no version begins with it or is called so"
+    raise ConfigError(f"Which version is {version!r}: {why}.", fix="`crmbridge mapping versions` lists them.")
 
 
-def _write(folder: Path, wanted: "MappingRow") -> tuple[list[str], list[str]]:
+def write_back(folder: Path, wanted: "MappingRow") -> tuple[list[str], list[str]]:
     """Files that were not part of that version go as well, since they would be read."""
     from mapping import read_texts
 
@@ -114,9 +117,7 @@ def _write(folder: Path, wanted: "MappingRow") -> tuple[list[str], list[str]]:
             continue
         file = folder / name
         if file.exists():
-            saved = file.with_name(f"{name}.before-rollback")
-            saved.write_bytes(file.read_bytes())
-            kept.append(saved.name)
+            kept.append(_keep(file).name)
         if text is None:
             file.unlink()
             written.append(f"{name} taken away")
@@ -124,6 +125,15 @@ def _write(folder: Path, wanted: "MappingRow") -> tuple[list[str], list[str]]:
             _replace(file, text)
             written.append(name)
     return written, kept
+
+
+def _keep(file: Path) -> Path:
+    """A copy beside it, never over one of an earlier way back: perhaps no version has what is in that one."""
+    text = file.read_bytes()
+    names = (f"{file.name}.before-rollback{'' if number == 1 else f'-{number}'}" for number in count(1))
+    saved = next(one for one in map(file.with_name, names) if not one.exists() or one.read_bytes() == text)
+    saved.write_bytes(text)
+    return saved
 
 
 def _replace(file: Path, text: str) -> None:

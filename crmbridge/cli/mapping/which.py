@@ -30,15 +30,24 @@ def resolve(text: str, folder: Path, kept: "list[MappingRow]") -> Which:
         return Which(name=text, texts=_of_git(folder, text.removeprefix(GIT)), called=text)
     if Path(text).is_dir():
         return of_folder(Path(text))
-    hits = [row for row in kept if row.id.startswith(text)]
+    hits = versions_called(text, kept)
     if len(hits) == 1:
         label = f" ({hits[0].label})" if hits[0].label else ""
         return Which(name=f"version {hits[0].id}{label}", texts=hits[0].texts, called=f"version {hits[0].id}")
-    several = f"{len(hits)} versions begin with it" if hits else "it is no folder, and no version begins with it"
+    several = too_many(hits) if hits else "it is no folder, and no version begins with it or is called so"
     raise ConfigError(
         f"Which mapping is {text!r}: {several}.",
         fix="Name a folder, a version as `crmbridge mapping versions` lists them, or git:REV.",
     )
+
+
+def versions_called(text: str, kept: "list[MappingRow]") -> "list[MappingRow]":
+    """Versions whose id begins with this, or whose files call themselves so."""
+    return [row for row in kept if row.id.startswith(text) or (row.label and row.label == text)]
+
+
+def too_many(hits: "list[MappingRow]") -> str:
+    return f"{len(hits)} versions begin with it or are called so ({', '.join(row.id for row in hits)})"
 
 
 def of_folder(folder: Path) -> Which:
