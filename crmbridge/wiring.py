@@ -29,6 +29,7 @@ from crmbridge.sync import Engine, Only, Options, Progress
 from crmbridge.sync.hands import Quiet
 from crmbridge.sync.limits import Allowance, Bucket, Keeper, told_apart
 from mapping.key_columns import key_findings
+from mapping.problem import path_text
 from mapping.renamed import renamed
 
 POWERS: Mapping[str, Powers] = {"salesforce": SALESFORCE, "dynamics": DYNAMICS}
@@ -120,13 +121,14 @@ def _noted(store: Store, kind: str) -> Generator[None]:
 
 @contextmanager
 def open_to_ask(
-    settings: Settings, *, needs_store: bool = True, tries: bool = False
+    settings: Settings, *, needs_store: bool = True, tries: bool = False, owners: bool = True
 ) -> Generator[dict[Side, Connector]]:
     """Both connectors for what a person asks outside of a run, behind the gate that all other calls pass.
 
     `needs_store`: False goes on without the gate where the store does not serve. `tries`: the person wants to see
-    whether a CRM that was in trouble serves again."""
-    connectors = open_connectors(settings)
+    whether a CRM that was in trouble serves again. `owners`: False tells the connectors no default owner, so that one
+    who is not there does not keep them from telling who is."""
+    connectors = open_connectors(settings, owners=owners)
     store: Store | None = None
     keepers: dict[Side, Keeper] = {}
     try:
@@ -187,21 +189,23 @@ def open_store(settings: Settings) -> Store:
     return Store.open(settings.store_url())
 
 
-def open_connectors(settings: Settings) -> dict[Side, Connector]:
-    return {side: connect(settings.side(side).system, _config(settings, side), side) for side in SIDES}
+def open_connectors(settings: Settings, *, owners: bool = True) -> dict[Side, Connector]:
+    return {side: connect(settings.side(side).system, _config(settings, side, owners=owners), side) for side in SIDES}
 
 
-def _config(settings: Settings, side: Side) -> Any:
+def _config(settings: Settings, side: Side, *, owners: bool) -> Any:
     """A connection's settings with its secrets resolved, as its connector takes them. Keys of a login flow are called
     the same in both."""
     name, connection = settings.name(side), settings.side(side)
     auth = {key: _plain(value) for key, value in connection.auth if value is not None}
+    owner = settings.default_owner(side) if owners else None
     common: dict[str, Any] = {
         "name": name,
         "url": connection.url,
         "ca_file": connection.ca_file,
         "proxy": connection.proxy,
-        "default_owner": settings.options.fallback.get(side) or connection.default_owner,
+        "default_owner": owner[1] if owner is not None else None,
+        "default_owner_setting": path_text(owner[0]) if owner is not None else "",
         "request_limit_seconds": connection.request_limit_seconds,
         **auth,
     }

@@ -240,6 +240,8 @@ _SETTINGS: Final[Mapping[str, Code]] = {
     "login-incomplete": _code("keys of a login that go together", "`client_id` without `client_secret`", "both, or what the message says"),
     "choice-unknown": _code("an option of `lifecycle:` has no such choice", "`convert: {mirror: sometimes}`", "one of those named"),
     "choice-misplaced": _code("an option that means nothing for this kind of record", "`lead: {remove: {delete: lose}}`", "under the kind of record that the message names"),
+    "fallback-unknown": _code("`default_owner` or a fallback owner is no single active user there", "`fallback: {dynamics: no@acme.example}`", "the address of an active user (`check --live`)"),
+    "bucket-unknown": _code("`bucket` names no account that is there", "`contact_only: {bucket: 001000000000nonsense}`", "the id of an account (`check --live`)"),
     "fallback-not-email": _code("the fallback owner is no e-mail address", "`fallback: {salesforce: Ann}`", "the address that the user has there"),
     "segment-expression": _code("an expression that no mapping can answer", "`when: 'town == \"Kiel\"'` without a field `town`", "correct it at the character that is named"),
     "segment-blank": _code("an expression that fails where a field is blank", "`when: city.size() > 3`", "`city != null && …` before it"),

@@ -47,6 +47,7 @@ class DynamicsConfig:
     ca_file: str | None = None
     proxy: str | None = None
     default_owner: str | None = None  # e-mail of the user who gets what has no owner here
+    default_owner_setting: str = ""  # what says so: its key in crmbridge.yaml
     request_limit_seconds: float = 120.0  # a request may run at most so long (dataverse-api §10.4)
 
     @property

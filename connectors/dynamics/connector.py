@@ -89,7 +89,9 @@ class DynamicsConnector:
         self._session = session(config.url)
         client = Client(self._session, tokens(config, session))
         self._client = client
-        self._environment = Environment(client, default_owner=config.default_owner)
+        self._environment = Environment(
+            client, default_owner=config.default_owner, owner_setting=config.default_owner_setting
+        )
         self._reading = Reading(
             client,
             self._environment,

@@ -18,9 +18,10 @@ from crmbridge.model import Directory, Entity
 
 
 class Environment:
-    def __init__(self, client: Client, *, default_owner: str | None = None) -> None:
+    def __init__(self, client: Client, *, default_owner: str | None = None, owner_setting: str = "") -> None:
         self._client = client
         self._default_owner = fold(default_owner) if default_owner else None
+        self._owner_setting = owner_setting or "default_owner"
         self._tables: dict[Entity, Facts] = {}
         self._processes: Mapping[str, Process] | None = None
         self._unread: tuple[str, ...] = ()
@@ -159,8 +160,9 @@ class Environment:
             return None
         if self._default_owner not in user_ids:
             raise ConfigError(
-                f"{self._client.name}: the default owner {self._default_owner} is not one active user of Dynamics.",
-                fix=f"Set connections.{self._client.name}.default_owner to the e-mail of an enabled user.",
+                f"{self._owner_setting}: {self._client.name} has no single active user {self._default_owner!r}.",
+                fix="Write the e-mail address of one who is active there.",
+                code="default_owner",
             )
         return user_ids[self._default_owner]
 

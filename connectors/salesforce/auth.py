@@ -48,6 +48,7 @@ class SalesforceConfig:
     proxy: str | None = None
     key_field: str | None = "CrmBridge_Id__c"  # Text 36, External ID, Unique; None where an admin cannot add it
     default_owner: str | None = None  # e-mail of the user who gets what has no owner here
+    default_owner_setting: str = ""  # what says so: its key in crmbridge.yaml
     request_limit_seconds: float = 600.0  # the org may work at a request so long (reliability §3)
     person_accounts: bool = False
     currency: str | None = None  # ISO code of a single-currency org, where the SOAP API may not be asked for it

@@ -1,9 +1,13 @@
 """Calls out, answers back: the thin part between `protocol` and the session, with one new login per refused call."""
 
+from typing import Final
+
 from connectors.http import Answer, Session
 from connectors.salesforce import protocol, soap
 from connectors.salesforce.auth import Tokens
 from connectors.salesforce.protocol import Call, Meaning
+
+SESSION_REFUSED: Final = "INVALID_SESSION_ID"  # code of the error, where a new login did not help
 
 
 class Client:
@@ -25,7 +29,7 @@ class Client:
             answer = self._once(call)  # once: a 401 that stays is not for us to repeat (§1.4)
         if self._expired(call, answer):
             raise protocol.as_error(
-                Meaning(kind="session", code="INVALID_SESSION_ID", message="session refused"), self._where(call)
+                Meaning(kind="session", code=SESSION_REFUSED, message="session refused"), self._where(call)
             )
         if answer.status == 401:
             raise self.error(call, self.meaning(answer))

@@ -9,7 +9,7 @@ from connectors.base import Column, Description, Identity, Option
 from connectors.groups import groups_of
 from connectors.salesforce import protocol, soap, soql
 from connectors.salesforce.auth import SalesforceConfig
-from connectors.salesforce.client import Client
+from connectors.salesforce.client import SESSION_REFUSED, Client
 from connectors.salesforce.protocol import Meaning
 from connectors.salesforce.reader import Reader
 from connectors.salesforce.record_types import RecordTypeInfo, RecordTypes
@@ -154,8 +154,9 @@ class Describer:
         owner = ids.get(folded(email))
         if owner is None:
             raise ConfigError(
-                f"Connection {self._config.name}: default_owner is no single active user of the org.",
-                fix=f"Set connections.{self._config.name}.default_owner to the e-mail of an active user.",
+                f"{self._config.default_owner_setting or 'default_owner'}: {self._config.name} has no single active "
+                f"user {email!r}.",
+                fix="Write the e-mail address of one who is active there.",
                 code="default_owner",
             )
         return owner
@@ -165,24 +166,37 @@ class Describer:
         if self._config.currency:
             own, multi = self._config.currency, self._is_multi_currency()
         else:
-            call = soap.get_user_info()
-            answer = self._client.run(call)
-            told = soap.user_info(answer.status, answer.body)
-            if isinstance(told, Meaning) or not told.currency:
-                if isinstance(told, Meaning) and told.kind in ("later", "unknown"):
-                    raise self._client.error(call, told)
-                raise AccessError(
-                    f"{self._config.name}: the org's currency could not be asked for by SOAP, and neither can a "
-                    "conversion be (the access token may be in JWT form, which SOAP does not take).",
-                    fix="Let the app issue opaque tokens instead.",
-                    code="currency",
-                )
+            told = self._user_info()
             own, multi = told.currency, told.multi_currency
         if not multi:
             return own, False, [own]
         active = self._all(_Currency, "CurrencyType", "IsActive = true")
         corporate = next((each.IsoCode for each in active if each.IsCorporate), own)
         return corporate, True, [each.IsoCode for each in active]
+
+    def _user_info(self) -> soap.UserInfo:
+        """Also the proof that SOAP, and so a conversion, takes a token that REST takes."""
+        call = soap.get_user_info()
+        try:
+            answer = self._client.run(call)
+        except AccessError as error:
+            if error.code != SESSION_REFUSED:
+                raise
+            raise self._without_soap() from error
+        told = soap.user_info(answer.status, answer.body)
+        if isinstance(told, Meaning) and told.kind in ("later", "unknown"):
+            raise self._client.error(call, told)
+        if isinstance(told, Meaning) or not told.currency:
+            raise self._without_soap()
+        return told
+
+    def _without_soap(self) -> AccessError:
+        return AccessError(
+            f"{self._config.name}: the org's currency could not be asked for by SOAP, and neither can a conversion be "
+            "(the access token may be in JWT form, which SOAP does not take).",
+            fix="Let the app issue opaque tokens instead: the app's OAuth settings, no JWT-based access tokens.",
+            code="currency",
+        )
 
     def _is_multi_currency(self) -> bool:
         try:

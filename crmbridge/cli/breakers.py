@@ -114,14 +114,15 @@ BREAKERS: Final[Mapping[int, Breaker]] = {
 def breakers(
     found: "Findings",
     connectors: "Mapping[Side, Connector]",
+    compiled: "Compiled | None",
     documents: "Documents",
     descriptions: "Mapping[tuple[Side, Entity], Description]",
     directories: Mapping[Side, Directory],
     us: Mapping[Side, str],
 ) -> None:
+    """`compiled`: what the connectors were configured for; None where the mapping is not right."""
     from connectors.base import Surveyor
 
-    compiled = _compiled(documents, descriptions)
     for side, connector in connectors.items():
         _needed(found, connector, descriptions, side)
         if side not in us or not isinstance(connector, Surveyor):
@@ -152,7 +153,9 @@ def _open(found: "Findings", connector: "Connector", what: str, why: str, code: 
     found.say("note", connector.name, f"could not be checked: {what}: {why}; look there by hand", code=code)
 
 
-def _compiled(documents: "Documents", descriptions: "Mapping[tuple[Side, Entity], Description]") -> "Compiled | None":
+def compiled_if_right(
+    documents: "Documents", descriptions: "Mapping[tuple[Side, Entity], Description]"
+) -> "Compiled | None":
     """None where the mapping has errors: they are told, and come first."""
     import mapping
     from crmbridge.errors import ConfigError
@@ -302,7 +305,7 @@ def _currencies(
     side: Side,
 ) -> None:
     there = other(side)
-    if there not in directories:
+    if side not in directories or there not in directories:
         return
     theirs = directories[there]
     known = set(theirs.currencies.values()) | {theirs.currency} if theirs.multi_currency else {theirs.currency}
@@ -323,9 +326,7 @@ def _sample(
 ) -> None:
     """The newest page of each table, put through the mapping: what would be held as it is. Nothing is kept of it."""
     import mapping
-    from crmbridge import wiring
 
-    wiring.configure(connectors, compiled)
     facts = mapping.Facts(directory=directories)
     for side in SIDES:
         there, connector = other(side), connectors[side]

@@ -106,8 +106,8 @@ def check(place: Place, live: bool, shape: Path | None, files_only: bool, losses
 
         settings = place.settings()
         look_around(found, settings)
-        with wiring.open_to_ask(settings, needs_store=False, tries=True) as connectors:
-            descriptions = look(found, connectors, documents)
+        with wiring.open_to_ask(settings, needs_store=False, tries=True, owners=False) as connectors:
+            descriptions = look(found, settings, connectors, documents)
     if shape is not None:
         from crmbridge import wiring
         from crmbridge.cli.shape import describe_shape

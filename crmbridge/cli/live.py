@@ -7,7 +7,8 @@ the mapping's own third layer; the descriptions that it needs come from here.
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
-from crmbridge.cli.breakers import breakers
+from crmbridge.cli.breakers import breakers, compiled_if_right
+from crmbridge.cli.named import bucket_findings, owner_findings, with_default_owners
 from crmbridge.errors import ConfigError, CrmBridgeError
 from crmbridge.model import SIDES, Directory, Entity, Side
 
@@ -21,9 +22,10 @@ T = TypeVar("T")
 
 
 def look(
-    found: "Findings", connectors: "Mapping[Side, Connector]", documents: "Documents"
+    found: "Findings", settings: "Settings", connectors: "Mapping[Side, Connector]", documents: "Documents"
 ) -> "dict[tuple[Side, Entity], Description]":
-    """Says what it sees; returns the descriptions of what answered."""
+    """Says what it sees; returns the descriptions of what answered. The connectors know of no default owner."""
+    from crmbridge import wiring
     from mapping.group_live import group_findings, person_findings
     from mapping.people import names_groups
 
@@ -50,10 +52,17 @@ def look(
     named = [one for each in documents for tell in (group_findings, person_findings) for one in tell(each, directories)]
     for finding in {str(one): one for one in named}.values():
         found.tell(finding)  # a shared table is named by several mappings, and told once
+    for finding in owner_findings(settings, directories):
+        found.tell(finding)
+    directories = with_default_owners(settings, directories)
     if len(directories) == len(SIDES):
         _people(found, connectors, directories, us)
         _currencies(found, connectors, directories)
-    breakers(found, connectors, documents, descriptions, directories, us)
+    compiled = compiled_if_right(documents, descriptions)
+    if compiled is not None:
+        wiring.configure(connectors, compiled)
+        _buckets(found, settings, connectors)
+    breakers(found, connectors, compiled, documents, descriptions, directories, us)
     return descriptions
 
 
@@ -95,13 +104,24 @@ def _identity(found: "Findings", connector: "Connector") -> "Identity | None":
     return identity
 
 
+def _buckets(found: "Findings", settings: "Settings", connectors: "Mapping[Side, Connector]") -> None:
+    from crmbridge.wiring import POWERS
+
+    needy: dict[Side, bool] = {side: POWERS[one.system].needs_account for side, one in connectors.items()}
+    asked = [connectors[side] for side in SIDES if needy[side]]
+    told = _ask(found, asked[0], lambda: list(bucket_findings(settings, connectors, needy))) if asked else None
+    for finding in told or ():
+        found.tell(finding)
+
+
 def _ask(found: "Findings", connector: "Connector", question: Callable[[], T]) -> T | None:
     """A CRM that does not answer is one finding; the other one is still looked at."""
     try:
         return question()
     except CrmBridgeError as error:
-        if not any(line.text == str(error) for line in found.lines):
-            found.say("error" if error.exit_code == ConfigError.exit_code else "warning", connector.name, str(error))
+        if not any(line.message == str(error) for line in found.lines):
+            level = "error" if error.exit_code == ConfigError.exit_code else "warning"
+            found.say(level, connector.name, str(error), code=error.code or None)
         if error.exit_code != ConfigError.exit_code and found.outside is None:
             found.outside = error
         return None

@@ -169,6 +169,14 @@ class Settings(Section):
     def side(self, side: Side) -> AnyConnection:
         return self.connections[self.name(side)]
 
+    def default_owner(self, side: Side) -> tuple[tuple[str, ...], str] | None:
+        """Who gets what has no owner on this side, an e-mail address, and the setting that says so."""
+        name = self.name(side)
+        if side in self._options.fallback:
+            return ("lifecycle", "owner", "fallback", name), self._options.fallback[side]
+        email = self.connections[name].default_owner
+        return (("connections", name, "default_owner"), email) if email is not None else None
+
     @property
     def mappings_folder(self) -> Path:
         return self.folder / Path(self.mappings).expanduser()

@@ -23,10 +23,10 @@ def directories_for(hands: Hands, seen: Seen) -> Mapping[Side, Directory]:
 
 def check_fallbacks(policies: Policies, directories: Mapping[Side, Directory], names: Mapping[Side, str]) -> None:
     """Raises ConfigError for one who is no user there: every record of nobody would be told otherwise."""
-    for side, email in _all(policies):
+    for where, side, email in _all(policies):
         if fold_email(email) not in directories[side].user_ids:
             raise ConfigError(
-                f"lifecycle.owner.fallback: {email} is not one active user of {names[side]}.",
+                f"{where}: {email} is not one active user of {names[side]}.",
                 fix=f"Write the e-mail address of a user who is active in {names[side]}.",
                 code="default_owner",
             )
@@ -40,9 +40,11 @@ def _with(directories: Mapping[Side, Directory], policy: Policy) -> Mapping[Side
     }
 
 
-def _all(policies: Policies) -> Iterator[tuple[Side, str]]:
+def _all(policies: Policies) -> Iterator[tuple[str, Side, str]]:
+    """With where it was chosen, for people."""
     for entity in ENTITIES:
         for policy in policies.every(entity):
             for side in SIDES:
                 if side in policy.owner.fallback:
-                    yield side, policy.owner.fallback[side]
+                    section = f"segments.{policy.segment}.lifecycle" if policy.segment else "lifecycle"
+                    yield f"{section}.owner.fallback, for {entity} records", side, policy.owner.fallback[side]

@@ -31,6 +31,7 @@ PARTS: Final = (
     "crmbridge/segments.py",
     "crmbridge/cli/check.py",
     "crmbridge/cli/hints.py",
+    "crmbridge/cli/named.py",
     "crmbridge/cli/segments.py",
 )
 # What makes a finding of a code, for the search through the sources.

@@ -19,8 +19,8 @@ EXPECTED = {path.stem: path.read_text(encoding="utf-8") for path in sorted(BROKE
 MADE = {"file-too-large", "file-unreadable", "no-mapping"}
 # What depends on the installation is shown at the end of this file.
 INSTALLED = {"converter-broken", "expression-library"}
-# What only the CRMs' own lists of owners can tell.
-ASKED = {"group-unknown", "person-unknown"}
+# What only the CRMs can tell.
+ASKED = {"group-unknown", "person-unknown", "fallback-unknown", "bucket-unknown"}
 # What an admin is told to do begins with a verb, or names the words that may stand there.
 ADVICE = re.compile(
     r"did you mean|\b(add|take|write|give|keep|correct|save|put|name|look|leave|map|use|shorten|move|convert|close|"
