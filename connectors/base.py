@@ -312,8 +312,8 @@ class Auditor(Protocol):
 class Surveyor(Protocol):
     """A connector that can count in its system what breaks on the first day; not every system has one."""
 
-    def survey(self, questions: Questions, user_id: str) -> Survey:
-        """Counts, never rows; a question that the system does not answer is `unread`. `user_id` is our own."""
+    def survey(self, questions: Questions) -> Survey:
+        """Counts, never rows; a question that the system does not answer is `unread`."""
         ...
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Final, Literal, Protocol, runtime_checkable
 
 # missing: the API may make it. by hand: it may not, and a person must. unread: nobody could look.
+OUR_USER: Final = "our user"  # where a right is that belongs to no object
 State = Literal["there", "made", "missing", "by hand", "too much", "unread"]
 
 
@@ -26,8 +27,8 @@ class Installer(Protocol):
         """What is wanted, and how it stands; nothing is written. Raises TryLater, AccessError, OutsideError."""
         ...
 
-    def rights(self) -> Sequence[Wish]:
-        """Of these only what our user may and may not do."""
+    def rights(self, user_id: str) -> Sequence[Wish]:
+        """Of these only what our user, of that id, may and may not do."""
         ...
 
     def make(self, wish: Wish) -> Wish:

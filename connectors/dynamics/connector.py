@@ -205,16 +205,16 @@ class DynamicsConnector:
             return description(entity, facts, {})
         return description(entity, facts, self._environment.processes(), self._environment.process_notes())
 
-    def survey(self, questions: Questions, user_id: str) -> Survey:
-        return Surveyor(self._client, user_id, datetime.now(UTC)).survey(questions)
+    def survey(self, questions: Questions) -> Survey:
+        return Surveyor(self._client, datetime.now(UTC)).survey(questions)
 
     # --- Installer ------------------------------------------------------------------------------------------------
 
     def wishes(self) -> Sequence[Wish]:
         return Setup(self._client, self._environment, self.identity().user_id).wishes()
 
-    def rights(self) -> Sequence[Wish]:
-        return Setup(self._client, self._environment, self.identity().user_id).rights()
+    def rights(self, user_id: str) -> Sequence[Wish]:
+        return Setup(self._client, self._environment, user_id).rights()
 
     def make(self, wish: Wish) -> Wish:
         return wish  # nothing is made here by us

@@ -14,11 +14,10 @@ from connectors.dynamics.client import Client
 from connectors.dynamics.environment import Environment
 from connectors.dynamics.rollcall import GLOBAL, depths
 from connectors.dynamics.rows import TABLES
-from connectors.setup import State, Wish
+from connectors.setup import OUR_USER, State, Wish
 from crmbridge.errors import CrmBridgeError, TryLater
 from crmbridge.model import ENTITIES, Entity
 
-USER: Final = "our user"
 VERBS: Final = ("Create", "Read", "Write", "Append", "AppendTo", "Assign")
 # QualifyLead reads these (lifecycle §6, row 12).
 ALSO: Final = {
@@ -27,8 +26,19 @@ ALSO: Final = {
     "prvReadEntity": "Read on Entity",
     "prvReadCustomization": "Read on Customizations",
 }
-# A sign of System Administrator: who may write roles may give them to itself.
-TOO_MUCH: Final = {"prvWriteRole": "Write on Security Role (System Administrator?)"}
+# What we never do, and roles such as System Administrator and System Customizer have. Who may write roles may give
+# itself all the others. Names that the fact sheet does not have are (unverified).
+TOO_MUCH: Final = {
+    "prvWriteRole": "Write on Security Role (System Administrator?)",
+    "prvAssignRole": "Assign Security Role",
+    "prvCreateUser": "Create on User",
+    "prvWriteUser": "Write on User",
+    "prvCreateEntity": "Create on Entity (System Customizer?)",
+    "prvWriteEntity": "Write on Entity (System Customizer?)",
+    "prvActOnBehalfOfAnotherUser": "Act on Behalf of Another User",
+    "prvBypassCustomPlugins": "Bypass Custom Plug-ins",
+    "prvBypassCustomBusinessLogic": "Bypass Custom Business Logic",
+}
 ALTERNATE: Final = "new_salesforceid"
 _ROLE: Final = "Power Platform admin center, Environments, Settings, Users + permissions, Security roles, our role"
 
@@ -62,9 +72,9 @@ class Setup:
             raise  # nobody is called now, so nothing is known
         except (CrmBridgeError, msgspec.DecodeError) as error:
             why = error.message if isinstance(error, CrmBridgeError) else "the answer was not understood"
-            return [Wish(where=USER, what="a role of its own", state="unread", how=f"{_ROLE}. ({why})")]
+            return [Wish(where=OUR_USER, what="a role of its own", state="unread", how=f"{_ROLE}. ({why})")]
         if not any(held):
-            return [Wish(where=USER, what="a role of its own", state="unread", how=f"{_ROLE}: names are not told.")]
+            return [Wish(where=OUR_USER, what="a role of its own", state="unread", how=f"{_ROLE}: names are not told.")]
         return [*_tables(held), *_others(held)]
 
 
@@ -74,14 +84,14 @@ def _tables(held: Mapping[str, str]) -> Iterable[Wish]:
         wanting = [verb for verb in VERBS if held.get(f"prv{verb}{name}".casefold()) != GLOBAL]
         state: State = "by hand" if wanting else "there"
         how = f"{_ROLE}, {entity.title()}: {', '.join(wanting)} at the level Organization." if wanting else ""
-        yield Wish(where=USER, what=f"{', '.join(VERBS)} on {entity}, organization level", state=state, how=how)
+        yield Wish(where=OUR_USER, what=f"{', '.join(VERBS)} on {entity}, organization level", state=state, how=how)
 
 
 def _others(held: Mapping[str, str]) -> Iterable[Wish]:
     for name, words in ALSO.items():
         there = name.casefold() in held
         state: State = "there" if there else "by hand"
-        yield Wish(where=USER, what=words, state=state, how="" if there else f"{_ROLE}: {words}.")
+        yield Wish(where=OUR_USER, what=words, state=state, how="" if there else f"{_ROLE}: {words}.")
     for name, words in TOO_MUCH.items():
         if name.casefold() in held:
-            yield Wish(where=USER, what=words, state="too much", how="Give our user a role of its own instead.")
+            yield Wish(where=OUR_USER, what=words, state="too much", how="Give our user a role of its own instead.")

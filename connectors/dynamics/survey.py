@@ -23,13 +23,6 @@ _SETS: Final[Mapping[Entity, str]] = {
     "contact": "contacts",
 }
 _TABLES: Final = tuple(_SETS)
-# QualifyLead needs these (lifecycle §6, row 12), and acting for a lead's owner the last one.
-_RIGHTS: Final = {
-    "prvReadAttributeMap": "Read on Attribute Map",
-    "prvReadEntityMap": "Read on Entity Map",
-    "prvReadEntity": "Read on Entity",
-    "prvReadCustomization": "Read on Customizations",
-}
 _RULE, _FLOW, _WORKFLOW = 2, 4, 0  # workflow.category: business rule, business process flow, workflow
 
 
@@ -49,7 +42,7 @@ def _any(column: str) -> str:
     return " or ".join(f"{column} eq {text_literal(table)}" for table in _TABLES)
 
 
-def _asks(questions: Questions, user_id: str, now: datetime) -> list[_Ask]:
+def _asks(questions: Questions, now: datetime) -> list[_Ask]:
     since = (now - timedelta(days=30)).strftime("%Y-%m-%dT%H:%M:%SZ")
     count = "aggregate($count as n)"
     asks = [
@@ -185,13 +178,6 @@ def _asks(questions: Questions, user_id: str, now: datetime) -> list[_Ask]:
             table="sdkmessageprocessingstep",
             apply=f"filter(statecode eq 0 and ishidden/Value eq false and iscustomizable/Value eq true)/{count}",
         ),
-        _Ask(
-            name="rights",
-            number=12,
-            what="whether our user may qualify leads",
-            path=f"systemusers({user_id})/Microsoft.Dynamics.CRM.RetrieveUserPrivileges()",
-            table="systemuser",
-        ),
     ]
     for entity, keys in questions.keys.items():
         for n, columns in enumerate(keys):
@@ -213,11 +199,11 @@ def _twins(entity: Entity, number: int, columns: Sequence[str]) -> _Ask:
 
 
 class Surveyor:
-    def __init__(self, client: Client, user_id: str, now: datetime) -> None:
-        self._client, self._user_id, self._now = client, user_id, now
+    def __init__(self, client: Client, now: datetime) -> None:
+        self._client, self._now = client, now
 
     def survey(self, questions: Questions) -> Survey:
-        asks = _asks(questions, self._user_id, self._now)
+        asks = _asks(questions, self._now)
         requests = [
             read(ask.path, table=ask.table, kind="survey", apply=ask.apply, select=ask.select, filter=ask.filter)
             for ask in asks
@@ -254,7 +240,7 @@ def _rows(reply: Reply) -> list[dict[str, Any]] | str:
         return f"{reply.meaning.message} ({reply.meaning.code})"
     try:
         body = msgspec.json.decode(reply.body)
-        return list(body["value"] if "value" in body else body["RolePrivileges"])
+        return list(body["value"])
     except (msgspec.DecodeError, KeyError, TypeError):
         return "the answer was not understood"
 
@@ -303,12 +289,6 @@ def _judged(answers: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Seen]:
     steps = _count(answers, "plugins")
     if steps:
         seen.append(Seen(number=11, what=many(steps, "plug-in step", "plug-in steps") + " of others", level="note"))
-    if "rights" in answers:
-        held = {str(each.get("PrivilegeName", "")).casefold() for each in answers["rights"]}
-        # Older environments answer ids without names (unverified since when they are told).
-        lacking = [words for name, words in _RIGHTS.items() if any(held) and name.casefold() not in held]
-        if lacking:
-            seen.append(Seen(number=12, what=f"our user lacks {', '.join(lacking)}"))
     topics = _count(answers, "topics")
     if topics:
         seen.append(

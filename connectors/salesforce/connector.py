@@ -184,17 +184,16 @@ class SalesforceConnector:
         self._person_accounts = self._person_accounts or rows.PERSON in found.columns
         return found
 
-    def survey(self, questions: Questions, user_id: str) -> Survey:
-        del user_id  # the org knows who asks
+    def survey(self, questions: Questions) -> Survey:
         return Surveyor(self._client).survey(questions)
 
     # --- Installer ------------------------------------------------------------------------------------------------
 
     def wishes(self) -> Sequence[Wish]:
-        return Setup(self._client, self._config.key_field, self._describer.describe).wishes()
+        return Setup(self._client, self._config.key_field, self._describer.describe).wishes(self.identity().user_id)
 
-    def rights(self) -> Sequence[Wish]:
-        return Setup(self._client, self._config.key_field, self._describer.describe).rights()
+    def rights(self, user_id: str) -> Sequence[Wish]:
+        return Setup(self._client, self._config.key_field, self._describer.describe).rights(user_id)
 
     def make(self, wish: Wish) -> Wish:
         return Setup(self._client, self._config.key_field, self._describer.describe).make(wish)

@@ -21,11 +21,6 @@ from crmbridge.model import Entity
 QUEUE: Final = "00G"  # key prefix of a group: a queue owns its records
 _OBJECTS: Final = "'Lead', 'Account', 'Contact', 'Opportunity'"
 _FROM_RULES: Final = "SELECT {} FROM ValidationRule"
-_RIGHTS: Final = {
-    "PermissionsConvertLeads": "Convert Leads",
-    "PermissionsViewAllData": "View All Data (else what it may not see looks deleted)",
-    "PermissionsApiEnabled": "API Enabled",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,13 +138,6 @@ def _asks(questions: Questions) -> list[_Ask]:
             what="which Apex triggers are active",
             statement=_counted("TableEnumOrId", "ApexTrigger", "Status = 'Active'", f"TableEnumOrId IN ({_OBJECTS})"),
             table="ApexTrigger",
-        ),
-        _Ask(
-            name="rights",
-            number=12,
-            what="whether our user may convert leads and see everything",
-            statement=f"{soql.select(tuple(_RIGHTS), 'UserPermissionAccess')} LIMIT 1",
-            table="UserPermissionAccess",
         ),
     ]
     for entity, keys in questions.keys.items():
@@ -299,10 +287,6 @@ def _judged(answers: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Seen]:
         counts = _by(answers.get(name, ()), column)
         if counts:
             seen.append(Seen(number=11, what=f"{words}: {_listed(counts)}", level="note"))
-    for rights in answers.get("rights", ()):
-        lacking = [words for column, words in _RIGHTS.items() if rights.get(column) is False]
-        if lacking:
-            seen.append(Seen(number=12, what=f"our user lacks the permissions {', '.join(lacking)}"))
     for name, groups in answers.items():
         if name.startswith("twins ") and groups:
             _, entity, number = name.split()

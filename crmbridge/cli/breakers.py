@@ -89,8 +89,8 @@ BREAKERS: Final[Mapping[int, Breaker]] = {
     ),
     12: Breaker(
         code="rights",
-        title="rights that our user lacks",
-        fix="give it these, by a permission set or a role of its own",
+        title="rights that our user lacks, and rights that are too much for it",
+        fix="give it what is named, by a permission set or a role of its own, and take away what is too much",
     ),
     13: Breaker(
         code="twins",
@@ -128,7 +128,7 @@ def breakers(
         if side not in us or not isinstance(connector, Surveyor):
             continue
         try:
-            survey = connector.survey(_questions(documents, descriptions, side), us[side])
+            survey = connector.survey(_questions(documents, descriptions, side))
         except CrmBridgeError as error:
             _open(found, connector, "what breaks on the first day", error.message)
             continue

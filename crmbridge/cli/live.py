@@ -7,7 +7,7 @@ the mapping's own third layer; the descriptions that it needs come from here.
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
-from crmbridge.cli.breakers import breakers, compiled_if_right
+from crmbridge.cli.breakers import BREAKERS, breakers, compiled_if_right
 from crmbridge.cli.named import bucket_findings, owner_findings, with_default_owners
 from crmbridge.errors import ConfigError, CrmBridgeError
 from crmbridge.model import SIDES, Directory, Entity, Side
@@ -42,7 +42,7 @@ def look(
         directory = _ask(found, connector, lambda c=connector, g=groups: c.directory(groups=g))
         if directory is not None:
             directories[side] = directory
-        _rights(found, connector)
+        _rights(found, connector, identity.user_id)
         for document in documents:
             entity = document.entity
             description = _ask(found, connector, lambda e=entity, c=connector: c.describe(e))
@@ -127,19 +127,27 @@ def _ask(found: "Findings", connector: "Connector", question: Callable[[], T]) -
         return None
 
 
-def _rights(found: "Findings", connector: "Connector") -> None:
+def _rights(found: "Findings", connector: "Connector", user_id: str) -> None:
     """What our user lacks at the level of the organization, and what is too much for it."""
-    from connectors.setup import Installer
+    from connectors.setup import OUR_USER, Installer
 
     if not isinstance(connector, Installer):
         return
-    for wish in _ask(found, connector, connector.rights) or ():
+    wishes = _ask(found, connector, lambda: connector.rights(user_id)) or ()
+    too_much: dict[str, list[str]] = {}  # by what is to be done about it
+    for wish in wishes:
         if wish.state == "too much":
-            found.say(
-                "warning", connector.name, f"our user has a right that is too much for it: {wish.what}. {wish.how}"
-            )
-        elif wish.state == "by hand":
-            found.say("warning", connector.name, f"our user lacks: {wish.what}. {wish.how}")
+            too_much.setdefault(wish.how, []).append(wish.what)
+    for how, names in too_much.items():
+        said = f"our user has rights that are too much for it: {', '.join(names)}. {how}"
+        found.say("warning", connector.name, said, code=BREAKERS[12].code)
+    for wish in wishes:
+        what = f"{wish.what} on {wish.where}" if wish.where != OUR_USER else wish.what
+        if wish.state == "by hand":
+            found.say("warning", connector.name, f"our user lacks: {what}. {wish.how}", code=BREAKERS[12].code)
+        elif wish.state == "unread":
+            said = f"could not be checked: whether our user has {what}. {wish.how}"
+            found.say("note", connector.name, said, code=BREAKERS[12].code)
 
 
 # --- tables -------------------------------------------------------------------------------------------------------

@@ -99,6 +99,29 @@ def test_a_user_is_told_their_own_permissions() -> None:
     assert org.query("SELECT COUNT() FROM UserPermissionAccess").body["totalSize"] == 1
 
 
+def test_a_user_is_told_their_rights_on_each_object() -> None:
+    org, sam = as_sales(
+        {
+            "permissions": ["convert_leads"],
+            "objects": {"Lead": ["read", "view_all"], "Contact": ["read"], "Account": []},
+        }
+    )
+
+    def told(who: Bench) -> dict[str, tuple[bool, bool]]:
+        me = who.rest("GET", "/services/oauth2/userinfo").body["user_id"]
+        rows = who.rows(
+            "SELECT SobjectType, PermissionsViewAllRecords, PermissionsModifyAllRecords FROM ObjectPermissions WHERE "
+            "ParentId IN (SELECT PermissionSetId FROM PermissionSetAssignment WHERE "
+            f"AssigneeId = '{me}') AND SobjectType IN ('Lead', 'Contact', 'Account')"
+        )
+        return {
+            row["SobjectType"]: (row["PermissionsViewAllRecords"], row["PermissionsModifyAllRecords"]) for row in rows
+        }
+
+    assert told(sam) == {"Lead": (True, False), "Contact": (False, False)}
+    assert told(org) == dict.fromkeys(("Lead", "Contact", "Account"), (True, True))
+
+
 def test_audit_fields_and_converted_leads_are_for_those_with_the_permission() -> None:
     org, sam = as_sales(
         {"permissions": ["convert_leads", "modify_all_data", "set_audit_fields", "edit_converted_leads"]}

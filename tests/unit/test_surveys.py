@@ -25,8 +25,6 @@ from connectors.salesforce.protocol import Meaning
          "4 leads were converted in the last 30 days by 2 users"),
         ("flows", [{"TriggerObjectOrEventLabel": "Lead", "n": 2}], 11, "active record-triggered flows: Lead 2"),
         ("triggers", [{"TableEnumOrId": "Opportunity", "n": 1}], 11, "active Apex triggers: Opportunity 1"),
-        ("rights", [{"PermissionsConvertLeads": False, "PermissionsViewAllData": True}], 12,
-         "our user lacks the permissions Convert Leads"),
         ("twins lead 0", [{"n": 3}, {"n": 2}], 13, "5 lead records share key 1 of `match:` with another (2 groups)"),
     ],
 )  # fmt: skip
@@ -49,8 +47,6 @@ def test_salesforce(name: str, rows: list[dict[str, Any]], number: int, words: s
          "2 leads were qualified in the last 30 days, last edited by 1 user"),
         ("workflows", [{"primaryentity": "lead", "n": 1}], 11, "active real-time workflows: lead 1"),
         ("plugins", [{"n": 3}], 11, "3 plug-in steps of others"),
-        ("rights", [{"PrivilegeName": "prvReadEntity"}, {"PrivilegeName": "prvReadEntityMap"}], 12,
-         "our user lacks Read on Attribute Map, Read on Customizations"),
         ("topics", [{"n": 4}], 14, "4 open leads have no topic"),
         ("twins account 1", [{"name": "x", "n": 1}, {"name": "y", "n": 4}], 13,
          "4 account records share key 2 of `match:` with another (1 group)"),
@@ -66,7 +62,7 @@ def test_nothing_to_say_is_said_by_nothing() -> None:
         salesforce._judged({"persons": [{"n": 0}], "types": [{"SobjectType": "Lead", "n": 1}], "twins lead 0": []})
         == []
     )
-    assert dynamics._judged({"teams": [{"n": 0}], "rights": [{"PrivilegeId": "x"}], "twins lead 0": [{"n": 1}]}) == []
+    assert dynamics._judged({"teams": [{"n": 0}], "twins lead 0": [{"n": 1}]}) == []
 
 
 def test_a_refused_question_stays_open_in_words_without_data() -> None:

@@ -166,7 +166,7 @@ class Engine:
         sobject = self._store.shape.object(query.source)
         if sobject is None or not sobject.document.queryable or len(query.sources[0].parts) > 1:
             raise self.no_such_object(query)
-        if sobject.name == permissions.NAME:
+        if sobject.name in permissions.NAMES:
             permissions.refresh(self._store, sobject, self._asking.user)
         return Scope(store=self._store, sobject=sobject, query=query, asking=self._asking)
 

@@ -256,7 +256,15 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 Right = Literal["read", "create", "edit", "delete", "view_all", "modify_all"]
 Permission = Literal[
-    "convert_leads", "edit_converted_leads", "set_audit_fields", "inactive_owners", "view_all_data", "modify_all_data"
+    "convert_leads",
+    "edit_converted_leads",
+    "set_audit_fields",
+    "inactive_owners",
+    "view_all_data",
+    "modify_all_data",
+    "view_setup",
+    "author_apex",
+    "manage_users",
 ]
 
 
@@ -270,7 +278,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     objects: dict[str, tuple[Right, ...]] = {}
     fields: dict[str, dict[str, Literal["hidden", "read", "edit"]]] = {}
-    permissions: tuple[Permission, ...] | None = None  # none: convert leads, see and edit all data
+    permissions: tuple[Permission, ...] | None = None  # none: an administrator's
     record_types: dict[str, OfferedTypes] = {}
 
 

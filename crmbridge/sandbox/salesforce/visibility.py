@@ -14,7 +14,11 @@ import msgspec
 from crmbridge.sandbox.core import Row
 from crmbridge.sandbox.salesforce.schema import Field, Permission, Profile, Right, Shape, SObject
 
-ORDINARY: Final[tuple[Permission, ...]] = ("convert_leads", "view_all_data", "modify_all_data")
+# What administrators may do, and whoever's profile does not say.
+ORDINARY: Final[tuple[Permission, ...]] = (
+    *("convert_leads", "view_all_data", "modify_all_data"),
+    *("view_setup", "author_apex", "manage_users"),
+)
 QUEUE_PREFIX: Final = "00G"
 
 
