@@ -154,11 +154,11 @@ def _compiled(
             said = f"{where}: for {entity} records: {error.message}; {meant}"
             troubles.append(_problem(said, code="segment-expression"))
             continue
-        blank = blank_troubles(compile_expression(text, known), known)
-        if blank:
-            first = blank[0]
-            said = f"{where}: fails where {first} is blank; write `{first} != null && …` before it"
-            problems.append(_problem(said, code="segment-blank"))
+        for name in blank_troubles(compile_expression(text, known), known):
+            said = f"{where}: fails where {name} is blank; write `{name} != null && …` before it"
+            problem = _problem(said, code="segment-blank")
+            if problem not in problems:  # as of another kind of records
+                problems.append(problem)
     if troubles and (entities is not None or not holds):
         problems.extend(troubles if entities is not None else troubles[:1])
         return None

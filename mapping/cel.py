@@ -6,7 +6,7 @@ ISO text, what is blank as null. No function of ours is registered in it: that l
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -15,6 +15,8 @@ from typing import Any, Final
 
 from crmbridge.errors import ConfigError
 from crmbridge.model import Money, Unlinked, Value
+from mapping.cel_blanks import Blank, Failed, Outcome, outcomes
+from mapping.cel_tree import Node, part, tree
 from mapping.problem import closest
 
 CURRENCY_SUFFIX: Final = "_currency"
@@ -77,6 +79,17 @@ class Expression:
         """None, bool, int, float, str, datetime or a list; raises EvaluationError."""
         return _run(self._program, {name: _plain(record, name) for name in self.used})
 
+    def outcomes(self, kinds: Mapping[str, str], *, filled: Iterable[str] = ()) -> Iterator[Outcome]:
+        """Whatever may come of it, by the fields that are blank; `filled`: names that are not."""
+
+        def whose(name: str) -> str | None:
+            if name not in self.used or kinds.get(name) == "boolean":  # a blank box is no
+                return None
+            return name if name in kinds else name.removesuffix(CURRENCY_SUFFIX)  # blank as its amount is
+
+        solid = frozenset(field for name in filled if (field := whose(name)) is not None)
+        return outcomes(tree(self._program.serialize()), whose, solid)
+
     def gives(self) -> str:
         """The kind of its result, in words."""
         return _type_words(self.returns)
@@ -84,6 +97,8 @@ class Expression:
     def check_condition(self) -> None:
         if self.returns not in ("BOOL", "DYN", "google.protobuf.BoolValue"):
             raise ExpressionError(f"gives {self.gives()}, not yes or no; compare it with something")
+        if any(one.value == Blank("") and not one.blank for one in self.outcomes({}) if "null" in self.text):
+            raise ExpressionError("may give null, which is neither yes nor no; write true or false instead")
 
     def holds(self, record: Mapping[str, Any]) -> bool:
         result = self.value(record)
@@ -128,18 +143,23 @@ def compile_expression(text: str, names: Mapping[str, str] | Iterable[str]) -> E
 
 
 def blank_troubles(expression: Expression, kinds: Mapping[str, str]) -> list[str]:
-    """Fields on which the expression fails where they are blank."""
-    samples = {name: _sample(kinds.get(name, "text")) for name in expression.used}
+    """Fields on which a condition fails where they are blank, alone or beside others."""
     found: list[str] = []
-    for name in expression.used:
-        if kinds.get(name) == "boolean":
-            continue  # a blank box is no
-        try:
-            _run(expression._program, {**samples, name: None})  # pyright: ignore[reportPrivateUsage]
-        except EvaluationError as error:
-            if "null" in str(error):
-                found.append(name)
-    return found
+    while True:
+        # A field that was found counts as filled from then on, so that it does not hide another one.
+        stumbles = (_stumbles(one) for one in expression.outcomes(kinds, filled=found))
+        name = next((name for name in stumbles if name is not None), None)
+        if name is None:
+            return sorted(found, key=expression.used.index)
+        found.append(name)
+
+
+def _stumbles(outcome: Outcome) -> str | None:
+    match outcome.value:
+        case Failed(name) | Blank(name):
+            return name or min(outcome.blank, default=None)
+        case _:
+            return None
 
 
 # --- the library --------------------------------------------------------------------------------------------------
@@ -279,15 +299,27 @@ def _sample(kind: str) -> Any:
 
 
 def _try_out(expression: Expression, known: Mapping[str, str]) -> None:
-    """Numbers and constants are not typed beforehand, so what cannot go together is found by one evaluation."""
+    """Numbers and constants are not typed beforehand, so what cannot go together is found by evaluation: of the whole,
+    and of each part that the whole may leave out."""
     if any(known[name] == "any" for name in expression.used):
         return
     samples = {name: _sample(known[name]) for name in expression.used}
-    try:
-        _run(expression._program, samples)  # pyright: ignore[reportPrivateUsage]
-    except EvaluationError as error:
-        message = str(error)
-        if "does not go with" in message or "regular expression" in message:
-            decimals = "a number with decimals" in message and "a whole number" in message
-            hint = "; write whole numbers with a point, e.g. 2.0" if decimals else ""
-            raise ExpressionError(message + hint) from None
+    serialized = expression._program.serialize()  # pyright: ignore[reportPrivateUsage]
+    environment = _run_environment(tuple(sorted(known)))
+    for node in _left_out(tree(serialized)):
+        try:
+            _run(environment.deserialize(part(serialized, node)), samples)
+        except EvaluationError as error:
+            message = str(error)
+            if "does not go with" in message or "regular expression" in message:
+                decimals = "a number with decimals" in message and "a whole number" in message
+                hint = "; write whole numbers with a point, e.g. 2.0" if decimals else ""
+                raise ExpressionError(message + hint) from None
+
+
+def _left_out(node: Node) -> Iterator[Node]:
+    """The whole, and what stands beside `&&` and `||` and behind `?` in it. A loop's variable has no sample."""
+    yield node
+    if node.word in ("_&&_", "_||_", "_?_:_", "!_"):
+        for each in node.parts:
+            yield from _left_out(each)

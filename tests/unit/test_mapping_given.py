@@ -251,6 +251,8 @@ def test_a_filter_that_needs_what_could_not_be_read_holds() -> None:
         ("'staff > 10'", "filter: fails where staff is blank, and such a record is held; say what a blank means"),
         ("'city > 3'", "character 6: `>` does not go with text and a whole number"),
         ("'city.matches(\"(\")'", "has a regular expression that is wrong"),
+        ('\'city == "x" && staff > "3"\'', "`>` does not go with a whole number and text"),
+        ("'city == \"x\" ? dyn(null) : true'", "may give null, which is neither yes nor no; write true or false"),
         ("''", "is empty"),
         (
             "'city != null && type == \"x\"'",
