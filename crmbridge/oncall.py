@@ -17,7 +17,7 @@ PAGES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "never-agreed": ("first_run_conflict", "state_differs", "ask"),
         "not-in-the-mapping": ("unmapped_status", "unmapped_reason", "unmapped_value", "record_type"),
         "does-not-fit": ("required_blank", "too_long", "invalid_email", "not_whole", "not_money", "not_updateable"),
-        "expression": ("filter_error", "compute_error"),
+        "expression": ("filter_error", "compute_error", "choice_error"),
         "currency": ("currency_differs", "unknown_currency"),
         "gate": ("gate",),
         "schema": ("field_type", "nested_column", "schema_drift"),

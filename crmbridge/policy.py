@@ -10,9 +10,12 @@ from datetime import datetime
 from functools import reduce
 from typing import Any, Final, Literal, TypeVar
 
-from crmbridge.model import ENTITIES, Entity, Shared, Side
+from crmbridge.model import ENTITIES, Entity, Problem, Shared, Side
 
-Fits = Callable[[Entity, Shared], bool]  # an expression of the settings, compiled; it may not raise for data
+# The cause of what is held since an expression of the settings fails on it.
+CANNOT_TELL: Final = "choice_error"
+# An expression of the settings, compiled; where it fails on a record, why.
+Fits = Callable[[Entity, Shared], bool | Problem]
 Way = Literal["both", "off", "left", "right"]  # a side: only from there to the other
 YesNo = Literal["yes", "no"]
 ContactOnly = Literal["account if company", "account named like the person", "person_account", "hold"]
@@ -165,6 +168,7 @@ class Policy:
     consent: Literal["restrictive", "source"] = "restrictive"
     master: Side | None = None  # the side that alone decides, before or after the day of the cut-over
     segment: str | None = None  # by its name, for people
+    undecided: Problem | None = None  # why it cannot be told what was chosen: the record is held
 
     def says(self, option: str) -> str:
         """A choice in words, where it decided something: `lifecycle.convert.mirror: never, segment dach`."""
@@ -173,6 +177,8 @@ class Policy:
 
 
 DEFAULT: Final = Policy()
+# What is undone or carried on for a pair whose records are not both there, while nobody knows what was chosen.
+_CAREFUL: Final = Remove(delete="ask", merge="hold", undelete="hold")
 
 # Options laid over others: {"convert": {"mirror": "never"}}, values as in `Policy`, already checked.
 Overlay = Mapping[str, Any]
@@ -201,8 +207,10 @@ class Segment:
     by_entity: Mapping[Entity, Overlay] = field(default_factory=dict)
     master: Master | None = None
 
-    def holds(self, entity: Entity, shared: Shared) -> bool:
-        return (self.entities is None or entity in self.entities) and (self.fits is None or self.fits(entity, shared))
+    def holds(self, entity: Entity, shared: Shared) -> bool | Problem:
+        if self.entities is not None and entity not in self.entities:
+            return False
+        return True if self.fits is None else self.fits(entity, shared)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,12 +226,21 @@ class Policies:
     def of(self, entity: Entity, shared: Shared | None = None, *, now: datetime | None = None) -> Policy:
         """Without a record: what holds where no segment is looked at."""
         policy = laid_over(self.base, self.by_entity.get(entity, {}))
-        segment = next((one for one in self.segments if one.holds(entity, shared)), None) if shared else None
-        if segment is None:
+        if shared is None:
             return policy
-        policy = laid_over(laid_over(policy, segment.overlay), segment.by_entity.get(entity, {}))
-        master = segment.master.at(now) if segment.master and now else None
-        return replace(policy, master=master, segment=segment.name)
+        for segment in self.segments:
+            verdict = segment.holds(entity, shared)
+            if isinstance(verdict, Problem):
+                return replace(policy, remove=_CAREFUL, undecided=verdict)
+            if verdict:
+                policy = laid_over(laid_over(policy, segment.overlay), segment.by_entity.get(entity, {}))
+                master = segment.master.at(now) if segment.master and now else None
+                policy = replace(policy, master=master, segment=segment.name)
+                break
+        if shared.state == "converted":  # until then nobody asks
+            trouble = self.trouble_with(policy.convert.mirror, entity, shared)
+            policy = replace(policy, undecided=trouble) if trouble is not None else policy
+        return policy
 
     def every(self, entity: Entity) -> list[Policy]:
         """What may hold for a record of this kind: without a segment, and in each segment."""
@@ -238,7 +255,12 @@ class Policies:
 
     def true_for(self, choice: object, entity: Entity, shared: Shared) -> bool:
         """Is this choice, if it is a `{when: …}`, true for the record? Any other choice is not."""
-        return isinstance(choice, When) and self.expressions[choice.when](entity, shared)
+        return isinstance(choice, When) and self.expressions[choice.when](entity, shared) is True
+
+    def trouble_with(self, choice: object, entity: Entity, shared: Shared) -> Problem | None:
+        """Why it cannot be told whether this choice is true for the record."""
+        verdict = self.expressions[choice.when](entity, shared) if isinstance(choice, When) else None
+        return verdict if isinstance(verdict, Problem) else None
 
 
 _T = TypeVar("_T")

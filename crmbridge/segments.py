@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import mapping
 from crmbridge.errors import ConfigError
-from crmbridge.model import Entity, Shared
-from crmbridge.policy import DEFAULT, Fits, Overlay, Policies, ReadAs, Segment, When, laid_over
+from crmbridge.model import Entity, Problem, Shared
+from crmbridge.policy import CANNOT_TELL, DEFAULT, Fits, Overlay, Policies, ReadAs, Segment, When, laid_over
 from crmbridge.settings import Settings
 from crmbridge.settings.options import Options
 from crmbridge.settings.profile import read_with_profile
@@ -163,16 +163,21 @@ def _compiled(
         problems.extend(troubles if entities is not None else troubles[:1])
         return None
 
-    def fits(entity: Entity, shared: Shared) -> bool:
+    file, path = where.split(": ", 1)
+
+    def fits(entity: Entity, shared: Shared) -> bool | Problem:
         asked = holds.get(entity)
         if asked is None:
             return False
         try:
             return asked({**shared.fields, "state": shared.state, "status": shared.status})
         except EvaluationError as error:
-            raise ConfigError(
-                f"{where}: the expression failed on one of the {entity} records: it {error}.",
-                fix="Write it so that it holds for every value of the fields it asks; nothing more was sent.",
-            ) from error
+            return Problem(
+                cause=CANNOT_TELL,
+                field=path,
+                message=f"What was chosen for this record cannot be told: {path} fails: {error}.",
+                fix=f"Say in the expression ({file}) what a blank means, e.g. `amount != null && amount > 1000`, or "
+                "correct the value.",
+            )
 
     return fits

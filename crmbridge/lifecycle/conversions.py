@@ -23,9 +23,9 @@ PERSON: Final = "person_account"
 
 
 def mirrors(policy: Policy, lead: Seen, true_for: Callable[[object, Seen], bool]) -> bool:
-    """Is this lead's conversion carried out on the other side?"""
+    """Is this lead's conversion carried out on the other side? What it made waits while that cannot be told."""
     choice = policy.convert.mirror
-    return choice == "always" or true_for(choice, lead)
+    return choice == "always" or policy.undecided is not None or true_for(choice, lead)
 
 
 def not_mirrored(policy: Policy) -> Report:

@@ -17,7 +17,7 @@ _SECTIONS: Final[Mapping[type, tuple[str, Callable[[str], Any]]]] = {
     ReadAs: ("as", lambda text: ReadAs(row=text)),
 }
 # Groups and options of `Policy` that nobody writes: they come out of a segment.
-OWN: Final = frozenset({"master", "segment"})
+OWN: Final = frozenset({"master", "segment", "undecided"})
 
 Say = Callable[..., None]  # (way, message, suggestion=, key=)
 

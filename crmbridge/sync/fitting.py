@@ -29,7 +29,9 @@ def record_fits(hands: Hands, view: View, ref: Ref) -> bool:
 
 def will_be_made(hands: Hands, seen: Seen) -> bool:
     """May it get a partner other than a twin that is there already?"""
-    return not left_alone(hands, seen) and fits(hands, seen) and hands.policy(seen).move.new == "create"
+    policy = hands.policy(seen)
+    chosen = policy.undecided is None and policy.move.new == "create"
+    return chosen and not left_alone(hands, seen) and fits(hands, seen)
 
 
 def leave_out(hands: Hands, due: Iterable[Seen]) -> list[Seen]:

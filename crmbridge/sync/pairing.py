@@ -21,7 +21,7 @@ from crmbridge.sync.person_holds import twin_hold
 from crmbridge.sync.persons import left_alone, takes_part
 from crmbridge.sync.scope import NOT_MASTER, claimed_by, in_scope, will_link
 from crmbridge.sync.view import View, link_ids
-from crmbridge.sync.work import Work, make_work
+from crmbridge.sync.work import Work, make_work, problem_issues
 
 
 def pair_up(hands: Hands, view: View, entity: Entity, singles: Sequence[Stored]) -> list[Work]:
@@ -214,6 +214,9 @@ def make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen]
             done.append(seen)
             continue
         policy = hands.policy(seen)
+        if policy.undecided is not None:
+            issues += problem_issues(hands, entity, [policy.undecided], ref=ref)
+            continue  # it stays due: to correct the settings is enough
         if policy.move.new == "match only":
             done.append(seen)  # its twin may come yet, and then finds it
             continue

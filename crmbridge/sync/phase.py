@@ -9,7 +9,7 @@ from crmbridge.drift import CAUSE as DRIFT
 from crmbridge.drift import needed_for_conversions
 from crmbridge.lifecycle.cases import edit_case
 from crmbridge.lifecycle.plan import LifePlan
-from crmbridge.model import SIDES, Entity, Hold, Link, Money, Ref, Row, Side, Step, Update, other
+from crmbridge.model import SIDES, Entity, Hold, Link, Money, Problem, Ref, Row, Side, Step, Update, other
 from crmbridge.plan import plan_fields
 from crmbridge.state.words import STOPPED, Issue, Pair, Stored, seen_as
 from crmbridge.sync import convert
@@ -118,6 +118,10 @@ def sync_pairs(hands: Hands, view: View, entity: Entity, works: Sequence[Work]) 
     for work in works:
         if len(work.rows) < len(SIDES):
             continue  # a dry run's new record: nothing to compare yet
+        undecided = hands.policy(work.seen["left"]).undecided
+        if undecided is not None:
+            _leave_open(hands, work, undecided)
+            continue
         life = plan_life(hands, work)
         lives[work.link.id] = life
         work.axes_settled = life.axes_settled
@@ -158,6 +162,13 @@ def sync_pairs(hands: Hands, view: View, entity: Entity, works: Sequence[Work]) 
     if handed and hands.crew is not None:
         with doing("life-cycle"):
             hands.crew.work_off(hands, view, handed)
+
+
+def _leave_open(hands: Hands, work: Work, problem: Problem) -> None:
+    """Nothing is done about the pair, and nothing is agreed on."""
+    work.issues += problem_issues(hands, work.entity, [problem], link=work.link, ref=work.rows["left"].ref)
+    work.unsettled |= {rule.name for rule in hands.compiled.entities[work.entity].rules}
+    work.axes_settled, work.open, work.skipped = False, True, True
 
 
 def _unread(hands: Hands, work: Work) -> list[Issue]:

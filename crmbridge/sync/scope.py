@@ -9,13 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, cast
 
 from crmbridge.model import SIDES, Entity, FieldRule, Link, Ref, Seen, Side, Unlinked, other, results_of
+from crmbridge.policy import CANNOT_TELL, When
 from crmbridge.state.words import Batch, Issue, IssuePlace, Pair, Stored
 from crmbridge.sync.fitting import fits, will_be_made
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.mirroring import due_among, is_mirrored, made_again
 from crmbridge.sync.view import View
 from crmbridge.sync.ways import made_by
-from crmbridge.sync.work import is_ended
+from crmbridge.sync.work import is_ended, problem_issues
 
 LEFT_OUT: Final = "left_out"
 NOT_MASTER: Final = "not_master"
@@ -33,7 +34,8 @@ def touch(hands: Hands, view: View) -> None:
                 if stored is None or stored.row.values is None or stored.row.deleted:
                     continue
                 seen = view.see(stored.row, link=pair.link)
-                if pair.link is None and not fits(hands, seen):
+                undecided = hands.policy(seen).undecided is not None
+                if pair.link is None and (undecided or not fits(hands, seen)):
                     continue  # it takes no part, so nothing follows from what it points at
                 if entity == "opportunity":
                     reached |= _links_of(seen)
@@ -63,8 +65,11 @@ def touch(hands: Hands, view: View) -> None:
 def _chosen(hands: Hands, view: View) -> set[Ref]:
     """Accounts and contacts that `lifecycle.scope` takes in by themselves: all, or those that an expression fits."""
     chosen: set[Ref] = set()
+    policies = hands.options.policies
+    issues: list[Issue] = []
+    over: list[IssuePlace] = []
     for entity in ("account", "contact"):
-        choices = [getattr(policy.scope, entity) for policy in hands.options.policies.every(entity)]
+        choices = [getattr(policy.scope, entity) for policy in policies.every(entity)]
         if all(choice == "touched" for choice in choices):
             continue
         pending = {stored.row.ref: stored for pair in hands.store.pending(entity) for stored in (pair.left, pair.right)
@@ -79,8 +84,15 @@ def _chosen(hands: Hands, view: View) -> set[Ref]:
                 continue
             seen = view.see(stored.row)
             choice = getattr(hands.policy(seen).scope, entity)
-            if choice == "all" or hands.options.policies.true_for(choice, entity, seen.shared):
+            trouble = policies.trouble_with(choice, entity, seen.shared)
+            if trouble is not None and not stored.touched:
+                issues += problem_issues(hands, entity, [trouble], ref=ref)
+            elif isinstance(choice, When):
+                over.append((entity, None, ref.side, ref.id, CANNOT_TELL))
+            if choice == "all" or policies.true_for(choice, entity, seen.shared):
                 chosen.add(ref)
+    if issues or over:
+        hands.record(Batch(issues=issues, close_issues=over))
     return chosen
 
 

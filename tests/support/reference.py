@@ -104,7 +104,7 @@ def choices() -> Iterator[tuple[str, str]]:
     """Every option of the life cycle with its default."""
     for group in fields(DEFAULT):
         chosen = getattr(DEFAULT, group.name)
-        if group.name in {"master", "segment"}:
+        if group.name in {"master", "segment", "undecided"}:
             continue
         if not is_dataclass(chosen):
             yield f"lifecycle.{group.name}", chosen
