@@ -30,6 +30,7 @@ _PACKAGES: Final = re.compile(r"^[A-Za-z0-9_.-]+")
 _OPEN_TEXTS: Final = frozenset({"system", "flow", "mirror", "opportunity", "no_customer", "contact_customer", "new"})
 _LOG_KEYS: Final = frozenset(
     {"timestamp", "level", "logger", "action", "code", "run", "writes", "held", "calls", "plan", "exception"}
+    | {"entity", "kind", "cause", "attempts", "state"}  # of a line about a record, without its ids
 )
 _FIELD: Final = re.compile(r"[a-z][a-z0-9_]*")
 

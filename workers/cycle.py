@@ -4,8 +4,9 @@ log what came of it."""
 from collections.abc import Callable
 from typing import Any, Final
 
-from structlog.contextvars import bound_contextvars
+from celery.exceptions import SoftTimeLimitExceeded
 
+from crmbridge import about
 from crmbridge.budget import doing
 from crmbridge.errors import CrmBridgeError, LeaseTaken, LeftAlone, failed_words
 from crmbridge.sync import Outcome
@@ -47,9 +48,18 @@ def watch(desk: Desk) -> None:
 
 def drain(desk: Desk, queue: str, hint: Callable[[int], None] | None = None) -> None:
     """`hint`: asks so many workers to help with what a cycle hands out; None: there are none."""
-    if queue == schedule.LANES:
-        _help(desk, hint)
-        return
+    with about.within():  # each line bears the run that is noted on the way
+        try:
+            if queue == schedule.LANES:
+                _help(desk, hint)
+            else:
+                _cycle(desk, queue, hint)
+        except SoftTimeLimitExceeded:
+            words = "the cycle took too long and was stopped; the next one goes on from there"
+            _log.warning(words, action="cycle_stopped")
+
+
+def _cycle(desk: Desk, queue: str, hint: Callable[[int], None] | None) -> None:
     last: str | None = None
     try:
         last = _last_run(desk)
@@ -67,11 +77,11 @@ def drain(desk: Desk, queue: str, hint: Callable[[int], None] | None = None) -> 
     except LeaseTaken:
         return  # another worker is at it
     except LeftAlone as error:
-        _log.info(f"the cycle waits: {error.message}", action="cycle_waits", code=error.code)
         _note_end(desk, last, f"{WAITS}: {error.message}")
+        _log.info(f"the cycle waits: {error.message}", action="cycle_waits", code=error.code)
     except CrmBridgeError as error:
-        _log.error(str(error), action="cycle_failed", code=error.code, problems=getattr(error, "problems", ()))
         _note_end(desk, last, failed_words(error))
+        _log.error(str(error), action="cycle_failed", code=error.code, problems=getattr(error, "problems", ()))
 
 
 def _help(desk: Desk, hint: Callable[[int], None] | None) -> None:
@@ -107,39 +117,35 @@ def _note_end(desk: Desk, last: str | None, outcome: str) -> None:
     try:
         if _last_run(desk) == last:
             run = desk.store.start_run("sync")
+            about.note(run=run.id)
             desk.store.end_run(run.id, outcome)
     except CrmBridgeError as worse:  # the store itself is in trouble
         _log.error(str(worse), action="store_failed", code=worse.code)
 
 
-def ran_out_of_time() -> None:
-    _log.warning("the cycle took too long and was stopped; the next one goes on from there", action="cycle_stopped")
-
-
 def _tell(desk: Desk, outcome: Outcome) -> None:
     before = schedule.stopped(desk.store)
-    with bound_contextvars(run=outcome.run_id):
-        if outcome.ruling.go:
-            schedule.note_stopped(desk.store, None)
-            _log.info("cycle done", action="cycle_done", **_numbers(outcome))
-            return
-        now = schedule.Stopped(run_id=outcome.run_id, reasons=outcome.ruling.reasons)
-        schedule.note_stopped(desk.store, now)
-        if before is not None and before.reasons == now.reasons:
-            return  # said already; nothing has changed
-        approve = f"crmbridge sync --approve {outcome.plan_id}"
-        if outcome.first_run:
-            _log.warning(
-                f"the first run waits for your yes: see `crmbridge plan`, then `{approve}`",
-                action="first_run_waits",
-                plan=outcome.plan_id,
-            )
-        else:
-            _log.warning(
-                f"stopped by the guard, nothing was written: {'; '.join(now.reasons)}; to allow it: {approve}",
-                action="stopped_by_guard",
-                plan=outcome.plan_id,
-            )
+    if outcome.ruling.go:
+        schedule.note_stopped(desk.store, None)
+        _log.info("cycle done", action="cycle_done", **_numbers(outcome))
+        return
+    now = schedule.Stopped(run_id=outcome.run_id, reasons=outcome.ruling.reasons)
+    schedule.note_stopped(desk.store, now)
+    if before is not None and before.reasons == now.reasons:
+        return  # said already; nothing has changed
+    approve = f"crmbridge sync --approve {outcome.plan_id}"
+    if outcome.first_run:
+        _log.warning(
+            f"the first run waits for your yes: see `crmbridge plan`, then `{approve}`",
+            action="first_run_waits",
+            plan=outcome.plan_id,
+        )
+    else:
+        _log.warning(
+            f"stopped by the guard, nothing was written: {'; '.join(now.reasons)}; to allow it: {approve}",
+            action="stopped_by_guard",
+            plan=outcome.plan_id,
+        )
 
 
 def _numbers(outcome: Outcome) -> dict[str, Any]:

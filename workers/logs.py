@@ -1,4 +1,5 @@
-"""One line per event: for people on a terminal, JSON elsewhere. A sentence, a stable word, and the run's id.
+"""One line per event: for people on a terminal, JSON elsewhere. A sentence, a stable word, and the ids of the run and
+the pair that are at work.
 
 Of an error that nobody expected types and places are logged, never its text nor any variable: both may hold what a
 customer wrote. CRMBRIDGE_DEBUG=1 shows Python's own traceback.
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 import structlog
 
+from crmbridge import about
 from crmbridge.printable import one_line
 from crmbridge.trouble import where
 
@@ -25,7 +27,7 @@ _BEAT_SAYS: Final = "Message Error: %s\n%s"
 
 def configure(level: int = logging.INFO) -> None:
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
+        _with_ids,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -66,6 +68,12 @@ def configure(level: int = logging.INFO) -> None:
 
 def logger(name: str) -> Any:
     return structlog.get_logger(name)
+
+
+def _with_ids(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for name, id_ in about.now().items():
+        event.setdefault(name, id_)
+    return event
 
 
 def _without_values(record: logging.LogRecord) -> bool:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from celery.exceptions import SoftTimeLimitExceeded
 from kombu.exceptions import OperationalError
 
 from workers import cycle, schedule
@@ -22,10 +21,7 @@ def tick() -> None:
 @task(name="crmbridge.drain")
 def drain(queue: str) -> None:
     """One cycle at most, and none if another worker is at it or nothing is due any more; or a while's help with one."""
-    try:
-        cycle.drain(desk, queue, _ask_for_help)
-    except SoftTimeLimitExceeded:
-        cycle.ran_out_of_time()
+    cycle.drain(desk, queue, _ask_for_help)
 
 
 def _send(queue: str) -> None:

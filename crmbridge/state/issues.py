@@ -1,7 +1,7 @@
 """Open matters: what is held and why, what failed and is tried again when, what waits (reliability §8)."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -20,6 +20,14 @@ from crmbridge.state.words import Issue
 # 1 min, 5 min, 30 min, 2 h, 12 h, 24 h; what fails again after that needs a person.
 BACKOFF_SECONDS = (60, 300, 1800, 7200, 43200, 86400)
 Place = tuple[str, str, str, str]  # entity, subject, cause, field: what is one while it is open
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    places: set[Place]  # which ones hold now
+    news: list[Issue]  # of them those that nobody knew, are of another kind than before, or were refused once more
+
+
 _COLUMNS = tuple(column for column in issue.c if column.name not in ("subject", "seen_at"))
 
 
@@ -47,13 +55,14 @@ def _subjects(link_id: str | None, side: str | None, native_id: str | None) -> l
 # --- writing ------------------------------------------------------------------------------------------------------
 
 
-def open_(connection: Connection, given: Iterable[Issue], at: datetime) -> set[Place]:
-    """Open, or refresh the same one; returns which ones hold now."""
+def open_(connection: Connection, given: Iterable[Issue], at: datetime) -> Found:
+    """Open, or refresh the same one."""
     wanted = list(given)
     known = _known(connection, [name for one in wanted for name in _subjects(one.link_id, one.side, one.native_id)])
     new: dict[Place, dict[str, Any]] = {}
     changed: list[dict[str, Any]] = []
     refreshed: dict[int, Place] = {}
+    news: dict[Place, Issue] = {}
     for one in wanted:
         subjects = _subjects(one.link_id, one.side, one.native_id)
         if not subjects:
@@ -61,17 +70,19 @@ def open_(connection: Connection, given: Iterable[Issue], at: datetime) -> set[P
         places: list[Place] = [(one.entity, name, one.cause, one.field or "") for name in subjects]
         old = next((known[place] for place in places if place in known), None)
         if old is None:
-            line = _line(_counted(one, None, subjects[0], at))
-            new[places[0]] = line | {"subject": subjects[0], "opened_at": at, "seen_at": at}
+            counted = news[places[0]] = _counted(one, None, subjects[0], at)
+            new[places[0]] = _line(counted) | {"subject": subjects[0], "opened_at": at, "seen_at": at}
         elif old.id is not None and old.id not in refreshed:
             refreshed[old.id] = places[0]
-            line = _line(_counted(one, old, subjects[0], at))
-            changed.append(line | {"subject": subjects[0], "seen_at": at, "at_id": old.id})
+            counted = _counted(one, old, subjects[0], at)
+            if counted.kind != old.kind or counted.attempts != old.attempts:
+                news[places[0]] = counted
+            changed.append(_line(counted) | {"subject": subjects[0], "seen_at": at, "at_id": old.id})
     if new:
         connection.execute(insert(issue), list(new.values()))
     if changed:
         connection.execute(_REFRESH, changed)
-    return {*new, *refreshed.values()}
+    return Found({*new, *refreshed.values()}, list(news.values()))
 
 
 def _counted(one: Issue, old: Issue | None, subject: str, at: datetime) -> Issue:

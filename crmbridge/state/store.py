@@ -315,8 +315,9 @@ class Store:
 
     # --- what a step writes ---------------------------------------------------------------------------------------
 
-    def apply(self, batch: Batch, *, lease: Lease) -> None:
-        """All of it in one transaction, or nothing; LeaseTaken if another run has taken over."""
+    def apply(self, batch: Batch, *, lease: Lease) -> list[Issue]:
+        """All of it in one transaction, or nothing; LeaseTaken if another run has taken over. Returns the issues that
+        are news: opened, of another kind than before, or refused once more."""
         with self._database.writing("apply") as connection:
             at = leases.guard(connection, lease)
             records.observe(connection, self._rows, batch.rows, marks=False)
@@ -328,13 +329,14 @@ class Store:
             intents.close(connection, batch.close_intents, at)
             intents.save_conversions(connection, batch.conversions, at)
             found = issues.open_(connection, batch.issues, at)
-            issues.close_over(connection, batch.close_issues, at, keep=found)
+            issues.close_over(connection, batch.close_issues, at, keep=found.places)
             match_keys.drop(connection, linked)
             match_keys.put(connection, [one for one in batch.keyed if one.ref not in linked])
             moved = {row.ref for row in batch.rows} | {ref for ref, _ in batch.clean} | let_go
             match_keys.forget(connection, moved - links.ends(batch.links) - {one.ref for one in batch.keyed})
             for name, value in batch.meta.items():
                 connection.execute(put(self._dialect, meta), {"name": name, "value": value})
+        return found.news
 
     # --- intents, journal, conversions ----------------------------------------------------------------------------
 

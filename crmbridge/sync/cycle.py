@@ -14,6 +14,7 @@ from typing import Any
 
 import mapping
 from connectors.base import Connector, Identity
+from crmbridge import about
 from crmbridge.budget import doing
 from crmbridge.drift import DRIFT_META
 from crmbridge.drift import told as drift_told
@@ -311,6 +312,7 @@ class Engine:
         if self.version.id:
             self.store.save_mapping(self.version.id, self.version.label, self.version.texts)
         run = self.store.start_run(kind, lease=lease, mapping=self.version.id or None)
+        about.note(run=run.id)
         outcome = "failed"
         self._last = self._crew = self._writing = None
         try:

@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from crmbridge import about
 from crmbridge.errors import CrmBridgeError, LeaseTaken, StaleError
 from crmbridge.model import SIDES, Row, Side
 from crmbridge.state.store import Store
-from crmbridge.state.words import Lease, WorkRow
+from crmbridge.state.words import STOPPED, Issue, Lease, WorkRow
+from crmbridge.sync import logged
 from crmbridge.sync.hands import LEASE_SECONDS, Hands
 from crmbridge.sync.lanes import lanes_of, shares_of
 from crmbridge.sync.phase import sync_pairs
@@ -89,6 +91,11 @@ class Crew:
         for name, calls in told.get("calls", {}).items():
             self.calls.setdefault(name, Counter()).update(calls)
         work.moved = bool(told.get("moved"))  # planned again in the next round
+        if told.get("stopped"):
+            held = Issue(
+                kind="held", cause=STOPPED, entity=work.entity, link_id=work.link.id, side=None, native_id=None
+            )
+            logged.issues(lead.names, lead.store, [held])  # opened by whoever came to it the last time
         lead.leave_alone(*told.get("untouchable", ()))
 
 
@@ -115,8 +122,10 @@ def drain(
 def _work_in(bench: Bench, lease: Lease, row: WorkRow, *, lead: Hands | None, enough: Callable[[], bool]) -> int:
     """A few pairs of one lane, one after another."""
     for ended in range(SLICE):
+        about.note(run=row.run_id)
         try:
-            told = _carry_out(bench, lease, row, lead)
+            with about.within(pair=row.link_id):
+                told = _carry_out(bench, lease, row, lead)
             more = ended + 1 < SLICE and not enough()
             following = bench.store.finish_work(lease, row.id, told, more=more)
         except LeaseTaken:
@@ -127,6 +136,7 @@ def _work_in(bench: Bench, lease: Lease, row: WorkRow, *, lead: Hands | None, en
             bench.store.give_up_work(lease, row.id, counted=True)
             return ended
         except CrmBridgeError:
+            about.note(pair=row.link_id)  # for the line that tells of it
             bench.store.give_up_work(lease, row.id, counted=False)
             raise
         except _DEFECTS as error:
@@ -134,6 +144,7 @@ def _work_in(bench: Bench, lease: Lease, row: WorkRow, *, lead: Hands | None, en
             bench.store.give_up_work(lease, row.id, counted=True)
             return ended
         except Exception:
+            about.note(pair=row.link_id)
             bench.store.give_up_work(lease, row.id, counted=True)
             raise
         if following is None:
@@ -201,8 +212,6 @@ def _tell(row: WorkRow, error: BaseException) -> None:
     place = next((f"{one.name}, line {one.lineno}" for one in traceback.extract_tb(error.__traceback__)[-1:]), "?")
     _log.error(
         "A pair stopped the worker: %s in %s (pair %s, attempt %s).",
-        type(error).__name__,
-        place,
-        row.link_id,
-        row.attempts,
+        *(type(error).__name__, place, row.link_id, row.attempts),
+        extra={"action": "pair_stopped_worker", "pair": row.link_id, "attempts": row.attempts},
     )

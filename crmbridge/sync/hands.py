@@ -24,6 +24,7 @@ from crmbridge.policy import Bucket, Policies, Policy
 from crmbridge.stand_ins import LINK_IDS
 from crmbridge.state.store import Store
 from crmbridge.state.words import PUT_BACK, Batch, Intent, IntentState, Issue, IssueKind, Lease, RunRow
+from crmbridge.sync import logged
 from crmbridge.sync.limits import Keepers
 
 LET_GO_META = "without_conversion"  # {shared id of a lead: who said so, and why}
@@ -217,7 +218,9 @@ class Hands:
             for side, keeper in self.keepers.items():
                 if any(intent.side == side and intent.key != PUT_BACK for intent in batch.open_intents):
                     keeper.check()
-            self.store.apply(batch, lease=self.lease)
+            news = self.store.apply(batch, lease=self.lease)
+            logged.writes(self.names, batch.close_intents)
+            logged.issues(self.names, self.store, news)
 
     def renew(self) -> None:
         """Before each call to a CRM: what is left of the lease must outlast the call (reliability §3.0)."""

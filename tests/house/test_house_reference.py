@@ -1,13 +1,16 @@
 """The reference tells all there is, and nothing that there is not."""
 
+import ast
 import re
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from crmbridge.alerts import Event
 from crmbridge.cli.group import COMMANDS
 from crmbridge.state.schema import metadata
+from crmbridge.sync import logged
 from tests.support import reference
 from tests.support.reference import CHECKOUT, DOCS
 
@@ -26,6 +29,23 @@ def _words(page: str) -> set[str]:
 def test_every_table_of_the_store_is_described() -> None:
     page = (DOCS / "reference" / "store.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"^\| `(\w+)` \| [^|]+ \|$", page, re.MULTILINE)) == sorted(metadata.tables)
+
+
+def test_every_action_of_the_log_is_explained() -> None:
+    events = set(get_args(Event)) - {"test"}  # that one a command sends
+    said = {f"alert_{event}" for event in events} | {action for _, action, _ in logged.SAID.values()}
+    for file in (one for top in ("crmbridge", "connectors", "workers") for one in (CHECKOUT / top).rglob("*.py")):
+        if "sandbox" in file.parts:
+            continue  # it has actions of its own
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            words = [one.value for one in node.keywords if one.arg == "action"] if isinstance(node, ast.Call) else []
+            if isinstance(node, ast.Dict):
+                keys = [key.value if isinstance(key, ast.Constant) else None for key in node.keys]
+                words = [value for key, value in zip(keys, node.values, strict=True) if key == "action"]
+            said |= {one.value for one in words if isinstance(one, ast.Constant) and isinstance(one.value, str)}
+    page = (DOCS / "reference" / "log.md").read_text(encoding="utf-8").partition("## One record")[2]
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| [^|]+ \| [^|]+ \|$", page, re.MULTILINE)
+    assert {word for row in rows for word in re.findall(r"`(\w+)`", row)} == said
 
 
 def test_help_of_every_command_is_the_programs_own() -> None:

@@ -458,6 +458,9 @@ class Simulation:
         talk = structlog.get_config()
         structlog.configure(processors=[self._log], logger_factory=structlog.ReturnLoggerFactory())
         handler = _Heard(self.heard)
+        ours = logging.getLogger("crmbridge")
+        level = ours.level
+        ours.setLevel(logging.INFO)
         logging.getLogger().addHandler(handler)
         system = _System(getpid=lambda: own().pid, kill=alive)
         try:
@@ -474,6 +477,7 @@ class Simulation:
         finally:
             structlog.configure(**talk)
             logging.getLogger().removeHandler(handler)
+            ours.setLevel(level)
             crashpoint.install(None)
             ids.install(None)
             for worker in self.workers:
@@ -482,14 +486,17 @@ class Simulation:
 
 
 class _Heard(logging.Handler):
-    """What a log file would hold."""
+    """What a log file would hold: the sentence, and all that goes with it."""
+
+    usual = frozenset(vars(logging.makeLogRecord({})))
 
     def __init__(self, heard: list[str]) -> None:
         super().__init__(logging.INFO)
         self._heard = heard
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._heard.append(record.getMessage())
+        more = {name: value for name, value in vars(record).items() if name not in self.usual}
+        self._heard.append(f"{record.getMessage()} {more}")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from crmbridge.state import leases
 from crmbridge.state.database import Database, _told  # pyright: ignore[reportPrivateUsage]
 from crmbridge.state.schema import lease
 from crmbridge.state.store import Store
-from crmbridge.state.words import Lease, WorkRow
+from crmbridge.state.words import Issue, Lease, WorkRow
 from tests.simulation.scheduler import Killed
 
 
@@ -157,10 +157,10 @@ class WatchedStore(Store):
             self._takes.note(claimed[0])
         return claimed
 
-    def apply(self, batch: Any, *, lease: Lease) -> None:
+    def apply(self, batch: Any, *, lease: Lease) -> list[Issue]:
         late = self._late_under(lease)
         before = [self.conversion(one.lead_link, one.epoch) for one in batch.conversions]
-        super().apply(batch, lease=lease)
+        news = super().apply(batch, lease=lease)
         if late:
             self._late(f"I11: apply {late}")
         for was, now in zip(before, batch.conversions, strict=True):
@@ -170,6 +170,7 @@ class WatchedStore(Store):
                     f"I3: conversion {now.epoch} of lead {now.lead_link} was {was.state} as {was.case} from the "
                     f"{was.from_side}, and is {now.state} as {now.case} from the {now.from_side}"
                 )
+        return news
 
     def save_page(self, side: Any, source: str, page: Any, *, lease: Lease | None = None) -> int:
         late = self._late_under(lease) if lease else ""

@@ -12,7 +12,7 @@ import pytest
 from crmbridge.errors import LeaseTaken
 from crmbridge.model import Entity
 from crmbridge.state.store import Store
-from crmbridge.state.words import Batch, Lease, RunRow
+from crmbridge.state.words import Batch, Issue, Lease, RunRow
 from crmbridge.sync.alike import NO_KEY, UNSURE
 from crmbridge.sync.hands import SEND_SECONDS, Hands
 from tests.support.engine import US, Bench, Fell, Lie, bench, wanted
@@ -84,11 +84,12 @@ def test_a_create_is_sent_right_after_it_was_written_down(desk: Bench, stood_sti
     desk.engine.clock = lambda: now
     kept = desk.store.apply
 
-    def apply(batch: Batch, *, lease: Lease) -> None:
+    def apply(batch: Batch, *, lease: Lease) -> list[Issue]:
         nonlocal now
-        kept(batch, lease=lease)
+        news = kept(batch, lease=lease)
         if batch.open_intents and stood_still:
             now += SEND_SECONDS + 1
+        return news
 
     desk.store.apply = apply  # type: ignore[method-assign]  # frozen just after the commit
     if not stood_still:

@@ -1,6 +1,9 @@
 """When the next cycle is due, what a tick and a drain make of trouble, and how Celery is set."""
 
 import contextlib
+import json
+import logging
+import sys
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -9,15 +12,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 
-from crmbridge.errors import AccessError, ConfigError, CrmBridgeError, LeaseTaken, OutsideError
+from crmbridge import about
+from crmbridge.errors import AccessError, ConfigError, CrmBridgeError, LeaseTaken, LeftAlone, OutsideError
 from crmbridge.guard import Ruling
 from crmbridge.settings import load
 from crmbridge.settings.document import Schedules
 from crmbridge.state.store import Store
 from crmbridge.state.words import RunRow
 from crmbridge.sync import Options, Outcome
-from workers import broker, cycle, own_broker, schedule
+from workers import broker, cycle, logs, own_broker, schedule
 from workers.config import (
     TICK_SECONDS,
     VISIBILITY_SECONDS,
@@ -142,9 +147,46 @@ def test_trouble_before_a_cycle_begins_leaves_a_run_so_that_the_next_try_comes_l
     assert schedule.due(desk.store, 0) == ["cycle"]
 
 
-def test_a_stop_by_the_guard_is_said_once(desk: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    from workers import logs
+@pytest.mark.parametrize(
+    ("ending", "action", "begun"),
+    [
+        pytest.param(AccessError("The login was refused."), "cycle_failed", False, id="fails before it begins"),
+        pytest.param(AccessError("The login was refused."), "cycle_failed", True, id="fails"),
+        pytest.param(LeftAlone("north asked for it"), "cycle_waits", False, id="waits before it begins"),
+        pytest.param(LeftAlone("north asked for it"), "cycle_waits", True, id="waits"),
+        pytest.param(SoftTimeLimitExceeded(), "cycle_stopped", True, id="takes too long"),
+    ],
+)
+def test_every_line_of_a_cycle_bears_its_run(
+    desk: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    ending: Exception,
+    action: str,
+    begun: bool,
+) -> None:
+    def sync(*, by: str) -> Outcome:
+        run = desk.store.start_run("sync")
+        about.note(run=run.id)
+        logging.getLogger("connectors.http").warning("repeated", extra={"action": "http_repeat"})
+        desk.store.end_run(run.id, "failed")
+        raise ending
 
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
+    logs.configure()
+    if begun:
+        monkeypatch.setattr(desk, "sync", sync)
+    else:
+        desk.ending = ending
+    cycle.drain(desk, "cycle")
+    logs.logger("crmbridge.workers").warning("later", action="later")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    (run,) = desk.store.runs()
+    expected = [("http_repeat", run.id)] * begun + [(action, run.id), ("later", None)]
+    assert [(line["action"], line.get("run")) for line in lines] == expected
+
+
+def test_a_stop_by_the_guard_is_said_once(desk: Any, capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure()
     desk.settings.schedules = Schedules.model_construct(every_seconds=0)
     desk.ending = Ruling(go=False, reasons=("600 x create of lead",))
