@@ -47,7 +47,7 @@ class Gate(Protocol):
         ...
 
     def leave(self, passage: Passage, told: Told) -> None:
-        """An answer came; a login that was refused is `trouble` too."""
+        """An answer came; a login that was refused is `trouble` too, and one that is to wait is not."""
         ...
 
     def lost(self, passage: Passage, why: str) -> None:

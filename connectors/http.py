@@ -3,8 +3,8 @@
 Every call has a total deadline, goes to the connection's own origin (never where a link in an answer points), follows
 no redirect, keeps no cookie and reads no proxy, CA or netrc from the process environment. It answers an `Answer`
 whatever the status, or raises `NotSent` (the request did not go out) or `LostAnswer` (it did, and no complete answer
-came back). Only reads, and logins whose answer was lost, are ever repeated here; what a status means is decided in each
-connector's `protocol.py`.
+came back). Only reads, and logins that are asked for a moment's patience or whose answer was lost, are ever repeated
+here; what a status means is decided in each connector's `protocol.py`.
 """
 
 import io
@@ -14,7 +14,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -153,7 +153,8 @@ class Session:
         operations: int = 1,
     ) -> Answer:
         """One call. `target` is a path with query, or a link from an answer; `repeat` is for reads alone.
-        `again_if_lost`: a request that changes nothing goes once more where its answer was lost, and only there.
+        `again_if_lost`: a request that changes nothing goes once more where its answer was lost, or asked for a
+        moment's patience, and only there.
         `operations`: what the CRM counts it as, where a call holds several.
 
         The deadline covers everything: connecting, waiting, repeating, reading the body. Raises LeftAlone where the CRM
@@ -176,14 +177,15 @@ class Session:
                 failure = error
                 if error.code != "too_large":
                     self.gate.lost(passage, error.code)
-            if answer is not None and (not repeat or answer.status not in _passing or attempt == attempts):
+            passes = isinstance(failure, LostAnswer) if answer is None else answer.retry_after is not None
+            again = repeat or (again_if_lost and passes)
+            if answer is not None and (not again or answer.status not in _passing or attempt == attempts):
                 return answer
             wait = self._wait(answer, attempt)
             patience = min(wait_seconds_max, ends_at - self._clock())
             if answer is not None and answer.retry_after is not None:
                 patience = min(patience, self.gate.patience_seconds)
-            in_vain = _hopeless(failure) or (not repeat and not isinstance(failure, LostAnswer))
-            if attempt == attempts or wait > patience or in_vain:
+            if attempt == attempts or wait > patience or not again or _hopeless(failure):
                 if answer is not None:
                     return answer
                 assert failure is not None
@@ -196,10 +198,46 @@ class Session:
             self._sleep(wait)
         raise AssertionError("the last attempt returns or raises")
 
+    def log_in(
+        self,
+        method: str,
+        target: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        repeat: bool = False,
+        again_if_lost: bool = False,
+    ) -> Answer:
+        """A call that asks for a token, or where to get one; as `send`.
+
+        Raises TryLater for an answer that asks us to stay away. So no library hears of it: msal would take it for an
+        unknown tenant and go on giving it as the answer, simple-salesforce for a refusal (dataverse-api §1.2)."""
+        answer = self.send(
+            method,
+            target,
+            kind="login",
+            headers=headers,
+            body=body,
+            repeat=repeat,
+            again_if_lost=again_if_lost,
+            deadline_seconds=login_deadline_seconds,
+        )
+        told = self._told(answer)
+        if told.blocked_seconds is not None:
+            raise TryLater(
+                f"The login of connection {self.name} asks for patience, for {told.blocked_seconds:g} s ({told.why}).",
+                after_seconds=told.blocked_seconds,
+                fix="Nothing to do: it is asked again once that time is over.",
+                code="blocked",
+            )
+        return answer
+
     def _said(self, answer: Answer, passage: Passage) -> Told:
-        if passage.login:
-            return Told(trouble=f"HTTP {answer.status}" if answer.status >= 400 else "")
-        return self._told(answer)
+        told = self._told(answer)
+        if not passage.login:
+            return told
+        refused = answer.status >= 400 and told.blocked_seconds is None  # who is asked to wait was not refused
+        return replace(told, trouble=f"HTTP {answer.status}" if refused else "")
 
     def _wait(self, answer: Answer | None, attempt: int) -> float:
         asked = answer.retry_after if answer is not None else None
@@ -393,17 +431,15 @@ class LibrarySession:
         if isinstance(data, Mapping):
             data = urlencode(data)
             headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
-        answer = self._session.send(
+        answer = self._session.log_in(
             method,
             url,
-            kind="login",
             headers=headers,
             body=data.encode() if isinstance(data, str) else data,
             repeat=method == "GET",
             # A token that nobody received does no harm. (Where a login uses up what it is made with, it does not come
             # this way: a refresh token that is rotated.)
             again_if_lost=method == "POST",
-            deadline_seconds=login_deadline_seconds,
         )
         response = requests.Response()
         response.status_code = answer.status

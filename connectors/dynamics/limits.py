@@ -2,6 +2,8 @@
 
 dataverse-api §10.4: three limits, each answered with 429 and Retry-After. The headers that tell what is left of five
 minutes hold for one of several web servers, so nothing is decided by them. The day's calls are told nowhere.
+Answers of the login service are judged here too. msal tells it that it heeds `retry-after, h429` (§1.1); that each 429
+of it comes with Retry-After is (unverified).
 """
 
 from typing import Final

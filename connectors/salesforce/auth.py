@@ -16,7 +16,7 @@ from xml.parsers.expat import ExpatError
 
 import msgspec
 
-from connectors.http import LibrarySession, NotSent, Session, login_deadline_seconds
+from connectors.http import LibrarySession, NotSent, Session
 from connectors.origin import Origin
 from connectors.salesforce.protocol import API
 from crmbridge.errors import AccessError, ConfigError, CrmBridgeError, LostAnswer, OutsideError, TryLater
@@ -78,7 +78,6 @@ _fixes: Final = {
     "LOGIN_MUST_USE_SECURITY_TOKEN": "Set auth.security_token, or add this machine's address to the trusted IP ranges.",
     "PASSWORD_LOCKOUT": "The user is locked out: an administrator can unlock it.",
 }
-_passing: Final = frozenset({"SERVER_UNAVAILABLE", "rate_limit_exceeded"})
 
 
 class _Token(msgspec.Struct):
@@ -172,13 +171,11 @@ class Tokens:
         }
         if self._config.client_secret:
             form["client_secret"] = self._config.client_secret
-        answer = self._login.send(
+        answer = self._login.log_in(
             "POST",
             "/services/oauth2/token",
-            kind="login",
             headers={"Content-Type": "application/x-www-form-urlencoded"},
             body=urlencode(form).encode(),
-            deadline_seconds=login_deadline_seconds,
         )
         try:
             said = msgspec.json.decode(answer.body, type=_Token)
@@ -222,7 +219,7 @@ class Tokens:
             )
 
     def _refused(self, code: str, text: str) -> CrmBridgeError:
-        if code in _passing or (code.isdigit() and int(code) >= 500) or code == "429":
+        if code == "SERVER_UNAVAILABLE" or (code.isdigit() and int(code) >= 500):
             return TryLater(f"{self._config.name}: the login did not serve ({code}).", code=code)
         fix = (_fixes.get(text.strip()) or _fixes.get(code, "")).replace(
             "auth.", f"connections.{self._config.name}.auth."

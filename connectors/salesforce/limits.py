@@ -1,10 +1,13 @@
 """What Salesforce's answers say about its limits: the day's calls, the wish to be left alone, trouble of its own.
 
-salesforce-api §3.6 (`Sforce-Limit-Info`, and no Retry-After), §6.3 (the SOAP header), §9.2 (REQUEST_LIMIT_EXCEEDED).
+salesforce-api §1.2 (logins), §3.6 (`Sforce-Limit-Info`, and no Retry-After), §6.3 (the SOAP header), §9.2
+(REQUEST_LIMIT_EXCEEDED).
 """
 
 import re
 from typing import Final
+
+import msgspec
 
 from connectors.gate import Told
 from connectors.http import Answer
@@ -22,6 +25,15 @@ _body_bytes_max: Final = 65_536  # the codes stand at the beginning
 daily_wait_seconds: Final = 900.0
 concurrent_wait_seconds: Final = 30.0
 unasked_wait_seconds: Final = 30.0  # a 429 without Retry-After, of a gateway in between
+# §1.2: a user may log in 3,600 times an hour; for how long it is refused then is (unverified). Asked once a minute we
+# are none of those who use them up.
+login_rate_wait_seconds: Final = 60.0
+
+
+class _Refusal(msgspec.Struct):
+    """Of a login by OAuth: an object, where data errors are a list (§1.2)."""
+
+    error: str = ""
 
 
 def told(answer: Answer) -> Told:
@@ -53,7 +65,15 @@ def _error(answer: Answer) -> tuple[str, str]:
         text = _soap_text.search(body)
         return found[1].decode(), text[1].decode(errors="replace") if text else ""
     what = answer_meaning(answer.status, answer.body)
-    return ("" if what.code.isdigit() else what.code), what.message
+    return ("" if what.code.isdigit() else what.code) or _oauth_code(answer.body), what.message
+
+
+def _oauth_code(body: bytes) -> str:
+    try:
+        code = msgspec.json.decode(body, type=_Refusal).error
+    except msgspec.DecodeError:
+        return ""
+    return code if re.fullmatch(r"[a-z_]{3,60}", code) else ""
 
 
 def _blocked(answer: Answer, code: str, message: str) -> float | None:
@@ -61,6 +81,8 @@ def _blocked(answer: Answer, code: str, message: str) -> float | None:
     if code == "REQUEST_LIMIT_EXCEEDED":
         usual = concurrent_wait_seconds if "Concurrent" in message else daily_wait_seconds
         return asked if asked is not None else usual
+    if code == "rate_limit_exceeded":
+        return asked if asked is not None else login_rate_wait_seconds
     if answer.status == 429:
         return asked if asked is not None else unasked_wait_seconds
     return asked if answer.status in (420, 503) else None

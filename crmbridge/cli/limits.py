@@ -137,8 +137,13 @@ def print_limits(document: Mapping[str, Any]) -> None:
     for name, one in document.items():
         if one["blocked_until"]:
             say(f"{name} asked to be left alone ({one['blocked_why']}): nothing is sent to it until then.")
-        if one["breaker"] != "closed":
-            say(f"{name} is in trouble ({one['breaker_cause']}): one read tries it before anything else is sent.")
+        if one["breaker"] == "open":
+            say(
+                f"{name} is in trouble ({one['breaker_cause']}): nothing is sent to it until "
+                f"{word(one['breaker_until'])} UTC; then one read tries it."
+            )
+        elif one["breaker"] == "half-open":
+            say(f"{name} was in trouble ({one['breaker_cause']}): one read tries it before anything else is sent.")
         if one["stopped"]:
             say(f"{name} has few calls left today; stopped for now: {', '.join(one['stopped'])}.")
         elif one["limit"] is not None and one["forecast"] is not None and one["forecast"] > one["limit"]:

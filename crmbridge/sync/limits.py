@@ -195,7 +195,7 @@ class Keeper:
         if told.used is not None and told.limit:
             self._note_usage(told.used, told.limit)
         if told.blocked_seconds is not None:
-            block = self.store.block_calls(self.name, told.blocked_seconds, told.why)
+            block = self.store.block_calls(self.name, told.blocked_seconds, _cause(passage, told.why))
             log.warning(
                 "%s asks to be left alone until %s UTC (%s)",
                 *(self.name, f"{block.until:%H:%M:%S}", block.why),
@@ -203,7 +203,8 @@ class Keeper:
             )
         if told.trouble:
             self._trouble(passage, told.trouble)
-        elif self._dirty and not (passage.login and passage.reads):  # where to log in is told to everybody
+        elif self._dirty and not (passage.login and (passage.reads or told.blocked_seconds is not None)):
+            # Where to log in is told to everybody, and who is asked to wait has not logged in.
             self.store.report_breaker(self.name, "login served" if passage.login else "served")
             self._dirty = False
 
@@ -214,8 +215,7 @@ class Keeper:
         if self.tries and not passage.login:
             return  # what a person tries out, such as a wrong address, keeps nobody's work back
         event = "login failed" if passage.login else "trouble"
-        said = f"login: {cause}" if passage.login else cause
-        after = self.store.report_breaker(self.name, event, said)
+        after = self.store.report_breaker(self.name, event, _cause(passage, cause))
         if after.until is not None and after.troubles == 0:
             log.warning(
                 "%s is in trouble (%s): left alone until %s UTC",
@@ -246,6 +246,10 @@ class Keeper:
         self._reserved[work] = _Reserved()
 
 
+def _cause(passage: Passage, why: str) -> str:
+    return f"login: {why}" if passage.login else why
+
+
 Keepers = Mapping[Side, Keeper]
 
 
@@ -270,6 +274,7 @@ def course(keepers: Keepers, connectors: Mapping[Side, Connector], *, was_left_a
                 except LeftAlone:
                     raise
                 except OutsideError as error:
+                    keepers[side].check("life-cycle")  # asked to be left alone, or in trouble anew: until when, and why
                     raise LeftAlone(
                         f"{keepers[side].name} still does not serve.", fix=error.fix, code="breaker"
                     ) from error

@@ -118,6 +118,20 @@ def test_a_wrong_secret_is_the_operators_and_is_not_repeated(box: Box, flow: Flo
     crm.close()
 
 
+@pytest.mark.parametrize("flow", ["jwt", "client_credentials", "password", "refresh_token"])
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_login_that_asks_for_patience_is_no_refusal(box: Box, flow: Flow, status: int) -> None:
+    crm = connector(box, flow=flow)
+    login = "/services/Soap" if flow == "password" else "/oauth2/token"
+    box.control.add_fault(crm="salesforce", path_regex=login, fault="status", status=status, retry_after=120)
+    with pytest.raises(TryLater) as caught:
+        crm.identity()
+    assert (caught.value.code, caught.value.after_seconds) == ("blocked", 120)
+    assert "Check" not in str(caught.value)
+    assert crm.identity().org_id == box.connect["salesforce"]["org_id"]
+    crm.close()
+
+
 def test_a_token_for_another_host_is_never_used(box: Box) -> None:
     url = box.connect["salesforce"]["https_url"]
     assert "127.0.0.1" in url or "localhost" in url

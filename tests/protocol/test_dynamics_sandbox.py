@@ -343,6 +343,19 @@ def test_a_login_that_does_not_serve_passes_by_itself(box: Box) -> None:
     crm.close()
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_login_that_asks_for_patience_is_no_unknown_tenant(box: Box, method: str, status: int) -> None:
+    crm = connector(box)
+    box.control.add_fault(crm="identity", method=method, fault="status", status=status, retry_after=120)
+    with pytest.raises(TryLater) as told:
+        crm.describe("account")
+    assert (told.value.code, told.value.after_seconds) == ("blocked", 120)
+    assert "Check" not in str(told.value)
+    crm.describe("account")  # msal has not remembered it: when to ask again is for the gate to say
+    crm.close()
+
+
 def test_a_lost_login_is_no_lost_write_and_one_token_serves_them_all(box: Box) -> None:
     crm = connector(box)
     writes = accounts(1)

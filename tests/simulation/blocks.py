@@ -1,4 +1,5 @@
-"""I14: no call while Retry-After runs. Counted at the transport, against what the workers' gates were told.
+"""I14: no call while Retry-After runs. Counted at the transport, against what it answered and what the workers' gates
+were told: a Retry-After that a connector does not pass on is a wish all the same.
 
 A call counts by the moment at which it passed its gate: a process that is frozen right behind it cannot hear what
 others are told meanwhile.
@@ -38,6 +39,7 @@ class WatchedGate:
     def __init__(self, keeper: Keeper, blocks: Blocks) -> None:
         self._keeper, self._blocks = keeper, blocks
         self._entered: float | None = None
+        self._asked: float = 0.0  # to stay away, in seconds, by the answer on the wire
 
     @property
     def patience_seconds(self) -> float:
@@ -55,11 +57,16 @@ class WatchedGate:
     def leave(self, passage: Passage, told: Told) -> None:
         heard = self._blocks.now()
         self._keeper.leave(passage, told)
-        if told.blocked_seconds is not None:
-            self._blocks.told(self._keeper.name, heard, told.blocked_seconds)
+        seconds, self._asked = max(self._asked, told.blocked_seconds or 0.0), 0.0
+        if seconds:
+            self._blocks.told(self._keeper.name, heard, seconds)
 
     def lost(self, passage: Passage, why: str) -> None:
+        self._asked = 0.0  # an answer that was cut off was not heard
         self._keeper.lost(passage, why)
+
+    def answered(self, status: int, retry_after: str | None) -> None:
+        self._asked = float(retry_after) if status == 429 and retry_after else 0.0
 
     def on_the_wire(self) -> None:
         if self._entered is None:

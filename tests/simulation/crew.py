@@ -64,9 +64,13 @@ class Wire(HTTPAdapter):
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
         url = request.url or ""
         service = next(service for service, origin in ORIGINS.items() if url.startswith(origin))
-        if service in self.gates:
-            self.gates[service].on_the_wire()
-        return self._services[service].send(request, *args, **options)
+        gate = self.gates.get(service)
+        if gate is None:
+            return self._services[service].send(request, *args, **options)
+        gate.on_the_wire()
+        response = self._services[service].send(request, *args, **options)
+        gate.answered(response.status_code, response.headers.get("Retry-After"))
+        return response
 
 
 class Watched(CoreAdapter):
@@ -336,7 +340,7 @@ class Worker:
         for side, gate in gates.items():
             one: Any = self._made[side]
             one.gated(gate)
-        wire.gates = {CRM[side]: gate for side, gate in gates.items()}
+        wire.gates = {CRM[side]: gate for side, gate in gates.items()} | {"identity": gates["right"]}
         if whole:
             wiring.describe(self._made)
         return Engine(

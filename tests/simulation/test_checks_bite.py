@@ -8,28 +8,50 @@ from unittest.mock import patch
 import pytest
 from sqlalchemy import false
 
+from connectors.gate import Passage, Told
+from connectors.http import Answer, Session
 from crmbridge import plan as plans
 from crmbridge.state import erase
 from crmbridge.state.words import Intent
 from crmbridge.sync import updates
 from crmbridge.sync.limits import Keeper
+from tests.simulation import faults
 from tests.simulation.runner import simulate
 from tests.simulation.simulation import Violation
 from workers import schedule
 
+LONG: Any = {"429": ({"fault": "throttled", "retry_after": 900},)}  # so that the next cycle comes within it
+
 
 @pytest.mark.slow
 def test_a_call_while_retry_after_runs_is_seen() -> None:
-    def some_seeds() -> None:  # somebody has to call within the seconds that a CRM asked for
-        for seed in range(1, 9):
-            simulate(seed, events=600, faults=("429",))
-
     with (
+        patch.dict(faults.RULES, LONG),
         patch.object(Keeper, "_block_left", lambda self, limits: 0.0),
         patch.object(schedule, "resumes_at", lambda every: None),
         pytest.raises(Violation, match="I14"),
     ):
-        some_seeds()
+        simulate_some()
+
+
+@pytest.mark.slow
+def test_a_retry_after_at_a_login_that_nobody_heeds_is_seen() -> None:
+    def unheeded(session: Session, answer: Answer, passage: Passage) -> Told:
+        served = Told(trouble=f"HTTP {answer.status}" if answer.status >= 400 else "")
+        return served if passage.login else said(session, answer, passage)
+
+    said = Session._said
+    with (
+        patch.dict(faults.RULES, LONG),
+        patch.object(Session, "_said", unheeded),
+        pytest.raises(Violation, match="I14"),
+    ):
+        simulate_some()
+
+
+def simulate_some() -> None:
+    for seed in range(1, 9):
+        simulate(seed, events=600, faults=("429",))
 
 
 def test_a_plan_that_favours_a_side_is_seen() -> None:

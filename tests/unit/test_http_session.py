@@ -14,10 +14,11 @@ import pytest
 import trustme
 
 from connectors import http
-from connectors.http import LibrarySession, NotSent, Session
+from connectors.gate import Told
+from connectors.http import Answer, LibrarySession, NotSent, Session
 from connectors.origin import Origin, is_loopback
 from crmbridge import crashpoint
-from crmbridge.errors import ConfigError, LostAnswer, OutsideError
+from crmbridge.errors import ConfigError, LostAnswer, OutsideError, TryLater
 
 Script = Callable[[socket.socket, bytes], None]
 
@@ -158,6 +159,30 @@ def test_a_login_whose_answer_was_lost_is_tried_once_more(lost: Script) -> None:
     with serving(lost, lost, answer("200 OK")) as (url, seen), pytest.raises(LostAnswer):
         LibrarySession(session(url)).post(f"{url}/token", {"a": "b"})
     assert len(seen) == 2
+
+
+def asks_for_patience(answer: Answer) -> Told:
+    return Told(blocked_seconds=answer.retry_after, why=f"HTTP {answer.status}")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable"])
+def test_a_login_that_is_asked_to_wait_is_nothing_for_the_library_to_judge(method: str, status: str) -> None:
+    with serving(answer(status, b"", "Retry-After: 120")) as (url, seen), pytest.raises(TryLater) as told:
+        LibrarySession(session(url, told=asks_for_patience)).request(method, f"{url}/token")
+    assert len(seen) == 1
+    assert (told.value.code, told.value.after_seconds) == ("blocked", 120)
+    assert "for 120 s (HTTP " in str(told.value)
+    assert "Check" not in str(told.value)
+
+
+def test_a_login_waits_for_a_moment_as_a_read_does() -> None:
+    naps = Naps()
+    with serving(answer("429 Too Many Requests", b"", "Retry-After: 1"), answer("200 OK")) as (url, seen):
+        library = LibrarySession(session(url, naps, told=asks_for_patience))
+        assert library.post(f"{url}/token", {"a": "b"}).status_code == 200
+    assert len(seen) == 2
+    assert naps.seconds == [1.0]
 
 
 @pytest.mark.parametrize("status", ["401 Unauthorized", "429 Too Many Requests", "503 Service Unavailable"])

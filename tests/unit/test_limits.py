@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,13 +21,14 @@ from crmbridge.budget import Rate, Work, doing
 from crmbridge.errors import LeftAlone
 from crmbridge.state.schema import breaker, budget
 from crmbridge.state.store import Store
-from crmbridge.sync.limits import Allowance, Keeper, resumes_at
+from crmbridge.sync.limits import Allowance, Keeper, course, resumes_at
 from workers import schedule
 
 LIMIT_403 = b'[{"message":"TotalRequests Limit exceeded.","errorCode":"REQUEST_LIMIT_EXCEEDED"}]'
 CONCURRENT = (
     b'[{"message":"ConcurrentRequests (Concurrent API Requests) Limit exceeded.","errorCode":"REQUEST_LIMIT_EXCEEDED"}]'
 )
+LOGIN_RATE = b'{"error":"rate_limit_exceeded","error_description":"login rate exceeded"}'
 FAULT = (
     b"<soapenv:Envelope><soapenv:Body><soapenv:Fault><faultcode>sf:%b</faultcode><detail><sf:UnexpectedErrorFault>"
     b"<sf:exceptionCode>%b</sf:exceptionCode><sf:exceptionMessage>%b</sf:exceptionMessage>"
@@ -70,6 +72,14 @@ def answer(status: int, body: bytes = b"", **headers: str) -> Answer:
         (answer(500, FAULT % (b"INVALID_SESSION_ID", b"INVALID_SESSION_ID", b"expired")), Told()),
         (answer(500, FAULT % (b"UNKNOWN_EXCEPTION", b"UNKNOWN_EXCEPTION", b"x")), Told(trouble="UNKNOWN_EXCEPTION")),
         (answer(400, b'[{"message":"x","errorCode":"STRING_TOO_LONG"}]'), Told()),
+        (answer(429, LOGIN_RATE, Retry_After="120"), Told(blocked_seconds=120.0, why="rate_limit_exceeded")),
+        (answer(400, LOGIN_RATE), Told(blocked_seconds=60.0, why="rate_limit_exceeded")),
+        (answer(429, b'{"error":"\\u001b[2J <b>not a code</b>"}'), Told(blocked_seconds=30.0, why="HTTP 429")),
+        (answer(400, b'{"error":"invalid_grant","error_description":"authentication failure"}'), Told()),
+        (
+            answer(500, FAULT % ((b"REQUEST_LIMIT_EXCEEDED",) * 2 + (b"m",)), Retry_After="120"),
+            Told(blocked_seconds=120.0, why="REQUEST_LIMIT_EXCEEDED"),
+        ),
         (answer(401, b'[{"message":"Session expired or invalid","errorCode":"INVALID_SESSION_ID"}]'), Told()),
     ],
 )
@@ -91,6 +101,10 @@ def error(code: str) -> bytes:
         (answer(500, error("0x80040216")), Told(trouble="HTTP 500")),
         (answer(500, error("0x80040224")), Told()),  # the customer's plug-in crashed
         (answer(502), Told(trouble="HTTP 502")),
+        (  # the login service
+            answer(429, b'{"error":"temporarily_unavailable","error_description":"m"}', Retry_After="120"),
+            Told(blocked_seconds=120.0, why="http_429"),
+        ),
         (answer(412, error("0x80060882")), Told()),
         (answer(403, error("0x80040220")), Told()),
     ],
@@ -245,6 +259,48 @@ def test_being_told_where_to_log_in_is_no_login(store: Store) -> None:
         crm.login()
     with pytest.raises(LeftAlone, match="login"):
         crm.discover()
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("where", ["login", "discover"])
+def test_a_login_that_is_asked_to_wait_holds_for_all_and_has_not_failed(store: Store, status: int, where: str) -> None:
+    one, two = Crm(store), Crm(store)
+    one.server.answers = [(status, {"Retry-After": "60"})]
+    assert getattr(one, where)().status == status
+    for crm in (one, two):
+        for call in (crm.read, crm.write, crm.login, crm.discover):
+            with pytest.raises(LeftAlone, match=rf"left alone until .* \(login: HTTP {status}\)") as left:
+                call()
+            assert left.value.code == "blocked"
+    assert (len(one.server.got), two.server.got) == (1, [])
+    assert store.limits("crm").breaker.clean
+    assert schedule.due(store, 1) == []
+
+
+def test_a_login_that_is_asked_to_wait_does_not_make_up_for_those_that_failed(store: Store) -> None:
+    crm = Crm(store)
+    crm.server.answers = [(400, {}), (400, {}), (429, {"Retry-After": "60"})]
+    for _ in range(3):
+        crm.login()
+    pass_time(store)
+    assert store.limits("crm").breaker.logins == 2
+    crm.server.answers = [(400, {})]
+    crm.login()
+    with pytest.raises(LeftAlone, match="in trouble"):
+        crm.login()
+
+
+def test_asked_to_wait_while_it_is_tried_is_told_as_that(store: Store) -> None:
+    """The breaker is half-open, and the one read that tries it needs a login."""
+    crm = Crm(store)
+    crm.server.answers = [(503, {})] * 5
+    for _ in range(5):
+        crm.write()
+    pass_time(store)
+    crm.server.answers = [(429, {"Retry-After": "60"})]
+    connector: Any = SimpleNamespace(identity=lambda: crm.session.log_in("POST", "/token", headers={}, body=b""))
+    with pytest.raises(LeftAlone, match=r"asked to be left alone until .* \(login: HTTP 429\)"):
+        course({"left": crm.keeper}, {"left": connector}, was_left_alone=False)
 
 
 def granted(call: Callable[[], Answer], most: int = 200) -> tuple[int, str]:
