@@ -79,6 +79,14 @@ class Ref:
     def __str__(self) -> str:
         return f"{self.side} {self.entity} {self.id}"
 
+    @classmethod
+    def of(cls, text: str) -> "Ref | None":
+        """From its words; None if these are something else's."""
+        words = text.split(" ")
+        if len(words) != 3 or words[0] not in SIDES or words[1] not in ENTITIES:
+            return None
+        return cls(side=words[0], entity=words[1], id=words[2])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:

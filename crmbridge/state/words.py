@@ -171,12 +171,30 @@ class Lease:
     fence: int
 
 
-STOPPED = "stopped_worker"  # cause of an issue: a pair whose worker did not survive it, again and again
+STOPPED = "stopped_worker"  # cause of an issue: a record whose worker did not survive it, again and again
+ATTEMPTS_MAX = 5  # begun so often without coming to an end
 
 
 def seen_as(left: str, right: str) -> str:
     """Versions of both records, as that issue keeps them: a newer edit is worth another try."""
     return f"{left} {right}"
+
+
+def stopped_issue(
+    entity: Entity, attempts: int, version: str, *, link_id: str | None = None, ref: Ref | None = None
+) -> Issue:
+    """`version`: as `seen_as` tells it."""
+    return Issue(
+        kind="held",
+        cause=STOPPED,
+        entity=entity,
+        link_id=link_id,
+        side=ref.side if ref is not None else None,
+        native_id=ref.id if ref is not None else None,
+        message=f"It stopped the worker {attempts} times, so it is not tried again by itself.",
+        fix="Look what the worker's log says of it; then: crmbridge retry ISSUE. An edit of the record frees it too.",
+        fingerprint=version,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

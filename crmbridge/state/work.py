@@ -17,9 +17,8 @@ from crmbridge.state import codec, issues, leases
 from crmbridge.state.database import Clock, Upsert, insert, now
 from crmbridge.state.records import chunks
 from crmbridge.state.schema import IS_DUE, lease, link, record, work
-from crmbridge.state.words import STOPPED, Issue, Lease, WorkRow, seen_as
+from crmbridge.state.words import ATTEMPTS_MAX, Lease, WorkRow, seen_as, stopped_issue
 
-ATTEMPTS_MAX: Final = 5
 _LANE: Final = "lane:"
 _LOOK: Final = 20  # lanes that a claim looks at: others may take some of them at the same moment
 
@@ -204,17 +203,8 @@ def _stop(connection: Connection, line: Any, at: datetime) -> None:
     if pair is None:
         return
     sides = (("left", pair.left_id), ("right", pair.right_id))
-    stopped = Issue(
-        kind="held",
-        cause=STOPPED,
-        entity=pair.entity,
-        link_id=pair.id,
-        side=None,
-        native_id=None,
-        message=f"It stopped the worker {line.attempts} times, so it is not tried again by itself.",
-        fix="Look what the worker's log says of it; then: crmbridge retry ISSUE. An edit of the record frees it too.",
-        fingerprint=seen_as(*(_version(connection, side, pair.entity, id_) for side, id_ in sides)),
-    )
+    version = seen_as(*(_version(connection, side, pair.entity, id_) for side, id_ in sides))
+    stopped = stopped_issue(pair.entity, line.attempts, version, link_id=pair.id)
     issues.open_(connection, [stopped], at)
 
 

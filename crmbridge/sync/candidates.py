@@ -15,6 +15,7 @@ from crmbridge.state.words import Stored
 from crmbridge.sync.fitting import fits
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.key_index import KeyIndex
+from crmbridge.sync.suspects import noting
 from crmbridge.sync.view import View
 
 _RING = 500  # records whose neighbours are looked up together
@@ -63,7 +64,7 @@ class _Search:
     _on_file: dict[Side, bool] = field(default_factory=dict)
 
     def take(self, given: Iterable[Stored]) -> None:
-        for seen in self.view.see_all(given):
+        for seen in self.view.see_all(noting(self.hands.at_hand, given, lambda one: (str(one.row.ref),))):
             ref = seen.row.ref
             free = self.view.crosswalk.planned(ref) is None and str(ref) not in self.hands.untouchable
             if free and fits(self.hands, seen):

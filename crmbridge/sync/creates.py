@@ -101,6 +101,7 @@ def _create_chunk(hands: Hands, view: View, entity: Entity, side: Side, records:
     connector = hands.connectors[side]
     ready: list[_Ready] = []
     issues: list[Issue] = []
+    hands.at_hand(str(record.source.row.ref) for record in records)
     refused = refusals(hands, refs=[record.source.row.ref for record in records])
     pause = pause_of(hands, side, entity)
     witness = alike.witness(connector)

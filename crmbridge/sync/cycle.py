@@ -5,10 +5,11 @@ the guard judges the whole before anything is written; the real pass then goes t
 """
 
 import getpass
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,6 +42,7 @@ from crmbridge.sync.relink import Relinked, relink
 from crmbridge.sync.replan import Previous, replan
 from crmbridge.sync.results import fetch_results
 from crmbridge.sync.scope import release_claims, touch
+from crmbridge.sync.suspects import DEATHS_META, Deaths, Portion, given_up, portions, survived, take_stock
 from crmbridge.sync.urgent import ENTITIES as URGENT_ENTITIES
 from crmbridge.sync.urgent import run_urgent
 from crmbridge.sync.view import Crosswalk, View
@@ -120,11 +122,15 @@ class Engine:
     _read_now: Mapping[tuple[Side, str], int] = field(default_factory=dict)
     _calls_told: dict[str, Counter[str]] = field(default_factory=dict)  # by earlier runs of this engine
     _crew: Crew | None = None  # of the run under way
+    _deaths: Deaths = field(default_factory=dict[str, int])  # by record, of the runs before
 
     def plan(self) -> Outcome:
         """Read, and say what would be written; nothing is."""
         with self._running("plan") as (lease, run):
-            hands = self._dry_pass(run, self._read(lease, run))
+            read = self._read(lease, run)
+            hands = self._hands(run, None)
+            for portion in portions(self._deaths):
+                self._dry_pass(hands, read, portion)
             ruling = self._judge(hands, None)
             saved = self.store.save_plan(_nested(hands.counts), first_run=bool(hands.first_run))
             return self._outcome(hands, ruling, saved.id)
@@ -134,20 +140,18 @@ class Engine:
         with self._running("sync") as (lease, run), self._at_work():
             hands = self._read(lease, run)
             stop_if_found(self.store)
-            dry = self._dry_pass(run, hands)
             approved = self._approved(approve, by, why) if approve else None
-            ruling = self._judge(dry, dry.counts if approve_all else approved)
-            if not ruling.go:
-                saved = self.store.save_plan(_nested(dry.counts), first_run=bool(dry.first_run))
-                return self._outcome(dry, ruling, saved.id, dry=False)
-            view = View(hands=hands, crosswalk=Crosswalk(hands=hands))
-            if self.hint is not None and self.options.only.everything:
-                hands.crew = self._crew = Crew(bench=self._bench(), hint=self.hint)
-                hands.converting = dry.converting
-            if self._course.first:
-                run_urgent(hands, view)
-            if not self._course.only:
-                self._pass(hands, view)
+            ruling: Ruling | None = None
+            for portion in portions(self._deaths):
+                dry = self._hands(run, None)
+                dry.counts.update(hands.counts)  # the guard judges what the whole run comes to
+                self._dry_pass(dry, hands, portion)
+                ruling = self._judge(dry, dry.counts if approve_all else approved)
+                if not ruling.go:
+                    saved = self.store.save_plan(_nested(dry.counts), first_run=bool(dry.first_run))
+                    return self._outcome(dry, ruling, saved.id, dry=False)
+                self._real_pass(hands, dry, portion)
+            assert ruling is not None
             for entity in self.options.entities if not self._course.only else ():
                 if entity in hands.first_run and is_whole(self.store.pauses(), entity):
                     self.store.set_meta(f"{'first_run' if self.options.only.everything else 'pilot'}:{entity}", run.id)
@@ -186,6 +190,8 @@ class Engine:
 
     def _read(self, lease: Lease, run: RunRow) -> Hands:
         hands = self._writing = self._hands(run, lease)
+        hands.portion = portions(self._deaths)[0]
+        hands.given_up = given_up(self._deaths)
         for connector in self.connectors.values():
             connector.heartbeat(hands.renew)
         view = View(hands=hands, crosswalk=Crosswalk(hands=hands))
@@ -205,9 +211,9 @@ class Engine:
         fetch_results(hands)
         return hands
 
-    def _dry_pass(self, run: RunRow, read: Hands) -> Hands:
-        hands = self._hands(run, None)
+    def _dry_pass(self, hands: Hands, read: Hands, portion: Portion) -> None:
         hands.untouchable, hands.born, hands.leader = read.untouchable, read.born, read
+        hands.portion = portion
         view = View(hands=hands, crosswalk=Crosswalk(hands=hands))
         if self._course.only:
             run_urgent(hands, view)
@@ -215,7 +221,22 @@ class Engine:
             self._pass(hands, view)
         if hands.put_aside:  # the queue of a pause is to be seen after a plan as well, and where the guard says no
             read.record(Batch(issues=hands.put_aside))
-        return hands
+
+    def _real_pass(self, hands: Hands, dry: Hands, portion: Portion) -> None:
+        view = View(hands=hands, crosswalk=Crosswalk(hands=hands))
+        hands.portion = portion
+        if self.hint is not None and self.options.only.everything:
+            hands.crew = self._crew = self._crew or Crew(bench=self._bench(), hint=self.hint)
+            hands.converting = dry.converting
+        if self._course.first:
+            run_urgent(hands, view)
+        if not self._course.only:
+            self._pass(hands, view)
+        whole = self.options.only.everything and not self._course.only
+        deaths = survived(self._deaths, portion, self.options.entities) if whole else self._deaths
+        if deaths != self._deaths:
+            hands.record(Batch(meta={DEATHS_META: json.dumps(deaths)}))
+            self._deaths = deaths
 
     def _pass(self, hands: Hands, view: View) -> None:
         touch(hands, view)
@@ -315,7 +336,9 @@ class Engine:
         about.note(run=run.id)
         outcome = "failed"
         self._last = self._crew = self._writing = None
+        defect = False
         try:
+            self._deaths = take_stock(self.store, lease)
             self._course = course(self.keepers, self.connectors, was_left_alone=self._was_left_alone(run, kind))
             self._meet()
             with span(kind, run=run.id):
@@ -331,12 +354,15 @@ class Engine:
                 raise
             raise waits from error
         except Exception as error:
-            outcome = f"failed: {type(error).__name__}"
+            outcome, defect = f"failed: {type(error).__name__}", True
             raise
         finally:
             for keeper in self.keepers.values():
                 keeper.settle()
             done = self._writing  # also of a run that failed on its way
+            if done is not None and not defect:
+                with suppress(CrmBridgeError):  # the lease is lost, or the store: then it counts, whoever's fault it is
+                    done.at_hand()
             self.store.end_run(
                 run.id,
                 outcome,

@@ -26,6 +26,7 @@ from crmbridge.state.store import Store
 from crmbridge.state.words import PUT_BACK, Batch, Intent, IntentState, Issue, IssueKind, Lease, RunRow
 from crmbridge.sync import logged
 from crmbridge.sync.limits import Keepers
+from crmbridge.sync.suspects import AT_HAND_META, EVERYTHING, NOTED, Portion
 
 LET_GO_META = "without_conversion"  # {shared id of a lead: who said so, and why}
 LEASE_NAME = "cycle"
@@ -157,6 +158,9 @@ class Hands:
     first_run: frozenset[Entity] = frozenset()  # entities that were never synced
     crew: Crew | None = None  # None: all is done here, one thing after another
     converting: set[str] = field(default_factory=set)  # pairs whose conversion the dry run found to be due
+    portion: Portion = EVERYTHING  # what of all that is due this pass takes
+    given_up: frozenset[str] = frozenset()  # what has stopped too many workers
+    noted: frozenset[str] = frozenset()  # what is noted to be at hand
     busy: frozenset[str] = frozenset()  # leases of lanes that somebody works in since an earlier run
     # (side, entity, native id) -> lead whose conversion made or took it; asked once a run, by its dry pass
     born: dict[tuple[Side, Entity, str], str | None] = field(default_factory=dict)
@@ -221,6 +225,20 @@ class Hands:
             news = self.store.apply(batch, lease=self.lease)
             logged.writes(self.names, batch.close_intents)
             logged.issues(self.names, self.store, news)
+
+    def at_hand(self, names: Iterable[str] = ()) -> None:
+        """Before the work at these: should this process not survive it, it is known whose fault that may be. Of too
+        many nobody could tell, so nobody is noted."""
+        if self.leader is not None:
+            self.leader.at_hand(names)
+            return
+        if self.lease is None or self.lease.name != LEASE_NAME:  # a lane counts for itself
+            return
+        now = frozenset(names)
+        now = now if len(now) <= NOTED else frozenset()
+        if now - self.noted or (self.noted and not now):
+            self.record(Batch(meta={AT_HAND_META: json.dumps(sorted(now)) if now else ""}))
+            self.noted = now
 
     def renew(self) -> None:
         """Before each call to a CRM: what is left of the lease must outlast the call (reliability §3.0)."""

@@ -18,6 +18,7 @@ from crmbridge.model import SIDES, Entity, Fields, Ref, Seen, Side
 from crmbridge.state.match_keys import UNREAD
 from crmbridge.state.words import Batch, Keyed, Stored
 from crmbridge.sync.hands import Hands
+from crmbridge.sync.suspects import noting
 from crmbridge.sync.view import View
 from crmbridge.sync.work import chunks
 
@@ -89,7 +90,8 @@ class KeyIndex:
         self._write(view, some)
 
     def _write(self, view: View, given: Iterable[Stored], more: Sequence[Keyed] = ()) -> None:
-        found = [self._keyed(one.row.ref, one.row.key, view.own_fields(one.row)) for one in given]
+        noted = noting(self.hands.at_hand, given, lambda one: (str(one.row.ref),))
+        found = [self._keyed(one.row.ref, one.row.key, view.own_fields(one.row)) for one in noted]
         if found or more:
             self.hands.renew()
             self.hands.record(Batch(keyed=[*found, *more]))
@@ -130,3 +132,4 @@ def refresh(hands: Hands, view: View) -> None:
     for entity in hands.options.entities:
         if entity in hands.compiled.entities:
             KeyIndex(hands=hands, entity=entity).refresh(view)
+    hands.at_hand()

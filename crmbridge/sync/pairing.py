@@ -20,6 +20,7 @@ from crmbridge.sync.mirroring import is_mirrored
 from crmbridge.sync.person_holds import twin_hold
 from crmbridge.sync.persons import left_alone, takes_part
 from crmbridge.sync.scope import NOT_MASTER, claimed_by, in_scope, will_link
+from crmbridge.sync.suspects import noting
 from crmbridge.sync.view import View, link_ids
 from crmbridge.sync.work import Work, make_work, problem_issues
 
@@ -43,10 +44,12 @@ def pair_up(hands: Hands, view: View, entity: Entity, singles: Sequence[Stored])
     if not alive:
         return []
     touched = {stored.row.ref for stored in alive if stored.touched}
-    due = {seen.row.ref.id: seen for seen in leave_out(hands, [view.see(stored.row) for stored in alive])}
+    seen = [view.see(one.row) for one in noting(hands.at_hand, alive, lambda one: (str(one.row.ref),))]
+    due = {one.row.ref.id: one for one in leave_out(hands, seen)}
     if not due:
         return []
     pool = candidates(hands, view, entity, [seen.row.ref for seen in due.values()])
+    hands.at_hand()  # the others have been looked at, no more
     works, rest = _join_twins(hands, view, entity, due, pool)
     return works + make_partners(hands, view, entity, rest, touched)
 

@@ -1,6 +1,6 @@
 """One entity's turn in a cycle: ended pairs, twins, creates, then what differs in linked pairs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from crmbridge.budget import doing
@@ -24,6 +24,7 @@ from crmbridge.sync.persons import rules_of
 from crmbridge.sync.scope import has_ended, left_out, will_link
 from crmbridge.sync.settle import settle
 from crmbridge.sync.steps import push_steps
+from crmbridge.sync.suspects import name_of, names_of, noting
 from crmbridge.sync.swings import hold_swings
 from crmbridge.sync.updates import missing_key, push_updates, record_type
 from crmbridge.sync.view import View
@@ -38,6 +39,7 @@ def run_phase(hands: Hands, view: View, entity: Entity) -> None:
         works, singles = _gather(hands, view, entity)
         works += pair_up(hands, view, entity, singles)
         sync_pairs(hands, view, entity, works)
+        hands.at_hand()
         if hands.dry or not any(work.moved for work in works):
             return
 
@@ -50,7 +52,7 @@ def _gather(hands: Hands, view: View, entity: Entity) -> tuple[list[Work], list[
     singles: list[Stored] = []
     ended: list[Pair] = []
     halves: list[tuple[Link, Row]] = []
-    for pair in hands.store.pending(entity):
+    for pair in due_pairs(hands, entity):
         if not is_selected(hands, view, pair):
             continue
         if pair.link is None:
@@ -71,6 +73,12 @@ def _gather(hands: Hands, view: View, entity: Entity) -> tuple[list[Work], list[
     if hands.dry:
         singles.extend(_brought_in(hands, view, entity, {stored.row.ref for stored in singles}))
     return works, singles
+
+
+def due_pairs(hands: Hands, entity: Entity) -> Iterator[Pair]:
+    """This portion's, each noted before it is looked at."""
+    mine = (pair for pair in hands.store.pending(entity) if hands.portion.takes(names_of(pair)))
+    return noting(hands.at_hand, mine, names_of)
 
 
 def _brought_in(hands: Hands, view: View, entity: Entity, known: set[Ref]) -> list[Stored]:
@@ -115,7 +123,7 @@ _ALONE = {"convert": convert.mirror, "adopt": convert.adopt, "convert_here": con
 def sync_pairs(hands: Hands, view: View, entity: Entity, works: Sequence[Work]) -> None:
     lives: dict[str, LifePlan] = {}
     due: list[tuple[Work, Update]] = []
-    for work in works:
+    for work in noting(hands.at_hand, works, lambda work: (name_of(work.link),)):
         if len(work.rows) < len(SIDES):
             continue  # a dry run's new record: nothing to compare yet
         undecided = hands.policy(work.seen["left"]).undecided
@@ -160,6 +168,7 @@ def sync_pairs(hands: Hands, view: View, entity: Entity, works: Sequence[Work]) 
         _take_steps(hands, view, able)
     settle(hands, view, [work for work in works if len(work.rows) == len(SIDES)])
     if handed and hands.crew is not None:
+        hands.at_hand()  # whose death it is there, each lane knows by itself
         with doing("life-cycle"):
             hands.crew.work_off(hands, view, handed)
 
@@ -208,6 +217,7 @@ def _take_steps(hands: Hands, view: View, lives: Sequence[tuple[Work, LifePlan]]
         for work, step in due:
             if not _is_conversion(step):
                 continue
+            hands.at_hand([name_of(work.link)])
             converted = _convert(hands, view, work, step)
             if converted:
                 done.add(work.link.id)

@@ -20,6 +20,7 @@ from crmbridge.sync.hands import Event, Hands, jsonable
 from crmbridge.sync.lost import Found, agreed_link, look_at
 from crmbridge.sync.putback import put_back_again
 from crmbridge.sync.removals import ended
+from crmbridge.sync.suspects import of_intent
 from crmbridge.sync.view import View, link_ids
 from crmbridge.sync.work import Work, journal, make_work
 
@@ -37,13 +38,25 @@ def recover(
     somebody is at them in a lane. `mine`: only these."""
     untouchable: set[str] = set()
     for intent in filter(mine, hands.store.open_intents()):
+        names, suspects = _names(intent), of_intent(intent)
         if intent.lease in hands.busy or intent.entity in hands.options.stopped:
             untouchable |= {intent.link_id} if intent.link_id else set()
-        elif not _resolve(hands, view, intent, sleep) and intent.link_id:
-            untouchable.add(intent.link_id)
-            if intent.kind == "create":  # there is no link yet
-                untouchable.add(str(Ref(side=other(intent.side), entity=intent.entity, id=intent.source_id or "")))
+        elif not hands.given_up.isdisjoint(suspects):
+            untouchable |= names
+        else:
+            hands.at_hand(suspects)
+            if not _resolve(hands, view, intent, sleep):
+                untouchable |= names
+    hands.at_hand()
     return untouchable | hands.untouchable  # of what was sent here another answer may have been lost
+
+
+def _names(intent: Intent) -> set[str]:
+    """Whose it is, as `hands.untouchable` tells it."""
+    if intent.link_id is None:
+        return set()
+    source = str(Ref(side=other(intent.side), entity=intent.entity, id=intent.source_id or ""))
+    return {intent.link_id, source} if intent.kind == "create" else {intent.link_id}  # there is no link yet
 
 
 def _resolve(hands: Hands, view: View, intent: Intent, sleep: Callable[[float], None]) -> bool:

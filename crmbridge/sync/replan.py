@@ -15,6 +15,7 @@ from crmbridge.model import SIDES, Entity, FieldRule, Link, Ref, Row, Shared, Si
 from crmbridge.plan import is_blank
 from crmbridge.state.words import Batch, Stored
 from crmbridge.sync.hands import Hands
+from crmbridge.sync.suspects import name_of, noting
 from crmbridge.sync.view import View
 
 VERSION_META: Final = "mapping"  # the version by which everything stored has been planned
@@ -41,6 +42,7 @@ def replan(hands: Hands, view: View, version: str, previous: Previous) -> Counte
                 refs = []
         if refs:
             hands.record(Batch(dirty=refs))
+    hands.at_hand()
     hands.store.set_meta(VERSION_META, version)
     return found
 
@@ -54,13 +56,14 @@ def _affected(
         return
     for links in _chunks(link for link in hands.store.all_links(entity) if link.alive):
         rows = {side: hands.store.records(side, entity, _ids(links, side)) for side in SIDES}
-        for link in links:
+        for link in noting(hands.at_hand, links, lambda link: (name_of(link),)):
             pair: dict[Side, Stored | None] = {side: rows[side].get(link.id_on(side) or "") for side in SIDES}
             first = next((one for one in pair.values() if one is not None), None)
-            if first is not None and (compare is None or compare.pair(link, pair)):
+            apart = name_of(link) in hands.portion.without  # it may not survive being looked at here
+            if first is not None and (compare is None or apart or compare.pair(link, pair)):
                 yield first.row.ref
     for side in SIDES:
-        for stored in hands.store.unlinked(side, entity):
+        for stored in noting(hands.at_hand, hands.store.unlinked(side, entity), lambda one: (str(one.row.ref),)):
             if compare is None or compare.single(stored.row):
                 yield stored.row.ref
 

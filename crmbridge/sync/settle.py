@@ -24,6 +24,7 @@ from crmbridge.plan import settled_base
 from crmbridge.state.words import Batch, Issue, IssuePlace
 from crmbridge.sync.echo import shown_as_ours, touched
 from crmbridge.sync.hands import Hands
+from crmbridge.sync.suspects import name_of
 from crmbridge.sync.view import View
 from crmbridge.sync.work import Work, chunks
 
@@ -38,6 +39,7 @@ def settle(hands: Hands, view: View, works: Iterable[Work]) -> None:
         clean: list[tuple[Ref, str | None]] = []
         issues: list[Issue] = []
         over: list[IssuePlace] = []
+        hands.at_hand(name_of(work.link) for work in chunk)
         for work in chunk:
             links.append(_settled_link(hands, view, work))
             if not work.skipped:

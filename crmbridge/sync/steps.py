@@ -36,6 +36,7 @@ from crmbridge.sync.echo import read_elsewhere, shown_as_ours, touched
 from crmbridge.sync.hands import Hands, fingerprint, jsonable, new_intent
 from crmbridge.sync.pausing import hold_back
 from crmbridge.sync.putback import PutBack, put_back, to_put_back, typed_over
+from crmbridge.sync.suspects import name_of
 from crmbridge.sync.view import View
 from crmbridge.sync.work import (
     Order,
@@ -88,6 +89,7 @@ def push_steps(hands: Hands, view: View, due: Sequence[tuple[Work, Step]]) -> li
 
 
 def _push_chunk(hands: Hands, view: View, side: Side, some: Sequence[tuple[Work, Step]]) -> list[Work]:
+    hands.at_hand(name_of(work.link) for work, _ in some)
     refused = refusals(hands, links=[work.link for work, _ in some])
     pauses = hands.store.pauses()
     due: list[_Due] = []

@@ -30,6 +30,7 @@ from crmbridge.sync.hands import Hands, fingerprint, new_intent
 from crmbridge.sync.pausing import hold_back
 from crmbridge.sync.putback import PutBack, as_it_was, put_back, to_put_back, typed_over
 from crmbridge.sync.settle import just_written
+from crmbridge.sync.suspects import name_of
 from crmbridge.sync.view import View
 from crmbridge.sync.work import (
     Order,
@@ -59,6 +60,7 @@ def push_updates(hands: Hands, view: View, due: Sequence[tuple[Work, Update]]) -
 def _update_chunk(hands: Hands, view: View, side: Side, due: Sequence[tuple[Work, Update]]) -> None:
     ready: list[tuple[Work, Update, Write]] = []
     links: list[Link] = []
+    hands.at_hand(name_of(work.link) for work, _ in due)
     refused = refusals(hands, links=[work.link for work, _ in due])
     pauses = hands.store.pauses()
     for work, update in due:

@@ -11,7 +11,7 @@ from crmbridge.model import Entity, Step
 from crmbridge.sync.again import is_half
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.living import plan_life
-from crmbridge.sync.phase import is_selected, sync_pairs
+from crmbridge.sync.phase import due_pairs, is_selected, sync_pairs
 from crmbridge.sync.view import View
 from crmbridge.sync.work import Work, is_ended, make_work
 
@@ -27,11 +27,12 @@ def run_urgent(hands: Hands, view: View) -> None:
         hands.progress.step(f"conversions and closes of {entity} records")
         with doing("life-cycle"):
             sync_pairs(hands, view, entity, _due(hands, view, entity))
+        hands.at_hand()
 
 
 def _due(hands: Hands, view: View, entity: Entity) -> list[Work]:
     works: list[Work] = []
-    for pair in hands.store.pending(entity):
+    for pair in due_pairs(hands, entity):
         if pair.link is None or pair.left is None or pair.right is None or not is_selected(hands, view, pair):
             continue
         if pair.link.id in hands.untouchable or is_ended(pair) or is_half(pair):
