@@ -446,12 +446,17 @@ def _bare(event: Any) -> str:
 def i17(world: World) -> None:
     """Unmapped fields are untouched."""
     for change in world.simulation.company.changes:
-        entity = ENTITY.get(change.table)
-        if entity is None or not change.ours or change.before is None or change.after is None:
-            continue
-        column = UNMAPPED[entity][AT[change.side]]
-        if change.before.get(column) != change.after.get(column):
-            raise Violation(f"I17: {column} of {change.side} {entity} {change.id} was changed by us")
+        if change.ours:
+            _leaves_unmapped(change)
+
+
+def _leaves_unmapped(change: Change) -> None:
+    entity = ENTITY.get(change.table)
+    if entity is None or change.before is None or change.after is None:
+        return
+    column = UNMAPPED[entity][AT[change.side]]
+    if change.before.get(column) != change.after.get(column):
+        raise Violation(f"I17: {column} of {change.side} {entity} {change.id} was changed by us")
 
 
 def i18(world: World) -> None:
@@ -476,7 +481,11 @@ def _was_gone(world: World, side: Side, entity: Entity, id: str) -> bool:
 
 def i19(world: World) -> None:
     """No secret and nobody's data in a log."""
-    for line in world.simulation.heard:
+    _tells_nothing(world.simulation.heard)
+
+
+def _tells_nothing(lines: Sequence[str]) -> None:
+    for line in lines:
         found = SECRETS.search(line)
         if found:
             raise Violation(f"I19: a log line holds {found[0]!r}")
@@ -503,11 +512,48 @@ def _told(link: Link) -> str:
     return f"{link.entity} {link.left_id} = {link.right_id}"
 
 
+# --- after every step -----------------------------------------------------------------------------------------------
+
+
 def after_call(simulation: Simulation, request: Request, reply: Reply, made: Sequence[Change]) -> None:
-    """I2, after every step: a record of ours never has a twin."""
+    """After each call of ours that changed something."""
     del request, reply
-    for change in made:
-        entity = ENTITY.get(change.table)
-        if entity is not None and change.before is None and change.ours:
+    ours = [change for change in made if change.ours]
+    if ours:
+        _intended(simulation, ours)
+    for change in ours:
+        if change.before is None and change.table in ENTITY:
             simulation.result.checks["I2*"] += 1
-            _no_twins(simulation, change.side, entity)
+            _no_twins(simulation, change.side, ENTITY[change.table])
+        _leaves_unmapped(change)
+        simulation.result.checks["I17*"] += 1
+    _tells_nothing(simulation.heard[simulation.read_lines :])
+    simulation.read_lines = len(simulation.heard)
+    simulation.result.checks["I19*"] += 1
+
+
+def _intended(simulation: Simulation, ours: Sequence[Change]) -> None:
+    """I9* and I6*: what changes under our name has an open intent at that moment; at rest it is a line of the journal
+    (`i9`, `i6`). What a conversion makes and ties has that of the conversion."""
+    with simulation.database.reading() as connection:
+        sent = connection.execute(_SENT).all()
+    for change in ours:
+        entity = ENTITY.get(change.table)
+        mine = [one for one in sent if one.side == change.side]
+        if entity is not None:
+            simulation.result.checks["I9*"] += 1
+            if not any(_may_change(one, entity, change.id) for one in mine):
+                raise Violation(f"I9: {change.side} {entity} {change.id} was changed by us without an open intent")
+        elif change.table == "opportunityclose" and change.before is None and change.after is not None:
+            simulation.result.checks["I6*"] += 1
+            closed = str(change.after.get("opportunityid"))
+            if not any(one.native_id == closed and one.kind in ("win", "lose") for one in mine):
+                raise Violation(f"I6: opportunity {closed} was closed by us without an open intent")
+
+
+_SENT: Final = select(intent.c.side, intent.c.entity, intent.c.kind, intent.c.native_id).where(intent.c.state == "sent")
+
+
+def _may_change(one: Any, entity: Entity, id: str) -> bool:
+    keyed = one.kind == "create" and one.entity == entity and one.native_id is None  # its id is Salesforce's to choose
+    return one.native_id == id or one.kind == "convert" or keyed

@@ -107,6 +107,7 @@ class Simulation:
         self.landing = 0  # requests that are still on their way though nobody waits for them any more
         self.hints: list[str] = []
         self.heard: list[str] = []  # all log lines
+        self.read_lines = 0  # of them, so many have been looked at
         self.errors: Counter[str] = Counter()
         self.outcomes: list[Outcome] = []
         self.conversion_calls: set[int] = set()  # requests of ours that converted a lead
@@ -191,7 +192,10 @@ class Simulation:
             if quiet == 2:
                 break
         else:
-            raise Violation(f"I5: still busy after {ROUNDS_MAX} cycles: {outcome and dict(outcome.counts)} {ours[:3]}")
+            raise Violation(
+                f"I4, I5: still busy after {ROUNDS_MAX} cycles: {outcome and dict(outcome.counts)} {ours[:3]}"
+            )
+        self.result.checks.update(("I4", "I5"))
         self.result.cycles += sum(worker.cycles for worker in self.workers)
         self._check(self, "at rest")
         self.result.checks["I14*"] += self.company.blocks.calls
