@@ -5,7 +5,7 @@ said to be open: an unanswered question is not a good answer.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mapping import Compiled, Documents
 
 SAMPLE_ROWS_MAX: Final = 2000
+LISTED_MAX: Final = 10  # ids in a line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,9 +145,24 @@ def breakers(
         _sample(found, connectors, compiled, directories)
 
 
-def _say(found: "Findings", connector: "Connector", number: int, what: str, *, warning: bool = True) -> None:
+def _say(
+    found: "Findings",
+    connector: "Connector",
+    number: int,
+    what: str,
+    *,
+    warning: bool = True,
+    ids: Iterable[str] = (),
+) -> None:
     breaker = BREAKERS[number]
-    found.say("warning" if warning else "note", connector.name, f"{what}; {breaker.fix}", code=breaker.code)
+    level = "warning" if warning else "note"
+    found.say(level, connector.name, f"{what}; {breaker.fix}", code=breaker.code, ids=ids)
+
+
+def first_few(names: Sequence[str]) -> str:
+    """Of a list that may be as long as a company is large; `--json` has all (`Line.ids`)."""
+    more = len(names) - LISTED_MAX
+    return f"{', '.join(names[:LISTED_MAX])}{f' and {more:,} more (--json lists all)' if more > 0 else ''}"
 
 
 def _open(found: "Findings", connector: "Connector", what: str, why: str, code: str | None = None) -> None:
@@ -279,22 +295,26 @@ def _owners(
         return
     mine, theirs = directories[side], directories[there]
     for entity, owners in survey.owners.items():
-        inactive = without = 0
-        for owner, count in owners.items():
+        inactive: dict[str, int] = {}
+        without: dict[str, int] = {}
+        for owner, count in sorted(owners.items(), key=lambda one: (-one[1], one[0])):
             email = mine.users.get(owner)
             if email is None or owner == us:
                 continue  # a queue or a team: counted by the CRM itself
             if mine.user_ids.get(email) != owner:
-                inactive += count
+                inactive[owner] = count
             elif email not in theirs.user_ids:
-                without += count
+                without[owner] = count
         records = "open leads belong" if entity == "lead" else "open opportunities belong"
         record = records.replace("leads", "lead").replace("opportunities", "opportunity").replace("belong", "belongs")
-        if inactive:
-            _say(found, connectors[side], 6, f"{many(inactive, record, records)} to users who are not active")
-        if without:
-            what = f"{many(without, record, records)} to users without a partner on {connectors[there].name}"
-            _say(found, connectors[side], 6, what)
+        for some, who in (
+            (inactive, "users who are not active"),
+            (without, f"users without a partner on {connectors[there].name}"),
+        ):
+            if some:
+                listed = first_few([f"{owner} ({count:,})" for owner, count in some.items()])
+                what = f"{many(sum(some.values()), record, records)} to {who}: {listed}"
+                _say(found, connectors[side], 6, what, ids=some)
 
 
 def _currencies(

@@ -1,6 +1,7 @@
 """`crmbridge check`: everything that is wrong with settings and mappings, at once; `--live` asks both CRMs as well."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,7 @@ class Line:
     path: str | None = None
     message: str | None = None
     suggestion: str | None = None
+    ids: tuple[str, ...] = ()  # whom it is about, as that CRM names them: all of them, where the text names the first
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,9 +41,9 @@ class Findings:
     lines: list[Line] = field(default_factory=list[Line])
     outside: CrmBridgeError | None = None  # a CRM that did not answer: the rest could not be checked
 
-    def say(self, level: Level, where: str, text: str, *, code: str | None = None) -> None:
+    def say(self, level: Level, where: str, text: str, *, code: str | None = None, ids: Iterable[str] = ()) -> None:
         coded = f"{text} [{code}]" if code else text
-        self.lines.append(Line(level=level, where=where, text=coded, code=code, message=text))
+        self.lines.append(Line(level=level, where=where, text=coded, code=code, message=text, ids=tuple(ids)))
 
     def tell(self, finding: "Finding") -> None:
         """A finding of a mapping, with all that it knows."""

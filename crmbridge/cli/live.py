@@ -1,13 +1,13 @@
 """What `check --live` learns by asking both CRMs: who answers, what we may do, what our keys and owners need.
 
-Counts, never rows: a check shows nobody's data (lifecycle §6). Whether fields, statuses and stages fit the mapping is
-the mapping's own third layer; the descriptions that it needs come from here.
+Counts, and of users the ids, never rows: a check shows nobody's data (lifecycle §6). Whether fields, statuses and
+stages fit the mapping is the mapping's own third layer; the descriptions that it needs come from here.
 """
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
-from crmbridge.cli.breakers import BREAKERS, breakers, compiled_if_right
+from crmbridge.cli.breakers import BREAKERS, breakers, compiled_if_right, first_few
 from crmbridge.cli.named import bucket_findings, owner_findings, with_default_owners
 from crmbridge.errors import ConfigError, CrmBridgeError
 from crmbridge.model import SIDES, Directory, Entity, Side
@@ -184,19 +184,20 @@ def _people(
     for side in SIDES:
         there: Side = "right" if side == "left" else "left"
         mine = {email for email, id in directories[side].user_ids.items() if id != us[side]}
-        without = mine - set(directories[there].user_ids)
+        without = sorted(directories[side].user_ids[email] for email in mine - set(directories[there].user_ids))
         if without:
             fallback = directories[there].default_owner
             found.say(
                 "note" if fallback else "warning",
                 connectors[side].name,
                 f"{len(without)} of {len(mine)} active users have no partner with the same e-mail on "
-                f"{connectors[there].name}; "
+                f"{connectors[there].name} ({first_few(without)}); "
                 + (
                     "what they own goes to its default_owner"
                     if fallback
                     else "what they own is made for our own user there; set that connection's default_owner"
                 ),
+                ids=without,
             )
 
 

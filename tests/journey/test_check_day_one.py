@@ -11,7 +11,7 @@ import pytest
 from connectors.base import Surveyor
 from connectors.survey import Questions
 from crmbridge import wiring
-from crmbridge.cli.breakers import BREAKERS
+from crmbridge.cli.breakers import BREAKERS, first_few
 from crmbridge.sandbox.sandbox import Sandbox
 from crmbridge.sandbox.server import running_sandbox
 from crmbridge.settings import load
@@ -66,8 +66,8 @@ def told(made: Project) -> str:
         ("data-misfit", "mobile too_long 1"),
         ("data-misfit", "email invalid_email 1"),
         ("data-misfit", "dynamics: 1 open lead has no topic"),
-        ("owners", "salesforce: warning: 1 open lead belongs to users who are not active; set default_owner"),
-        ("owners", "salesforce: warning: 1 open lead belongs to users without a partner on dynamics"),
+        ("owners", "salesforce: warning: 1 open lead belongs to users who are not active: 005"),
+        ("owners", "salesforce: warning: 1 open lead belongs to users without a partner on dynamics: 005"),
         ("own-words", "salesforce: warning: 1 lead has 'Recycled', in no row; add them to a row"),
         ("duplicate-rules", "dynamics: warning: published duplicate rules: account against account 2"),
         ("validation-rules", "salesforce: could not be checked: which validation rules are active"),
@@ -89,6 +89,25 @@ def test_rights_that_are_too_much_are_told_and_those_that_are_there_are_no_line(
     )
     assert "dynamics: warning: our user has rights that are too much for it: Write on Security Role" in told
     assert not [line for line in told.splitlines() if "could not be checked" in line and "[rights]" in line]
+
+
+def test_owners_without_a_partner_are_listed_by_their_ids(made: Project) -> None:
+    dump = made.box.control.dump()
+    there = {row["internalemailaddress"] for row in dump["dynamics"]["systemuser"]}
+    users = {row["Id"]: row["Email"] for row in dump["salesforce"]["User"] if row["IsActive"]}
+    found = made.run_here("check", "--live", "--json").json["findings"]
+    [line] = [one for one in found if one["where"] == "salesforce" and "active users have no partner" in one["text"]]
+    assert line["ids"] == [id for id, email in users.items() if email not in there and not email.startswith("sync@")]
+    assert line["ids"][0] in line["text"]
+    owned = [one for one in found if one["code"] == "owners" and "without a partner" in one["text"]]
+    assert {id for one in owned for id in one["ids"]} <= set(line["ids"])
+    assert owned
+
+
+def test_a_long_list_is_cut_in_the_text() -> None:
+    names = [f"u{n}" for n in range(12)]
+    assert first_few(names[:10]) == "u0, u1, u2, u3, u4, u5, u6, u7, u8, u9"
+    assert first_few(names) == "u0, u1, u2, u3, u4, u5, u6, u7, u8, u9 and 2 more (--json lists all)"
 
 
 def test_nobodys_data_is_shown(told: str) -> None:
