@@ -33,6 +33,8 @@ class Survey:
     owners: Mapping[Entity, Mapping[str, int]] = field(default_factory=dict)  # open records by native owner id
     currencies: Mapping[str, int] = field(default_factory=dict)  # open opportunities by native currency
     statuses: Mapping[Entity, Mapping[str | int, int]] = field(default_factory=dict)  # records by native status
+    # Open records by native record type (None: without one) and native status or stage; only where there are types.
+    types: Mapping[Entity, Mapping[tuple[str | None, str], int]] = field(default_factory=dict)
     unconverted: Mapping[str | int, int] = field(default_factory=dict)  # leads that are not, by native status
 
 

@@ -206,7 +206,7 @@ class DynamicsConnector:
         return description(entity, facts, self._environment.processes(), self._environment.process_notes())
 
     def survey(self, questions: Questions) -> Survey:
-        return Surveyor(self._client, datetime.now(UTC)).survey(questions)
+        return Surveyor(self._client, datetime.now(UTC), [*self._environment.processes().values()]).survey(questions)
 
     # --- Installer ------------------------------------------------------------------------------------------------
 

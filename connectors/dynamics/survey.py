@@ -1,7 +1,7 @@
 """What an environment has that breaks synchronization on its first day, in counts (lifecycle §6).
 
-Aggregates in one $batch: each is answered by itself, and one that is refused (over 50,000 rows, a right that our user
-lacks) leaves its question open and stops nothing.
+Aggregates in one $batch, and two more about business processes: each is answered by itself, and one that is refused
+(over 50,000 rows, a right that our user lacks) leaves its question open and stops nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,9 @@ from typing import Any, Final
 import msgspec
 
 from connectors.dynamics.client import Client, Reply
-from connectors.dynamics.protocol import read, text_literal
+from connectors.dynamics.instances import ACTIVE
+from connectors.dynamics.processes import Process, path_request
+from connectors.dynamics.protocol import Request, read, text_literal
 from connectors.survey import Questions, Seen, Survey, Unread, many
 from crmbridge.model import Entity
 
@@ -24,6 +26,11 @@ _SETS: Final[Mapping[Entity, str]] = {
 }
 _TABLES: Final = tuple(_SETS)
 _RULE, _FLOW, _WORKFLOW = 2, 4, 0  # workflow.category: business rule, business process flow, workflow
+
+
+_COUNT: Final = "aggregate($count as n)"
+SAMPLES_MAX: Final = 20  # opportunities whose path through their process is asked for (lifecycle §6, row 8)
+NO_PROCESS: Final = "no business process of opportunities: their stage is a plain column"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +51,7 @@ def _any(column: str) -> str:
 
 def _asks(questions: Questions, now: datetime) -> list[_Ask]:
     since = (now - timedelta(days=30)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    count = "aggregate($count as n)"
+    count = _COUNT
     asks = [
         _Ask(
             name="rules",
@@ -199,8 +206,10 @@ def _twins(entity: Entity, number: int, columns: Sequence[str]) -> _Ask:
 
 
 class Surveyor:
-    def __init__(self, client: Client, now: datetime) -> None:
-        self._client, self._now = client, now
+    """`processes`: those that opportunities may run in."""
+
+    def __init__(self, client: Client, now: datetime, processes: Sequence[Process] = ()) -> None:
+        self._client, self._now, self._processes = client, now, processes
 
     def survey(self, questions: Questions) -> Survey:
         asks = _asks(questions, self._now)
@@ -216,8 +225,11 @@ class Surveyor:
                 unread.append(Unread(number=ask.number, what=ask.what, why=answer))
             else:
                 answers[ask.name] = answer
+        owned = answers.get("opportunity_owners")
+        deals = sum(int(each["n"]) for each in owned) if owned is not None else None
+        seen = [*_judged(answers), *self._running(deals, unread)]
         return Survey(
-            seen=tuple(_judged(answers)),
+            seen=tuple(seen),
             unread=tuple(unread),
             owners={
                 entity: {str(each["_ownerid_value"]): each["n"] for each in answers.get(f"{entity}_owners", ())}
@@ -233,6 +245,93 @@ class Surveyor:
                 "opportunity": _by(answers.get("opportunities", ()), "statuscode"),
             },
         )
+
+    def _running(self, deals: int | None, unread: list[Unread]) -> Sequence[Seen]:
+        """Business processes as open opportunities run in them: two batches, the second of at most `SAMPLES_MAX`
+        paths."""
+        if not self._processes:
+            return () if not deals else (Seen(number=8, what=NO_PROCESS, level="note"),)
+        requests = [each for process in self._processes for each in (_at_stages(process), _newest(process))]
+        replies = self._answers(requests)
+        running: dict[str, int] = {}
+        samples: list[tuple[Process, dict[str, Any]]] = []
+        for process, counted, newest in zip(self._processes, replies[::2], replies[1::2], strict=True):
+            if isinstance(counted, str) or isinstance(newest, str):
+                why = counted if isinstance(counted, str) else str(newest)
+                what = f"how many opportunities run in the business process {process.name or process.table}"
+                unread.append(Unread(number=8, what=what, why=why))
+            else:
+                running[process.name or process.table] = sum(int(each["n"]) for each in counted)
+                samples += [(process, each) for each in newest]
+        samples.sort(key=lambda one: str(one[1].get("modifiedon") or ""), reverse=True)
+        samples = samples[:SAMPLES_MAX]
+        paths = self._answers([path_request(str(row[process.key])) for process, row in samples])
+        return _processed(running, deals, [(*one, path) for one, path in zip(samples, paths, strict=True)], unread)
+
+    def _answers(self, requests: Sequence[Request]) -> list[list[dict[str, Any]] | str]:
+        """Each one's rows, or why there are none."""
+        replies = self._client.write_all(requests, kind="survey") if requests else []
+        return [_rows(each) if isinstance(each, Reply) else "the answer was not understood" for each in replies]
+
+
+def _at_stages(process: Process) -> Request:
+    opportunity = f"_{process.lookups['opportunity']}_value"
+    apply = f"filter(statuscode eq {ACTIVE} and {opportunity} ne null)/groupby((_activestageid_value),{_COUNT})"
+    return read(process.set, table=process.table, kind="survey", apply=apply)
+
+
+def _newest(process: Process) -> Request:
+    return read(
+        process.set,
+        table=process.table,
+        kind="survey",
+        select=f"{process.key},_activestageid_value,modifiedon",
+        filter=f"statuscode eq {ACTIVE} and _{process.lookups['opportunity']}_value ne null",
+        orderby="modifiedon desc",
+        top=str(SAMPLES_MAX),
+    )
+
+
+def _processed(
+    running: Mapping[str, int],
+    deals: int | None,
+    samples: Sequence[tuple[Process, Mapping[str, Any], list[dict[str, Any]] | str]],
+    unread: list[Unread],
+) -> list[Seen]:
+    """How many run in which process, how many in none or in several, and where the sampled ones stand."""
+    seen: list[Seen] = []
+    total = sum(running.values())
+    if deals is not None and (deals or total):
+        parts = [f"{count:,} in {name}" for name, count in sorted(running.items()) if count]
+        parts += [f"at least {deals - total:,} in none"] if total < deals else []
+        what = f"business processes of {many(deals, 'open opportunity', 'open opportunities')}: {', '.join(parts)}"
+        seen.append(Seen(number=8, what=what, level="note"))
+    if deals is not None and total > deals:
+        extra = many(total - deals, "process instance more", "process instances more")
+        seen.append(Seen(number=8, what=f"{extra} than open opportunities: some run in several, or are closed"))
+    refused = [path for *_, path in samples if isinstance(path, str)]
+    if refused:
+        what = f"which stages {len(refused)} of {len(samples)} sampled opportunities can pass in their process"
+        unread.append(Unread(number=8, what=what, why=refused[0]))
+    told = [(process, row, path) for process, row, path in samples if not isinstance(path, str)]
+    astray = unknown = leads_only = 0
+    for process, row, path in told:
+        ids = [str(each.get("processstageid")) for each in path]
+        astray += str(row.get("_activestageid_value")) not in ids
+        unknown += any(process.stage(id) is None for id in ids)
+        leads_only += not any(each.get("primaryentitytypecode") == "opportunity" for each in path)
+    of = f"of {many(len(told), 'sampled opportunity', 'sampled opportunities')} in a process"
+    for count, words in (
+        (astray, "stand at a stage that is not on their path: the process was edited since"),
+        (
+            unknown,
+            "have stages on their path that the process does not list: it was edited since, or has other versions",
+        ),
+        (leads_only, "have no stage of the opportunity on their path, only of the lead"),
+    ):
+        if count:
+            seen.append(Seen(number=8, what=f"{of} {count} {words}"))
+    return seen
 
 
 def _rows(reply: Reply) -> list[dict[str, Any]] | str:
@@ -269,6 +368,13 @@ def _judged(answers: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Seen]:
     flows = _by(answers.get("flows", ()), "primaryentity")
     if any(n > 1 for n in flows.values()):
         seen.append(Seen(number=8, what=f"several active business process flows: {_listed(flows)}", level="note"))
+    lacking = [table for table in ("lead", "opportunity") if table not in flows]
+    if "flows" in answers and lacking:
+        seen.append(
+            Seen(
+                number=8, what=f"no active business process flow begins on {' or '.join(lacking)} records", level="note"
+            )
+        )
     products = _count(answers, "products")
     if products:
         seen.append(

@@ -20,6 +20,11 @@ from crmbridge.model import Entity
 
 QUEUE: Final = "00G"  # key prefix of a group: a queue owns its records
 _OBJECTS: Final = "'Lead', 'Account', 'Contact', 'Opportunity'"
+# What has record types with statuses of their own: the status, and the flag of those that are done with.
+_KINDS: Final[tuple[tuple[Entity, str, str], ...]] = (
+    ("lead", "Status", "IsConverted"),
+    ("opportunity", "StageName", "IsClosed"),
+)
 _FROM_RULES: Final = "SELECT {} FROM ValidationRule"
 
 
@@ -56,6 +61,16 @@ def _asks(questions: Questions) -> list[_Ask]:
             what="how many record types there are",
             statement=_counted("SobjectType", "RecordType", "IsActive = true", f"SobjectType IN ({_OBJECTS})"),
             table="RecordType",
+        ),
+        *(
+            _Ask(
+                name=f"{entity}_types",
+                number=4,
+                what=f"how many open {OBJECTS[entity]} records there are of each record type",
+                statement=_counted(f"RecordTypeId, {status}", OBJECTS[entity], f"{closed} = false"),
+                table=OBJECTS[entity],
+            )
+            for entity, status, closed in _KINDS
         ),
         _Ask(
             name="leads",
@@ -188,6 +203,21 @@ class Surveyor:
                 why="only the Metadata API tells (LeadConvertSettings)",
             )
         )
+        unread.append(
+            Unread(
+                number=2,
+                what="whether validation rules, triggers and flows are run at a conversion",
+                why="only the Metadata API tells (shouldLeadConvertRequireValidation of the lead settings)",
+            )
+        )
+        if any(int(each["n"]) > 1 for each in answers.get("types", ())):
+            unread.append(
+                Unread(
+                    number=4,
+                    what="whether those who shall own new records may use their record types",
+                    why="the API tells our own user's alone; those of others are told by the Metadata API (Profile)",
+                )
+            )
         return Survey(
             seen=tuple(seen),
             unread=tuple(unread),
@@ -196,6 +226,16 @@ class Surveyor:
                 for entity in ("lead", "opportunity")
             },
             currencies={str(each["CurrencyIsoCode"]): each["n"] for each in answers.get("currencies", ())},
+            types={
+                entity: {
+                    (soql.id18(each["RecordTypeId"]) if each["RecordTypeId"] else None, str(each[status])): int(
+                        each["n"]
+                    )
+                    for each in answers[f"{entity}_types"]
+                }
+                for entity, status, _ in _KINDS
+                if f"{entity}_types" in answers
+            },
             unconverted=_by([each for each in answers.get("leads", ()) if not each["IsConverted"]], "Status"),
             statuses={
                 "lead": _by(answers.get("leads", ()), "Status"),
@@ -255,7 +295,8 @@ def _records(table: str, what: Meaning, body: bytes) -> list[dict[str, Any]] | s
 
 def _is_absent(ask: _Ask, why: str) -> bool:
     """A field that only exists where its feature is switched on: its absence is the answer."""
-    return ask.name in ("persons", "currencies", "products") and "INVALID_FIELD" in why
+    features = ("persons", "currencies", "products", *(f"{entity}_types" for entity, *_ in _KINDS))
+    return ask.name in features and "INVALID_FIELD" in why
 
 
 def _judged(answers: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Seen]:

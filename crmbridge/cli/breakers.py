@@ -140,6 +140,7 @@ def breakers(
         _owners(found, connectors, survey, directories, side, us[side])
         _currencies(found, connectors, survey, directories, side)
         _labels(found, connector, survey, descriptions, side)
+        _types(found, connector, survey, descriptions, side)
         _unmapped(found, connector, survey, compiled, descriptions, side)
     if compiled is not None and len(directories) == len(SIDES):
         _sample(found, connectors, compiled, directories)
@@ -248,6 +249,69 @@ def _labels(
     if count:
         what = many(count, "lead has a converted status and was", "leads have a converted status and were")
         _say(found, connector, 5, f"{what} never converted")
+
+
+def _types(
+    found: "Findings",
+    connector: "Connector",
+    survey: Survey,
+    descriptions: "Mapping[tuple[Side, Entity], Description]",
+    side: Side,
+) -> None:
+    """Open records of each record type; which of them our user may not use, or stand where their type has no place."""
+    for entity, counts in survey.types.items():
+        description = descriptions.get((side, entity))
+        if description is None or not description.record_types:
+            continue
+        told = by_type(entity, counts, description)
+        noun = "leads" if entity == "lead" else "opportunities"
+        if told.each:
+            listed = ", ".join(f"{name} {count:,}" for name, count in told.each.most_common())
+            _say(found, connector, 4, f"open {noun} by record type: {listed}", warning=False)
+        for names, what in (
+            (told.closed_to_us, "record types that our user may not use"),
+            (told.no_converted, "record types that offer no converted status"),
+            (
+                told.astray,
+                f"record types that do not offer the {'status' if entity == 'lead' else 'stage'} that they have",
+            ),
+        ):
+            if names:
+                listed = ", ".join(f"{name} {count:,}" for name, count in names.most_common())
+                _say(found, connector, 4, f"open {noun} of {what}: {listed}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByType:
+    """Open records of each record type, by its developer name."""
+
+    each: "Counter[str]"
+    closed_to_us: "Counter[str]"
+    no_converted: "Counter[str]"
+    astray: "Counter[str]"  # at a status or stage that their type does not offer
+
+
+def by_type(entity: Entity, counts: Mapping[tuple[str | None, str], int], description: "Description") -> ByType:
+    """Of what the type is not known to offer nothing is said."""
+    kinds = {one.id: one for one in description.record_types}
+    converted = {one.value for one in description.statuses if one.state == "converted"}
+    told = ByType(each=Counter(), closed_to_us=Counter(), no_converted=Counter(), astray=Counter())
+    for (id, status), count in counts.items():
+        kind = kinds.get(id) if id is not None else None
+        name = kind.name if kind is not None else "none"
+        told.each[name] += count
+        if kind is None:
+            continue
+        if not kind.available:
+            told.closed_to_us[name] += count
+        offered = (kind.offers or {}).get("Status" if entity == "lead" else "StageName")
+        if offered is None:
+            continue
+        if status not in offered:
+            told.astray[name] += count
+        if entity == "lead" and not converted & set(offered):
+            told.no_converted[name] += count
+    return told
 
 
 def _unmapped(

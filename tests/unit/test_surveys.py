@@ -5,9 +5,14 @@ from typing import Any
 
 import pytest
 
+from connectors.base import Description, Option, RecordType
 from connectors.dynamics import survey as dynamics
+from connectors.dynamics.processes import Process
+from connectors.dynamics.stage_order import Stage
 from connectors.salesforce import survey as salesforce
 from connectors.salesforce.protocol import Meaning
+from connectors.survey import Unread
+from crmbridge.cli.breakers import by_type
 
 
 @pytest.mark.parametrize(
@@ -41,7 +46,10 @@ def test_salesforce(name: str, rows: list[dict[str, Any]], number: int, words: s
          "published duplicate rules: lead against contact 1"),
         ("teams", [{"n": 1}], 6, "1 open lead belongs to a team"),
         ("persons", [{"n": 2}], 7, "2 open opportunities have a contact as customer and no account"),
-        ("flows", [{"primaryentity": "opportunity", "n": 2}], 8, "several active business process flows: opportunity 2"),
+        ("flows", [{"primaryentity": "lead", "n": 1}, {"primaryentity": "opportunity", "n": 2}], 8,
+         "several active business process flows: lead 1, opportunity 2"),
+        ("flows", [{"primaryentity": "lead", "n": 1}], 8, "no active business process flow begins on opportunity records"),
+        ("flows", [], 8, "no active business process flow begins on lead or opportunity records"),
         ("products", [{"n": 1}], 9, "1 open opportunity has a calculated amount"),
         ("converters", [{"_modifiedby_value": "a", "n": 2}], 11,
          "2 leads were qualified in the last 30 days, last edited by 1 user"),
@@ -55,6 +63,78 @@ def test_salesforce(name: str, rows: list[dict[str, Any]], number: int, words: s
 def test_dynamics(name: str, rows: list[dict[str, Any]], number: int, words: str) -> None:
     (seen,) = dynamics._judged({name: rows})
     assert (seen.number, seen.what) == (number, words)
+
+
+DEAL = Process(
+    table="new_deal",
+    name="Deal",
+    set="new_deals",
+    tracked=True,
+    stages=(
+        Stage(id="a", name="A", category=0, table="opportunity"),
+        Stage(id="b", name="B", category=1, table="lead"),
+    ),
+)
+
+
+def _sample(active: str, *path: tuple[str, str]) -> tuple[Process, dict[str, Any], list[dict[str, Any]]]:
+    stages = [{"processstageid": id, "primaryentitytypecode": table} for id, table in path]
+    return DEAL, {"_activestageid_value": active}, stages
+
+
+def test_opportunities_are_counted_by_the_process_they_run_in() -> None:
+    unread: list[Unread] = []
+    (seen,) = dynamics._processed({"Deal": 3, "Other": 0}, 5, [_sample("a", ("a", "opportunity"))], unread)
+    assert seen.what == "business processes of 5 open opportunities: 3 in Deal, at least 2 in none"
+    assert (seen.number, seen.level, unread) == (8, "note", [])
+    *_, more = dynamics._processed({"Deal": 3}, 2, [], unread)
+    assert more.what == "1 process instance more than open opportunities: some run in several, or are closed"
+    assert more.level == "warning"
+
+
+@pytest.mark.parametrize(
+    ("sample", "words"),
+    [
+        (_sample("a", ("a", "opportunity")), None),
+        (_sample("x", ("a", "opportunity")), "1 stand at a stage that is not on their path"),
+        (
+            _sample("a", ("a", "opportunity"), ("new", "opportunity")),
+            "1 have stages on their path that the process does",
+        ),
+        (_sample("b", ("b", "lead")), "1 have no stage of the opportunity on their path"),
+    ],
+)
+def test_what_a_sampled_path_shows_of_an_edited_process(sample: Any, words: str | None) -> None:
+    seen = dynamics._processed({}, None, [sample], [])
+    assert [one.what.startswith(f"of 1 sampled opportunity in a process {words}") for one in seen] == [True][
+        : bool(words)
+    ]
+
+
+def test_a_refused_path_stays_open() -> None:
+    unread: list[Unread] = []
+    assert (
+        dynamics._processed({}, None, [(DEAL, {}, "no (0x80040220)"), _sample("a", ("a", "opportunity"))], unread) == []
+    )
+    [one] = unread
+    assert (one.number, one.why) == (8, "no (0x80040220)")
+    assert one.what == "which stages 1 of 2 sampled opportunities can pass in their process"
+
+
+def test_records_are_counted_by_type_and_held_to_what_it_offers() -> None:
+    types = (
+        RecordType(id="1", name="Web", offers={"Status": ("New", "Done")}),
+        RecordType(id="2", name="Fair", offers={"Status": ("New",)}, available=False),
+        RecordType(id="3", name="Old"),
+    )
+    done = (Option(value="New", label="New"), Option(value="Done", label="Done", state="converted"))
+    described = Description(entity="lead", table="Lead", columns={}, statuses=done, record_types=types)
+    counts = {("1", "New"): 4, ("1", "Odd"): 2, ("2", "New"): 3, ("3", "Odd"): 1, (None, "New"): 5}
+    told = by_type("lead", counts, described)
+    assert told.each == {"Web": 6, "Fair": 3, "Old": 1, "none": 5}
+    assert told.closed_to_us == {"Fair": 3}
+    assert told.no_converted == {"Fair": 3}
+    assert told.astray == {"Web": 2}
 
 
 def test_nothing_to_say_is_said_by_nothing() -> None:

@@ -191,17 +191,18 @@ def description(store: Store, sobject: SObject, version: str) -> dict[str, Any]:
 
 
 def _record_types(store: Store, sobject: SObject, version: str) -> list[dict[str, Any]]:
-    """The declared ones, and always the master (§5.1)."""
+    """The declared ones, and always the master (§5.1); available are those of the asking user's profile."""
+    offered = store.access.profile.record_types.get(sobject.name) if store.access is not None else None
     layouts = f"/services/data/v{version}/sobjects/{sobject.name}/describe/layouts"
     kinds = {item.developer_name: item for item in sobject.document.record_types}
     infos: list[dict[str, Any]] = []
     rows = store.rows(shape_object) if (shape_object := store.shape.object("RecordType")) else {}
     for row in rows.values():
         if row.get("SobjectType") == sobject.name:
-            kind = kinds[row["DeveloperName"]]
-            infos.append(
-                _info(row["Id"], row["DeveloperName"], row["Name"], layouts, default=kind.default, active=kind.active)
-            )
+            name = row["DeveloperName"]
+            kind, available = kinds[name], offered is None or name in offered.available
+            info = _info(row["Id"], name, row["Name"], layouts, default=kind.default, active=kind.active)
+            infos.append(info | {"available": available})
     no_default = not any(kind.default for kind in kinds.values())
     infos.append(_info(_MASTER, "Master", "Master", layouts, default=no_default, master=True))
     return [_known(info, _RECORD_TYPE_SINCE, version) for info in infos]
