@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from crmbridge.cli.breakers import BREAKERS, breakers, compiled_if_right, first_few
-from crmbridge.cli.named import bucket_findings, owner_findings, with_default_owners
+from crmbridge.cli.named import bucket_findings, names_buckets, owner_findings, with_default_owners
 from crmbridge.errors import ConfigError, CrmBridgeError
 from crmbridge.model import SIDES, Directory, Entity, Side
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from connectors.base import Connector, Description, Identity
     from crmbridge.cli.check import Findings
     from crmbridge.settings import Settings
-    from mapping import Documents
+    from mapping import Compiled, Documents
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ def look(
     compiled = compiled_if_right(documents, descriptions)
     if compiled is not None:
         wiring.configure(connectors, compiled)
-        _buckets(found, settings, connectors)
+        _buckets(found, settings, connectors, compiled)
     breakers(found, connectors, compiled, documents, descriptions, directories, us)
     return descriptions
 
@@ -104,9 +104,17 @@ def _identity(found: "Findings", connector: "Connector") -> "Identity | None":
     return identity
 
 
-def _buckets(found: "Findings", settings: "Settings", connectors: "Mapping[Side, Connector]") -> None:
+def _buckets(
+    found: "Findings", settings: "Settings", connectors: "Mapping[Side, Connector]", compiled: "Compiled"
+) -> None:
     from crmbridge.wiring import POWERS
 
+    if not names_buckets(settings):
+        return
+    if "account" not in compiled.entities:
+        said = "could not be checked: the accounts that `bucket` names: no mapping of accounts is there; look by hand"
+        found.say("note", settings.path.name, said, code="bucket-unknown")
+        return
     needy: dict[Side, bool] = {side: POWERS[one.system].needs_account for side, one in connectors.items()}
     asked = [connectors[side] for side in SIDES if needy[side]]
     told = _ask(found, asked[0], lambda: list(bucket_findings(settings, connectors, needy))) if asked else None

@@ -42,16 +42,17 @@ def owner_findings(settings: "Settings", directories: Mapping[Side, Directory]) 
             )
 
 
+def names_buckets(settings: "Settings") -> bool:
+    return any(True for _ in _buckets(settings))
+
+
 def bucket_findings(
     settings: "Settings", connectors: "Mapping[Side, Connector]", needs_account: Mapping[Side, bool]
 ) -> Iterator[Finding]:
-    """Accounts that stand in where there is none: one call for all, made only where one is named. The connectors must
-    be configured.
+    """Accounts that stand in where there is none: one call for all. The connectors must be configured for accounts.
 
     Raises as a read does."""
     named = list(_buckets(settings))
-    if not named:
-        return
     sides: list[Side] = [side for side in SIDES if needs_account[side]]
     known = {id for side in sides for id in _there(connectors[side], [id for _, id in named])}
     source = read_with_profile(settings.path, settings.profile)

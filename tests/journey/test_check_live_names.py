@@ -1,5 +1,6 @@
 """`check --live` proves what only the CRMs know: the token that SOAP takes, people and accounts that settings name."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,6 +87,17 @@ def test_what_is_not_there_is_told_at_its_line(made: Project, before: str, after
     assert ran.code == 2, ran
     assert f"crmbridge.yaml{told}" in ran.out, ran.out
     assert "share key" in ran.out or "[duplicate-rules]" in ran.out, "the other findings are not lost"
+
+
+def test_without_a_mapping_of_accounts_a_bucket_stays_an_open_question(made: Project, tmp_path: Path) -> None:
+    made.change("  mirror_since:", "  convert: {contact_only: {bucket: '001000000000nonsense'}}\n  mirror_since:")
+    mappings = tmp_path / "leads alone"
+    mappings.mkdir()
+    shutil.copy(made.folder / "mappings" / "lead.yaml", mappings)
+    made.add(f"mappings: {mappings}\n")
+    ran = made.run_here("check", "--live")
+    assert ran.code == 0, ran
+    assert "could not be checked: the accounts that `bucket` names: no mapping of accounts" in ran.out
 
 
 def test_a_run_names_the_setting_too(made: Project) -> None:
