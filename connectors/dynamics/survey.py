@@ -12,9 +12,9 @@ from typing import Any, Final
 import msgspec
 
 from connectors.dynamics.client import Client, Reply
-from connectors.dynamics.instances import ACTIVE
 from connectors.dynamics.processes import Process, path_request
 from connectors.dynamics.protocol import Request, read, text_literal
+from connectors.dynamics.survey_processes import COUNT, NO_PROCESS, SAMPLES_MAX, at_stages, newest, processed
 from connectors.survey import Questions, Seen, Survey, Unread, many
 from crmbridge.model import Entity
 
@@ -26,11 +26,6 @@ _SETS: Final[Mapping[Entity, str]] = {
 }
 _TABLES: Final = tuple(_SETS)
 _RULE, _FLOW, _WORKFLOW = 2, 4, 0  # workflow.category: business rule, business process flow, workflow
-
-
-_COUNT: Final = "aggregate($count as n)"
-SAMPLES_MAX: Final = 20  # opportunities whose path through their process is asked for (lifecycle §6, row 8)
-NO_PROCESS: Final = "no business process of opportunities: their stage is a plain column"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +46,7 @@ def _any(column: str) -> str:
 
 def _asks(questions: Questions, now: datetime) -> list[_Ask]:
     since = (now - timedelta(days=30)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    count = _COUNT
+    count = COUNT
     asks = [
         _Ask(
             name="rules",
@@ -251,87 +246,27 @@ class Surveyor:
         paths."""
         if not self._processes:
             return () if not deals else (Seen(number=8, what=NO_PROCESS, level="note"),)
-        requests = [each for process in self._processes for each in (_at_stages(process), _newest(process))]
+        requests = [each for process in self._processes for each in (at_stages(process), newest(process))]
         replies = self._answers(requests)
         running: dict[str, int] = {}
         samples: list[tuple[Process, dict[str, Any]]] = []
-        for process, counted, newest in zip(self._processes, replies[::2], replies[1::2], strict=True):
-            if isinstance(counted, str) or isinstance(newest, str):
-                why = counted if isinstance(counted, str) else str(newest)
+        for process, counted, youngest in zip(self._processes, replies[::2], replies[1::2], strict=True):
+            if isinstance(counted, str) or isinstance(youngest, str):
+                why = counted if isinstance(counted, str) else str(youngest)
                 what = f"how many opportunities run in the business process {process.name or process.table}"
                 unread.append(Unread(number=8, what=what, why=why))
             else:
                 running[process.name or process.table] = sum(int(each["n"]) for each in counted)
-                samples += [(process, each) for each in newest]
+                samples += [(process, each) for each in youngest]
         samples.sort(key=lambda one: str(one[1].get("modifiedon") or ""), reverse=True)
         samples = samples[:SAMPLES_MAX]
         paths = self._answers([path_request(str(row[process.key])) for process, row in samples])
-        return _processed(running, deals, [(*one, path) for one, path in zip(samples, paths, strict=True)], unread)
+        return processed(running, deals, [(*one, path) for one, path in zip(samples, paths, strict=True)], unread)
 
     def _answers(self, requests: Sequence[Request]) -> list[list[dict[str, Any]] | str]:
         """Each one's rows, or why there are none."""
         replies = self._client.write_all(requests, kind="survey") if requests else []
         return [_rows(each) if isinstance(each, Reply) else "the answer was not understood" for each in replies]
-
-
-def _at_stages(process: Process) -> Request:
-    opportunity = f"_{process.lookups['opportunity']}_value"
-    apply = f"filter(statuscode eq {ACTIVE} and {opportunity} ne null)/groupby((_activestageid_value),{_COUNT})"
-    return read(process.set, table=process.table, kind="survey", apply=apply)
-
-
-def _newest(process: Process) -> Request:
-    return read(
-        process.set,
-        table=process.table,
-        kind="survey",
-        select=f"{process.key},_activestageid_value,modifiedon",
-        filter=f"statuscode eq {ACTIVE} and _{process.lookups['opportunity']}_value ne null",
-        orderby="modifiedon desc",
-        top=str(SAMPLES_MAX),
-    )
-
-
-def _processed(
-    running: Mapping[str, int],
-    deals: int | None,
-    samples: Sequence[tuple[Process, Mapping[str, Any], list[dict[str, Any]] | str]],
-    unread: list[Unread],
-) -> list[Seen]:
-    """How many run in which process, how many in none or in several, and where the sampled ones stand."""
-    seen: list[Seen] = []
-    total = sum(running.values())
-    if deals is not None and (deals or total):
-        parts = [f"{count:,} in {name}" for name, count in sorted(running.items()) if count]
-        parts += [f"at least {deals - total:,} in none"] if total < deals else []
-        what = f"business processes of {many(deals, 'open opportunity', 'open opportunities')}: {', '.join(parts)}"
-        seen.append(Seen(number=8, what=what, level="note"))
-    if deals is not None and total > deals:
-        extra = many(total - deals, "process instance more", "process instances more")
-        seen.append(Seen(number=8, what=f"{extra} than open opportunities: some run in several, or are closed"))
-    refused = [path for *_, path in samples if isinstance(path, str)]
-    if refused:
-        what = f"which stages {len(refused)} of {len(samples)} sampled opportunities can pass in their process"
-        unread.append(Unread(number=8, what=what, why=refused[0]))
-    told = [(process, row, path) for process, row, path in samples if not isinstance(path, str)]
-    astray = unknown = leads_only = 0
-    for process, row, path in told:
-        ids = [str(each.get("processstageid")) for each in path]
-        astray += str(row.get("_activestageid_value")) not in ids
-        unknown += any(process.stage(id) is None for id in ids)
-        leads_only += not any(each.get("primaryentitytypecode") == "opportunity" for each in path)
-    of = f"of {many(len(told), 'sampled opportunity', 'sampled opportunities')} in a process"
-    for count, words in (
-        (astray, "stand at a stage that is not on their path: the process was edited since"),
-        (
-            unknown,
-            "have stages on their path that the process does not list: it was edited since, or has other versions",
-        ),
-        (leads_only, "have no stage of the opportunity on their path, only of the lead"),
-    ):
-        if count:
-            seen.append(Seen(number=8, what=f"{of} {count} {words}"))
-    return seen
 
 
 def _rows(reply: Reply) -> list[dict[str, Any]] | str:

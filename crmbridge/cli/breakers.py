@@ -11,6 +11,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
 from connectors.survey import Questions, Survey, many
+from crmbridge.cli.by_type import by_type
 from crmbridge.errors import CrmBridgeError
 from crmbridge.model import SIDES, Directory, Entity, Life, Side, other
 
@@ -279,39 +280,6 @@ def _types(
             if names:
                 listed = ", ".join(f"{name} {count:,}" for name, count in names.most_common())
                 _say(found, connector, 4, f"open {noun} of {what}: {listed}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ByType:
-    """Open records of each record type, by its developer name."""
-
-    each: "Counter[str]"
-    closed_to_us: "Counter[str]"
-    no_converted: "Counter[str]"
-    astray: "Counter[str]"  # at a status or stage that their type does not offer
-
-
-def by_type(entity: Entity, counts: Mapping[tuple[str | None, str], int], description: "Description") -> ByType:
-    """Of what the type is not known to offer nothing is said."""
-    kinds = {one.id: one for one in description.record_types}
-    converted = {one.value for one in description.statuses if one.state == "converted"}
-    told = ByType(each=Counter(), closed_to_us=Counter(), no_converted=Counter(), astray=Counter())
-    for (id, status), count in counts.items():
-        kind = kinds.get(id) if id is not None else None
-        name = kind.name if kind is not None else "none"
-        told.each[name] += count
-        if kind is None:
-            continue
-        if not kind.available:
-            told.closed_to_us[name] += count
-        offered = (kind.offers or {}).get("Status" if entity == "lead" else "StageName")
-        if offered is None:
-            continue
-        if status not in offered:
-            told.astray[name] += count
-        if entity == "lead" and not converted & set(offered):
-            told.no_converted[name] += count
-    return told
 
 
 def _unmapped(

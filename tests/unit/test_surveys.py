@@ -9,10 +9,11 @@ from connectors.base import Description, Option, RecordType
 from connectors.dynamics import survey as dynamics
 from connectors.dynamics.processes import Process
 from connectors.dynamics.stage_order import Stage
+from connectors.dynamics.survey_processes import processed
 from connectors.salesforce import survey as salesforce
 from connectors.salesforce.protocol import Meaning
 from connectors.survey import Unread
-from crmbridge.cli.breakers import by_type
+from crmbridge.cli.by_type import by_type
 
 
 @pytest.mark.parametrize(
@@ -84,10 +85,10 @@ def _sample(active: str, *path: tuple[str, str]) -> tuple[Process, dict[str, Any
 
 def test_opportunities_are_counted_by_the_process_they_run_in() -> None:
     unread: list[Unread] = []
-    (seen,) = dynamics._processed({"Deal": 3, "Other": 0}, 5, [_sample("a", ("a", "opportunity"))], unread)
+    (seen,) = processed({"Deal": 3, "Other": 0}, 5, [_sample("a", ("a", "opportunity"))], unread)
     assert seen.what == "business processes of 5 open opportunities: 3 in Deal, at least 2 in none"
     assert (seen.number, seen.level, unread) == (8, "note", [])
-    *_, more = dynamics._processed({"Deal": 3}, 2, [], unread)
+    *_, more = processed({"Deal": 3}, 2, [], unread)
     assert more.what == "1 process instance more than open opportunities: some run in several, or are closed"
     assert more.level == "warning"
 
@@ -105,7 +106,7 @@ def test_opportunities_are_counted_by_the_process_they_run_in() -> None:
     ],
 )
 def test_what_a_sampled_path_shows_of_an_edited_process(sample: Any, words: str | None) -> None:
-    seen = dynamics._processed({}, None, [sample], [])
+    seen = processed({}, None, [sample], [])
     assert [one.what.startswith(f"of 1 sampled opportunity in a process {words}") for one in seen] == [True][
         : bool(words)
     ]
@@ -113,9 +114,7 @@ def test_what_a_sampled_path_shows_of_an_edited_process(sample: Any, words: str 
 
 def test_a_refused_path_stays_open() -> None:
     unread: list[Unread] = []
-    assert (
-        dynamics._processed({}, None, [(DEAL, {}, "no (0x80040220)"), _sample("a", ("a", "opportunity"))], unread) == []
-    )
+    assert processed({}, None, [(DEAL, {}, "no (0x80040220)"), _sample("a", ("a", "opportunity"))], unread) == []
     [one] = unread
     assert (one.number, one.why) == (8, "no (0x80040220)")
     assert one.what == "which stages 1 of 2 sampled opportunities can pass in their process"
