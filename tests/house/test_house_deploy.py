@@ -176,7 +176,7 @@ def test_every_metric_is_on_the_dashboard_or_in_a_rule() -> None:
 def test_rules_say_what_is_the_matter_and_what_to_do() -> None:
     for rule in RULES:
         assert rule["labels"]["severity"] in {"page", "warn"}
-        assert set(rule["annotations"]) == {"summary", "description"}
+        assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
     assert len({rule["alert"] for rule in RULES}) == len(RULES)
 
 
