@@ -5,6 +5,7 @@ server and PostgreSQL, one of them killed on the way.
 """
 
 import contextlib
+import json
 import random
 import signal
 import subprocess
@@ -202,6 +203,23 @@ def both_sides_agree(company: Project, done: Mapping[str, int]) -> None:
     print(f"{document['pairs']} pairs agree; {len(mirrored)} conversions mirrored; {document['open_issues']} held")
 
 
+def each_line_names_what_it_is_about(company: Project, log: Path) -> None:
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    lines = [line for line in lines if "action" in line]  # Celery's own have none
+    about_records = [line for line in lines if line["action"].startswith(("record_", "step_"))]
+    with store(company) as one:
+        runs = {run.id for run in one.runs(limit=1000)}
+        converted = {row.lead_link for row in one.conversions() if row.state == "done"}
+    assert "step_done" in {line["action"] for line in about_records}
+    for line in about_records:
+        assert line["run"] in runs, line
+        assert any(line["ids"].values()), line
+    steps = [line for line in about_records if line["action"] == "step_done"]
+    assert {line["pair"] for line in steps if line["kind"] == "convert"} <= converted
+    assert all(None not in line["ids"].values() for line in steps), steps
+    assert all(line["run"] in runs for line in lines if line["action"].startswith("cycle_"))
+
+
 def test_up_keeps_both_in_step_while_people_work(company: Project) -> None:
     log = company.folder / "up.log"
     with log.open("w") as output:
@@ -221,6 +239,7 @@ def test_up_keeps_both_in_step_while_people_work(company: Project) -> None:
         ended = stop(up, signal.SIGTERM)
     assert ended.code == 0, log.read_text()
     both_sides_agree(company, done)
+    each_line_names_what_it_is_about(company, log)
     assert '"action": "down"' in log.read_text()
     assert "Traceback" not in log.read_text(), log.read_text()
 
