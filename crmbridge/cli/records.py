@@ -10,6 +10,7 @@ from crmbridge.cli.find import Found, find
 from crmbridge.cli.sync import issue_document
 from crmbridge.cli.verify import plain_value
 from crmbridge.model import SIDES, Link, Row, Side, attribute_name
+from crmbridge.reasons import for_people
 
 if TYPE_CHECKING:
     from crmbridge.settings import Settings
@@ -129,7 +130,7 @@ def write_document(one: "JournalRow", connections: Mapping[Side, str]) -> dict[s
         "on": connections[one.side],
         "kind": one.kind,
         "id": one.native_id,
-        "reason": one.reason,
+        "reason": for_people(one.reason, connections, one.side),
         "before": dict(one.before),
         "after": dict(one.after),
         "reply": one.reply,
@@ -142,7 +143,8 @@ def _print_show(document: dict[str, Any], connections: Mapping[Side, str]) -> No
     head(f"{document['entity']} {document['shared_id'] or '(no partner)'}")
     if document["pair"]:
         pair = document["pair"]
-        say(f"paired: {pair['how'] or pair['mode']}{'' if pair['alive'] else '; the pair has ended'}")
+        how = for_people(pair["how"] or pair["mode"], connections)
+        say(f"paired: {how}{'' if pair['alive'] else '; the pair has ended'}")
     for name, side in document["sides"].items():
         gone = ", deleted" if side["deleted"] else f", merged into {side['merged_into']}" if side["merged_into"] else ""
         say(f"{name}: {side['id']}, last changed {side['modified_at'] or 'unknown'}{gone}")

@@ -17,6 +17,7 @@ from crmbridge.errors import ConfigError
 from crmbridge.model import ENTITIES, SIDES, Entity, Side
 from crmbridge.pauses import PAUSED
 from crmbridge.printable import one_line
+from crmbridge.reasons import for_people
 
 if TYPE_CHECKING:
     from crmbridge.state.pauses import Queue
@@ -239,7 +240,7 @@ class Shown:
             "kind": event.kind,
             "shared_id": event.link_id,
             "ids": {self.names[side]: real_id(event.ids.get(side)) for side in SIDES},
-            "reason": event.reason,
+            "reason": for_people(event.reason, self.names, event.side),
             "cause": event.cause,
             "fix": event.fix,
             "fields": list(event.fields),
@@ -316,7 +317,10 @@ class Shown:
             table(
                 [*self.names.values(), "case", "fields", "reason"],
                 [
-                    [*map(self._shown_id, map(one.ids.get, SIDES)), one.cause or "", ", ".join(one.fields), one.reason]
+                    [
+                        *map(self._shown_id, map(one.ids.get, SIDES)),
+                        *(one.cause or "", ", ".join(one.fields), for_people(one.reason, self.names, one.side)),
+                    ]
                     for one in shown
                 ],
                 title=f"{kind} {entity} on {on} ({len(events)}{rest})",

@@ -16,6 +16,7 @@ from crmbridge.cli.sync import issue_document
 from crmbridge.cli.verify import plain_value
 from crmbridge.errors import ConfigError, CrmBridgeError
 from crmbridge.model import SIDES, Fields, Link, Row, Seen, Side, Unlinked, Value
+from crmbridge.reasons import for_people
 
 if TYPE_CHECKING:
     from crmbridge.plan import Verdict
@@ -302,7 +303,7 @@ def _merge_document(merge: Merge, mapped: "FieldDoc", connections: Mapping[Side,
         **{side: _plain(merge.now.get(side)) for side in SIDES},
         "would_write_to": connections[verdict.write] if verdict.write else None,
         "would_write": writes,
-        "why": _named(verdict.why, connections) or "nothing changed since both sides agreed",
+        "why": for_people(verdict.why, connections, verdict.write) or "nothing changed since both sides agreed",
         "hold": verdict.hold.message if verdict.hold else None,
         "problems": list(merge.problems),
         "evidence": evidence,

@@ -11,6 +11,7 @@ from crmbridge.cli.records import journal_of, write_document
 from crmbridge.cli.sync import issue_document
 from crmbridge.errors import ConfigError, CrmBridgeError
 from crmbridge.model import SIDES, Axes, Link, Row, Seen, Side, attribute_name, other
+from crmbridge.reasons import for_people
 
 if TYPE_CHECKING:
     from crmbridge.lifecycle.plan import LifePlan
@@ -266,13 +267,13 @@ def _merge(
             "kind": step.kind,
             "on": connections[step.side],
             "status": step.status,
-            "reason": step.reason,
+            "reason": for_people(step.reason, connections, step.side),
         }
         for step in life.steps
     ]
     return {
         "decided": True,
-        "why": _told(judged, life),
+        "why": _told(judged, life, connections),
         "would_write_to": steps[0]["on"] if steps else None,
         "would_write": [{"on": connections[one.side], "columns": dict(one.columns)} for one in judged.orders],
         "steps": steps,
@@ -295,9 +296,9 @@ def _gates(document: "Document") -> dict[str, str]:
     }
 
 
-def _told(judged: Judged, life: "LifePlan") -> str:
+def _told(judged: Judged, life: "LifePlan", connections: Mapping[Side, str]) -> str:
     if life.steps:
-        return "; then ".join(step.reason for step in life.steps)
+        return "; then ".join(for_people(step.reason, connections, step.side) for step in life.steps)
     if life.holds:
         return f"held ({life.holds[0].cause})"
     left, right = judged.seen["left"].shared, judged.seen["right"].shared

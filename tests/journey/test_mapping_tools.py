@@ -48,7 +48,7 @@ def test_an_edit_is_previewed_with_its_line_and_nothing_is_written(company: Proj
     assert (write["on"], write["kind"]) == ("dynamics", "update")
     columns = {one["column"]: one for one in write["columns"]}
     assert columns["jobtitle"]["after"] == "Head of Previews"
-    assert columns["jobtitle"]["why"] == "changed on the left"
+    assert columns["jobtitle"]["why"] == "changed on salesforce"
     assert columns["jobtitle"]["at"].endswith(f"lead.yaml:{line(company, 'mappings/lead.yaml', 'title:')}")
     assert columns["leadsourcecode"]["after"] == 4
     assert columns["leadsourcecode"]["row_at"].endswith(f":{line(company, 'mappings/lead.yaml', 'partner:')}")
@@ -407,7 +407,7 @@ def test_why_tells_of_a_status_and_of_a_stage_as_it_does_of_a_field(edited: Proj
     assert told["rule"]["rows"]["contacted"].endswith(at)
     assert {axes["status"] for axes in told["agreed"].values()} == {"new"}
     merge = told["merge"]
-    assert (merge["why"], merge["would_write_to"]) == ("status changed there (L3)", "dynamics")
+    assert (merge["why"], merge["would_write_to"]) == ("status changed on salesforce", "dynamics")
     assert [(step["case"], step["status"]) for step in merge["steps"]] == [("L3", "contacted")]
     assert merge["would_write"][0]["columns"]["status"] == 2
     assert merge["evidence"]["changed_since_agreed"] == {"salesforce": True, "dynamics": False}
@@ -422,7 +422,7 @@ def test_why_tells_of_a_status_and_of_a_stage_as_it_does_of_a_field(edited: Proj
     assert after["sources"]["dynamics"]["label"] == "Contacted"
     text = edited.run_here("why", row["Id"], "status").out
     assert "read as 'contacted' (open) by" in text
-    assert "status changed there (L3)" in text
+    assert "status changed on salesforce" in text
 
 
 def test_why_names_the_gate_that_holds_a_stage_and_what_to_do(edited: Project) -> None:

@@ -155,7 +155,7 @@ def test_why_says_what_it_can_when_no_crm_answers(store: Store, capsys: pytest.C
     assert told["sources"]["dynamics"]["column"] == "jobtitle"
     assert told["merge"]["decided"] is False
     assert "could not be asked" in told["merge"]["why"]
-    assert [one["reason"] for one in told["writes"]] == ["title: changed on the left"]
+    assert [one["reason"] for one in told["writes"]] == ["title: changed on salesforce"]
     assert run(["why", "shared-1", "titel"]) == 2
     assert "Did you mean 'title'?" in capsys.readouterr().err
 

@@ -8,6 +8,7 @@ import rich_click as click
 from crmbridge.cli.context import Place, names
 from crmbridge.cli.mapping.common import ENTITY, json_option, plain_place
 from crmbridge.model import ENTITIES, SIDES, Entity, Native, Side, Unlinked, attribute_name, other
+from crmbridge.reasons import for_people
 
 if TYPE_CHECKING:
     from crmbridge.cli.mapping.choose import Chosen
@@ -182,11 +183,16 @@ def _write(engine: "Engine", document: "Document", previewed: "Previewed", order
                 "column": column,
                 "before": _before(target.row if target else None, column),
                 "after": value,
-                "why": order.why.get(behind.field or "", ""),
+                "why": for_people(order.why.get(behind.field or "", ""), engine.names, there),
                 **_behind(behind),
             }
         )
-    return {"on": engine.names[there], "kind": order.kind, "reason": order.reason, "columns": columns}
+    return {
+        "on": engine.names[there],
+        "kind": order.kind,
+        "reason": for_people(order.reason, engine.names, there),
+        "columns": columns,
+    }
 
 
 def _before(row: "Row | None", column: str) -> Any:
