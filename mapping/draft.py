@@ -17,7 +17,9 @@ from mapping.schema import SHIPPED_CONNECTIONS, table_key
 
 AXES: Final[Mapping[Entity, str]] = {"lead": "status", "opportunity": "stage"}
 SHARED_FILE: Final = "values.yaml"
-_SCHEMA: Final = "# yaml-language-server: $schema=../mapping.schema.json"
+MAPPING_SCHEMA: Final = "mapping.schema.json"
+VALUES_SCHEMA: Final = "values.schema.json"
+_SCHEMA: Final = "# yaml-language-server: $schema=../"
 _HOW: Final = (
     "# Drafted by `crmbridge mapping init` from what {left} and {right} say of themselves. Read it line by line:",
     "#   sure: standard on both sides   likely: look at it   QUESTION: does nothing until you take the # away",
@@ -34,6 +36,7 @@ class Drafted:
     fields: Sequence[Line] = ()
     values: Mapping[str, Sequence[Line]]
     statuses: Sequence[Line] = ()
+    schema: str | None = None  # that its first line names, beside the folder
 
     @property
     def lines(self) -> list[Line]:
@@ -92,7 +95,8 @@ def _file(
 ) -> Drafted:
     values = {name: lines for name, lines in fields.tables.items() if name not in shared}
     statuses = draft_statuses(entity, ends, by_value=by_value) if entity in AXES else []
-    rows = [*_head({side: ends[side].name for side in SIDES}, connections), f"entity: {entity}"]
+    schema = _schema(MAPPING_SCHEMA, connections)
+    rows = [*_head({side: ends[side].name for side in SIDES}, schema), f"entity: {entity}"]
     for side in SIDES:
         rows.append(f"{ends[side].name}: {{{table_key(ends[side].system)}: {ends[side].description.table}}}")
     rows += ["", *_match(entity, fields.active)]
@@ -103,20 +107,30 @@ def _file(
         rows += ["", f"{block}:" if any(line.active for line in statuses) else f"# {block}:", *_unopened(statuses)]
         rows += written(statuses)
     return Drafted(
-        file=f"{entity}.yaml", text="\n".join(rows) + "\n", fields=fields.lines, values=values, statuses=statuses
+        file=f"{entity}.yaml",
+        text="\n".join(rows) + "\n",
+        fields=fields.lines,
+        values=values,
+        statuses=statuses,
+        schema=schema,
     )
 
 
 def _values_file(
     shared: Mapping[str, Sequence[Line]], names: Mapping[Side, str], connections: Mapping[str, str]
 ) -> Drafted:
-    rows = [*_head(names, connections), "# Tables of values that several files use.", *_tables(shared, {})[1:]]
-    return Drafted(file=SHARED_FILE, text="\n".join(rows) + "\n", values=shared)
+    schema = _schema(VALUES_SCHEMA, connections)
+    rows = [*_head(names, schema), "# Tables of values that several files use.", *_tables(shared, {})[1:]]
+    return Drafted(file=SHARED_FILE, text="\n".join(rows) + "\n", values=shared, schema=schema)
 
 
-def _head(names: Mapping[Side, str], connections: Mapping[str, str]) -> list[str]:
-    shipped = dict(connections) == dict(SHIPPED_CONNECTIONS)  # the shipped schema has the names of the connections
-    return [*([_SCHEMA, "#"] if shipped else []), *(line.format(**names) for line in _HOW)]
+def _schema(file: str, connections: Mapping[str, str]) -> str | None:
+    """The shipped schema has the shipped names of the connections."""
+    return file if dict(connections) == dict(SHIPPED_CONNECTIONS) else None
+
+
+def _head(names: Mapping[Side, str], schema: str | None) -> list[str]:
+    return [*([f"{_SCHEMA}{schema}", "#"] if schema else []), *(line.format(**names) for line in _HOW)]
 
 
 def _match(entity: Entity, active: set[str]) -> list[str]:

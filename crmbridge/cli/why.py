@@ -172,10 +172,20 @@ def _source(document: "Document", row: Row | None, mapped: "FieldDoc", side: Sid
 def _rule(document: "Document", mapped: "FieldDoc", connections: Mapping[Side, str]) -> dict[str, Any]:
     return {
         "at": plain_place(document.source.place(("fields", mapped.name), key=True)),
-        "rule": _named(mapped.rule, connections),
+        "rule": _says(mapped, connections),
+        "create": {connections[side]: given for side, given in mapped.create.items() if side in mapped.columns},
         "converter": f"values: {mapped.values}" if mapped.values else mapped.convert,
         "columns": {connections[side]: str(choice) for side, choice in mapped.columns.items()},
     }
+
+
+def _says(mapped: "FieldDoc", connections: Mapping[Side, str]) -> str:
+    """A rule decides between two sides; where there are not two, none does."""
+    if mapped.is_derived:
+        return "made by the mapping"
+    if len(mapped.columns) < len(SIDES):
+        return f"on {' and '.join(connections[side] for side in mapped.columns)} only, never written across"
+    return _named(mapped.rule, connections)
 
 
 def _named(text: str, connections: Mapping[Side, str]) -> str:
@@ -364,6 +374,8 @@ def _print_field(answer: dict[str, Any]) -> None:
         say(f"source     {name} {source['record']} {source['column']}: {value}{row}")
     rule = answer["rule"]
     say(f"rule       {rule['at']}: {rule['rule']}")
+    for name, given in rule["create"].items():
+        say(f"create     {name}: a new record gets {given!r} where it is blank")
     say(f"converter  {rule['converter']}")
 
 

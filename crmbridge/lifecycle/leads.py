@@ -46,7 +46,7 @@ def plan_lead(
 
 def _open_leads(link: Link, seen: Mapping[Side, Seen], last_edit: Side | None, policy: Policy) -> LifePlan:
     reports = tuple(
-        Report(cause="L6", message=f"{text} Nothing of it is written to the other side (L6).")
+        Report(cause="L6", message=f"{text}. Nothing of it is written to the other side (L6).")
         for side in SIDES
         if (text := seen[side].shared.contradiction)
     )

@@ -133,6 +133,19 @@ def _named(dialect: str, column: str) -> Any:
     return lookup(dialect, intent, intent.c[column], intent.c.side == bindparam("of_side"), intent.c.sent_at >= since)
 
 
+def about(connection: Connection, side: Side, names: Sequence[str], since: datetime) -> list[Intent]:
+    """The intents themselves, of those that `named` looks for."""
+    found: dict[str, Intent] = {}
+    for column in ("native_id", "key"):
+        statement = _named(connection.dialect.name, column)
+        for some in chunks(sorted(set(names))):
+            given = {"ids": array(connection.dialect.name, some), "of_side": side, "since": since}
+            for line in connection.execute(statement, given):
+                one = _load([getattr(line, known.name) for known in _INTENT])
+                found[one.id] = one
+    return sorted(found.values(), key=lambda one: one.id)
+
+
 # --- journal ------------------------------------------------------------------------------------------------------
 
 

@@ -350,6 +350,11 @@ class Store:
         with self._database.reading() as connection:
             return intents.named(connection, side, names, now(connection) - within)
 
+    def intents_about(self, side: Side, names: Sequence[str], within: timedelta) -> list[Intent]:
+        """The same intents, whole."""
+        with self._database.reading() as connection:
+            return intents.about(connection, side, names, now(connection) - within)
+
     def journal(
         self,
         link_id: str | None = None,

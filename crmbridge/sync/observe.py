@@ -2,7 +2,7 @@
 
 from crmbridge.model import SIDES, Entity, Side
 from crmbridge.state.words import Batch
-from crmbridge.sync.foreign import foreign
+from crmbridge.sync.foreign import Doubt, copied, foreign
 from crmbridge.sync.hands import Hands
 from crmbridge.sync.pausing import unread
 from crmbridge.sync.unseen import ask_for_unseen
@@ -12,6 +12,7 @@ from crmbridge.sync.view import View
 def observe(hands: Hands, view: View) -> dict[tuple[Side, str], int]:
     """Read all tables of both sides up to now, before anything is planned (claims need that). Returns changed rows."""
     changed: dict[tuple[Side, str], int] = {}
+    doubts: list[Doubt] = []
     for side in SIDES:
         for source in sources(hands, side):
             hands.progress.step(f"reading {source} from {hands.names[side]}")
@@ -20,9 +21,12 @@ def observe(hands: Hands, view: View) -> dict[tuple[Side, str], int]:
             for page in hands.connectors[side].changes(source, cursor):
                 anew = anew or page.full
                 if not anew:
-                    hands.record(Batch(issues=foreign(hands, view, side, source, page)))
+                    strange, doubtful = foreign(hands, view, side, source, page)
+                    hands.record(Batch(issues=strange))
+                    doubts += doubtful
                 count = hands.store.save_page(side, source, page, lease=hands.lease)
                 changed[side, source] = changed.get((side, source), 0) + count
+    hands.record(Batch(issues=copied(hands, view, doubts)))
     for unseen in hands.store.unseen():
         if unseen.entity in sources(hands, unseen.side):
             found = ask_for_unseen(hands, unseen)

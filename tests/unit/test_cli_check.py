@@ -12,6 +12,8 @@ from crmbridge import settings, wiring
 from crmbridge.cli.check import Findings, check
 from crmbridge.cli.context import Place
 from crmbridge.cli.live import look_around
+from crmbridge.cli.mapping.fmt import fmt
+from crmbridge.cli.mapping.init import init as mapping_init
 from crmbridge.cli.mapping.schema import schema
 from crmbridge.errors import ConfigError
 from tests.support.project import CHECKOUT
@@ -122,6 +124,55 @@ def test_a_schema_from_a_shape_needs_no_secret(folder: Path) -> None:
     assert {file.name for file in folder.glob("*.schema.json")} == {
         f"{name}.schema.json" for name in ("account", "contact", "lead", "opportunity", "values", "examples")
     }
+
+
+def test_drafts_in_an_empty_folder_name_schemas_that_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CRMBRIDGE_CONFIG", raising=False)
+    Path("shape.yaml").write_text("salesforce: {extends: salesforce}\ndynamics: {extends: dynamics}\n")
+
+    def draft(*words: str) -> str:
+        words = ("drafts", "--shape", "shape.yaml", *words)
+        return (
+            CliRunner().invoke(mapping_init, words, obj=Place(), standalone_mode=False, catch_exceptions=False).output
+        )
+
+    assert "Made mapping.schema.json" in draft()
+    named = {file.read_text().splitlines()[0].partition("$schema=")[2] for file in Path("drafts").glob("*.yaml")}
+    assert named == {"../mapping.schema.json", "../values.schema.json"}
+    assert all((Path("drafts") / name).is_file() for name in named)
+    shipped = json.loads((CHECKOUT / "config" / "mapping.schema.json").read_text())
+    assert json.loads(Path("mapping.schema.json").read_text()) == shipped
+    Path("mapping.schema.json").write_text("{}")  # of this org, from `mapping schema`
+    assert "Made" not in draft("--force")
+    assert Path("mapping.schema.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("name", ["lead.yaml", "lead.examples.yaml"])
+def test_a_named_file_is_tidied_without_settings_as_with_them(
+    folder: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = tmp_path / "alone"
+    shutil.copytree(folder / "mappings", alone)
+    wrong = "  city: { dynamics: address1_city,salesforce: City }\n"
+    for one in (folder / "mappings", alone):
+        file = one / "lead.yaml"
+        file.write_text("".join(wrong if "City" in line else line for line in file.read_text().splitlines(True)))
+        with (one / name).open("a") as text:
+            text.write("# blanks   \n")
+    monkeypatch.chdir(alone)
+    monkeypatch.delenv("CRMBRIDGE_CONFIG", raising=False)
+
+    def tidy(place: Place, file: Path) -> None:
+        CliRunner().invoke(fmt, [str(file)], obj=place, standalone_mode=False, catch_exceptions=False)
+
+    tidy(Place(config=str(folder / "crmbridge.yaml")), folder / "mappings" / name)
+    tidy(Place(), Path(name))
+    assert (alone / name).read_text() == (folder / "mappings" / name).read_text()
+    if name == "lead.yaml":
+        assert "  city: {salesforce: City, dynamics: address1_city}\n" in (alone / name).read_text()
+    with pytest.raises(ConfigError, match="There is no"):  # which folder, only the settings say
+        CliRunner().invoke(fmt, [], obj=Place(), standalone_mode=False, catch_exceptions=False)
 
 
 def test_a_character_that_only_looks_right_is_named(folder: Path) -> None:

@@ -160,6 +160,16 @@ def test_why_says_what_it_can_when_no_crm_answers(store: Store, capsys: pytest.C
     assert "Did you mean 'title'?" in capsys.readouterr().err
 
 
+def test_why_of_a_field_on_one_side_names_what_a_new_record_gets(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rule = document(capsys, "why", "shared-1", "topic")["rule"]
+    assert rule["rule"] == "on dynamics only, never written across"
+    assert rule["create"] == {"dynamics": "{company} - {last_name}"}
+    assert run(["why", "shared-1", "topic"]) == 0
+    assert "create     dynamics: a new record gets '{company} - {last_name}' where" in capsys.readouterr().out
+
+
 def test_why_of_a_place_in_life_says_what_it_can_when_no_crm_answers(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -131,7 +131,7 @@ def test_l6_a_contradiction_is_reported_and_moves_nothing(contradicted: Side) ->
     plan = plan_lead(linked("lead", CONTACTED, CONTACTED), sides["left"], sides["right"], powers=POWERS, last_edit=None)
     assert "report L6" in told(plan)
     assert [step for step in plan.steps if step.side != contradicted] == []
-    assert "(L6)" in plan.reports[0].message
+    assert ". Nothing of it is written to the other side (L6)." in plan.reports[0].message
 
 
 MADE = {"account_id": "a", "contact_id": "c", "opportunity_id": "o"}

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -217,6 +218,75 @@ def test_an_edit_of_a_second_installation_is_noticed(desk: Bench) -> None:
     desk.south.edit("lead", right, by=US, city="Rome")
     with pytest.raises(GuardError):
         desk.sync()
+
+
+def test_on_the_day_of_the_first_run_it_is_known_by_what_it_writes(desk: Bench) -> None:
+    """Both have the same store, and each has just written to everything there is."""
+    left, right = desk.lead_pair()
+    desk.north.edit("lead", left, city="Bonn")
+    desk.settled()
+    assert desk.south.read("lead", right)["city"] == "Bonn"
+    desk.north.edit("lead", left, rating="hot")
+    desk.south.edit("lead", right, by=US, rating="hot")  # the other one was quicker
+    with pytest.raises(GuardError):
+        desk.sync()
+    assert [(issue.side, issue.native_id) for issue in desk.issues(CAUSE)] == [("right", right)]
+
+
+def test_so_it_is_where_it_writes_to_what_is_read_first(desk: Bench) -> None:
+    left, right = desk.lead_pair()
+    desk.south.edit("lead", right, city="Bonn")
+    desk.settled()
+    desk.south.edit("lead", right, rating="hot")
+    desk.north.edit("lead", left, by=US, rating="hot")
+    with pytest.raises(GuardError):
+        desk.sync()
+
+
+def test_so_it_is_below_a_record_that_we_wrote_to(desk: Bench) -> None:
+    """The deal itself was never written to; its account was."""
+    desk.deal_pair()
+    (deal,) = desk.south.live("opportunity")
+    (account,) = desk.north.live("account")
+    (mine,) = desk.north.live("opportunity")
+    _days_later(desk)
+    desk.north.edit("account", account.id, city="Bonn")
+    desk.settled()
+    desk.north.edit("opportunity", mine.id, description="big")
+    desk.south.edit("opportunity", deal.id, by=US, description="big")
+    with pytest.raises(GuardError):
+        desk.sync()
+    assert [(issue.side, issue.native_id) for issue in desk.issues(CAUSE)] == [("right", deal.id)]
+
+
+@pytest.mark.parametrize(
+    "case", ["an automation in our write's moment", "its own value", "before the partner", "what we sent before"]
+)
+def test_what_may_have_another_reason_raises_no_alarm(desk: Bench, case: str) -> None:
+    """Two automations alike, one on each side: theirs may come to the same value before we have seen either."""
+    left, right = desk.lead_pair()
+    desk.north.edit("lead", left, city="Bonn")
+    desk.settled()
+    (row,) = [one for one in desk.south.live("lead") if one.id == right]
+    if case == "an automation in our write's moment":
+        at = row.modified_at + timedelta(minutes=2)
+        desk.south.edit("lead", right, by=US, rating="hot")
+        desk.north.edit("lead", left, rating="hot")
+        row.modified_at = at
+        desk.north.tables["lead"][left].modified_at = at - timedelta(seconds=1)
+    elif case == "its own value":
+        desk.north.edit("lead", left, rating="hot")
+        desk.south.edit("lead", right, by=US, rating="warm")
+    elif case == "before the partner":
+        desk.south.edit("lead", right, by=US, rating="hot")
+        desk.north.edit("lead", left, rating="hot")
+    else:  # the same value again, as a write of ours had it that lands late
+        desk.north.edit("lead", left, city="Rome")
+        desk.settled()
+        desk.north.edit("lead", left, city="Bonn")
+        desk.south.edit("lead", right, by=US, city="Bonn")
+    desk.sync()
+    assert desk.issues(CAUSE) == []
 
 
 def test_people_and_automations_raise_no_alarm(desk: Bench) -> None:

@@ -8,6 +8,7 @@ import rich_click as click
 from crmbridge.cli.context import Place
 from crmbridge.cli.mapping.common import json_option
 from crmbridge.errors import ConfigError
+from crmbridge.model import SIDES
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -20,18 +21,13 @@ SUFFIXES = (".yaml", ".yml")
 def fmt(place: Place, files: tuple[Path, ...], check: bool, as_json: bool) -> int:
     """Tidy mapping files: blanks, and the order of the keys in a line. Values and comments never change.
 
-    Without FILE all of the mappings folder, examples and shared values included. Line breaks, indentation and the order
-    of the lines stay as they are.
+    Without FILE all of the mappings folder, examples and shared values included; with it, no crmbridge.yaml is needed.
+    Line breaks, indentation and the order of the lines stay as they are.
     """
-    from crmbridge.settings.outline import outline
     from mapping.fmt import changed_lines
 
-    found = outline(place.config, profile=place.profile)
-    folder = found.mappings_folder
-    wanted = list(files) or sorted(file for file in folder.glob("*") if file.suffix in SUFFIXES)
-    if not wanted:
-        raise ConfigError(f"There is no mapping in {folder}.", fix="`crmbridge init` puts the shipped ones there.")
-    texts = _formatted(wanted, list(found.connections))
+    wanted, names = _wanted(place, files)
+    texts = _formatted(wanted, names)
     touched = [(file, before, after) for file, before, after in texts if before != after]
     if not check:
         for file, _, after in touched:
@@ -50,6 +46,36 @@ def fmt(place: Place, files: tuple[Path, ...], check: bool, as_json: bool) -> in
     if not touched:
         click.echo("Nothing to tidy.")
     return code
+
+
+def _wanted(place: Place, files: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """The files, and what the connections are called, whose keys come first in a line."""
+    from crmbridge.settings.outline import outline
+
+    try:
+        found = outline(place.config, profile=place.profile)
+    except ConfigError as error:
+        if error.code != "no_settings" or place.config is not None or not files:
+            raise
+        return list(files), _connections_beside(files[0])
+    folder = found.mappings_folder
+    wanted = list(files) or sorted(file for file in folder.glob("*") if file.suffix in SUFFIXES)
+    if not wanted:
+        raise ConfigError(f"There is no mapping in {folder}.", fix="`crmbridge init` puts the shipped ones there.")
+    return wanted, list(found.connections)
+
+
+def _connections_beside(file: Path) -> list[str]:
+    """As the mappings of its folder name them: values and examples say nothing of that themselves."""
+    from mapping.source import read_file
+
+    for one in (file, *sorted(each for each in file.parent.glob("*") if each.suffix in SUFFIXES)):
+        data = read_file(one).data
+        ends = {str(name): part for name, part in data.items() if isinstance(part, dict)} if data else {}
+        names = [name for name, part in ends.items() if {"object", "table"} & part.keys()]
+        if len(names) == len(SIDES):
+            return names
+    return []
 
 
 def _formatted(files: Sequence[Path], names: Sequence[str]) -> list[tuple[Path, str, str]]:

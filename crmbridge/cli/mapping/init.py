@@ -1,5 +1,6 @@
 """`crmbridge mapping init`: drafts of all mapping files, from what both systems say of themselves."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,8 +35,8 @@ def init(place: Place, directory: Path | None, shape: Path | None, by_value: boo
     """Draft all mapping files from what both systems say of themselves, with a confidence and a comment per line.
 
     Standard fields, values and statuses are decided; everything else is a QUESTION: a line that is commented out and
-    does nothing until you take the # away. Files go to DIR, or else to the mappings folder of crmbridge.yaml. What is
-    there is not overwritten.
+    does nothing until you take the # away. Files go to DIR, or else to the mappings folder of crmbridge.yaml, and the
+    schemas that they name for editors above it. What is there is not overwritten.
     """
     from mapping.draft import draft
 
@@ -43,12 +44,23 @@ def init(place: Place, directory: Path | None, shape: Path | None, by_value: boo
     files = draft(connections, descriptions, by_value=by_value)
     folder = directory or usual
     _write(folder, files, force=force)
+    schemas = _write_schemas(folder.parent, files)
     if as_json:
         from crmbridge.cli.output import print_json
 
-        print_json({"directory": str(folder.resolve()), "files": [_told(one, connections) for one in files]})
+        print_json(
+            {
+                "directory": str(folder.resolve()),
+                "files": [_told(one, connections) for one in files],
+                "schemas": schemas,
+            }
+        )
         return
     _say(folder, files)
+    from crmbridge.cli.output import say
+
+    for schema in schemas:
+        say(f"Made {schema} for your editor: the files name it in their first line.")
 
 
 def described(place: Place, shape: Path | None) -> tuple[dict[str, str], Any, Path]:
@@ -88,6 +100,21 @@ def _write(folder: Path, files: "Sequence[Drafted]", *, force: bool) -> None:
         draft = folder / f".{one.file}.new"  # a file that is there is whole, whatever happens meanwhile
         draft.write_text(one.text, encoding="utf-8")
         draft.replace(folder / one.file)
+
+
+def _write_schemas(folder: Path, files: "Sequence[Drafted]") -> list[str]:
+    """What the drafts name for editors and `crmbridge init` has not put there; what is there is left alone."""
+    from mapping.draft import VALUES_SCHEMA
+    from mapping.editor import editor_schema, editor_values_schema
+
+    made: list[str] = []
+    for name in sorted({one.schema for one in files if one.schema}):
+        file = folder / name
+        if not file.exists():
+            document = editor_values_schema() if name == VALUES_SCHEMA else editor_schema()
+            file.write_text(f"{json.dumps(document, indent=1, ensure_ascii=False)}\n", encoding="utf-8")
+            made.append(str(file))
+    return made
 
 
 def _told(one: "Drafted", connections: dict[str, str]) -> dict[str, Any]:
