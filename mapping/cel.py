@@ -249,7 +249,8 @@ def _explained(told: str, text: str, known: Mapping[str, str]) -> ExpressionErro
         )
     overload = _OVERLOAD.match(what)
     if overload:
-        return ExpressionError(f"{where}: {_misfit(overload[1], overload[2])}")
+        blank = "; write dyn(null) for the null" if overload[1] == "_?_:_" and "null_type" in overload[2] else ""
+        return ExpressionError(f"{where}: {_misfit(overload[1], overload[2])}{blank}")
     if what.startswith("Syntax error"):
         if "<EOF>" in what:
             return ExpressionError(f"{where}: the expression ends too early")

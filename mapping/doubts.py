@@ -67,6 +67,7 @@ def doubts(document: Document, descriptions: Descriptions | None = None) -> list
         *_objects(document),
         *_expressions(document),
         *_blanks(document),
+        *_one_sided(document),
         *_texts_for_new_records(document, descriptions or {}),
     ]
 
@@ -184,6 +185,29 @@ def _blanks(document: Document) -> Iterator[Finding]:
                 f"fails where {name} is blank, and then the record is held; say what a blank means, "
                 f"e.g. `{name} != null && …`",
                 code="expression-blank",
+                warning=True,
+            )
+
+
+def _one_sided(document: Document) -> Iterator[Finding]:
+    """A filter that leaves out all records of a side, since they have no such field."""
+    names = names_for_expressions(document, axes=True)
+    try:
+        expression = compile_expression(document.filter or "true", names)
+    except (ExpressionError, ConfigError):
+        return  # an error that the check tells
+    for name in expression.fields & document.fields.keys():
+        for side in SIDES:
+            if side in document.fields[name].columns or not document.fields[name].columns:
+                continue
+            if any(one.value is True for one in expression.outcomes(names) if name in one.blank):
+                continue  # it says what becomes of records without it
+            there = document.names[side]
+            yield document.source.finding(
+                ("filter",),
+                f"{name} has no column in {there}, so it is blank in all records of {there}, and none of them fits; "
+                f"give it a column there, or let the filter say `{name} == null || …`",
+                code="filter-one-sided",
                 warning=True,
             )
 

@@ -29,7 +29,7 @@ FITS: Final[Mapping[str, frozenset[str]]] = {
     "link": frozenset({"lookup"}),
     "user": frozenset({"lookup"}),
     "record_type": frozenset({"lookup"}),
-    "money": frozenset({"money", "number", "integer"}),
+    "money": frozenset({"money", "number"}),
     "choice": frozenset({"choice", "boolean", "text"}),
 }
 _NATURAL: Final[Mapping[str, str]] = {
@@ -69,7 +69,7 @@ def live(document: Document, descriptions: Descriptions, spoiled: Spoiled) -> It
         if not doc.out_of_use and not spoiled(("fields", doc.name)) and loads(doc.convert):
             for side in doc.columns:
                 if side in described:
-                    yield from _columns(document, doc, side, described[side])
+                    yield from _columns(document, doc, side, described[side], locked=_locked(doc, described))
             yield from _losses(document, doc, described)
             yield from _zone(document, doc, described)
     for side, description in described.items():
@@ -81,7 +81,22 @@ def live(document: Document, descriptions: Descriptions, spoiled: Spoiled) -> It
 # --- columns ------------------------------------------------------------------------------------------------------
 
 
-def _columns(document: Document, doc: FieldDoc, side: Side, description: DescriptionLike) -> Iterator[Finding]:
+def _locked(doc: FieldDoc, described: Mapping[Side, DescriptionLike]) -> bool:
+    """Can neither side be written?"""
+    return all(
+        side in described
+        and side in doc.columns
+        and any(
+            (meta := described[side].columns.get(column)) is not None and not meta.createable and not meta.updateable
+            for column in doc.columns[side].all()
+        )
+        for side in SIDES
+    )
+
+
+def _columns(
+    document: Document, doc: FieldDoc, side: Side, description: DescriptionLike, *, locked: bool
+) -> Iterator[Finding]:
     name, table = document.names[side], document.tables[side]
     path: Path = ("fields", doc.name, name)
     for part, column in _parts(doc, side):
@@ -98,12 +113,12 @@ def _columns(document: Document, doc: FieldDoc, side: Side, description: Descrip
             continue
         yield from _kind(document, doc, here, name, meta)
         if _is_written(doc, side) and not meta.createable and not meta.updateable:
-            yield document.source.finding(
-                here,
-                f"{column} is read only in {name}; "
-                + ("take it out" if doc.is_derived else f"add `rule: {name}`, so that it is only read from there"),
-                code="column-read-only",
-            )
+            do = f"add `rule: {name}`, so that it is only read from there"
+            if doc.is_derived:
+                do = "take it out"
+            elif locked:
+                do = "so is the column on the other side, and nothing can cross; take one of the two out"
+            yield document.source.finding(here, f"{column} is read only in {name}; {do}", code="column-read-only")
         elif _is_written(doc, side) and not meta.updateable and doc.rule != "create only":
             yield document.source.finding(
                 here,

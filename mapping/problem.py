@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 # The way to a value: keys and list positions from the top of the document.
 Path = tuple[str | int, ...]
@@ -39,7 +39,11 @@ class Finding:
 
 
 def path_text(path: Path) -> str:
-    return ".".join(str(part) for part in path)
+    """Entries of a list are counted from 1, as people do."""
+    return ".".join(str(part + 1 if isinstance(part, int) else part) for part in path)
+
+
+_ALIKE: Final = 0.65  # at 0.6 `phone` is meant to be `owner`
 
 
 def closest(word: object, known: Iterable[object]) -> str | None:
@@ -50,7 +54,7 @@ def closest(word: object, known: Iterable[object]) -> str | None:
 def nearest(word: object, spellings: Iterable[tuple[str, str]]) -> str | None:
     """What to write, of pairs of a spelling and that; of two alike spellings the later one counts."""
     by_folded = {spelling.casefold(): written for spelling, written in spellings}
-    hits = difflib.get_close_matches(str(word).casefold(), by_folded, n=1, cutoff=0.6)
+    hits = difflib.get_close_matches(str(word).casefold(), by_folded, n=1, cutoff=_ALIKE)
     return by_folded[hits[0]] if hits else None
 
 

@@ -5,8 +5,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from crmbridge.model import ENTITIES, Entity
+from crmbridge.policy import Policies, Policy, laid_over
+from crmbridge.segments import policies
 from crmbridge.settings.profile import read_with_profile
-from mapping.cel import ExpressionError, predicate
+from mapping.cel import ExpressionError, compile_expression, predicate
 from mapping.doubts import Never, nevers
 from mapping.problem import Finding, Path
 from mapping.source import Source
@@ -20,6 +22,11 @@ _ABOUT: Mapping[tuple[str, str], Entity] = {
     ("convert", "mirror"): "lead",
     ("scope", "account"): "account",
     ("scope", "contact"): "contact",
+}
+# Options with the choice `person_account`, and whose they are.
+_PERSONS: Mapping[tuple[object, object], Entity] = {
+    ("convert", "contact_only"): "lead",
+    ("close", "contact_customer"): "opportunity",
 }
 
 
@@ -36,6 +43,8 @@ def segment_doubts(settings: "Settings", documents: "Documents", compiled: "Comp
         *_covered(settings, source, kinds),
         *_masters(settings, source, now),
         *_nevers(source, documents, compiled, kinds),
+        *_one_sided(settings, source, documents, compiled, kinds),
+        *_idle(source, compiled, policies(settings, compiled)),
     ]
 
 
@@ -172,3 +181,84 @@ def _entities(path: Path, kinds: Mapping[str, tuple[Entity, ...]]) -> tuple[Enti
     mine = kinds.get(words[1], ENTITIES) if in_segment else ENTITIES
     under = words[2:] if in_segment else words[1:]  # a segment may be called as a kind of record is
     return tuple(entity for entity in ENTITIES if entity in under) or mine
+
+
+def _one_sided(
+    settings: "Settings",
+    source: Source,
+    documents: "Documents",
+    compiled: "Compiled",
+    kinds: Mapping[str, tuple[Entity, ...]],
+) -> Iterator[Finding]:
+    """Of a pair it is the left side's record that is asked; what that one does not have is blank."""
+    for one in settings.segments:
+        for document in documents:
+            entity = document.entity
+            if one.when is None or entity not in kinds[one.name] or _answers(compiled, entity, one.when) is not None:
+                continue
+            first, second = document.names["left"], document.names["right"]
+            fields = compile_expression(one.when, _names(compiled, entity)).fields & document.fields.keys()
+            for name in sorted(name for name in fields if "right" in document.fields[name].columns):
+                if "left" not in document.fields[name].columns:
+                    yield source.finding(
+                        ("segments", one.name, "when"),
+                        f"{name} has no column in {first}, and of two {entity} records that belong together the one in "
+                        f"{first} is asked, where it is always blank; give it a column there, or let {second} be the "
+                        "first of the two connections",
+                        code="segment-one-sided",
+                        warning=True,
+                    )
+
+
+def _idle(source: Source, compiled: "Compiled", chosen: Policies) -> Iterator[Finding]:
+    """Options that another one must stand beside."""
+    for path, value in _options(source.data, ()):
+        group, name = path[-2:]
+        entity = _PERSONS.get((group, name))
+        if entity is not None and value == "person_account":
+            every = _in_force(chosen, path, entity)
+            if not any(getattr(getattr(one, group), name) == value and _persons_on(one) for one in every):
+                yield source.finding(
+                    path,
+                    "does nothing while person accounts are left alone; add `convert: {person_accounts: on}`, or take "
+                    "this out",
+                    code="option-idle",
+                    warning=True,
+                )
+        if (group, name) == ("move", "inactive") and value != "both":
+            words = [str(part) for part in path]
+            able: tuple[Entity, ...] = ("account", "contact")
+            named = tuple(entity for entity in able if entity in words) or able
+            mine = [compiled.entities[entity] for entity in named if entity in compiled.entities]
+            if not any(rule.inactive for one in mine for rule in one.rules):
+                files = " or ".join(f"{entity}.yaml" for entity in named)
+                yield source.finding(
+                    path,
+                    f"does nothing: no mapping says where it stands; add `inactive:` to {files}, or take this out",
+                    code="option-idle",
+                    warning=True,
+                )
+
+
+def _persons_on(policy: Policy) -> bool:
+    return policy.convert.person_accounts == "on"
+
+
+def _in_force(chosen: Policies, path: Path, entity: Entity) -> list[Policy]:
+    """What an option at this place is laid over, and what is laid over it."""
+    if path[0] == "lifecycle":
+        return chosen.every(entity)
+    one = next(one for one in chosen.segments if one.name == path[1])
+    return [laid_over(laid_over(chosen.of(entity), one.overlay), one.by_entity.get(entity, {}))]
+
+
+def _options(data: object, path: Path) -> Iterator[tuple[Path, object]]:
+    """All single choices below `segments` and `lifecycle`."""
+    if isinstance(data, Mapping):
+        part: Any
+        for key, part in data.items():
+            here = (*path, str(key))
+            if here[0] in ("segments", "lifecycle"):
+                yield from _options(part, here)
+    elif len(path) > 2:
+        yield path, data

@@ -21,7 +21,7 @@ from crmbridge.settings.options import Options, SegmentSection, read_options, re
 from crmbridge.settings.profile import must_exist, profile_of, read_with_profile
 from crmbridge.settings.secret import Surroundings, expand
 from mapping.problem import Path as Way
-from mapping.problem import closest
+from mapping.problem import closest, path_text
 from mapping.source import Source
 
 PREFIX: Final = "CRMBRIDGE_"
@@ -97,7 +97,7 @@ class _Reading:
 
     def problem(self, way: Way, message: str, *, code: str, suggestion: str | None = None, key: bool = False) -> str:
         origin = next((self.origins[way[:n]] for n in range(len(way), 0, -1) if way[:n] in self.origins), None)
-        path = ".".join(str(part) for part in way)
+        path = path_text(way)
         where = origin or str(self.source.place(way, key=key))
         meant = f"; did you mean {suggestion!r}?" if suggestion else ""
         said = f"{path}: {message}{meant}" if path else f"{message}{meant}"

@@ -14,6 +14,7 @@ HEAD: Final = """# Problems in a mapping
 
 `crmbridge check` tells all of them at once. The word in brackets at the end of a line is the problem's code; it stays
 the same when the sentence is bettered, and `crmbridge check --json` has it as `code`.
+Entries of a list are counted from 1: `match.2.1` is the first field of the second key.
 
 ```text
 mappings/lead.yaml:23:11: error: fields.email.salesfroce: unknown key; did you mean 'salesforce'? [unknown-key]

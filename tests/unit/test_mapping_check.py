@@ -10,6 +10,7 @@ import pytest
 import mapping
 from connectors.base import Column, Description, Option
 from crmbridge.errors import ConfigError
+from mapping.problem import closest
 from mapping.schema import prune
 from mapping.source import read_text
 from tests.support.mapping_boxes import out_of_the_box
@@ -55,6 +56,11 @@ def test_the_example_is_right() -> None:
     assert [f for f in findings(LEAD, live=True) if "Company" not in f] == []
 
 
+def test_a_word_that_is_only_a_little_alike_is_not_proposed() -> None:
+    assert closest("phone", ["owner"]) is None
+    assert closest("phne", ["owner", "phone"]) == "phone"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -74,8 +80,8 @@ def test_the_example_is_right() -> None:
         ("[[email, last_name]]", "email", "4:8: match: is a list of lists: write `[[email]]` [list-flat]"),
         ("state: open, ", "", "16:3: status.new: 'state' is missing"),
         # meaning
-        ("[[email, last_name]]", "[[emial, last_name]]", "4:10: match.0.0: 'emial' is not a field of this mapping; did you"),
-        (", dynamics: lastname", "", "match.0.1: 'last_name' has no column in dynamics, so twins cannot share it"),
+        ("[[email, last_name]]", "[[emial, last_name]]", "4:10: match.1.1: 'emial' is not a field of this mapping; did you"),
+        (", dynamics: lastname", "", "match.1.2: 'last_name' has no column in dynamics, so twins cannot share it"),
         ("values: rating}", "values: ratings}", "there is no table 'ratings' under `values:`; did you mean 'rating'?"),
         ("email: {sales", "status: {sales", "fields.status: this name is taken; give the field another one"),
         ("salesforce: Email,", "salesforce: LastName,", "LastName belongs to 'last_name' already (line 6); two fields"),

@@ -194,7 +194,7 @@ def test_what_is_wrong_with_a_made_field_is_said(line: str, message: str) -> Non
 
 def test_a_made_field_recognises_nobody_and_needs_a_column_to_write() -> None:
     found = told("x: {dynamics: x, constant: a}", tail="match: [[x]]\n")
-    assert any("match.0.0: 'x' is made here, so it recognises nobody" in one for one in found)
+    assert any("match.1.1: 'x' is made here, so it recognises nobody" in one for one in found)
     there = described({}, columns(x="text 40 -"))
     found = told("x: {dynamics: x, constant: a}", descriptions=there)
     assert any("x is read only in dynamics; take it out" in one for one in found), found
@@ -250,6 +250,7 @@ def test_a_filter_that_needs_what_could_not_be_read_holds() -> None:
         ("'cty == null'", "there is no field 'cty' here that an expression can use; did you mean 'city'?"),
         ("'staff > 10'", "filter: fails where staff is blank, and such a record is held; say what a blank means"),
         ("'city > 3'", "character 6: `>` does not go with text and a whole number"),
+        ("'staff == null ? null : staff > 1'", "yes/no and null and yes/no; write dyn(null) for the null"),
         ("'city.matches(\"(\")'", "has a regular expression that is wrong"),
         ('\'city == "x" && staff > "3"\'', "`>` does not go with a whole number and text"),
         ("'city == \"x\" ? dyn(null) : true'", "may give null, which is neither yes nor no; write true or false"),
