@@ -24,7 +24,7 @@ _ABOUT: Mapping[tuple[str, str], Entity] = {
     ("scope", "contact"): "contact",
 }
 # Options with the choice `person_account`, and whose they are.
-_PERSONS: Mapping[tuple[object, object], Entity] = {
+_PERSONS: Mapping[tuple[str, str], Entity] = {
     ("convert", "contact_only"): "lead",
     ("close", "contact_customer"): "opportunity",
 }
@@ -213,7 +213,7 @@ def _one_sided(
 def _idle(source: Source, compiled: "Compiled", chosen: Policies) -> Iterator[Finding]:
     """Options that another one must stand beside."""
     for path, value in _options(source.data, ()):
-        group, name = path[-2:]
+        group, name = (str(part) for part in path[-2:])
         entity = _PERSONS.get((group, name))
         if entity is not None and value == "person_account":
             every = _in_force(chosen, path, entity)
@@ -228,7 +228,7 @@ def _idle(source: Source, compiled: "Compiled", chosen: Policies) -> Iterator[Fi
         if (group, name) == ("move", "inactive") and value != "both":
             words = [str(part) for part in path]
             able: tuple[Entity, ...] = ("account", "contact")
-            named = tuple(entity for entity in able if entity in words) or able
+            named: tuple[Entity, ...] = tuple(entity for entity in able if entity in words) or able
             mine = [compiled.entities[entity] for entity in named if entity in compiled.entities]
             if not any(rule.inactive for one in mine for rule in one.rules):
                 files = " or ".join(f"{entity}.yaml" for entity in named)
