@@ -168,8 +168,8 @@ def test_the_shape_of_examples_is_checked_with_its_place() -> None:
     examples, findings = examples_of(next(iter(documents)), source)
     assert examples == []
     assert [str(one).split(" [")[0] for one in findings] == [
-        "lead.examples.yaml:3:5: examples.0.gven: unknown key; did you mean 'given'?",
-        "lead.examples.yaml:2:5: examples.0: 'given' is missing; add it",
+        "lead.examples.yaml:3:5: examples.1.gven: unknown key; did you mean 'given'?",
+        "lead.examples.yaml:2:5: examples.1: 'given' is missing; add it",
     ]
 
 
