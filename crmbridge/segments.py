@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import mapping
 from crmbridge.errors import ConfigError
-from crmbridge.model import Entity, Problem, Shared
+from crmbridge.model import Entity, Problem, Shared, State
 from crmbridge.policy import CANNOT_TELL, DEFAULT, Fits, Overlay, Policies, ReadAs, Segment, When, laid_over
 from crmbridge.settings import Settings
 from crmbridge.settings.options import Options
@@ -30,8 +30,37 @@ _Holds = Callable[[Mapping[str, Any]], bool]
 
 def policies(settings: Settings, compiled: "mapping.Compiled") -> Policies:
     """Raises ConfigError for expressions that no mapping can answer."""
-    problems: list[str] = []
     names: dict[Entity, Mapping[str, str]] = {entity: _names(one) for entity, one in compiled.entities.items()}
+    lead = compiled.entities.get("lead")
+    made, problems = _read(settings, names, lead.status_rows() if lead is not None else {})
+    if problems:
+        count = len(problems)
+        raise ConfigError(
+            f"{settings.path.name} has {'a problem' if count == 1 else f'{count} problems'}.",
+            problems=problems,
+            fix="Correct what is named; nothing was started.",
+        )
+    return made
+
+
+def choice_problems(settings: Settings, documents: "Iterable[mapping.Document]") -> tuple[str, ...]:
+    """The same of mappings that have errors of their own: of their fields no more than the names need be right."""
+    names: dict[Entity, Mapping[str, str]] = {}
+    rows: dict[str, State] = {}
+    for document in documents:
+        fields = document.source.data.get("fields")
+        given = dict.fromkeys(map(str, fields), "any") if isinstance(fields, Mapping) else {}
+        kinds = {doc.name: doc.convert for doc in document.fields.values()}
+        names[document.entity] = {**given, **kinds, **STANDING}
+        rows |= {row.name: row.state for row in document.status} if document.entity == "lead" else {}
+    return _read(settings, names, rows)[1]
+
+
+def _read(
+    settings: Settings, names: Mapping[Entity, Mapping[str, str]], rows: Mapping[str, State]
+) -> tuple[Policies, tuple[str, ...]]:
+    """`names`: fields with their kinds; `rows`: of the lead's status table. With what is wrong."""
+    problems: list[str] = []
     chosen = settings.options
     expressions: dict[str, Fits] = {}
     for where, entities, text in _whens(settings):
@@ -52,16 +81,10 @@ def policies(settings: Settings, compiled: "mapping.Compiled") -> Policies:
                 master=one.master,
             )
         )
-    problems.extend(_unreadable_as(settings, compiled))
-    if problems:
-        count = len(problems)
-        raise ConfigError(
-            f"{settings.path.name} has {'a problem' if count == 1 else f'{count} problems'}.",
-            problems=tuple(_located(settings, problems)),
-            fix="Correct what is named; nothing was started.",
-        )
+    problems.extend(_unreadable_as(settings, rows))
     base = laid_over(DEFAULT, chosen.overlay)
-    return Policies(base=base, by_entity=chosen.by_entity, segments=tuple(segments), expressions=expressions)
+    made = Policies(base=base, by_entity=chosen.by_entity, segments=tuple(segments), expressions=expressions)
+    return made, tuple(_located(settings, problems))
 
 
 def _problem(said: str, *, code: str) -> str:
@@ -82,10 +105,8 @@ def _located(settings: Settings, problems: Iterable[str]) -> Iterator[str]:
         yield f"{place}: {said['path']}: {said['message']}"
 
 
-def _unreadable_as(settings: Settings, compiled: "mapping.Compiled") -> Iterator[str]:
+def _unreadable_as(settings: Settings, rows: Mapping[str, State]) -> Iterator[str]:
     """`contradiction: {as: ROW}`: a lead can be read as a row that is open or disqualified, and as no other (L6)."""
-    lead = compiled.entities.get("lead")
-    rows = lead.status_rows() if lead is not None else {}
     fitting = [row for row, state in rows.items() if state in ("open", "disqualified")]
     for where, overlay in _overlays(settings):
         choice = overlay.get("convert", {}).get("contradiction")

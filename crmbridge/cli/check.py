@@ -13,8 +13,11 @@ from crmbridge.cli.context import Place
 from crmbridge.errors import CrmBridgeError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from connectors.base import Description
-    from crmbridge.settings import Settings
+    from crmbridge.model import Side
+    from crmbridge.settings import Settings, SettingsError
     from mapping import Document, Documents, Finding, Loss
 
 Level = Literal["error", "warning", "note"]
@@ -95,7 +98,15 @@ def check(place: Place, live: bool, shape: Path | None, files_only: bool, losses
     found = Findings()
     if live and files_only:
         raise click.UsageError("--live needs secrets, --files-only does without; give one of the two.")
-    settings = place.settings(secrets=False)  # what leads nowhere is told below, with all the rest
+    from crmbridge import wiring
+    from crmbridge.settings import SettingsError
+
+    try:
+        settings = place.settings(secrets=False)  # what leads nowhere is told below, with all the rest
+    except SettingsError as error:
+        _beside_broken_settings(found, error, shape)
+        _print(found, live=shape is not None, as_json=as_json, profile=place.profile)
+        return found.exit_code
     if settings.profile and not as_json:
         click.echo(f"Profile {settings.profile}: {_profile_files(settings)}")
     documents = _documents(settings)
@@ -103,7 +114,6 @@ def check(place: Place, live: bool, shape: Path | None, files_only: bool, losses
         _tell(found, "warning" if shape is not None else "error", problem)
     descriptions: dict[Any, Description] = {}
     if live and not found.lines:
-        from crmbridge import wiring
         from crmbridge.cli.live import look, look_around
 
         settings = place.settings()
@@ -111,11 +121,10 @@ def check(place: Place, live: bool, shape: Path | None, files_only: bool, losses
         with wiring.open_to_ask(settings, needs_store=False, tries=True, owners=False) as connectors:
             descriptions = look(found, settings, connectors, documents)
     if shape is not None:
-        from crmbridge import wiring
         from crmbridge.cli.shape import describe_shape
 
         _, descriptions = describe_shape(shape, wiring.connections(settings))
-    _mapping_findings(found, settings, documents, descriptions)
+    _mapping_findings(found, documents, descriptions, wiring.key_fields(settings))
     _choices(found, settings, documents, descriptions)
     lost = [loss for document in documents for loss in _losses(document)] if losses else None
     _print(found, live=live or shape is not None, as_json=as_json, profile=settings.profile, lost=lost)
@@ -140,9 +149,24 @@ def _documents(settings: "Settings") -> "Documents":
     return documents
 
 
-def _mapping_findings(found: Findings, settings: "Settings", documents: "Documents", descriptions: Any) -> None:
+def _beside_broken_settings(found: Findings, error: "SettingsError", shape: Path | None) -> None:
+    """Its problems, and those of the mappings as far as it is known which they are."""
     import mapping
-    from crmbridge import wiring
+    from crmbridge.cli.shape import describe_shape
+
+    for problem in error.problems:
+        _tell(found, "error", problem)
+    sketch = error.sketch
+    if sketch is not None:
+        documents, _ = mapping.load(sketch.mappings_folder, connections=sketch.connections, profile=sketch.profile)
+        descriptions = describe_shape(shape, sketch.connections)[1] if shape is not None else {}
+        _mapping_findings(found, documents, descriptions, {})
+
+
+def _mapping_findings(
+    found: Findings, documents: "Documents", descriptions: Any, key_fields: "Mapping[Side, str | None]"
+) -> None:
+    import mapping
     from crmbridge.cli.hints import look_alikes
     from mapping.doubts import doubts
     from mapping.examples import example_findings
@@ -153,7 +177,7 @@ def _mapping_findings(found: Findings, settings: "Settings", documents: "Documen
     findings += look_alikes(findings)
     for document in documents:
         findings += example_findings(document)
-        findings += [*doubts(document, descriptions or None), *key_findings(document, wiring.key_fields(settings))]
+        findings += [*doubts(document, descriptions or None), *key_findings(document, key_fields)]
     for finding in sorted(findings, key=lambda one: (one.place.file, one.place.line, one.place.column)):
         found.tell(finding)
     for document in documents:
@@ -161,18 +185,22 @@ def _mapping_findings(found: Findings, settings: "Settings", documents: "Documen
             found.tell(note)
 
 
-_PROBLEM: Final = re.compile(r"(?P<where>.+?): (?P<path>[a-z][\w.]*): (?P<message>.*) \[(?P<code>[a-z-]+)\]", re.DOTALL)
+_PROBLEM: Final = re.compile(
+    r"(?P<where>.+?): (?:(?P<path>[a-zA-Z][\w.-]*): )?(?P<message>.*) \[(?P<code>[a-z-]+)\]", re.DOTALL
+)
 _PLACE: Final = re.compile(r"(?P<file>.+):(?P<line>\d+):(?P<column>\d+)")
 
 
 def _choices(found: Findings, settings: "Settings", documents: "Documents", descriptions: Any) -> None:
-    """Segments and options ask the mapping's fields, so they are looked at where that one is right."""
+    """Segments and options ask the mapping's fields; what is only doubted is told once all is right."""
     import mapping
     from crmbridge.cli.segments import segment_doubts
     from crmbridge.errors import ConfigError
-    from crmbridge.segments import policies
+    from crmbridge.segments import choice_problems, policies
 
     if found.count("error") or not len(documents):
+        for problem in choice_problems(settings, documents):
+            _tell(found, "error", problem)
         return
     try:
         compiled = mapping.compile(documents, descriptions=descriptions or None)

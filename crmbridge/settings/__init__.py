@@ -13,7 +13,7 @@ from crmbridge.settings.connections import (
     SalesforceConnection,
 )
 from crmbridge.settings.document import Guard, Lifecycle, Only, Settings
-from crmbridge.settings.loading import load
+from crmbridge.settings.loading import SettingsError, Sketch, load
 from crmbridge.settings.secret import Address, Secret
 
 __all__ = [
@@ -33,5 +33,7 @@ __all__ = [
     "SalesforceConnection",
     "Secret",
     "Settings",
+    "SettingsError",
+    "Sketch",
     "load",
 ]

@@ -25,6 +25,22 @@ from mapping.problem import closest, path_text
 from mapping.source import Source
 
 PREFIX: Final = "CRMBRIDGE_"
+_NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sketch:
+    """What broken settings still say, which is enough to look at the mappings."""
+
+    mappings_folder: Path
+    connections: Mapping[str, str]  # name -> system, left first
+    profile: str | None
+
+
+class SettingsError(ConfigError):
+    """Settings that cannot be used, with all that is wrong with them."""
+
+    sketch: Sketch | None = None
 
 
 def load(
@@ -34,7 +50,8 @@ def load(
     profile: str | None = None,
     secrets: bool = True,
 ) -> Settings:
-    """From `path`, else CRMBRIDGE_CONFIG, else the working directory; with the file of a profile laid over it.
+    """From `path`, else CRMBRIDGE_CONFIG, else the working directory; with the file of a profile laid over it. Raises
+    SettingsError for what is wrong in them, ConfigError where there are none.
 
     Without `secrets` a reference may lead nowhere: something stands in for it, nothing can be connected to, and
     `unresolved` tells those that do. With them, one that is needed at once is told with all the others."""
@@ -64,11 +81,26 @@ def load(
                 must_exist(profile, file, settings.mappings_folder)
             return settings
     count = len(reading.problems)
-    raise ConfigError(
+    error = SettingsError(
         f"{file} has {'a problem' if count == 1 else f'{count} problems'}.",
         problems=tuple(reading.problems),
         fix="Correct what is named; nothing was started.",
     )
+    error.sketch = _sketch(file, profile, data)
+    raise error
+
+
+def _sketch(file: Path, profile: str | None, data: Mapping[str, Any]) -> Sketch | None:
+    """None where it is not even known which mappings they are, and between what."""
+    found, folder = data.get("connections"), data.get("mappings") or "mappings"
+    if not isinstance(found, dict) or len(found) != 2 or not isinstance(folder, str) or "${" in folder:
+        return None
+    systems = {str(name): str(one.get("system")) for name, one in found.items() if isinstance(one, dict)}
+    named = all(map(_NAME.fullmatch, systems))
+    if len(systems) != len(found) or not named or not set(systems.values()) <= SYSTEMS.keys():
+        return None
+    path = file.parent.absolute() / Path(folder).expanduser()
+    return Sketch(mappings_folder=path, connections=systems, profile=profile)
 
 
 def _read_dotenv(file: Path) -> dict[str, str]:
@@ -176,7 +208,7 @@ class _Reading:
                 code="connections-two",
             )
         for name, connection in found.items():
-            if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or name in ("both", "ask"):
+            if not _NAME.fullmatch(name) or name in ("both", "ask"):
                 self.say(
                     ("connections", name),
                     "a name is lower-case letters, digits and single _",

@@ -191,3 +191,38 @@ def test_a_broker_that_answers_is_told_without_its_password(folder: Path, monkey
     assert [(line.level, line.where) for line in found.lines[:2]] == [("note", "store"), ("note", "broker")]
     assert found.lines[1].text == f"{broker.without_password(url)} answers"
     assert broker.without_password("rediss://me:secret@host:1/0") == "rediss://host:1/0"
+
+
+def test_broken_settings_do_not_hide_what_is_wrong_with_the_mappings(folder: Path) -> None:
+    edit(folder / "crmbridge.yaml", "connections:", "lifecycle: {convert: {mirror: sometime}}\nconnections:")
+    edit(folder / "mappings" / "lead.yaml", "email: {salesforce: Email", "email: {salesfroce: Email")
+    choice, key, count = said(folder).splitlines()
+    assert choice.startswith(
+        "crmbridge.yaml:1:31: error: lifecycle.convert.mirror: must be one of always, never, {when"
+    )
+    assert key.startswith("mappings/lead.yaml:23:11: error: fields.email.salesfroce: unknown key; did you mean")
+    assert count == "2 errors, 0 warnings."
+    document = json.loads(said(folder, "--json"))
+    assert (document["ok"], document["exit_code"]) == (False, 2)
+    assert [(one["code"], Path(one["file"]).name, one["line"], one["column"]) for one in document["findings"]] == [
+        ("choice-unknown", "crmbridge.yaml", 1, 31),
+        ("unknown-key", "lead.yaml", 23, 11),
+    ]
+
+
+def test_settings_that_name_no_two_systems_are_told_alone(folder: Path) -> None:
+    edit(folder / "mappings" / "lead.yaml", "email: {salesforce: Email", "email: {salesfroce: Email")
+    edit(folder / "crmbridge.yaml", "system: dynamics", "system: sugar")
+    assert all(line.startswith("crmbridge.yaml:") for line in said(folder).splitlines()[:-1])
+    (folder / "crmbridge.yaml").write_text("x", encoding="utf-8")
+    assert said(folder).splitlines()[0].startswith("crmbridge.yaml:1:1: error: must be keys and values")
+
+
+def test_broken_mappings_do_not_hide_what_is_wrong_with_the_expressions(folder: Path) -> None:
+    whens = "lifecycle: {convert: {mirror: {when: 'surce == \"web\"'}}, scope: {account: {when: 'fax == null'}}}\n"
+    edit(folder / "crmbridge.yaml", "connections:", f"{whens}connections:")
+    edit(folder / "mappings" / "lead.yaml", "email: {salesforce: Email", "email: {salesfroce: Email")
+    edit(folder / "mappings" / "account.yaml", "  fax: {salesforce", "  fax: {salesfroce")
+    codes = [line.rpartition("[")[2] for line in said(folder).splitlines()[:-1]]
+    assert sorted(codes) == ["segment-expression]", "unknown-key]", "unknown-key]"]
+    assert "there is no field 'surce' here that an expression can use; did you mean 'source'?" in said(folder)
