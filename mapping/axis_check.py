@@ -142,7 +142,8 @@ def _gates(document: Document) -> Iterator[Finding]:
         places = [name for name, state in rows.items() if state != "converted"]
         if document.entity == "lead":
             places.append(CONVERSION)
-        if gate.row not in places:
+        broken = gate.row not in rows and (document.axis or "", gate.row) in document.source.keys  # told there
+        if gate.row not in places and not broken:
             why = "conversions have a gate of their own, `conversion`" if rows.get(gate.row) == "converted" else ""
             yield document.source.finding(
                 path,

@@ -91,8 +91,7 @@ class _About:
         yield from self._shared_columns()
         yield from self._match()
         for name in self._document.values:
-            if not self.spoiled(("values", name)):
-                yield from self._values(name)
+            yield from self._values(name)
         yield from document_findings(self._document)
         yield from axis_findings(self._document)
         yield from inactive_findings(self._document)
@@ -132,15 +131,14 @@ class _About:
                 "axis-missing", (), f"{wanted!r} is missing: add it; it says how the place in its life is read"
             )
             return
-        if self.spoiled((wanted,)):
-            return
-        if not any(row.state == "open" for row in document.status):
+        broken = self.spoiled((wanted,))
+        if not broken and not any(row.state == "open" for row in document.status):
             yield self._say(
                 "no-open-row", (wanted,), "no row has `state: open`; add one: a new record needs it", key=True
             )
         for row in document.status:
-            if row.state == "converted":
-                continue  # never written: the CRM's own conversion sets it
+            if row.state == "converted" or self.spoiled((wanted, row.name)):
+                continue  # never written: the CRM's own conversion sets it; or told already
             for side in SIDES:
                 if side not in row.natives and not row.by_kind.get(side):
                     name = document.names[side]
@@ -351,11 +349,11 @@ class _About:
                 key=True,
                 warning=True,
             )
-        if not table.rows:
+        if not table.rows and not self.spoiled(path):
             yield self._say("table-empty", path, "has no rows; give it one", key=True)
         for row in table.rows:
             missing = [document.names[s] for s in SIDES if s not in row.natives]
-            if missing and table.unmapped != "ignore":
+            if missing and table.unmapped != "ignore" and not self.spoiled((*path, row.name)):
                 yield self._say(
                     "value-one-sided",
                     (*path, row.name),

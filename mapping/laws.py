@@ -21,9 +21,9 @@ Options = Callable[[Side], Sequence[OptionLike]]
 def value_losses(
     document: Document, path: Path, rows: Sequence[ValueRow], options: Options, spoiled: Callable[[Path], bool]
 ) -> Iterator[Finding]:
-    """Rows that a side cannot tell apart without saying so, and values that no reading ever reaches."""
-    if spoiled(path):
-        return
+    """Rows that a side cannot tell apart without saying so, and values that no reading ever reaches. A row that the
+    shape layer found fault with is left out: what it means is not known yet."""
+    rows = [row for row in rows if not spoiled((*path, row.name))]
     reached: set[str] = set()  # rows that some value reads as
     complained: set[str] = set()
     for side in SIDES:

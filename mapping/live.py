@@ -263,20 +263,20 @@ def _tables(document: Document, described: Mapping[Side, DescriptionLike], spoil
             return side in described and side in doc.columns
 
         yield from value_losses(document, path, table.rows, options, spoiled)
-        if spoiled(path):
-            continue
         for side in SIDES:
             known = options(side)
             if not known:
                 continue
             read: set[object] = set()
             for row in table.rows:
+                if spoiled((*path, row.name)):
+                    continue
                 here: Path = (*path, row.name, document.names[side])
                 for n, word in enumerate(row.natives.get(side, ())):
                     hits = resolve(word, known)
                     read.update(o.value for o in hits)
                     yield from _judge_word(document, side, here, word, hits, known, written=n == 0)
-            if table.unmapped == "hold":
+            if table.unmapped == "hold" and not spoiled(path):  # it may be meant by the row that is broken
                 for option in known:
                     if option.active and option.value not in read:
                         yield _unmapped(
@@ -347,8 +347,7 @@ def _statuses(document: Document, described: Mapping[Side, DescriptionLike], spo
         return described[side].statuses if side in described else ()
 
     yield from value_losses(document, path, document.status, options, spoiled)
-    if spoiled(path):
-        return
+    broken = spoiled(path)
     unread: dict[Side, list[OptionLike]] = {}
     for side in SIDES:
         known = options(side)
@@ -359,6 +358,8 @@ def _statuses(document: Document, described: Mapping[Side, DescriptionLike], spo
         named = kinds_named(document.status, side)
         judged: list[tuple[StatusRow, NativeWord, list[OptionLike], Sequence[OptionLike], bool, str | None]] = []
         for row in document.status:
+            if spoiled((*path, row.name)):
+                continue
             for kind in (None, *named):
                 mine = options_of(kind, named, known)
                 for n, word in enumerate(row.words(side, kind)):
@@ -369,9 +370,9 @@ def _statuses(document: Document, described: Mapping[Side, DescriptionLike], spo
         yield from _called_converted(document, side, known)
         unread[side] = [o for o in known if o.active and _meaning(o) not in read]
         for row, word, hits, mine, written, kind in judged:
-            free = [o for o in unread[side] if o in mine]
+            free = [o for o in unread[side] if o in mine and not broken]
             yield from _judge_status(document, side, row, word, hits, mine, free, written=written, kind=kind)
-    for side, left_out in unread.items():
+    for side, left_out in unread.items() if not broken else ():  # it may be meant by the row that is broken
         for option in left_out:
             paste = row_to_paste(document, side, option, unread)
             where = f"a row of `{document.axis}:`" + (f", or paste `{paste}` at its end" if paste else "")
