@@ -12,7 +12,7 @@ import pytest
 
 from crmbridge.guard import Cap, Caps
 from crmbridge.model import SIDES, Entity, Ref, Side, other
-from crmbridge.state.words import Batch, Lease
+from crmbridge.state.words import Batch, Issue, Lease
 from crmbridge.sync.hands import LET_GO_META
 from tests.support.engine import Bench, Fell, bench
 
@@ -292,10 +292,11 @@ def test_what_was_blank_at_the_first_look_and_is_filled_later_is_the_newer_edit(
     there.convert_lead(one.there)
     apply = desk.store.apply
 
-    def falls(batch: Batch, *, lease: Lease) -> None:
-        apply(batch, lease=lease)
+    def falls(batch: Batch, *, lease: Lease) -> list[Issue]:
+        news = apply(batch, lease=lease)
         if any(row.state == "done" for row in batch.conversions):
             raise Fell("the machine went down")
+        return news
 
     desk.store.apply = falls  # type: ignore[method-assign]
     with pytest.raises(Fell):

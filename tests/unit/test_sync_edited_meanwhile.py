@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,12 +80,13 @@ def test_it_survives_a_run_that_ends_before_the_pair_is_settled(
     apply = desk.store.apply
     closed = False
 
-    def fails_after_the_close(batch: Batch, **words: object) -> None:
+    def fails_after_the_close(batch: Batch, **words: Any) -> Any:
         nonlocal closed
         if closed:
             raise Fell("the machine went down")
-        apply(batch, **words)
+        news = apply(batch, **words)
         closed = any(one.kind == "update" and one.state == "done" for one in batch.close_intents)
+        return news
 
     with monkeypatch.context() as patch:
         patch.setattr(desk.store, "apply", fails_after_the_close)

@@ -427,10 +427,11 @@ def test_an_amount_typed_into_what_a_conversion_made_is_kept_when_its_win_is_tak
     mine.convert_lead(lead)
     apply = desk.store.apply
 
-    def falls(batch: Batch, **words: Any) -> None:
-        apply(batch, **words)
+    def falls(batch: Batch, **words: Any) -> Any:
+        news = apply(batch, **words)
         if any(row.state == "done" for row in batch.conversions):
             raise Fell("the machine went down")
+        return news
 
     with monkeypatch.context() as patch:
         patch.setattr(desk.store, "apply", falls)

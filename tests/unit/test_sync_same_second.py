@@ -77,10 +77,11 @@ def test_it_is_put_back_after_a_run_that_ended_in_between(
     _lies(desk, other(side), {("update", "opportunity"): ["unseen"]})
     apply = desk.store.apply
 
-    def falls_after_it_was_written_down(batch: Batch, **words: Any) -> None:
-        apply(batch, **words)
+    def falls_after_it_was_written_down(batch: Batch, **words: Any) -> Any:
+        news = apply(batch, **words)
         if any(one.key == PUT_BACK for one in batch.open_intents):
             raise Fell("the machine went down")
+        return news
 
     with monkeypatch.context() as patch:
         patch.setattr(desk.store, "apply", falls_after_it_was_written_down)

@@ -11,7 +11,7 @@ import pytest
 
 from connectors.base import Write
 from crmbridge.model import SIDES, Entity, Link, Outcome, Side, Unknown, Written, other
-from crmbridge.state.words import Batch, Lease
+from crmbridge.state.words import Batch, Issue, Lease
 from tests.support.engine import Bench, Crm, Fell, Lie, bench, wanted
 
 LIES: tuple[Lie, ...] = ("refuse", "lose", "drop", "later", "stale", "fall before", "fall after")
@@ -263,11 +263,12 @@ def test_a_late_edit_of_a_converted_lead_survives_a_run_that_ends_at_any_commit(
     apply, number = desk.store.apply, 0
     left = [0]  # commits until the run breaks off
 
-    def falls(batch: Batch, *, lease: Lease) -> None:
-        apply(batch, lease=lease)
+    def falls(batch: Batch, *, lease: Lease) -> list[Issue]:
+        news = apply(batch, lease=lease)
         left[0] -= batch != Batch()
         if not left[0]:
             raise Fell("the machine went down")
+        return news
 
     while left[0] <= 0:
         number += 1
