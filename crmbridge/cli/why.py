@@ -388,7 +388,8 @@ def _print_merge(merge: dict[str, Any]) -> None:
     say(f"merge      {told}")
     evidence = merge["evidence"]
     for name, edit in evidence["last_edit"].items():
-        changed = {True: "changed since", False: "as agreed", None: "never agreed on"}[
+        # By an edit, or by another mapping: both read otherwise, and either may be meant.
+        changed = {True: "reads otherwise than agreed", False: "as agreed", None: "never agreed on"}[
             evidence["changed_since_agreed"].get(name)
         ]
         who = "crmbridge" if edit["by_us"] else edit["by"] or "somebody"
