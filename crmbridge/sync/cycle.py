@@ -27,7 +27,7 @@ from crmbridge.pauses import is_whole
 from crmbridge.retention import sweep
 from crmbridge.state.store import Store
 from crmbridge.state.words import Batch, IntentState, Issue, Lease, RunRow
-from crmbridge.sync import key_index
+from crmbridge.sync import key_index, logged
 from crmbridge.sync.customer import freed
 from crmbridge.sync.fallback import check_fallbacks
 from crmbridge.sync.foreign import stop_if_found
@@ -338,7 +338,8 @@ class Engine:
         self._last = self._crew = self._writing = None
         defect = False
         try:
-            self._deaths = take_stock(self.store, lease)
+            self._deaths, stopped = take_stock(self.store, lease)
+            logged.issues(self.names, self.store, stopped)
             self._course = course(self.keepers, self.connectors, was_left_alone=self._was_left_alone(run, kind))
             self._meet()
             with span(kind, run=run.id):

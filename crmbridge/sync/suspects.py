@@ -95,9 +95,9 @@ def noting(
 # --- in the store -------------------------------------------------------------------------------------------------
 
 
-def take_stock(store: Store, lease: Lease) -> dict[str, int]:
+def take_stock(store: Store, lease: Lease) -> tuple[dict[str, int], list[Issue]]:
     """At the beginning of a run: counts what the one before did not survive, leaves to a person what did so too often,
-    and gives another try to what a person released or edited since. Returns the deaths."""
+    and gives another try to what a person released or edited since. Returns the deaths, and what was opened."""
     known = store.metas([AT_HAND_META, DEATHS_META])
     before: dict[str, int] = json.loads(known.get(DEATHS_META) or "{}")
     at_hand: list[str] = json.loads(known.get(AT_HAND_META) or "[]")
@@ -105,9 +105,10 @@ def take_stock(store: Store, lease: Lease) -> dict[str, int]:
     told = _Stopped(store)
     deaths |= dict.fromkeys(told.freed([name for name, n in before.items() if n >= ATTEMPTS_MAX]), APART)
     issues = told.issues([name for name, n in deaths.items() if n >= ATTEMPTS_MAX and before.get(name, 0) < n])
-    if at_hand or deaths != before:
-        store.apply(Batch(issues=issues, meta={AT_HAND_META: "", DEATHS_META: json.dumps(deaths)}), lease=lease)
-    return deaths
+    if not at_hand and deaths == before:
+        return deaths, []
+    meta = {AT_HAND_META: "", DEATHS_META: json.dumps(deaths)}
+    return deaths, store.apply(Batch(issues=issues, meta=meta), lease=lease)
 
 
 class _Stopped:

@@ -171,7 +171,10 @@ def edited(desk: Bench, count: int = MANY) -> dict[str, str]:
         (settling, Killed),
     ],
 )
-def test_the_others_go_on_and_it_is_left_to_a_person(desk: Bench, where: Breaks, how: type[BaseException]) -> None:
+def test_the_others_go_on_and_it_is_left_to_a_person(
+    desk: Bench, where: Breaks, how: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     pairs = edited(desk)
     poison, *others = pairs
     arrived: list[bool] = []
@@ -182,6 +185,9 @@ def test_the_others_go_on_and_it_is_left_to_a_person(desk: Bench, where: Breaks,
         assert len(arrived) == ATTEMPTS_MAX
         assert arrived[-1], "those that were at hand with it have arrived before it is given up"
         [issue] = desk.issues(STOPPED)
+        assert [one.__dict__["pair"] for one in caplog.records if one.__dict__.get("cause") == STOPPED] == [
+            issue.link_id
+        ]
         link = desk.link("left", "lead", poison)
         assert link is not None
         assert (issue.kind, issue.link_id) == ("held", link.id)
