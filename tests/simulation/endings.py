@@ -2,12 +2,16 @@
 person who is erased (I20)."""
 
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from sqlalchemy import select
 
 from crmbridge.model import ENTITIES, Entity, Link, Ref
 from crmbridge.state.schema import metadata
+from crmbridge.state.words import ATTEMPTS_MAX, STOPPED
+from crmbridge.sync import updates
 from crmbridge.sync.hands import LEASE_NAME
 from tests.simulation.invariants import World
 from tests.simulation.mappings import TEXTS
@@ -15,12 +19,16 @@ from tests.simulation.simulation import Simulation, Violation
 from workers.cycle import HELP_SECONDS
 
 OTHERS_MIN: Final = 1
+DEADLY_EVERY: Final = 10  # seeds: it takes eight cycles
+DEADLY_LINKS: Final = 6
 _LIVE: Final = frozenset({"record", "satellite", "link"})  # what the CRMs show of other records
 
 
 def check(simulation: Simulation) -> None:
     world = World(simulation)
     i13(simulation, world)
+    if simulation.seed % DEADLY_EVERY == 0:
+        i13_deadly(simulation, world)
     i20(simulation)
 
 
@@ -28,11 +36,74 @@ def i13(simulation: Simulation, world: World) -> None:
     """A poison record delays others by a slice at most: its neighbours, edited in the same moment, are on the other
     side after one cycle and within that time, though it is refused again and again."""
     for entity in ENTITIES:
-        links = [link for link in _editable(world, entity) if not world.known(link)]
+        links = _open(world, entity)
         if len(links) > OTHERS_MIN:
             _poison(simulation, entity, links)
             simulation.result.checks["I13"] += 1
             return
+
+
+def i13_deadly(simulation: Simulation, world: World) -> None:
+    """The same of a record that no worker survives: it is left to a person after five deaths, its neighbours have
+    arrived by then, and once a person frees it, so does it."""
+    links = next((some for entity in ENTITIES if len(some := _open(world, entity)) > OTHERS_MIN), [])
+    wanted = {link.right_id: text for link in links[:DEADLY_LINKS] if (text := _edit(simulation, link)) is not None}
+    poison, *others = [link for link in links if link.right_id in wanted] or [None]
+    if poison is None or not others:
+        return
+
+    def missing(some: list[Link]) -> list[str | None]:
+        column = next(iter(TEXTS[poison.entity].values()))[1]
+        rows = simulation.company.rows("right", poison.entity)
+        return [one.right_id for one in some if rows[one.right_id or ""].get(column) != wanted[one.right_id]]
+
+    def cycle() -> bool:
+        simulation.clock.seconds += 2 * 3600
+        return simulation.outlives(lambda engine: engine.sync(approve_all=True))
+
+    with _deadly(simulation, poison):
+        deaths = next((n for n in range(ATTEMPTS_MAX + 1) if cycle()), None)
+    if deaths != ATTEMPTS_MAX:
+        raise Violation(f"I13: {poison.entity} {poison.right_id} is deadly, and was tried {deaths} times")
+    if late := missing(others):
+        raise Violation(f"I13: {poison.entity} {late[0]} waits behind {poison.right_id}, which no worker survives")
+    store = simulation.store
+    told = [issue for issue in store.open_issues(cause=STOPPED) if issue.link_id == poison.id]
+    if not told:
+        raise Violation(f"I13: {poison.entity} {poison.right_id} stopped {deaths} workers, and nobody is told")
+    store.release_issues([issue.id for issue in told], "a person", "mended")
+    cycle()
+    if missing([poison]):
+        raise Violation(f"I13: {poison.entity} {poison.right_id} is free again, and was not written")
+    simulation.result.checks["I13 deadly"] += 1
+
+
+@contextmanager
+def _deadly(simulation: Simulation, poison: Link) -> Generator[None]:
+    real = updates._update_write  # pyright: ignore[reportPrivateUsage]
+
+    def deadly(hands: Any, view: Any, side: Any, work: Any, *more: Any) -> Any:
+        worker = simulation.current()
+        if work.link.id == poison.id and worker is not None:
+            worker.thread.kill()
+        return real(hands, view, side, work, *more)
+
+    updates._update_write = deadly  # pyright: ignore[reportPrivateUsage]
+    try:
+        yield
+    finally:
+        updates._update_write = real  # pyright: ignore[reportPrivateUsage]
+
+
+def _open(world: World, entity: Entity) -> list[Link]:
+    return [link for link in _editable(world, entity) if not world.known(link)]
+
+
+def _edit(simulation: Simulation, link: Link) -> str | None:
+    """A text that a person types on the left; None where it may not be edited."""
+    people, columns = simulation.people, next(iter(TEXTS[link.entity].values()))
+    text = f"text {people.number + 1}"
+    return text if link.left_id and people.writes(link.entity, link.left_id, columns[0]) else None
 
 
 def _editable(world: World, entity: Entity) -> list[Link]:
@@ -47,13 +118,12 @@ def _editable(world: World, entity: Entity) -> list[Link]:
 
 
 def _poison(simulation: Simulation, entity: Entity, links: list[Link]) -> None:
-    company, people = simulation.company, simulation.people
+    company = simulation.company
     columns = next(iter(TEXTS[entity].values()))
     wanted: dict[str, str] = {}
     for link in links:
-        assert link.left_id is not None
-        text = f"text {people.number + 1}"
-        if people.writes(entity, link.left_id, columns[0]):
+        text = _edit(simulation, link)
+        if text is not None and link.left_id is not None:
             wanted[link.left_id] = text
     edited = [link for link in links if link.left_id in wanted]
     if len(edited) <= OTHERS_MIN:

@@ -214,6 +214,18 @@ class Simulation:
 
     def ask(self, question: Callable[[Engine], T]) -> T:
         """Something of the first worker's engine, while nothing else is going on."""
+        answers = self._answers(question)
+        assert answers, "the cycle did not end"
+        return answers[0]
+
+    def outlives(self, question: Callable[[Engine], object]) -> bool:
+        """The same of a worker that may be killed at it; then another one begins in its place."""
+        if self._answers(question):
+            return True
+        self.workers[0].begin()
+        return False
+
+    def _answers(self, question: Callable[[Engine], T]) -> list[T]:
         worker, answers = self.workers[0], list[T]()
 
         def run() -> None:
@@ -222,10 +234,9 @@ class Simulation:
                 answers.append(question(engine))
 
         worker._run(run, lambda: None)
-        while worker.busy and self.scheduler.step():
+        while worker.busy and worker.thread.alive and self.scheduler.step():
             pass
-        assert answers, "the cycle did not end"
-        return answers[0]
+        return answers
 
     # --- actors ---------------------------------------------------------------------------------------------------
 
