@@ -373,7 +373,7 @@ def test_why_names_source_rule_row_merge_with_its_evidence_run_write_and_version
     assert source["row_at"].endswith(f":{line(edited, 'mappings/lead.yaml', 'partner:')}")
     assert told["rule"]["at"].endswith(f":{line(edited, 'mappings/lead.yaml', 'source:')}")
     merge = told["merge"]
-    assert (merge["why"], merge["would_write_to"]) == ("changed on the salesforce", "dynamics")
+    assert (merge["why"], merge["would_write_to"]) == ("changed on salesforce", "dynamics")
     assert merge["would_write"] == [{"on": "dynamics", "columns": {"leadsourcecode": 4}}]
     assert merge["evidence"]["changed_since_agreed"] == {"salesforce": True, "dynamics": False}
     assert merge["evidence"]["last_edit"]["salesforce"]["by_us"] is False

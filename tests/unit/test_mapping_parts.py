@@ -89,7 +89,7 @@ def test_any_separator_and_what_is_over_stays_in_the_last() -> None:
         ("a: {salesforce: A, dynamics: [b]}", "6:32: fields.a.dynamics: has 1 entries; write 2 to 8 [list-length]"),
         ('a: {salesforce: A, dynamics: b, join: "-"}', "fields.a.join: is for a list of columns"),
         ('a: {salesforce: A, dynamics: [b, c], convert: lines, join: "-"}', "join: does not go with `convert: lines`"),
-        ("a: {salesforce: A, dynamics: [b, b], convert: lines}", "6:36: fields.a.dynamics.1: b stands in this list already"),
+        ("a: {salesforce: A, dynamics: [b, b], convert: lines}", "6:36: fields.a.dynamics.2: b stands in this list already"),
         ("a: {salesforce: A, dynamics: [b, c, d, e], convert: person_name}", "a name has two or three columns"),
         ("a: {salesforce: A, dynamics: [b, c], convert: person_name}", "add `lossy: salesforce` to this line"),
         ("a: {salesforce: A, dynamics: [b, c], convert: lines, filler: {salesforce: x}}", "filler: is for one column"),
@@ -105,10 +105,10 @@ def test_what_is_wrong_is_said(line: str, message: str) -> None:
 def test_each_column_of_a_list_is_looked_for_in_the_crm() -> None:
     there = columns(line1="text 20", line2="number", line3="text 20 -")
     found = told(STREET, descriptions=described(columns(Street="text 255"), there))
-    assert any("6:50: fields.street.dynamics.1: line2 is a number field in dynamics" in one for one in found), found
-    assert any("fields.street.dynamics.2: line3 is read only in dynamics" in one for one in found), found
+    assert any("6:50: fields.street.dynamics.2: line2 is a number field in dynamics" in one for one in found), found
+    assert any("fields.street.dynamics.3: line3 is read only in dynamics" in one for one in found), found
     found = told(STREET.replace("line3", "lin"), descriptions=described(columns(Street="text 255"), there))
-    assert any("fields.street.dynamics.2: dynamics's account has no field 'lin'" in one for one in found), found
+    assert any("fields.street.dynamics.3: dynamics's account has no field 'lin'" in one for one in found), found
 
 
 def test_without_a_way_to_join_nothing_is_compiled() -> None:

@@ -178,11 +178,12 @@ def test_every_line_of_a_cycle_bears_its_run(
         monkeypatch.setattr(desk, "sync", sync)
     else:
         desk.ending = ending
+    before = about.now().get("run")
     cycle.drain(desk, "cycle")
     logs.logger("crmbridge.workers").warning("later", action="later")
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     (run,) = desk.store.runs()
-    expected = [("http_repeat", run.id)] * begun + [(action, run.id), ("later", None)]
+    expected = [("http_repeat", run.id)] * begun + [(action, run.id), ("later", before)]
     assert [(line["action"], line.get("run")) for line in lines] == expected
 
 
