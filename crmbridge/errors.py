@@ -96,3 +96,10 @@ def failed_words(error: CrmBridgeError) -> str:
     line = error.message.splitlines()[0]
     said = line if len(line) <= WORDS_KEPT else f"{line[:WORDS_KEPT]}..."
     return f"{kind}: {said}"
+
+
+# What a defect of ours looks like. It is one record's, and must not keep the others from their turn; a time limit of
+# whoever runs us (Celery's is a plain Exception) is nobody's.
+DEFECTS: Final = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError),
+)

@@ -19,7 +19,7 @@ from crmbridge import about
 from crmbridge.budget import doing
 from crmbridge.drift import DRIFT_META
 from crmbridge.drift import told as drift_told
-from crmbridge.errors import AccessError, ConfigError, CrmBridgeError, failed_words
+from crmbridge.errors import DEFECTS, AccessError, ConfigError, CrmBridgeError, failed_words
 from crmbridge.guard import Ruling, judge
 from crmbridge.lifecycle.powers import Powers
 from crmbridge.model import SIDES, Directory, Entity, Side
@@ -355,7 +355,7 @@ class Engine:
                 raise
             raise waits from error
         except Exception as error:
-            outcome, defect = f"failed: {type(error).__name__}", True
+            outcome, defect = f"failed: {type(error).__name__}", isinstance(error, DEFECTS)
             raise
         finally:
             for keeper in self.keepers.values():

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from crmbridge import about
-from crmbridge.errors import CrmBridgeError, LeaseTaken, StaleError
+from crmbridge.errors import DEFECTS, CrmBridgeError, LeaseTaken, StaleError
 from crmbridge.model import SIDES, Row, Side
 from crmbridge.state.store import Store
 from crmbridge.state.words import STOPPED, Issue, Lease, WorkRow
@@ -28,9 +28,6 @@ SLICE: Final = 5  # pairs of one lane in a row; then whoever comes may have it
 FEW: Final = 3  # so many lanes are no reason to wake others up
 HINTS_MAX: Final = 16
 POLL_SECONDS: Final = 0.2  # the lead's, for what others are at
-
-# What a defect of ours looks like. It is that pair's alone, and must not keep the others from their turn.
-_DEFECTS: Final = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 
 _log = logging.getLogger("crmbridge.lanes")
 
@@ -139,7 +136,7 @@ def _work_in(bench: Bench, lease: Lease, row: WorkRow, *, lead: Hands | None, en
             about.note(pair=row.link_id)  # for the line that tells of it
             bench.store.give_up_work(lease, row.id, counted=False)
             raise
-        except _DEFECTS as error:
+        except DEFECTS as error:
             _tell(row, error)
             bench.store.give_up_work(lease, row.id, counted=True)
             return ended

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 
 from connectors.base import Write
 from crmbridge.errors import CrmBridgeError
@@ -25,7 +26,7 @@ class Killed(BaseException):
     """SIGKILL, as far as one process can play it."""
 
 
-class Defect(Exception):
+class Defect(RuntimeError):
     """Something of ours that nobody thought of."""
 
 
@@ -243,7 +244,7 @@ def test_a_death_that_was_nobody_s_fault_sets_nobody_apart(desk: Bench) -> None:
     assert wanted(desk.engine.plan()) == {}
 
 
-@pytest.mark.parametrize("error", [CrmBridgeError("the CRM is away"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [CrmBridgeError("the CRM is away"), KeyboardInterrupt(), SoftTimeLimitExceeded()])
 def test_what_stops_a_run_from_outside_is_no_death(desk: Bench, error: BaseException) -> None:
     pairs = edited(desk, 3)
     with pytest.MonkeyPatch.context() as broken:
