@@ -125,13 +125,13 @@ def _serve(box: "Sandbox", *, port: int, proxy: bool, state_dir: Path | None, as
             if not stopped.done():
                 stopped.set_result(number)
 
+        # Not the loop's own handlers: as it gives them up, it hands signals back to Python for a moment.
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop, number)
+            signal.signal(number, lambda number, _: loop.call_soon_threadsafe(stop, number))
         async with serving(box, port=port, proxy=proxy, state_dir=directory) as connect:
             _announce(connect, as_json=as_json)
             number = await stopped
-        for other in (signal.SIGINT, signal.SIGTERM):  # it ends already, and a loop that is closing takes none
-            loop.remove_signal_handler(other)
+        for other in (signal.SIGINT, signal.SIGTERM):  # it ends already, and a loop that is closed takes none
             signal.signal(other, signal.SIG_IGN)
         return number == signal.SIGINT
 

@@ -278,6 +278,20 @@ def test_an_account_takes_its_children_along_and_brings_them_back() -> None:
     assert org.get("Account", child)["ParentId"] == account
 
 
+def test_a_deal_that_went_with_its_account_comes_back_alone_with_its_roles() -> None:
+    """What it shows of a contact is its primary role, in the bin too."""
+    org = bench()
+    account, contact = org.create("Account", Name="Acme"), org.create("Contact", LastName="Roe")
+    deal = org.create("Opportunity", **DEAL, AccountId=account, ContactId=contact)
+    assert org.rest("DELETE", f"sobjects/Account/{account}").status == 204
+    (gone,) = org.rows("SELECT ContactId FROM Opportunity", everything=True)
+    assert gone["ContactId"] is None
+    (result,) = org.results(f"<undelete><ids>{deal}</ids></undelete>")
+    assert result.findtext(f"{PARTNER}success") == "true"
+    assert [row["ContactId"] for row in org.rows("SELECT ContactId FROM OpportunityContactRole")] == [contact]
+    assert org.get("Opportunity", deal)["ContactId"] == contact
+
+
 def test_closed_won_deals_hold_their_account() -> None:
     org = bench()
     account = org.create("Account", Name="Acme")

@@ -88,6 +88,7 @@ class Removal:
                 elif _clears(reference):
                     cleared += self._clear(child, reference, row["Id"])
         now = stamp(self._now())
+        row = self._store.get(sobject, row["Id"]) or row  # its contact went with its roles
         gone = {**row, "IsDeleted": True, "SystemModstamp": now, "LastModifiedDate": now, "_root": root}
         gone["LastModifiedById"] = caller.user
         if cleared:
@@ -139,7 +140,8 @@ class Removal:
         if not self._in_bin(sobject, row):  # §8.3, wording (unverified)
             raise refuse("UNDELETE_FAILED", "Entity is not in the recycle bin", [])
         with self._store.tables.transaction():
-            self._restore(sobject, row, caller, row["Id"], stamp(self._now()))
+            # with all that went below it, its own deletion or a parent's (the latter unverified)
+            self._restore(sobject, row, caller, row["_root"], stamp(self._now()))
         return row["Id"]
 
     def _restore(self, sobject: SObject, row: Row, caller: Caller, root: str, now: str) -> None:
