@@ -179,29 +179,31 @@ class LeadConversion:
     def _adopted(self, order: Conversion) -> Outcome:
         """What an earlier try of ours, or somebody else, made of the lead."""
         try:
-            found = self.converted(order.lead_id)
-            if isinstance(found, Converted) and order.opportunity_id and _is_as_ordered(order, found):
-                return self._tie(order.lead_id, order.opportunity_id) or replace(
-                    found, opportunity_id=order.opportunity_id
-                )
+            replies = self._client.read_all(_result_reads(order.lead_id), kind="converted")
         except OutsideError as error:
             return Unknown(message=f"What came of the lead was not read: {error.message}")
-        return found or Stale(message="The lead is open.")
+        lead, found, _ = _led_to(order.lead_id, replies)
+        if lead is None or found is None or lead.statecode != QUALIFIED:
+            return Stale(message="The lead is open.")
+        if order.opportunity_id and _is_as_ordered(order, found):
+            return self._tie(lead, order.opportunity_id) or replace(found, opportunity_id=order.opportunity_id)
+        return found
 
     def _finish(self, order: Conversion, reply: Reply, reads: Sequence[Reply]) -> Outcome:
-        """Tie an existing opportunity, and take what the lead says."""
-        if order.opportunity_id:
-            refused = self._tie(order.lead_id, order.opportunity_id)
-            if refused is not None:
-                return refused
+        """Take what the lead says, and tie an existing opportunity."""
         made = _made(reply.body)
         try:
             complete = len(reads) == 1 + len(_results) and all(each.done for each in reads)
-            found = _converted(order.lead_id, reads) if complete else self.converted(order.lead_id)
+            replies = reads if complete else self._client.read_all(_result_reads(order.lead_id), kind="converted")
         except OutsideError as error:
             return Unknown(message=f"The lead is qualified; what came of it was not read: {error.message}")
-        if not isinstance(found, Converted):
+        lead, found, _ = _led_to(order.lead_id, replies)
+        if lead is None or found is None or lead.statecode != QUALIFIED:
             return Stale(message="The lead was qualified, and opened again at once by somebody or by automation.")
+        if order.opportunity_id:
+            refused = self._tie(lead, order.opportunity_id)
+            if refused is not None:
+                return refused
         return Converted(
             lead_id=order.lead_id,
             account_id=made.get("account") or order.account_id or found.account_id,
@@ -209,19 +211,20 @@ class LeadConversion:
             opportunity_id=made.get("opportunity") or order.opportunity_id or found.opportunity_id,
         )
 
-    def _tie(self, lead_id: str, opportunity_id: str) -> Outcome | None:
-        """An opportunity that was there already: the CRM cannot qualify into it, so both lookups are set (C4)."""
+    def _tie(self, qualified: _Lead, opportunity_id: str) -> Outcome | None:
+        """An opportunity that was there already: the CRM cannot qualify into it, so both lookups are set (C4). One that
+        lands late dies on the lead's version: it has been repeated by then, and people go on from there."""
         lead = update(
             "leads",
-            lead_id,
+            qualified.leadid,
             {"qualifyingopportunityid@odata.bind": f"/{row_path('opportunities', opportunity_id)}"},
-            version=None,
+            version=qualified.etag or None,
             table="lead",
         )
         opportunity = update(
             "opportunities",
             opportunity_id,
-            {"originatingleadid@odata.bind": f"/{row_path('leads', lead_id)}"},
+            {"originatingleadid@odata.bind": f"/{row_path('leads', qualified.leadid)}"},
             version=None,
             table="opportunity",
         )
@@ -229,6 +232,8 @@ class LeadConversion:
         if reply.done:
             return None
         outcome = as_outcome(reply.meaning)
+        if isinstance(outcome, Stale):  # the conversion itself is done: it is looked at again
+            return Unknown(message="The lead is qualified, and was edited before the opportunity was tied to it.")
         if isinstance(outcome, Refused):
             return replace(
                 outcome, message=f"The lead is qualified, but the opportunity was not tied to it: {outcome.message}"

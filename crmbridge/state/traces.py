@@ -23,6 +23,8 @@ _CONVERSION: Final = frozenset(
 _EMAIL: Final = re.compile(r"[^\s@<>\"']+@[^\s@<>\"']+\.[^\s@<>\"']+")
 _PHONE: Final = re.compile(r"\+?[\d\s()./-]{7,}")
 _PHONE_DIGITS: Final = range(7, 16)
+# Written like a phone, and taken for one it would be blotted out of every line of that day.
+_DATE: Final = re.compile(r"\d{4}-\d\d?-\d\d?|\d{4}/\d\d?/\d\d?|\d\d?[./-]\d\d?[./-]\d{4}")
 _WORD_MIN: Final = 5  # shorter texts stand in too much else
 # Not looked through: the mappings' own texts, marks, and what holds no text of a record.
 _UNREAD: Final = frozenset({"mapping", "erased", "erasure", "lease", "cursor", "match_key"})
@@ -186,6 +188,8 @@ def _plain(name: str) -> str:
 
 
 def _is_phone(text: str) -> bool:
+    if _DATE.fullmatch(text):
+        return False
     return bool(_PHONE.fullmatch(text)) and sum(c.isdigit() for c in text) in _PHONE_DIGITS
 
 

@@ -176,6 +176,7 @@ class Engine:
                 stop_if_found(self.store)
                 return drain(self._bench(), enough=lambda: self.clock() > end)
         finally:
+            self._beat()
             for keeper in self.keepers.values():
                 keeper.settle()
             self._calls_told = self._all_calls()  # each pair tells its own
@@ -192,8 +193,7 @@ class Engine:
         hands = self._writing = self._hands(run, lease)
         hands.portion = portions(self._deaths)[0]
         hands.given_up = given_up(self._deaths)
-        for connector in self.connectors.values():
-            connector.heartbeat(hands.renew)
+        self._beat(hands.renew)
         view = View(hands=hands, crosswalk=Crosswalk(hands=hands))
         with doing("life-cycle"):  # what was begun is brought to its end
             lanes = self.store.take_over_work(lease)
@@ -246,11 +246,12 @@ class Engine:
                 with span("phase", entity=entity, dry=hands.dry):
                     run_phase(hands, view, entity)
 
-    def _bench(self) -> Bench:
-        def beat(call: Callable[[], None]) -> None:
-            for connector in self.connectors.values():
-                connector.heartbeat(call)
+    def _beat(self, call: Callable[[], None] = lambda: None) -> None:
+        """Before each call to a CRM. Without a word: nothing, for a lease that has ended would let none through."""
+        for connector in self.connectors.values():
+            connector.heartbeat(call)
 
+    def _bench(self) -> Bench:
         def hands(run_id: str, lease: Lease) -> Hands:
             run = self.store.run(run_id)
             assert run is not None, "work of a run that there never was"
@@ -262,7 +263,7 @@ class Engine:
             mapping=self.version.id,
             sleep=self.sleep,
             calls=self._all_calls,
-            beat=beat,
+            beat=self._beat,
         )
 
     def _judge(self, hands: Hands, approved: Mapping[tuple[str, str, str], int] | None) -> Ruling:
@@ -358,6 +359,7 @@ class Engine:
             outcome, defect = f"failed: {type(error).__name__}", isinstance(error, DEFECTS)
             raise
         finally:
+            self._beat()
             for keeper in self.keepers.values():
                 keeper.settle()
             done = self._writing  # also of a run that failed on its way

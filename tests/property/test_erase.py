@@ -148,3 +148,22 @@ def test_a_person_with_many_records_is_erased(url: str) -> None:
         assert len(refs) >= 16
         erase(world, refs)
         assert "often@nn.example" not in dumped(world, url)
+
+
+@pytest.mark.parametrize("day", ["2026-01-05", "05.01.2026", "1/5/2026"])
+def test_a_day_in_a_record_is_no_telephone_number(url: str, day: str) -> None:
+    """A lead tells when it was converted, a contact when it was born. That day is in others' lines as well, and in what
+    the engine notes for itself."""
+    with bench(url) as world:
+        world.store.set_meta("installed", day)
+        other = world.north.add("lead", last_name="Bystander", company="Else", city="Ulm")
+        lead = world.north.add("lead", last_name="Gone", company="Works", email="gone@works.example", city=day)
+        world.settled()
+        world.north.edit("lead", other, city=day)
+        world.settled()
+        erase(world, {Ref(side="left", entity="lead", id=lead)})
+        assert world.store.meta("installed") == day
+        (line,) = [one for one in world.store.journal() if one.native_id and one.after.get("city") == day]
+        assert line.before["city"] == "Ulm"
+        world.sync()
+        assert "gone@works.example" not in dumped(world, url)

@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -14,7 +14,9 @@ import pytest
 from connectors.base import Conversion, Move, Page, TablePlan, Write
 from connectors.dynamics import reading
 from connectors.dynamics.auth import DynamicsConfig
+from connectors.dynamics.client import Client, Reply
 from connectors.dynamics.connector import DynamicsConnector
+from connectors.dynamics.protocol import Request, update
 from crmbridge.errors import AccessError, ConfigError, TryLater
 from crmbridge.model import (
     ENTITIES,
@@ -450,6 +452,58 @@ def test_what_was_left_untied_is_tied_by_the_repeat(box: Box, crm: DynamicsConne
     again = crm.convert(order)
     assert isinstance(again, Converted)
     assert (again.adopted, again.opportunity_id) == (True, deal)
+    assert life(crm, "opportunity", deal).origin_lead_id == lead_id
+
+
+@pytest.fixture
+def ties(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], Reply]]:
+    """The same requests once more, of each call that tied an opportunity."""
+    sent, write = list[Callable[[], Reply]](), Client.write_together
+
+    def noted(self: Client, requests: Sequence[Request], *, kind: str, **more: Any) -> Any:
+        if kind == "update":
+            sent.append(lambda: write(self, requests, kind=kind)[0])
+        return write(self, requests, kind=kind, **more)
+
+    monkeypatch.setattr(Client, "write_together", noted)
+    return sent
+
+
+def test_a_tie_that_lands_late_changes_nothing_any_more(
+    box: Box, crm: DynamicsConnector, ties: list[Callable[[], Reply]]
+) -> None:
+    """Its answer was lost and it was repeated; people go on from there."""
+    deal, other = create(crm, "opportunity", name="Deal"), lead(crm)
+    lead_id = lead(crm)
+    fault(box, "drop_before_commit", body_regex="qualifyingopportunityid@odata.bind")
+    order = Conversion(lead_id=lead_id, opportunity_id=deal)
+    assert isinstance(crm.convert(order), Unknown)
+    assert isinstance(crm.convert(order), Converted)
+    crm.write(
+        [Write(kind="update", entity="opportunity", id=deal, columns={"originatingleadid": NativeRef("lead", other)})]
+    )
+    assert life(crm, "opportunity", deal).origin_lead_id == other
+    assert not ties[0]().done
+    assert life(crm, "opportunity", deal).origin_lead_id == other
+
+
+def test_a_lead_that_is_edited_before_the_tie_is_looked_at_again(
+    crm: DynamicsConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deal, lead_id = create(crm, "opportunity", name="Deal"), lead(crm)
+    write, edits = Client.write_together, ["meanwhile"]
+
+    def edited_before(self: Client, requests: Sequence[Request], *, kind: str, **more: Any) -> Any:
+        if kind == "update" and edits:
+            changes = {"subject": edits.pop()}
+            write(self, [update("leads", lead_id, changes, version=None, table="lead")], kind="edit")
+        return write(self, requests, kind=kind, **more)
+
+    monkeypatch.setattr(Client, "write_together", edited_before)
+    order = Conversion(lead_id=lead_id, opportunity_id=deal)
+    assert isinstance(crm.convert(order), Unknown)
+    assert life(crm, "opportunity", deal).origin_lead_id is None
+    assert converted(crm, lead_id=lead_id, opportunity_id=deal).opportunity_id == deal
     assert life(crm, "opportunity", deal).origin_lead_id == lead_id
 
 

@@ -7,7 +7,8 @@ is the product's: `workers.cycle.tick` and `drain`, `Engine.sync`, both connecto
 import random
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -49,8 +50,13 @@ MARGIN = 60.0
 ENGINE_SECONDS_MAX = 4 * 3600.0  # the product's 15 minutes would be a story of reading descriptions
 WHOLLY_READ = 0.25  # of the processes that begin: the others are lent what one has read before
 KEYED = "CrmBridge_Id__c"
-# Every kind of record in each cycle; a worker's schedule narrows it to what is due.
-WHOLE = Options(entities=ENTITIES, settle_seconds={side: REQUEST_LIMIT[side] + MARGIN for side in SIDES})
+# Every kind of record in each cycle; a worker's schedule narrows it to what is due. The product's day is an hour here.
+WHOLE = Options(
+    entities=ENTITIES,
+    settle_seconds={side: REQUEST_LIMIT[side] + MARGIN for side in SIDES},
+    reconcile_every=timedelta(hours=1),
+)
+AT_REST = replace(WHOLE, reconcile_every=None)
 
 
 class Wire(HTTPAdapter):

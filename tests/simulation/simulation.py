@@ -30,7 +30,7 @@ from crmbridge.state import leases
 from crmbridge.sync import Engine, Outcome, phase
 from tests.simulation.blocks import Blocks
 from tests.simulation.company import CRM, SIDE, Change, Company
-from tests.simulation.crew import REQUEST_LIMIT, WHOLE, Files, Worker, compiled
+from tests.simulation.crew import AT_REST, REQUEST_LIMIT, Files, Worker, compiled
 from tests.simulation.faults import Faults
 from tests.simulation.mirror import Mirror
 from tests.simulation.people import People
@@ -230,7 +230,7 @@ class Simulation:
 
         def run() -> None:
             with worker.desk.engine() as engine:
-                engine.options = WHOLE  # whatever was due when this engine worked last
+                engine.options = AT_REST  # whatever was due when this engine worked last
                 answers.append(question(engine))
 
         worker._run(run, lambda: None)
