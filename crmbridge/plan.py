@@ -178,10 +178,7 @@ def decide_field(
         # An old disagreement: known, shown, written only when somebody chose.
         if choice is not None:
             return _toward(other(choice), left, right, "chosen for the whole field")
-        # What we made ourselves shows our values in its own way, and that is the agreement.
-        if mode == "fresh" or is_blank(left) or is_blank(right) or rule.rule == "create only" or rule.kind == "user":
-            return Verdict(why="known difference")
-        return Verdict(why="known difference", hold=_conflict(rule))
+        return Verdict(why="known difference", hold=_conflict(rule) if _is_held(rule, mode, left, right) else None)
     match rule.rule:
         case "create only":
             return Verdict(why="create only")
@@ -204,12 +201,24 @@ def decide_field(
             return _toward(other(winner), left, right, f"prefer {preferred}")
         case "both":
             pass
-    if left_changed and not right_changed:
-        return _toward("right", left, right, "changed on the left")
-    if right_changed and not left_changed:
-        return _toward("left", left, right, "changed on the right")
+    if left_changed != right_changed:
+        edited: Side = "left" if left_changed else "right"
+        if last_edit == other(edited) and _is_held(rule, mode, base_left, base_right):
+            # Typed before the other value, and shown after it: no answer to the question that was asked.
+            if choice is not None:
+                return _toward(other(choice), left, right, "chosen for the whole field")
+            return Verdict(why="known difference, the other value is newer", hold=_conflict(rule))
+        return _toward(other(edited), left, right, f"changed on the {edited}")
     winner = last_edit or "left"
     return _toward(other(winner), left, right, "both changed, newest wins" if last_edit else "both changed at once")
+
+
+def _is_held(rule: FieldRule, mode: LinkMode, left: Value, right: Value) -> bool:
+    """Of two values that the base tells: is that a disagreement which people were asked about? What we made ourselves
+    shows our values in its own way, and that is the agreement."""
+    if mode == "fresh" or is_blank(left) or is_blank(right) or rule.rule == "create only" or rule.kind == "user":
+        return False
+    return not rule.same(left, right)
 
 
 def _without_base(rule: FieldRule, left: Value, right: Value, choice: Side | None) -> Verdict:

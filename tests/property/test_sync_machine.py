@@ -179,6 +179,9 @@ class TwoCompanies(RuleBasedStateMachine):
         gone = [one for one in self.desk.crm(side).tables[entity].values() if one.deleted and not one.merged_into]
         record = self._pick(gone, pick)
         if record is not None:
+            name = record.columns.get(TAG[entity])
+            if any(one.columns.get(TAG[entity]) == name for one in self.desk.crm(side).live(entity)):
+                self.doubled.add(name)  # its partner was copied back meanwhile: now there are two, as if typed twice
             self.desk.crm(side).restore(entity, record.id)
 
     @rule(side=sides, entity=st.sampled_from(("lead", "contact", "account")), pick=picks, which=picks)

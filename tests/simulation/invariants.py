@@ -17,20 +17,15 @@ from sqlalchemy import select
 
 from crmbridge.model import ENTITIES, SIDES, Entity, Link, Side, other
 from crmbridge.sandbox.core import Reply, Request
-from crmbridge.state import schema
 from crmbridge.state.schema import intent
 from crmbridge.sync import Engine
 from tests.simulation import journalled
 from tests.simulation.company import CRM, ENTITY, TABLES, Change, Row, is_live
 from tests.simulation.mappings import TAG, TEXTS, UNMAPPED
 from tests.simulation.people import AT
-from tests.simulation.scheduler import BEGIN
 from tests.simulation.simulation import Simulation, Violation
 
 SECRETS: Final = re.compile(r"Person\d|Friend\d|Customer\d|@example\.com|text \d|Bearer |client_secret|00D\w{12,15}!")
-_CONFLICTS: Final = select(schema.issue.c.link_id, schema.issue.c.field, schema.issue.c.opened_at).where(
-    schema.issue.c.cause == "first_run_conflict"
-)
 NEWER: Final = timedelta(seconds=2)  # what is closer than that is the same moment
 CONVERTING: Final = (b"convertLead", b"QualifyLead")
 
@@ -78,15 +73,6 @@ class World:
 
     def known(self, link: Link) -> bool:
         return bool({link.id, link.left_id, link.right_id} & self.troubled)
-
-    @cached_property
-    def never_agreed(self) -> Mapping[tuple[str, str], list[float]]:
-        """When people were told that a field differs and that there is no earlier agreement: by link and field."""
-        found: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
-        with self.simulation.database.reading() as connection:
-            for row in connection.execute(_CONFLICTS):
-                found[row.link_id, row.field].append((row.opened_at - BEGIN).total_seconds())
-        return found
 
     @cached_property
     def intents(self) -> list[Any]:
@@ -143,7 +129,7 @@ def i1(world: World) -> None:
                     raise Violation(f"I1: {_told(link)}: {name} is {here!r} on the left and {there!r} on the right")
                 _last_edit_stands(world, link, entity, name, columns, here)
                 for side in SIDES:
-                    _newer_overwritten(world, link, side, name, columns)
+                    _newer_overwritten(world, link, side, columns)
 
 
 def _filled_in(world: World, link: Link, entity: Entity, columns: tuple[str, str], here: object, there: object) -> bool:
@@ -195,12 +181,11 @@ def _last_edit_stands(
         )
 
 
-def _newer_overwritten(world: World, link: Link, side: Side, field: str, columns: tuple[str, str]) -> None:
+def _newer_overwritten(world: World, link: Link, side: Side, columns: tuple[str, str]) -> None:
     """Two edits of one agreed value, each the last change of its record: the newer one by the CRMs' own clocks is never
     overwritten with the older one, also not where it was typed after we had read (reliability §7). An edit in the very
     second of the version before it passes Salesforce's precondition: that one is put back with our next write of that
-    column, where nobody has typed into it anew by then. A value that was never agreed on is held for people: who then
-    types has the last word, whatever the clocks say."""
+    column, where nobody has typed into it anew by then."""
     there, (name, name_there) = other(side), (columns[AT[side]], columns[AT[other(side)]])
     mine = world.history(side, link.entity, link.id_on(side) or "")
     partner = world.history(there, link.entity, link.id_on(there) or "")
@@ -218,9 +203,6 @@ def _newer_overwritten(world: World, link: Link, side: Side, field: str, columns
         unseen = side == "left" and _stamp(side, edit.before) == _stamp(side, edit.after)
         after = next((one for one in mine[n + 2 :] if _shown(one.before, name) != _shown(one.after, name)), None)
         put_back = unseen and after is not None and (not after.ours or (after.after or {}).get(name) == typed)
-        told = world.never_agreed.get((link.id, field), [])
-        if any(edit.at < at < earlier[0].at for at in told):
-            continue
         if stamps[0] - stamps[1] > NEWER and not put_back:
             raise Violation(f"I1: {_told(link)}: {typed!r} on the {side} was overwritten with the older {written!r}")
 

@@ -97,6 +97,20 @@ def test_a_known_difference_stays_shown_until_somebody_chooses() -> None:
     assert decide(base_left=None, base_right="r", left=None, right="r").hold is None  # filled in there, and settled so
 
 
+@pytest.mark.parametrize("edited", ["left", "right"])
+def test_an_edit_decides_a_known_difference_unless_the_other_value_is_newer(edited: Side) -> None:
+    """Else it was typed before, and shown after the two had been compared: it answers no question."""
+    there: Side = "right" if edited == "left" else "left"
+    known: dict[str, Any] = {"base_left": "l", "base_right": "r", "left": "l", "right": "r"} | {edited: "new"}
+    for last_edit in (edited, None):
+        assert (decide(**known, last_edit=last_edit).write, decide(**known, last_edit=last_edit).hold) == (there, None)
+    late = decide(**known, last_edit=there)
+    assert (late.write, late.settled, late.hold is not None) == (None, True, True)
+    assert decide(**known, last_edit=there, choice="left").write == "right"
+    agreed = known | {"base_left": "b", "base_right": "b", there: "b"}
+    assert decide(**agreed, last_edit=there).write == there
+
+
 @pytest.mark.parametrize(
     ("origin", "left", "right", "fills_back", "write"),
     [
