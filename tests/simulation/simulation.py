@@ -199,6 +199,7 @@ class Simulation:
         self.result.cycles += sum(worker.cycles for worker in self.workers)
         self._check(self, "at rest")
         self.result.checks["I14*"] += self.company.blocks.calls
+        self.result.checks["I11*"] += self.result.places["commit apply"] + self.result.places["commit page"]
         if self.late_writes:
             raise Violation(self.late_writes[0])
 
@@ -333,14 +334,12 @@ class Simulation:
             return
         if not worker.thread.alive:
             raise Killed
-        if place in ("commit apply", "commit page"):
-            self.result.checks["I11*"] += 1
+        self.result.places[place] += 1
         if place == "committed start run":
             worker.cycles += 1
         self.trace.add(self.clock.seconds, f"{worker.name} {place}")
         if not self.faults.on:
             return
-        self.result.places[place] += 1  # of those that somebody may be killed at
         if place in self.kill_at or self.faults.strikes("killed", self.rng, 0.3):
             if place in self.kill_at:
                 self.kill_at.remove(place)
