@@ -159,6 +159,10 @@ class _Ended:
         if not gone:
             return self._back()
         side = gone[0]
+        if not self.link.alive and self.link.id_on(other(side)) is None:  # it never had a partner, nor waits for one
+            ref = self.stored[side].row.ref
+            self.hands.record(Batch(clean=self.clean, close_issues=[(ref.entity, None, ref.side, ref.id, None)]))
+            return []
         if not self.link.alive:
             works, issues = self._orphan_conversion(self.link, other(side))
             issues = issues if works else [*issues, *self._restored_alone(side)]

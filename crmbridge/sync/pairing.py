@@ -191,11 +191,11 @@ def make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen]
             done.append(seen)  # it comes back when something reaches it
         elif entity == "lead" and seen.shared.state == "converted" and "lead" in hands.first_run:
             # Converted before mirroring began: linked by its results only (lifecycle §8), never converted again.
-            tombstones.append(_alone(ref, "converted before mirroring began"))
+            tombstones.append(alone(ref, "converted before mirroring began"))
             done.append(seen)
         elif entity == "lead" and not is_mirrored(hands, view, None, seen.row):
             # Converted before it was seen: nobody is to work on a lead there that is long converted here.
-            tombstones.append(_alone(ref, "converted, and its conversion is not mirrored"))
+            tombstones.append(alone(ref, "converted, and its conversion is not mirrored"))
             unmirrored.append((ref, not_mirrored(hands.policy(seen)).message))
             done.append(seen)
         else:
@@ -245,7 +245,7 @@ def make_partners(hands: Hands, view: View, entity: Entity, rest: Sequence[Seen]
     return push_creates(hands, view, entity, records)
 
 
-def _alone(ref: Ref, how: str) -> Link:
+def alone(ref: Ref, how: str) -> Link:
     """An ended pair of one record: it never gets a partner."""
     left, right = (ref.id, None) if ref.side == "left" else (None, ref.id)
     return Link(id=new_id(), entity=ref.entity, left_id=left, right_id=right, alive=False, how=how)

@@ -18,6 +18,7 @@ from crmbridge.sync.creates import first_base, put_new
 from crmbridge.sync.echo import holds, places_of, touched
 from crmbridge.sync.hands import Event, Hands, jsonable
 from crmbridge.sync.lost import Found, agreed_link, look_at
+from crmbridge.sync.pairing import alone
 from crmbridge.sync.putback import put_back_again
 from crmbridge.sync.removals import ended
 from crmbridge.sync.suspects import of_intent
@@ -183,7 +184,8 @@ def _has_partner(hands: Hands, intent: Intent) -> bool:
 
 
 def _leave_over(hands: Hands, intent: Intent, row: Row) -> bool:
-    """It was made, and nobody waits for it any more: for a person. It gets no partner, or there would be one more."""
+    """It was made, and nobody waits for it any more: for a person. It never gets a partner, however often it is edited,
+    or there would be one more."""
     issue = hands.issue(
         "held",
         cause="ambiguous_match",
@@ -194,7 +196,9 @@ def _leave_over(hands: Hands, intent: Intent, row: Row) -> bool:
         fix="Merge it there with that partner, or delete it.",
     )
     done = replace(intent, state="done", native_id=row.ref.id, reply="made, and not needed any more")
-    hands.record(Batch(rows=[row], close_intents=[done], issues=[issue], clean=[(row.ref, row.version)]))
+    link = alone(row.ref, "made, and its source has got another partner since")
+    clean = [(row.ref, row.version)]
+    hands.record(Batch(rows=[row], links=[link], close_intents=[done], issues=[issue], clean=clean))
     return True
 
 

@@ -50,11 +50,12 @@ MARGIN = 60.0
 ENGINE_SECONDS_MAX = 4 * 3600.0  # the product's 15 minutes would be a story of reading descriptions
 WHOLLY_READ = 0.25  # of the processes that begin: the others are lent what one has read before
 KEYED = "CrmBridge_Id__c"
-# Every kind of record in each cycle; a worker's schedule narrows it to what is due. The product's day is an hour here.
+# Every kind of record in each cycle; a worker's schedule narrows it to what is due. The product's day is twenty minutes
+# here: within one story it is gone through often, and in the midst of trouble.
 WHOLE = Options(
     entities=ENTITIES,
     settle_seconds={side: REQUEST_LIMIT[side] + MARGIN for side in SIDES},
-    reconcile_every=timedelta(hours=1),
+    reconcile_every=timedelta(minutes=20),
 )
 AT_REST = replace(WHOLE, reconcile_every=None)
 

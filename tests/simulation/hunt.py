@@ -81,7 +81,7 @@ class Hunt(Simulation):
             stack.enter_context(patch.object(simulation, "PEOPLE_SECONDS", self.aim.people_seconds))
             stack.enter_context(patch.object(simulation, "TICK_SECONDS", self.aim.tick_seconds))
             stack.enter_context(patch.object(crew, "settings", lambda: _settings(self.aim.every_seconds)))
-            stack.enter_context(patch.object(crew, "WHOLE", crew.AT_REST))  # an hour later it finds what was left out
+            stack.enter_context(patch.object(crew, "WHOLE", crew.AT_REST))  # it finds soon what was left out
             if self.aim.poison:
                 stack.enter_context(patch.object(handed, "_work", self._work))
             if self.aim.refusals_only:

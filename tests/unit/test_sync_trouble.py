@@ -347,7 +347,8 @@ def test_an_edit_while_a_create_may_still_land_is_an_edit(
     assert desk.issues() == []
 
 
-def test_a_lost_create_whose_source_got_another_partner_is_left_to_a_person(desk: Bench) -> None:
+@pytest.mark.parametrize("end", ["deleted", "merged", "merged the other way"])
+def test_a_lost_create_whose_source_got_another_partner_is_left_to_a_person(desk: Bench, end: str) -> None:
     """A conversion does so with accounts: it links what it made on both sides. The run that looks for the created one
     must not stop at that, and neither must all that follow."""
     source = desk.south.add("lead", last_name="Ada", company="Ada Ltd", email="ada@example.com")
@@ -366,7 +367,20 @@ def test_a_lost_create_whose_source_got_another_partner_is_left_to_a_person(desk
     assert desk.store.open_intents() == []
     assert desk.partner("right", "lead", source) == rival
     assert [one.native_id for one in desk.issues("ambiguous_match")] == [made]
+    desk.north.edit("lead", made, phone="1")
+    desk.settled()
+    assert [one.native_id for one in desk.issues("ambiguous_match")] == [made]
     assert len(desk.south.live("lead")) == 1, "the one that is left over gets no partner of its own"
+
+    if end == "deleted":
+        desk.north.delete("lead", made)
+    else:
+        loser, winner = (made, rival) if end == "merged" else (rival, made)
+        desk.north.merge("lead", loser, winner)
+    desk.settled()
+    assert desk.issues("ambiguous_match") == []
+    assert desk.partner("right", "lead", source) == (made if end == "merged the other way" else rival)
+    assert len(desk.south.live("lead")) == 1
 
 
 def test_the_filler_of_a_create_is_known_again_after_a_lost_answer(tmp_path: Path) -> None:
