@@ -32,7 +32,7 @@ from crmbridge.sync import lost, recover, settle, updates
 from crmbridge.sync import phase as phases
 from crmbridge.sync.hands import Hands
 from tests.simulation import crew, simulation
-from tests.simulation.hunt import Aim, Hunt, hunt
+from tests.simulation.hunt import Aim, Hunt, hunt, promise_of
 from tests.simulation.simulation import Violation
 from tests.simulation.store import WatchedStore
 from workers import cycle
@@ -505,7 +505,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         without="the intent",
         install=_set(intents, "save_conversions", _plain_ledger),
         off=NO_INTENT,
-        aim=Aim(rivals=0.5),
+        aim=Aim(rivals=0.5, aside=("I6", "I9")),
     ),
 )
 
@@ -529,7 +529,7 @@ def violated(seed: int, events: int | None, aim: Aim, *installs: Install | None)
         with broken(*installs):
             hunt(seed, events=events, aim=aim)
     except Violation as error:
-        return str(error).partition(":")[0]
+        return promise_of(error)
     except GuardError:
         return "I9, by the engine's own alarm"
     except CrmBridgeError as error:
