@@ -88,18 +88,13 @@ def finish(
     for entity in RESULTS:
         made, clash = _result_link(hands, entity, here[entity], there[entity], source, row)
         if clash:
-            if intent is not None and result.adopted:  # ours would have made new ones, or taken what it was given
-                intent = replace(intent, state="lost")
-            return _clash(hands, work, clash, row, intent)
+            return _clash(hands, work, clash, row, intent, result)
         if made:
             links.append(made)
     # The conversion may have filled blanks of what it was given (lifecycle §1.1), so all of it is read anew.
-    read = hands.connectors[target].fetch_many(
-        {"lead": [result.lead_id], **{entity: [id] for entity in RESULTS if (id := there[entity]) is not None}}
-    )
-    rows = [row for found in read.values() for row in found.values()]
-    if intent is not None and result.adopted and _somebody_elses(hands, rows, row, intent, result):
-        intent = replace(intent, state="lost")
+    read = _read_anew(hands, target, result)
+    rows = _flat(read)
+    intent = _whose(hands, rows, row, intent, result)
     for entity in RESULTS:
         id = here[entity]
         if id is not None:
@@ -174,6 +169,26 @@ def _filled(
     return found
 
 
+def _read_anew(hands: Hands, side: Side, result: Converted) -> Mapping[Entity, Mapping[str, Row]]:
+    ids: dict[Entity, list[str]] = {
+        entity: [id] for entity, id in results_of(result).items() if entity in RESULTS and id is not None
+    }
+    return hands.connectors[side].fetch_many({"lead": [result.lead_id], **ids})
+
+
+def _flat(read: Mapping[Entity, Mapping[str, Row]]) -> list[Row]:
+    return [row for found in read.values() for row in found.values()]
+
+
+def _whose(
+    hands: Hands, rows: Sequence[Row], ledger: ConversionRow, intent: Intent | None, result: Converted
+) -> Intent | None:
+    """The intent of a conversion that was found done; as `lost` where it may be somebody else's."""
+    if intent is not None and result.adopted and _somebody_elses(hands, rows, ledger, intent, result):
+        return replace(intent, state="lost")
+    return intent
+
+
 def _somebody_elses(
     hands: Hands, rows: Sequence[Row], ledger: ConversionRow, intent: Intent, result: Converted
 ) -> bool:
@@ -227,8 +242,11 @@ def _result_link(
     return replace(link, mode="matched" if both else "converted", origin=None if both else source), None
 
 
-def _clash(hands: Hands, work: Work, message: str, row: ConversionRow, intent: Intent | None) -> bool:
-    """Converted into another customer than here: a person decides which is right (C9)."""
+def _clash(
+    hands: Hands, work: Work, message: str, row: ConversionRow, intent: Intent | None, result: Converted
+) -> bool:
+    """Converted into another customer than here: a person decides which is right (C9). Ours may have made it, and
+    somebody merged the customer away before we looked: what is left of it is to be known as ours."""
     work.axes_settled = False
     work.issues.append(
         hands.issue(
@@ -240,8 +258,13 @@ def _clash(hands: Hands, work: Work, message: str, row: ConversionRow, intent: I
             fix="Merge the customers in one CRM, then: crmbridge retry ISSUE.",
         )
     )
-    closed = [_closed(intent, "converted into another customer")] if intent else []
-    hands.record(Batch(conversions=[replace(row, state="held")], close_intents=closed))
+    batch = Batch(conversions=[replace(row, state="held")])
+    if intent is not None:
+        rows = _flat(_read_anew(hands, intent.side, result))
+        intent = _whose(hands, rows, row, intent, result)
+        closed = [_closed(intent, "converted into another customer")] if intent else []
+        batch = replace(batch, rows=rows, dirty=[one.ref for one in rows], close_intents=closed)
+    hands.record(batch)
     return False
 
 

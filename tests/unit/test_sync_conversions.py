@@ -324,6 +324,29 @@ def test_a_conversion_of_which_nothing_is_left_to_be_seen_is_not_told_as_ours(de
     assert not any(row.kind == "convert" for row in desk.store.journal())
 
 
+@only("C1", "right")
+def test_what_our_lost_conversion_made_is_known_though_its_customer_was_merged_away(desk: Bench, side: Side) -> None:
+    """The CRM moves the lead and its results to the winner, in nobody's name. We made the rest all the same: it is in
+    the journal, no other installation's doing, and which customer is right is for a person."""
+    known, there = customer(desk), desk.crm(other(side))
+    one = lead(desk, side)
+    one.convert()
+    there.lies = lambda kind, entity, id: "fall after" if kind == "convert" else None
+    with pytest.raises(Fell):
+        desk.sync()
+    there.lies = lambda kind, entity, id: None
+    made, winner = one.made(other(side)), known.account[other(side)]
+    there.merge("account", made["account"] or "", winner)
+    for entity, id in (("lead", one.there), ("contact", made["contact"]), ("opportunity", made["opportunity"])):
+        there.read(entity, id or "")["account_id"] = winner
+    desk.settled()
+    assert {issue.cause for issue in desk.issues() if issue.kind == "held"} == {"C9", "first_run_conflict"}
+    assert [row.state for row in desk.store.conversions()] == ["held"]
+    assert [row.native_id for row in desk.store.journal() if row.kind == "convert"] == [one.there]
+    for each in SIDES:
+        assert len(desk.crm(each).live("contact")) == len(desk.crm(each).live("opportunity")) == 2
+
+
 @both_ways("C9")
 def test_both_converted_and_only_one_made_a_deal(desk: Bench, side: Side) -> None:
     one = lead(desk, side)
