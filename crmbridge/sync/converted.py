@@ -94,7 +94,8 @@ def finish(
     # The conversion may have filled blanks of what it was given (lifecycle §1.1), so all of it is read anew.
     read = _read_anew(hands, target, result)
     rows = _flat(read)
-    intent = _whose(hands, rows, row, intent, result)
+    if intent is not None and result.adopted and _somebody_elses(hands, rows, row, intent, result):
+        intent = replace(intent, state="lost")
     for entity in RESULTS:
         id = here[entity]
         if id is not None:
@@ -180,15 +181,6 @@ def _flat(read: Mapping[Entity, Mapping[str, Row]]) -> list[Row]:
     return [row for found in read.values() for row in found.values()]
 
 
-def _whose(
-    hands: Hands, rows: Sequence[Row], ledger: ConversionRow, intent: Intent | None, result: Converted
-) -> Intent | None:
-    """The intent of a conversion that was found done; as `lost` where it may be somebody else's."""
-    if intent is not None and result.adopted and _somebody_elses(hands, rows, ledger, intent, result):
-        return replace(intent, state="lost")
-    return intent
-
-
 def _somebody_elses(
     hands: Hands, rows: Sequence[Row], ledger: ConversionRow, intent: Intent, result: Converted
 ) -> bool:
@@ -261,8 +253,10 @@ def _clash(
     batch = Batch(conversions=[replace(row, state="held")])
     if intent is not None:
         rows = _flat(_read_anew(hands, intent.side, result))
-        intent = _whose(hands, rows, row, intent, result)
-        closed = [_closed(intent, "converted into another customer")] if intent else []
+        # The lead tells alone: the other customer may well have been saved by us last.
+        if result.adopted and not any(one.ref.entity == "lead" and not touched(hands, one) for one in rows):
+            intent = replace(intent, state="lost")
+        closed = [_closed(intent, "converted into another customer")]
         batch = replace(batch, rows=rows, dirty=[one.ref for one in rows], close_intents=closed)
     hands.record(batch)
     return False

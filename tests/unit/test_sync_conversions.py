@@ -347,6 +347,20 @@ def test_what_our_lost_conversion_made_is_known_though_its_customer_was_merged_a
         assert len(desk.crm(each).live("contact")) == len(desk.crm(each).live("opportunity")) == 2
 
 
+@only("C1", "left")
+def test_a_conversion_of_somebody_else_into_a_customer_that_we_saved_last_is_not_ours(desk: Bench, side: Side) -> None:
+    known = customer(desk)
+    one = lead(desk, side)
+    one.convert()
+    desk.south.lies = lambda kind, entity, id: "drop" if kind == "convert" else None
+    desk.sync()
+    desk.south.lies = lambda kind, entity, id: None
+    desk.south.convert_lead(one.there, account_id=known.account["right"])
+    desk.settled()
+    assert "C9" in desk.causes()
+    assert not any(row.kind == "convert" for row in desk.store.journal())
+
+
 @both_ways("C9")
 def test_both_converted_and_only_one_made_a_deal(desk: Bench, side: Side) -> None:
     one = lead(desk, side)
