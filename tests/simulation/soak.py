@@ -1,4 +1,4 @@
-"""python -m tests.simulation.soak [--seeds 20000] [--events 200] [--minutes 60] [--workers 2]
+"""python -m tests.simulation.soak [--seeds 20000] [--events 200] [--minutes 60] [--workers 2] [--from 23501]
 
 Many thousand seeds take more hours than a sitting has. What is done stands in `soak.json`, with a digest of the code
 that it was done with, and the next sitting goes on from there. Other code begins anew: sums of two tell of neither.
@@ -79,18 +79,19 @@ class Soak:
         self.done.append(first)
         self.total = Sum.of([self.total.told(), told])
 
-    def left(self) -> Iterator[int]:
-        return iter(sorted(set(self.parts) - set(self.done)))
+    def left(self, begin: int = FIRST) -> Iterator[int]:
+        """Those from `begin` on come first: what other code has been through tells less than what none has."""
+        return iter(sorted(set(self.parts) - set(self.done), key=lambda first: (first < begin, first)))
 
 
 def part(seeds: range, events: int) -> str:
     return run(seeds, events=events).told()
 
 
-def go_on(soak: Soak, path: Path, workers: int, minutes: float | None) -> None:
+def go_on(soak: Soak, path: Path, workers: int, minutes: float | None, begin: int = FIRST) -> None:
     """Until all parts are done, or no new one should begin any more."""
     ends = time.monotonic() + minutes * 60 if minutes else float("inf")
-    left, running = soak.left(), dict[Future[str], int]()
+    left, running = soak.left(begin), dict[Future[str], int]()
     # A process that has run some hundred seeds has grown: each makes tables, statements and classes of its own.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=5) as pool:
         while True:
@@ -109,11 +110,12 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--events", type=int, default=200, help="events of a seed")
     parser.add_argument("--minutes", type=float, help="begin no further part after so long")
     parser.add_argument("--workers", type=int, default=2, help="processes")
+    parser.add_argument("--from", type=int, default=FIRST, dest="begin", help="seeds from this one on come first")
     parser.add_argument("--ledger", type=Path, default=LEDGER, help="where it is written down")
     told = parser.parse_args(given)
     soak = Soak(digest(code()), told.events, told.seeds)
     soak.read(told.ledger)
-    go_on(soak, told.ledger, told.workers, told.minutes)
+    go_on(soak, told.ledger, told.workers, told.minutes, told.begin)
     print(f"code {soak.code}, {told.events} events a seed, {len(soak.done)} of {len(soak.parts)} parts")
     print("\n".join(table(soak.total)))
     return 1 if soak.total.failed else 0

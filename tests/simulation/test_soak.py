@@ -22,6 +22,7 @@ def test_the_next_sitting_goes_on(tmp_path: Path) -> None:
     later = Soak("abc", 7, 5 * PART)
     later.read(ledger)
     assert list(later.left()) == [FIRST + PART, FIRST + 2 * PART, FIRST + 4 * PART]
+    assert list(later.left(FIRST + 2 * PART)) == [FIRST + 2 * PART, FIRST + 4 * PART, FIRST + PART]
     for first in later.left():
         later.add(first, told_of(first))
     assert list(later.left()) == []
