@@ -92,8 +92,7 @@ def go_on(soak: Soak, path: Path, workers: int, minutes: float | None, begin: in
     """Until all parts are done, or no new one should begin any more."""
     ends = time.monotonic() + minutes * 60 if minutes else float("inf")
     left, running = soak.left(begin), dict[Future[str], int]()
-    # A process that has run some hundred seeds has grown, and is slower: each makes tables, statements and classes of its
-    # own.
+    # A process that has run some hundred seeds has grown, and is slower: each has tables and classes of its own.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         while True:
             while len(running) < workers and time.monotonic() < ends and (first := next(left, None)) is not None:
