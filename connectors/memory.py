@@ -228,6 +228,7 @@ class MemoryConnector:
     def born_of(self, entity: Entity, ids: Sequence[str]) -> dict[str, str]:
         self.calls["lead", "query"] += 1
         leads = [each for each in self.tables["lead"].values() if each.columns.get("state") == "converted"]
+        leads = [each for each in leads if not each.deleted]  # these do not count (lifecycle §1.3)
         born = {each.columns[f"{entity}_id"]: each.id for each in reversed(leads) if each.columns.get(f"{entity}_id")}
         return {each: born[each] for each in ids if each in born}
 

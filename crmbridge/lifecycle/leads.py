@@ -7,6 +7,7 @@ from crmbridge.lifecycle.conversions import both_converted, left_unmirrored, mir
 from crmbridge.lifecycle.plan import (
     LifePlan,
     agree,
+    follows_origin,
     has_moved,
     holding,
     is_ignored,
@@ -30,8 +31,10 @@ def plan_lead(
     mirror_since: datetime | None = None,
     policy: Policy = DEFAULT,
     true_for: Callable[[object, Seen], bool] = lambda choice, lead: False,
+    quicker: bool = False,
 ) -> LifePlan:
-    """Steps for a linked pair of leads. `true_for`: is this choice a `{when: …}` that is true for the lead?"""
+    """Steps for a linked pair of leads. `true_for`: is this choice a `{when: …}` that is true for the lead? `quicker`:
+    a person disqualified what was made before the two were agreed on."""
     seen: Mapping[Side, Seen] = {"left": left, "right": right}
     converted = {side: seen[side].shared.state == "converted" for side in SIDES}
     if converted["left"] and converted["right"]:
@@ -41,10 +44,12 @@ def plan_lead(
             if not link.epoch and not mirrors(policy, seen[side], true_for):
                 return left_unmirrored(policy)
             return one_converted(link, seen, side, powers, mirror_since, policy)
-    return _open_leads(link, seen, last_edit, policy)
+    return _open_leads(link, seen, last_edit, policy, quicker)
 
 
-def _open_leads(link: Link, seen: Mapping[Side, Seen], last_edit: Side | None, policy: Policy) -> LifePlan:
+def _open_leads(
+    link: Link, seen: Mapping[Side, Seen], last_edit: Side | None, policy: Policy, quicker: bool
+) -> LifePlan:
     reports = tuple(
         Report(cause="L6", message=f"{text}. Nothing of it is written to the other side (L6).")
         for side in SIDES
@@ -58,8 +63,9 @@ def _open_leads(link: Link, seen: Mapping[Side, Seen], last_edit: Side | None, p
     changed: dict[Side, bool] = {
         side: has_moved(link, seen, side, policy) and side not in contradicted for side in SIDES
     }
-    # A partner that was just made follows the record it was made from.
-    source = link.origin if link.mode == "fresh" else source_of(changed, last_edit)
+    source = source_of(changed, last_edit)
+    if link.origin is not None and follows_origin(link):
+        source = other(link.origin) if quicker else link.origin
     if source is None and not contradicted:
         return known_difference(seen, reports)
     if source is None or source in contradicted or agree(seen):

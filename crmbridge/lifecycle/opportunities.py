@@ -6,6 +6,7 @@ from crmbridge.lifecycle.plan import (
     CLOSE_FIELDS,
     LifePlan,
     agree,
+    follows_origin,
     has_moved,
     holding,
     is_ignored,
@@ -28,8 +29,10 @@ def plan_opportunity(
     last_edit: Side | None,
     holds: bool = False,
     policy: Policy = DEFAULT,
+    quicker: bool = False,
 ) -> LifePlan:
-    """Steps for a linked pair of opportunities. `holds`: both sides can say that one is on hold."""
+    """Steps for a linked pair of opportunities. `holds`: both sides can say that one is on hold. `quicker`: a person
+    closed what was made before the two were agreed on."""
     seen: Mapping[Side, Seen] = {"left": left, "right": right}
     reports = tuple(
         Report(cause="O21", message=f"{text} The flag decides (O21).")
@@ -38,14 +41,9 @@ def plan_opportunity(
     )
     if link.mode == "matched" or (link.mode == "steady" and never_agreed(link)):
         return states_at_first_sight(seen, reports, frozenset())
-    if link.mode in {"fresh", "converted"} and link.origin is not None:
-        # The partner was just made: the origin's state is the wanted one. But nothing is made closed: if it is, and we
-        # were not the last to save it, a person was quicker than our first look.
-        made = other(link.origin)
-        closed_there = last_edit == made and seen[made].shared.state in {"won", "lost"}
-        if closed_there and seen[link.origin].shared.state == "open":
-            return _opportunity_toward(link.origin, seen, powers, reports, holds=holds, policy=policy)
-        return _opportunity_toward(made, seen, powers, reports, holds=holds, policy=policy)
+    if link.origin is not None and follows_origin(link):
+        target = link.origin if quicker else other(link.origin)
+        return _opportunity_toward(target, seen, powers, reports, holds=holds, policy=policy)
     changed: dict[Side, bool] = {side: has_moved(link, seen, side, policy) for side in SIDES}
     # Where one side cannot say that it is on hold, that alone moves nothing (O4).
     for side in SIDES:

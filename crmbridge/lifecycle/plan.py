@@ -8,6 +8,7 @@ from crmbridge.policy import Policy
 
 # The fields that close and reopen carry along, so that amount and date of a won deal arrive with it (O6, O9).
 CLOSE_FIELDS = ("amount", "close_date")
+CLOSED = frozenset({"won", "lost", "disqualified"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,19 @@ def has_moved(link: Link, seen: Mapping[Side, Seen], side: Side, policy: Policy)
 
 def never_agreed(link: Link) -> bool:
     return link.base.left_axes.state is None and link.base.right_axes.state is None
+
+
+def follows_origin(link: Link) -> bool:
+    """The partner was just made, and the two were never agreed on: the origin's state is the wanted one."""
+    return link.mode in {"fresh", "converted"} and link.origin is not None and never_agreed(link)
+
+
+def closed_before_agreed(link: Link, seen: Mapping[Side, Seen]) -> bool:
+    """Nothing is made closed: so what was made is, while its origin is open, since somebody closed it meanwhile."""
+    if link.origin is None or not follows_origin(link):
+        return False
+    made = seen[other(link.origin)].shared.state
+    return seen[link.origin].shared.state == "open" and made in CLOSED
 
 
 def _same_axes(shared: Shared, axes: Axes) -> bool:

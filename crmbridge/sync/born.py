@@ -13,19 +13,29 @@ from crmbridge.sync.hands import Hands
 from crmbridge.sync.view import View
 
 
-def as_made(hands: Hands, view: View, link: Link, row: Row | None, *, lead: Seen | None) -> Link:
-    """The link with that base. `row`: the first look at it; `lead`: what it was made of, None if it was there before.
+def as_made(
+    hands: Hands, view: View, link: Link, row: Row | None, *, lead: Seen | None, origin: Row | None = None
+) -> Link:
+    """The link with that base. `row`: the first look at it; `lead`: what it was made of, None if it was there before;
+    `origin`: its partner on the converted side, as last read.
 
     Where somebody has saved the record already (our answer was lost, or he was quick), the look does not tell; what
-    came from the lead is known all the same, and what is blank is: who fills it later has edited it."""
+    came from the lead is known all the same, and what is blank is: who fills it later has edited it. What the origin
+    has not is then blank in its view: it was typed there, or is as good as that, and is filled in (a write of ours
+    would hide who saved it last)."""
     if row is None or row.values is None or link.mode != "converted":
         return link
     made = view.see(row, link=link).shared.fields
+    there: Fields = {}
     if touched(hands, row):
         blank = {name: value for name, value in made.items() if is_blank(value)}
+        now = made
         made = {**blank, **(_from_lead(hands, link.entity, lead.shared.fields, made) if lead is not None else {})}
-    base = replace(link.base, left=made) if row.ref.side == "left" else replace(link.base, right=made)
-    return replace(link, base=base)
+        if origin is not None and origin.values is not None:
+            theirs = view.see(origin, link=link).shared.fields
+            there = {name: None for name in now.keys() - made.keys() if name in theirs and is_blank(theirs[name])}
+    left, right = (made, there) if row.ref.side == "left" else (there, made)
+    return replace(link, base=replace(link.base, left=left, right=right))
 
 
 def _from_lead(hands: Hands, entity: Entity, lead: Fields, now: Fields) -> dict[str, Value]:

@@ -131,6 +131,7 @@ def finish(
             link,
             read.get(link.entity, {}).get(link.id_on(target) or ""),
             lead=None if _was_there(row, link.entity) else work.seen[target],
+            origin=_as_read(hands, source, link),
         )
         for link in links
     ]
@@ -168,6 +169,12 @@ def _filled(
         if link is not None and link.alive:
             found.append(Ref(side=target, entity=entity, id=id))
     return found
+
+
+def _as_read(hands: Hands, side: Side, link: Link) -> Row | None:
+    id = link.id_on(side)
+    stored = hands.store.records(side, link.entity, [id]).get(id) if id is not None else None
+    return stored.row if stored is not None else None
 
 
 def _read_anew(hands: Hands, side: Side, result: Converted) -> Mapping[Entity, Mapping[str, Row]]:

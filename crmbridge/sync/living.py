@@ -5,8 +5,8 @@ from crmbridge.gate import guarded
 from crmbridge.lifecycle.conversions import plan_let_go
 from crmbridge.lifecycle.leads import plan_lead
 from crmbridge.lifecycle.opportunities import plan_opportunity
-from crmbridge.lifecycle.plan import LifePlan
-from crmbridge.model import SIDES, Side
+from crmbridge.lifecycle.plan import CLOSED, LifePlan, closed_before_agreed
+from crmbridge.model import SIDES, Side, other
 from crmbridge.plan import newest
 from crmbridge.policy import Policy
 from crmbridge.sync.hands import Hands
@@ -41,11 +41,30 @@ def _life_of(hands: Hands, work: Work, last_edit: Side | None, policy: Policy) -
             mirror_since=hands.options.mirror_since,
             policy=policy,
             true_for=hands.true_for,
+            quicker=_was_quicker(hands, work),
         )
     if work.entity == "opportunity":
         compiled = hands.compiled.entities[work.entity]
         holds = all(compiled.hold(side) is not None for side in SIDES)
         return plan_opportunity(
-            work.link, left, right, powers=hands.powers, last_edit=last_edit, holds=holds, policy=policy
+            work.link,
+            left,
+            right,
+            powers=hands.powers,
+            last_edit=last_edit,
+            holds=holds,
+            policy=policy,
+            quicker=_was_quicker(hands, work),
         )
     return LifePlan()
+
+
+def _was_quicker(hands: Hands, work: Work) -> bool:
+    """Did a person close what we made before its pair was agreed on? Who saved it last, and when, is no evidence: that
+    may have been any edit, ours too. The journal is: it tells of each close of ours, and none was ours."""
+    link = work.link
+    if link.origin is None or not closed_before_agreed(link, work.seen):
+        return False
+    made = other(link.origin)
+    lines = hands.store.journal(link_id=link.id, side=made, native_id=link.id_on(made))
+    return all((line.after or {}).get("state") not in CLOSED for line in lines)

@@ -149,7 +149,12 @@ def _way(
         )
         return Way(hold=Hold(cause="C3", message=message, fix="Restore it there, or convert the lead by hand."))
     stored = hands.store.records(source, entity, [native]).get(native)
-    if stored is None or stored.row.values is None or stored.row.deleted:
+    if stored is not None and stored.row.deleted:
+        if entity == "opportunity":
+            return Way(why="deleted since")  # a conversion is one without it too; restored, it crosses by itself (O1)
+        message = f"The {entity} of this conversion was deleted or merged away on {hands.names[source]}."
+        return Way(hold=Hold(cause="C10", message=message, fix="Restore it there, or convert the lead by hand."))
+    if stored is None or stored.row.values is None:
         message = f"The {entity} of this conversion cannot be read on {hands.names[source]}."
         return Way(hold=Hold(cause="C10", message=message, fix="Give our user the right to read it, then retry."))
     seen = view.see(stored.row)

@@ -361,6 +361,48 @@ def test_a_conversion_of_somebody_else_into_a_customer_that_we_saved_last_is_not
     assert not any(row.kind == "convert" for row in desk.store.journal())
 
 
+@both_ways("C1")
+def test_a_deal_that_was_deleted_before_its_conversion_crosses_is_left_out_and_crosses_once_it_is_back(
+    desk: Bench, side: Side
+) -> None:
+    """The conversion was never refused by anybody: nothing is held."""
+    one = lead(desk, side)
+    one.convert()
+    deal = one.made(side)["opportunity"] or ""
+    desk.crm(side).delete("opportunity", deal)
+    desk.settled()
+    assert [row.state for row in desk.store.conversions()] == ["done"]
+    made = one.made(other(side))
+    assert made["account"]
+    assert made["contact"]
+    assert made["opportunity"] is None
+    assert not desk.issues("C10")
+    desk.crm(side).restore("opportunity", deal)
+    desk.settled()
+    there = desk.must(deal, "opportunity", side)
+    assert desk.crm(other(side)).read("opportunity", there)["account_id"] == made["account"]
+
+
+@both_ways("C10")
+def test_a_customer_that_was_deleted_before_its_conversion_crosses_holds_it_until_it_is_back(
+    desk: Bench, side: Side
+) -> None:
+    one = lead(desk, side)
+    one.convert(create_opportunity=False)
+    account = one.made(side)["account"] or ""
+    desk.crm(side).delete("account", account)
+    desk.settled()
+    [issue] = desk.issues("C10")
+    assert "was deleted" in issue.message
+    assert issue.fix.startswith("Restore it there")
+    assert desk.crm(other(side)).read("lead", one.there)["state"] == "open"
+    desk.crm(side).restore("account", account)
+    desk.store.release_issues(None, "a person", "it is back")
+    desk.settled()
+    assert one.made(other(side))["account"]
+    assert not desk.issues("C10")
+
+
 @both_ways("C9")
 def test_both_converted_and_only_one_made_a_deal(desk: Bench, side: Side) -> None:
     one = lead(desk, side)

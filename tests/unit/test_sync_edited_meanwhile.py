@@ -434,3 +434,23 @@ def test_what_columns_tell_of_an_update_whose_answer_was_lost(
     columns: dict[str, Column], by_others: bool, since: bool, arrived: bool, typed_over: str
 ) -> None:
     assert judge(columns, by_others=by_others, since=since) == Found(arrived=arrived, typed_over=frozenset(typed_over))
+
+
+@pytest.mark.parametrize("lie", ["fall after", "lose"])
+@pytest.mark.parametrize("side", SIDES)
+def test_a_lead_that_is_disqualified_right_after_it_was_made_stays_so(desk: Bench, side: Side, lie: Lie) -> None:
+    """Its answer was lost; the one that it was made from is edited later, and has not moved."""
+    mine, theirs = desk.crm(side), desk.crm(other(side))
+    desk.sync()
+    here = mine.add("lead", last_name="Ode", company="Acme", email="ode@example.com")
+    if lie == "fall after":
+        _falls_once(desk, other(side), "create", "lead", lie)
+    else:
+        _lies_once(desk, other(side), "create", "lead", lie)
+        desk.sync()
+    [made] = theirs.live("lead")
+    theirs.set_status("lead", made.id, {"left": "Unqualified", "right": "lost"}[other(side)])
+    mine.edit("lead", here, phone="0731 1")
+    desk.settled()
+    assert [crm.read("lead", id)["state"] for crm, id in ((mine, here), (theirs, made.id))] == ["disqualified"] * 2
+    assert theirs.read("lead", made.id)["phone"] == "0731 1"

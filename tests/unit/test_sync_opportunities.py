@@ -1,6 +1,6 @@
 """Rows O1 to O21 of the life-cycle tables, each with its default, between two whole companies."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -416,20 +416,24 @@ def test_won_without_an_amount_takes_the_other_sides(desk: Bench, side: Side) ->
     assert value(desk, "left", there)[0] == value(desk, "right", here)[0] == Decimal(20)
 
 
-@both_ways("O9")
-def test_an_amount_typed_into_what_a_conversion_made_is_kept_when_its_win_is_taken_back(
-    desk: Bench, side: Side, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The run ended before the two deals were first compared, and the other one was saved last: it is open, and has no
-    amount."""
+def _mirrored_unseen(desk: Bench, side: Side, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """A conversion on `side`, mirrored; the run ended before the two deals were first compared. The deals' ids."""
     lead, partner = desk.lead_pair() if side == "left" else reversed(desk.lead_pair())
-    mine, theirs = desk.crm(side), desk.crm(other(side))
-    mine.convert_lead(lead)
+    desk.crm(side).convert_lead(lead)
+    _ends_after(desk, monkeypatch, lambda batch: any(row.state == "done" for row in batch.conversions))
+    here, there = (
+        str(desk.crm(at).read("lead", id)["opportunity_id"]) for at, id in ((side, lead), (other(side), partner))
+    )
+    return here, there
+
+
+def _ends_after(desk: Bench, monkeypatch: pytest.MonkeyPatch, which: Callable[[Batch], bool]) -> None:
+    """The machine goes down once such a batch is stored."""
     apply = desk.store.apply
 
     def falls(batch: Batch, **words: Any) -> Any:
         news = apply(batch, **words)
-        if any(row.state == "done" for row in batch.conversions):
+        if which(batch):
             raise Fell("the machine went down")
         return news
 
@@ -437,14 +441,79 @@ def test_an_amount_typed_into_what_a_conversion_made_is_kept_when_its_win_is_tak
         patch.setattr(desk.store, "apply", falls)
         with pytest.raises(Fell):
             desk.sync()
-    here, there = (str(crm.read("lead", id)["opportunity_id"]) for crm, id in ((mine, lead), (theirs, partner)))
-    close(desk, other(side), there, {"left": "Closed Won", "right": "won"}[other(side)], 30, date(2026, 3, 1))
+
+
+def _wrote(kind: str, batch: Batch) -> bool:
+    return any((one.entity, one.kind, one.state) == ("opportunity", kind, "done") for one in batch.close_intents)
+
+
+@both_ways("O6")
+def test_a_win_of_what_a_conversion_made_crosses_whoever_saved_last(
+    desk: Bench, side: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person was quicker than our first look, and the other deal was saved once more since, for another reason."""
+    here, there = _mirrored_unseen(desk, side, monkeypatch)
+    mine, theirs = desk.crm(side), desk.crm(other(side))
+    close(desk, other(side), there, WON[other(side)], 30, date(2026, 3, 1))
     mine.edit("opportunity", here, name="saved last")
     desk.settled()
-    assert mine.read("opportunity", here)["state"] == theirs.read("opportunity", there)["state"] == "open"
-    assert value(desk, side, here)[0] == value(desk, other(side), there)[0]
-    if side == "right":  # there it stands in the column that an open deal shows as well
-        assert value(desk, side, here)[0] == Decimal(30)
+    assert mine.read("opportunity", here)["state"] == theirs.read("opportunity", there)["state"] == "won"
+    assert value(desk, side, here)[0] == value(desk, other(side), there)[0] == Decimal(30)
+    assert mine.read("opportunity", here)["name"] == theirs.read("opportunity", there)["name"] == "saved last"
+
+
+@both_ways("O6")
+def test_a_win_of_what_a_conversion_made_crosses_though_we_saved_that_since(
+    desk: Bench, side: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An update of ours went there, and the next run ended too before anything else was done."""
+    here, there = _mirrored_unseen(desk, side, monkeypatch)
+    close(desk, other(side), there, WON[other(side)], 30, date(2026, 3, 1))
+    desk.crm(side).edit("opportunity", here, name="renamed")
+    _ends_after(desk, monkeypatch, lambda batch: _wrote("update", batch))
+    assert desk.crm(other(side)).read("opportunity", there)["name"] == "renamed"
+    desk.settled()
+    for at, id in ((side, here), (other(side), there)):
+        assert desk.crm(at).read("opportunity", id)["state"] == "won"
+        assert value(desk, at, id)[0] == Decimal(30)
+
+
+@both_ways("O9")
+def test_a_win_of_ours_is_taken_back_with_the_one_it_followed(
+    desk: Bench, side: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ended before the pair was agreed on; a later edit of the deal that we won makes it nobody's win."""
+    here, there = _mirrored_unseen(desk, side, monkeypatch)
+    close(desk, side, here, WON[side], 30, date(2026, 3, 1))
+    _ends_after(desk, monkeypatch, lambda batch: _wrote("win", batch))
+    desk.crm(side).set_status("opportunity", here, OPEN[side])
+    desk.crm(other(side)).edit("opportunity", there, name="saved last")
+    desk.settled()
+    for at, id in ((side, here), (other(side), there)):
+        assert (desk.crm(at).read("opportunity", id)["state"], desk.crm(at).read("opportunity", id)["name"]) == (
+            "open",
+            "saved last",
+        )
+
+
+@only("O6", "right")
+def test_an_amount_typed_into_what_a_lost_conversion_made_is_kept_when_the_other_is_won_without_one(
+    desk: Bench, side: Side
+) -> None:
+    """Our win saves it last; that it was a person's all the same is known from the first look."""
+    lead, partner = desk.lead_pair() if side == "left" else reversed(desk.lead_pair())
+    mine, theirs = desk.crm(side), desk.crm(other(side))
+    mine.convert_lead(lead)
+    theirs.lies = lambda kind, entity, id: "fall after" if kind == "convert" else None
+    with pytest.raises(Fell):
+        desk.sync()
+    theirs.lies = lambda kind, entity, id: None
+    here, there = (str(crm.read("lead", id)["opportunity_id"]) for crm, id in ((mine, lead), (theirs, partner)))
+    put(desk, other(side), there, 30, date(2026, 3, 1))
+    mine.set_status("opportunity", here, WON[side])
+    desk.settled()
+    assert mine.read("opportunity", here)["state"] == theirs.read("opportunity", there)["state"] == "won"
+    assert value(desk, side, here)[0] == value(desk, other(side), there)[0] == Decimal(30)
 
 
 @only("O9", "right")
