@@ -4,12 +4,13 @@ The sandbox runs as a process of its own, as it would for a customer's trial; pe
 """
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,6 @@ from urllib.parse import urlsplit
 import requests
 
 from crmbridge import private
-from crmbridge.cli.sandbox import EXIT_INTERRUPTED
 from crmbridge.cli.start import copy_shipped, shipped_config
 from crmbridge.demo.day import Announced, Company, a_day, morning, qualify_early, reactivate, work_leads
 from crmbridge.demo.people import DynamicsPerson, SalesforcePerson
@@ -119,14 +119,34 @@ def control(url: str, method: str, path: str, body: Any = None) -> Any:
 def started_sandbox(directory: Path, seed: str = "demo") -> Generator[Mapping[str, Any], None, None]:
     """The sandbox as a process, gone when the block is left; yields how to connect."""
     command = [sys.executable, "-m", "crmbridge", "sandbox", "--port", "0", "--seed", seed, "--json"]
-    with subprocess.Popen(  # noqa: S603 - our own command line
-        [*command, "--state-dir", str(directory)], stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            yield _connection(process)
-        finally:
-            process.terminate()
-            process.wait(timeout=TIMEOUT_SECONDS)
+    with ExitStack() as stack:
+        with _no_interrupt():
+            process = stack.enter_context(
+                subprocess.Popen(  # noqa: S603 - our own command line
+                    [*command, "--state-dir", str(directory)], stdout=subprocess.PIPE, text=True
+                )
+            )
+            stack.callback(_stop, process)
+        yield _connection(process)
+
+
+@contextmanager
+def _no_interrupt() -> Generator[None, None, None]:
+    """A Ctrl-C within the block waits for its end; a process that is started there never sees one.
+
+    A terminal's Ctrl-C goes to both: the demo stops the sandbox, which would else stop under the demo's last calls, or
+    tell of it in its own words; and one in the middle of Popen would leave a sandbox that nobody knows of.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    process.wait(timeout=TIMEOUT_SECONDS)
 
 
 def _connection(process: subprocess.Popen[str]) -> Mapping[str, Any]:
@@ -141,8 +161,6 @@ def _connection(process: subprocess.Popen[str]) -> Mapping[str, Any]:
             continue
     # What is missing on this machine, the sandbox has said itself, on stderr.
     code = process.wait()
-    if code == EXIT_INTERRUPTED:  # a terminal's Ctrl-C reaches both processes
-        raise KeyboardInterrupt
     kind = ConfigError if code == ConfigError.exit_code else OutsideError
     raise kind(f"The sandbox did not start (exit code {code}); what it said stands above.")
 
